@@ -1,0 +1,116 @@
+"""The extension table and what the compiler can do; all metadata is in pyproject.toml."""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = Path("sklearn_convnet/kernels")
+
+COMMON = [
+    "-O3",
+    "-fno-strict-aliasing",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+]
+
+# Of each variant: the flags to try in order, the width of a register in bytes, and whether
+# there are 32 of them. GCC before 11 and clang before 12 do not know the x86-64-v* levels.
+AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mlzcnt", "-mf16c", "-mmovbe"]
+AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "cd", "dq", "vl")]
+PREFER_512 = "-mprefer-vector-width=512"
+VARIANTS = {
+    "baseline": ([[]], 16, platform.machine() in ("aarch64", "arm64")),
+    "avx2": ([["-march=x86-64-v3"], AVX2], 32, False),
+    "avx512": (
+        [["-march=x86-64-v4", PREFER_512], [*AVX2, *AVX512, PREFER_512]],
+        64,
+        True,
+    ),
+}
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "nonecheck": False,
+    "cdivision": True,
+    "freethreading_compatible": True,
+}
+
+
+def compiles(flags, source="int main(void) { return 0; }"):
+    """Whether the compiler accepts the flags and links the program."""
+    compiler = os.environ.get("CC", "cc").split()
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "probe.c")
+        program.write_text(source)
+        command = [*compiler, *flags, str(program), "-o", str(Path(folder, "probe"))]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def openmp_flags():
+    """Flags to compile and to link with OpenMP; none where the compiler has none."""
+    source = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
+    candidates = [(["-fopenmp"], ["-fopenmp"])]
+    if sys.platform == "darwin":
+        candidates.append((["-Xpreprocessor", "-fopenmp"], ["-lomp"]))
+    for compile_args, link_args in candidates:
+        if compiles([*compile_args, *link_args], source):
+            return compile_args, link_args
+    print("No OpenMP: the kernels are built to run on one thread.", file=sys.stderr)
+    return [], []
+
+
+def extensions():
+    openmp, link = openmp_flags()
+    common = [flag for flag in COMMON if compiles([flag])]
+    yield Extension(
+        "sklearn_convnet.kernels._cpu",
+        [str(KERNELS / "_cpu.pyx")],
+        extra_compile_args=openmp,
+        extra_link_args=link,
+    )
+    for variant, (candidates, simd_bytes, wide) in VARIANTS.items():
+        flags = next((flags for flags in candidates if compiles(flags)), None)
+        if flags is None:
+            print(f"The compiler cannot build the {variant} kernels.", file=sys.stderr)
+            continue
+        for dtype in ("float32", "float64"):
+            macros = [("SIMD_BYTES", str(simd_bytes))]
+            macros += [("WIDE_REGISTERS", "1")] if wide else []
+            macros += [("SINGLE", "1")] if dtype == "float32" else []
+            yield Extension(
+                f"sklearn_convnet.kernels._{variant}_{dtype}",
+                [str(KERNELS / f"_{variant}_{dtype}.pyx")],
+                depends=[str(path) for path in sorted(KERNELS.glob("src/*.pxi"))],
+                define_macros=macros,
+                extra_compile_args=[*common, *openmp, *flags],
+                extra_link_args=link,
+            )
+
+
+class ParallelBuild(build_ext):
+    """Compiles the extensions side by side."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count() or 1
+
+
+setup(
+    ext_modules=cythonize(
+        list(extensions()),
+        compiler_directives=DIRECTIVES,
+        nthreads=0 if sys.platform == "win32" else os.cpu_count() or 1,
+    ),
+    cmdclass={"build_ext": ParallelBuild},
+)

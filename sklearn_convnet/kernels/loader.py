@@ -1,0 +1,74 @@
+"""Chooses the kernels: the best variant that is built and that this CPU can run."""
+
+import functools
+import importlib
+import os
+
+import numpy as np
+
+from . import _cpu
+
+# The one table of variants, best first. `reference` is the numpy twin.
+COMPILED = ("avx512", "avx2", "baseline")
+VARIANTS = (*COMPILED, "reference")
+DTYPES = ("float32", "float64")
+ENVIRONMENT = "SKLEARN_CONVNET_KERNELS"
+
+
+def _is_built(variant):
+    spec = importlib.util.find_spec(f"{__package__}._{variant}_float32")
+    return variant == "reference" or spec is not None
+
+
+@functools.cache
+def why_not(variant):
+    """Why a variant cannot be used here, or None if it can."""
+    if variant not in VARIANTS:
+        return f"unknown, choose one of {', '.join(VARIANTS)}"
+    if not _is_built(variant):
+        return "not built"
+    if not _cpu.supports(variant):
+        return "not supported by this CPU"
+    return None
+
+
+def variants():
+    """The variants that can be used here, best first."""
+    return [variant for variant in VARIANTS if why_not(variant) is None]
+
+
+def default_variant():
+    """The variant in use: the one that the environment forces, or the best."""
+    forced = os.environ.get(ENVIRONMENT)
+    return forced if forced else variants()[0]
+
+
+@functools.cache
+def _load(dtype, variant):
+    reason = why_not(variant)
+    if reason is not None:
+        raise ImportError(f"The kernels {variant!r} are {reason}.")
+    if dtype not in DTYPES:
+        raise ValueError(f"There are kernels for {' and '.join(DTYPES)}, not {dtype}.")
+    name = "reference" if variant == "reference" else f"_{variant}_{dtype}"
+    # A variant's module initialisation is itself compiled for its CPU: import it only now.
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+def kernels(dtype, variant=None):
+    """The module of kernels for a dtype.
+
+    Parameters
+    ----------
+    dtype : dtype
+        float32 or float64.
+    variant : {"avx512", "avx2", "baseline", "reference"}, default=None
+        `None` is the one that the environment variable ``SKLEARN_CONVNET_KERNELS`` names,
+        or the best that is built and that the CPU has.
+
+    Raises
+    ------
+    ImportError
+        If the variant is unknown, not built or not supported by this CPU.
+    """
+    return _load(np.dtype(dtype).name, variant or default_variant())

@@ -1,0 +1,965 @@
+"""Every kernel in numpy: the slow, exact twin of the compiled modules.
+
+Same names, same signatures, same errors. The compiled kernels are tested against
+these functions, and ``SKLEARN_CONVNET_KERNELS=reference`` runs whole networks on them.
+
+# Design:
+# - A function says what it computes in the comment above its code, and its derivative
+#   is its neighbour. Nothing here is tuned.
+# - All work is done in float64 and rounded once, when the result is stored. So the
+#   twin is an oracle for float32 as well: its answer is the rounded float64 answer.
+# - Convolution and pooling loop over the taps of the filter or window. The rest, all
+#   pixels that one tap meets, is a strided view of the padded maps; there is no
+#   im2col and no index arithmetic beyond `_taps`.
+# - Shapes are checked by letter: `_match` binds every axis letter once and compares
+#   it wherever it comes up again, so a signature and its check read alike.
+# - `n_threads` is accepted and ignored. The matrix products are those of BLAS, hence
+#   the promise that bits do not depend on the batch is that of the compiled kernels.
+
+The letters are those of `sklearn_convnet.kernels`: maps are ``(n, D, H, W, C)``,
+filters ``(KD, KH, KW, C / groups, F)``.
+"""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy.special import erfc, expit, log_softmax, softmax
+
+# ---------------------------------------------------------------------------
+# Checks
+# ---------------------------------------------------------------------------
+
+
+def _match(**arrays):
+    """Compare the shapes of all arrays of a call, axis letter by axis letter.
+
+    Parameters
+    ----------
+    **arrays : tuple (array, axes) or (array, axes, dtype)
+        `axes` are the letters of the axes, such as ``"n I"``; a number is a size that
+        is known. Without `dtype` an array has the dtype of the first one. An array
+        that is None is left out.
+
+    Returns
+    -------
+    sizes : dict
+        Size of every letter.
+    """
+    sizes = {}
+    real = None
+    for name, (array, axes, *dtype) in arrays.items():
+        if array is None:
+            continue
+        axes = axes.split()
+        sizes.update((axis, int(axis)) for axis in axes if axis.isdigit())
+        expected = tuple(sizes.get(axis, axis) for axis in axes)
+        fits = len(array.shape) == len(axes) and all(
+            sizes.setdefault(axis, size) == size
+            for axis, size in zip(axes, array.shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"{name} has shape {array.shape}, expected "
+                f"({', '.join(axes)}) = ({', '.join(map(str, expected))})"
+            )
+        if real is None and not dtype:
+            real = array.dtype
+            if real.kind != "f":
+                raise ValueError(f"{name} has dtype {real}, expected a float dtype")
+        wanted = np.dtype(dtype[0]) if dtype else real
+        if array.dtype != wanted:
+            raise ValueError(f"{name} has dtype {array.dtype}, expected {wanted}")
+        if not array.flags.c_contiguous:
+            raise ValueError(
+                f"{name} has strides {array.strides}, expected a C-contiguous array"
+            )
+    return sizes
+
+
+def _check_triple(name, values, lowest):
+    """Check a tuple with one integer for each of the axes (D, H, W)."""
+    if len(values) != 3 or min(values) < lowest:
+        raise ValueError(
+            f"{name} is {values}, expected three integers of at least {lowest}"
+        )
+
+
+def _check_padding(padding):
+    """Check that padding is ((before, after), ...) for the axes (D, H, W)."""
+    if len(padding) != 3 or any(len(pair) != 2 or min(pair) < 0 for pair in padding):
+        raise ValueError(
+            f"padding is {padding}, expected three pairs (before, after) of integers "
+            "of at least 0"
+        )
+
+
+def _check_output_size(what, Y, size, kernel, stride, padding, dilation=(1, 1, 1)):
+    """Check the sizes (OD, OH, OW) of Y against the windows that fit the input.
+
+    A window reaches over `dilation * (kernel - 1) + 1` pixels, and one fits at every
+    `stride`-th pixel of the padded axis.
+    """
+    for axis, (s, k, b, (before, after), d) in enumerate(
+        zip(size, kernel, stride, padding, dilation, strict=True)
+    ):
+        letter = "DHW"[axis]
+        padded = s + before + after
+        extent = d * (k - 1) + 1
+        if extent > padded:
+            raise ValueError(
+                f"the {what} reaches over {extent} pixels along {letter}, expected "
+                f"at most the {padded} pixels of the padded map"
+            )
+        expected = (padded - extent) // b + 1
+        if Y[axis] != expected:
+            raise ValueError(
+                f"the output has {Y[axis]} pixels along {letter}, expected {expected}"
+            )
+
+
+def check_conv(X, W, b, Y, stride, padding, dilation, groups, **like):
+    """Raise ValueError unless the arrays and the geometry of a convolution fit.
+
+    `like` holds arrays of the backward pass as (array, axes), see `_match`.
+    """
+    sizes = _match(
+        X=(X, "n D H W C"),
+        W=(W, "KD KH KW C/groups F"),
+        b=(b, "F"),
+        Y=(Y, "n OD OH OW F"),
+        **like,
+    )
+    _check_triple("stride", stride, 1)
+    _check_triple("dilation", dilation, 1)
+    _check_padding(padding)
+    C, F = sizes["C"], sizes["F"]
+    if groups < 1 or C % groups or F % groups:
+        raise ValueError(
+            f"groups is {groups}, expected a divisor of {C} input and {F} output maps"
+        )
+    if sizes["C/groups"] * groups != C:
+        raise ValueError(
+            f"W has {sizes['C/groups']} input maps a group, expected "
+            f"{C} / {groups} = {C // groups}"
+        )
+    _check_output_size(
+        "filter", Y.shape[1:4], X.shape[1:4], W.shape[:3], stride, padding, dilation
+    )
+
+
+def check_pool(X, Y, pool_size, stride, padding, index=None):
+    """Raise ValueError unless the arrays and the geometry of a pooling fit."""
+    _match(
+        X=(X, "n D H W C"),
+        Y=(Y, "n OD OH OW C"),
+        index=(index, "n OD OH OW C", np.int32),
+    )
+    _check_triple("pool_size", pool_size, 1)
+    _check_triple("stride", stride, 1)
+    _check_padding(padding)
+    for size, pair in zip(pool_size, padding, strict=True):
+        if max(pair) >= size:
+            raise ValueError(
+                f"padding is {padding}, expected less than the pool_size {pool_size} "
+                "on every axis: a window without a true pixel has no value"
+            )
+    _check_output_size("window", Y.shape[1:4], X.shape[1:4], pool_size, stride, padding)
+
+
+def check_index(index, n_positions):
+    """Raise ValueError unless remembered locations lie within the map."""
+    if index.size and not (0 <= index.min() and index.max() < n_positions):
+        raise ValueError(
+            f"index holds values from {index.min()} to {index.max()}, expected "
+            f"positions from 0 to {n_positions - 1}"
+        )
+
+
+def check_activation(activation, names):
+    """Raise ValueError unless the activation is one of the names."""
+    if activation not in names:
+        raise ValueError(
+            f"activation is {activation!r}, expected one of {', '.join(names)}"
+        )
+
+
+def check_segments(n_params, segments):
+    """Raise ValueError unless every segment lies within the parameters."""
+    for start, stop in segments.tolist():
+        if not 0 <= start <= stop <= n_params:
+            raise ValueError(
+                f"a segment reads [{start}, {stop}), expected "
+                f"0 <= start <= stop <= {n_params}"
+            )
+
+
+def _double(array):
+    """The array in float64, in which all work is done."""
+    return np.asarray(array, dtype=np.float64)
+
+
+# ---------------------------------------------------------------------------
+# Activations
+# ---------------------------------------------------------------------------
+
+# name: (f(x), f'). The derivative is a function of the output y = f(x), so that the
+# input need not be kept; GELU is not monotonous, its derivative is one of the input.
+# relu'(0) = 0, and comparisons are such that NaN passes through.
+_ACTIVATIONS = {
+    "identity": (
+        lambda x, alpha: x,
+        lambda y, alpha: np.ones_like(y),
+    ),
+    "relu": (
+        lambda x, alpha: np.maximum(x, 0),
+        lambda y, alpha: np.where(y > 0, 1, 0),
+    ),
+    "leaky_relu": (
+        lambda x, alpha: np.where(x > 0, x, alpha * x),
+        lambda y, alpha: np.where(y > 0, 1, alpha),
+    ),
+    "tanh": (
+        lambda x, alpha: np.tanh(x),
+        lambda y, alpha: 1 - y * y,
+    ),
+    "logistic": (
+        lambda x, alpha: expit(x),
+        lambda y, alpha: y * (1 - y),
+    ),
+    # alpha (exp(x) - 1) below 0, hence the slope alpha exp(x) = y + alpha
+    "elu": (
+        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+        lambda y, alpha: np.where(y > 0, 1, y + alpha),
+    ),
+    # log(1 + exp(x)), hence the slope logistic(x) = 1 - exp(-y)
+    "softplus": (
+        lambda x, alpha: np.logaddexp(0, x),
+        lambda y, alpha: -np.expm1(-y),
+    ),
+    # x Phi(x), hence the slope Phi(x) + x phi(x), with the normal distribution
+    # Phi(x) = (1 + erf(x / sqrt 2)) / 2 = erfc(-x / sqrt 2) / 2 and its density phi
+    "gelu": (
+        lambda x, alpha: x * erfc(-x / np.sqrt(2)) / 2,
+        lambda x, alpha: (
+            erfc(-x / np.sqrt(2)) / 2 + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+        ),
+    ),
+}
+
+# Those that convolution and dense kernels apply on their way out.
+FUSED_ACTIVATIONS = tuple(name for name in _ACTIVATIONS if name != "gelu")
+ALL_ACTIVATIONS = tuple(_ACTIVATIONS)
+
+
+def activation_forward(X, Y, activation, alpha, n_threads):
+    """Apply an activation to every element of a 1-D array.
+
+    Parameters
+    ----------
+    X : array of shape (m,)  # IN
+    Y : array of shape (m,)  # OUT
+    activation : str
+    alpha : float
+        Slope of leaky_relu below 0, scale of elu.
+    n_threads : int
+    """
+    _match(X=(X, "m"), Y=(Y, "m"))
+    check_activation(activation, ALL_ACTIVATIONS)
+    f, _ = _ACTIVATIONS[activation]
+
+    # Y(i) = f(X(i))
+    Y[:] = f(_double(X), alpha)
+
+
+def activation_backward(S, dY, dX, activation, alpha, n_threads):
+    """Take the gradient at the output of an activation to its input.
+
+    Parameters
+    ----------
+    S : array of shape (m,)  # IN
+        The output of the activation, for "gelu" its input.
+    dY : array of shape (m,)  # IN
+    dX : array of shape (m,)  # OUT
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    _match(S=(S, "m"), dY=(dY, "m"), dX=(dX, "m"))
+    check_activation(activation, ALL_ACTIVATIONS)
+    _, slope = _ACTIVATIONS[activation]
+
+    # dX(i) = dY(i) f'
+    dX[:] = _double(dY) * slope(_double(S), alpha)
+
+
+def softmax_forward(X, Y, n_threads):
+    """Softmax over the last axis.
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+    Y : array of shape (m, C)  # OUT
+    n_threads : int
+    """
+    _match(X=(X, "m C"), Y=(Y, "m C"))
+
+    # Y(i,c) = exp(X(i,c)) / Σ_c' exp(X(i,c')); scipy takes the row's maximum off first
+    Y[:] = softmax(_double(X), axis=1)
+
+
+def softmax_backward(Y, dY, dX, n_threads):
+    """Take the gradient at the output of a softmax to its input.
+
+    Parameters
+    ----------
+    Y : array of shape (m, C)  # IN
+    dY : array of shape (m, C)  # IN
+    dX : array of shape (m, C)  # OUT
+    n_threads : int
+    """
+    _match(Y=(Y, "m C"), dY=(dY, "m C"), dX=(dX, "m C"))
+    Y, dY = _double(Y), _double(dY)
+
+    # dX(i,c) = Y(i,c) (dY(i,c) - Σ_c' Y(i,c') dY(i,c'))
+    dX[:] = Y * (dY - np.sum(Y * dY, axis=1, keepdims=True))
+
+
+# ---------------------------------------------------------------------------
+# Convolution
+# ---------------------------------------------------------------------------
+
+
+def _pad(X, padding, value=0.0):
+    """Pad the axes (D, H, W) of maps."""
+    return np.pad(X, ((0, 0), *padding, (0, 0)), constant_values=value)
+
+
+def _crop(padded, padding, size):
+    """Undo `_pad`: the view of the true pixels."""
+    inner = (
+        slice(before, before + s) for (before, _), s in zip(padding, size, strict=True)
+    )
+    return padded[(slice(None), *inner)]
+
+
+def _taps(padded, kernel, stride, output, dilation=(1, 1, 1)):
+    """Walk through the taps of a filter or window in scan order.
+
+    Yields
+    ------
+    tap : tuple of 3 ints
+        Position in the filter.
+    view : array of shape (n, OD, OH, OW, C)
+        The pixels of the padded maps that the tap meets, one for every output pixel.
+    """
+    for tap in np.ndindex(*kernel):
+        start = [t * d for t, d in zip(tap, dilation, strict=True)]
+        window = (
+            slice(t, t + (o - 1) * s + 1, s)
+            for t, o, s in zip(start, output, stride, strict=True)
+        )
+        yield tap, padded[(slice(None), *window)]
+
+
+def _by_group(A, groups):
+    """Arrange (..., C) as (groups, rows, C / groups): one matrix a group."""
+    return A.reshape(-1, groups, A.shape[-1] // groups).transpose(1, 0, 2)
+
+
+def _ungroup(A, shape):
+    """Undo `_by_group`."""
+    return A.transpose(1, 0, 2).reshape(shape)
+
+
+def conv_forward(X, W, b, Y, stride, padding, dilation, groups, activation, alpha,
+                 n_threads):  # fmt: skip
+    """Convolution, bias and activation.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, C)  # IN
+    W : array of shape (KD, KH, KW, C / groups, F)  # IN
+    b : array of shape (F,) or None  # IN
+    Y : array of shape (n, OD, OH, OW, F)  # OUT
+    stride, dilation : tuple of 3 ints
+    padding : tuple of 3 pairs (before, after)
+    groups : int
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    check_conv(X, W, b, Y, stride, padding, dilation, groups)
+    check_activation(activation, FUSED_ACTIVATIONS)
+    f, _ = _ACTIVATIONS[activation]
+    X, W = _pad(_double(X), padding), _double(W)
+
+    # z(n,x,y,j) = b(j) + Σ_x' Σ_y' Σ_i X(n, x·s + x'·d, y·s + y'·d, i) W(x',y',i,j)
+    # with s the stride and d the dilation; i runs over the input maps of j's group
+    Z = np.zeros(Y.shape)
+    for tap, view in _taps(X, W.shape[:3], stride, Y.shape[1:4], dilation):
+        Z += _ungroup(_by_group(view, groups) @ _by_group(W[tap], groups), Y.shape)
+    if b is not None:
+        Z += _double(b)
+
+    # Y = f(z)
+    Y[:] = f(Z, alpha)
+
+
+def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
+                  activation, alpha, n_threads):  # fmt: skip
+    """Take the gradient at the output of a convolution to input, weights and bias.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, C)  # IN
+    W : array of shape (KD, KH, KW, C / groups, F)  # IN
+    Y : array of shape (n, OD, OH, OW, F)  # IN
+        The output of the forward pass, after the activation.
+    dY : array of shape (n, OD, OH, OW, F)  # IN
+    dX : array like X or None  # OUT
+    dW : array like W or None  # OUT
+    db : array of shape (F,) or None  # OUT
+    stride, padding, dilation, groups, activation, alpha, n_threads
+        As in `conv_forward`.
+    """
+    check_conv(
+        X, W, None, Y, stride, padding, dilation, groups,
+        dY=(dY, "n OD OH OW F"),
+        dX=(dX, "n D H W C"),
+        dW=(dW, "KD KH KW C/groups F"),
+        db=(db, "F"),
+    )  # fmt: skip
+    check_activation(activation, FUSED_ACTIVATIONS)
+    _, slope = _ACTIVATIONS[activation]
+    size, kernel, output = X.shape[1:4], W.shape[:3], Y.shape[1:4]
+    X, W = _pad(_double(X), padding), _double(W)
+
+    # dz = dY f'(z)
+    dZ = _double(dY) * slope(_double(Y), alpha)
+
+    # db(j) = Σ_n Σ_x Σ_y dz(n,x,y,j)
+    if db is not None:
+        db[:] = dZ.sum(axis=(0, 1, 2, 3))
+
+    # dW(x',y',i,j) = Σ_n Σ_x Σ_y X(n, x·s + x'·d, y·s + y'·d, i) dz(n,x,y,j)
+    dZ = _by_group(dZ, groups)
+    if dW is not None:
+        for tap, view in _taps(X, kernel, stride, output, dilation):
+            dW[tap] = _ungroup(
+                _by_group(view, groups).transpose(0, 2, 1) @ dZ, dW[tap].shape
+            )
+
+    # dX(n, x·s + x'·d, y·s + y'·d, i) += Σ_j dz(n,x,y,j) W(x',y',i,j)
+    if dX is not None:
+        padded = np.zeros(X.shape)
+        for tap, view in _taps(padded, kernel, stride, output, dilation):
+            W_group = _by_group(W[tap], groups)
+            view += _ungroup(dZ @ W_group.transpose(0, 2, 1), view.shape)
+        dX[:] = _crop(padded, padding, size)
+
+
+# ---------------------------------------------------------------------------
+# Dense
+# ---------------------------------------------------------------------------
+
+
+def check_dense(X, W, b, Y, **like):
+    """Raise ValueError unless the arrays of a dense layer fit."""
+    _match(X=(X, "n I"), W=(W, "I U"), b=(b, "U"), Y=(Y, "n U"), **like)
+
+
+def dense_forward(X, W, b, Y, activation, alpha, n_threads):
+    """Product with a matrix, bias and activation.
+
+    Parameters
+    ----------
+    X : array of shape (n, I)  # IN
+    W : array of shape (I, U)  # IN
+    b : array of shape (U,) or None  # IN
+    Y : array of shape (n, U)  # OUT
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    check_dense(X, W, b, Y)
+    check_activation(activation, FUSED_ACTIVATIONS)
+    f, _ = _ACTIVATIONS[activation]
+
+    # z(n,u) = b(u) + Σ_i X(n,i) W(i,u)
+    Z = _double(X) @ _double(W)
+    if b is not None:
+        Z += _double(b)
+
+    # Y = f(z)
+    Y[:] = f(Z, alpha)
+
+
+def dense_backward(X, W, Y, dY, dX, dW, db, activation, alpha, n_threads):
+    """Take the gradient at the output of a dense layer to input, weights and bias.
+
+    Parameters
+    ----------
+    X : array of shape (n, I)  # IN
+    W : array of shape (I, U)  # IN
+    Y : array of shape (n, U)  # IN
+        The output of the forward pass, after the activation.
+    dY : array of shape (n, U)  # IN
+    dX : array like X or None  # OUT
+    dW : array like W or None  # OUT
+    db : array of shape (U,) or None  # OUT
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    check_dense(
+        X, W, None, Y,
+        dY=(dY, "n U"), dX=(dX, "n I"), dW=(dW, "I U"), db=(db, "U"),
+    )  # fmt: skip
+    check_activation(activation, FUSED_ACTIVATIONS)
+    _, slope = _ACTIVATIONS[activation]
+
+    # dz = dY f'(z)
+    dZ = _double(dY) * slope(_double(Y), alpha)
+
+    # db(u) = Σ_n dz(n,u)
+    if db is not None:
+        db[:] = dZ.sum(axis=0)
+
+    # dW(i,u) = Σ_n X(n,i) dz(n,u)
+    if dW is not None:
+        dW[:] = _double(X).T @ dZ
+
+    # dX(n,i) = Σ_u dz(n,u) W(i,u)
+    if dX is not None:
+        dX[:] = dZ @ _double(W).T
+
+
+# ---------------------------------------------------------------------------
+# Pooling
+# ---------------------------------------------------------------------------
+
+
+def maxpool_forward(X, Y, index, pool_size, stride, padding, n_threads):
+    """Largest value of every window, and where it was found.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, C)  # IN
+    Y : array of shape (n, OD, OH, OW, C)  # OUT
+    index : int32 array like Y or None  # OUT
+        Flat position ``(d * H + h) * W + w`` of the first maximum in scan order.
+    pool_size, stride : tuple of 3 ints
+    padding : tuple of 3 pairs (before, after)
+        Counts as minus infinity.
+    n_threads : int
+    """
+    check_pool(X, Y, pool_size, stride, padding, index)
+    size, output = X.shape[1:4], Y.shape[1:4]
+    X = _pad(_double(X), padding)
+    position = np.arange(np.prod(size)).reshape(1, *size, 1)
+    position = _pad(position, padding, value=-1)
+
+    # Y(n,x,y,c) = max over x', y' of X(n, x·s + x', y·s + y', c)
+    # The first of a tie stays, NaN counts as the largest, and a true pixel beats the
+    # padding even if it is minus infinity.
+    best = np.full(Y.shape, -np.inf)
+    where = np.full(Y.shape, -1)
+    for (_, value), (_, here) in zip(
+        _taps(X, pool_size, stride, output),
+        _taps(position, pool_size, stride, output),
+        strict=True,
+    ):
+        larger = (value > best) | (np.isnan(value) & ~np.isnan(best)) | (where < 0)
+        larger &= here >= 0
+        best = np.where(larger, value, best)
+        where = np.where(larger, here, where)
+
+    Y[:] = best
+    if index is not None:
+        index[:] = where
+
+
+def maxpool_backward(dY, index, dX, n_threads):
+    """Take the gradient of a max pooling to the remembered locations.
+
+    Parameters
+    ----------
+    dY : array of shape (n, OD, OH, OW, C)  # IN
+    index : int32 array like dY  # IN
+    dX : array of shape (n, D, H, W, C)  # OUT
+    n_threads : int
+    """
+    _match(
+        dY=(dY, "n OD OH OW C"),
+        index=(index, "n OD OH OW C", np.int32),
+        dX=(dX, "n D H W C"),
+    )
+    n, *size, C = dX.shape
+    check_index(index, np.prod(size))
+
+    # dX(n, index(n,x,y,c), c) += dY(n,x,y,c)
+    total = np.zeros((n, np.prod(size), C))
+    sample, *_, channel = np.indices(dY.shape, sparse=True)
+    np.add.at(total, (sample, index, channel), _double(dY))
+    dX[:] = total.reshape(dX.shape)
+
+
+def _count_true_pixels(size, output, pool_size, stride, padding):
+    """Number of true pixels in every window, of shape (1, OD, OH, OW, 1)."""
+    ones = _pad(np.ones((1, *size, 1)), padding)
+    return sum(view for _, view in _taps(ones, pool_size, stride, output))
+
+
+def avgpool_forward(X, Y, pool_size, stride, padding, n_threads):
+    """Mean over the true pixels of every window.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, C)  # IN
+    Y : array of shape (n, OD, OH, OW, C)  # OUT
+    pool_size, stride : tuple of 3 ints
+    padding : tuple of 3 pairs (before, after)
+    n_threads : int
+    """
+    check_pool(X, Y, pool_size, stride, padding)
+    size, output = X.shape[1:4], Y.shape[1:4]
+    count = _count_true_pixels(size, output, pool_size, stride, padding)
+    X = _pad(_double(X), padding)
+
+    # Y(n,x,y,c) = 1 / count(x,y) Σ_x' Σ_y' X(n, x·s + x', y·s + y', c)
+    Y[:] = sum(view for _, view in _taps(X, pool_size, stride, output)) / count
+
+
+def avgpool_backward(dY, dX, pool_size, stride, padding, n_threads):
+    """Share the gradient of a mean pooling among the pixels of the window.
+
+    Parameters
+    ----------
+    dY : array of shape (n, OD, OH, OW, C)  # IN
+    dX : array of shape (n, D, H, W, C)  # OUT
+    pool_size, stride, padding, n_threads
+        As in `avgpool_forward`.
+    """
+    check_pool(dX, dY, pool_size, stride, padding)
+    size, output = dX.shape[1:4], dY.shape[1:4]
+    share = _double(dY) / _count_true_pixels(size, output, pool_size, stride, padding)
+    padded = _pad(np.zeros(dX.shape), padding)
+
+    # dX(n, x·s + x', y·s + y', c) += dY(n,x,y,c) / count(x,y)
+    for _, view in _taps(padded, pool_size, stride, output):
+        view += share
+    dX[:] = _crop(padded, padding, size)
+
+
+def globalmax_forward(X, Y, index, n_threads):
+    """Largest value of every map, and where it was found.
+
+    Parameters
+    ----------
+    X : array of shape (n, P, C)  # IN
+    Y : array of shape (n, C)  # OUT
+    index : int32 array of shape (n, C) or None  # OUT
+    n_threads : int
+    """
+    _match(X=(X, "n P C"), Y=(Y, "n C"), index=(index, "n C", np.int32))
+
+    # Y(n,c) = max over p of X(n,p,c): the first of a tie, NaN counts as the largest
+    where = np.argmax(X, axis=1)
+    Y[:] = np.take_along_axis(X, where[:, np.newaxis], axis=1)[:, 0]
+    if index is not None:
+        index[:] = where
+
+
+def globalmax_backward(dY, index, dX, n_threads):
+    """Take the gradient of a global max pooling to the remembered locations.
+
+    Parameters
+    ----------
+    dY : array of shape (n, C)  # IN
+    index : int32 array of shape (n, C)  # IN
+    dX : array of shape (n, P, C)  # OUT
+    n_threads : int
+    """
+    _match(dY=(dY, "n C"), index=(index, "n C", np.int32), dX=(dX, "n P C"))
+    check_index(index, dX.shape[1])
+
+    # dX(n, index(n,c), c) = dY(n,c), and 0 elsewhere
+    dX[:] = 0
+    np.put_along_axis(dX, index[:, np.newaxis], dY[:, np.newaxis], axis=1)
+
+
+def globalavg_forward(X, Y, n_threads):
+    """Mean of every map.
+
+    Parameters
+    ----------
+    X : array of shape (n, P, C)  # IN
+    Y : array of shape (n, C)  # OUT
+    n_threads : int
+    """
+    _match(X=(X, "n P C"), Y=(Y, "n C"))
+
+    # Y(n,c) = 1/P Σ_p X(n,p,c)
+    Y[:] = _double(X).mean(axis=1)
+
+
+def globalavg_backward(dY, dX, n_threads):
+    """Share the gradient of a global mean pooling among all pixels.
+
+    Parameters
+    ----------
+    dY : array of shape (n, C)  # IN
+    dX : array of shape (n, P, C)  # OUT
+    n_threads : int
+    """
+    _match(dY=(dY, "n C"), dX=(dX, "n P C"))
+
+    # dX(n,p,c) = dY(n,c) / P
+    dX[:] = _double(dY)[:, np.newaxis] / dX.shape[1]
+
+
+# ---------------------------------------------------------------------------
+# Normalisation and dropout
+# ---------------------------------------------------------------------------
+
+
+def channel_affine(X, scale, shift, Y, n_threads):
+    """Scale and shift every channel.
+
+    The backward pass is the same kernel, with the gradient for X and no shift.
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+    scale : array of shape (C,)  # IN
+    shift : array of shape (C,) or None  # IN
+    Y : array of shape (m, C)  # OUT
+    n_threads : int
+    """
+    _match(X=(X, "m C"), scale=(scale, "C"), shift=(shift, "C"), Y=(Y, "m C"))
+
+    # Y(i,c) = X(i,c) scale(c) + shift(c)
+    Y[:] = _double(X) * _double(scale) + (0 if shift is None else _double(shift))
+
+
+def dropout_mask(seed, size, rate):
+    """Elements that dropout keeps, a function of the seed and the position alone.
+
+    The bits are those of splitmix64 (Steele, Lea and Flood, 2014) started at `seed`.
+
+    Returns
+    -------
+    keep : bool array of shape (size,)
+    """
+    # h(i) = mix(seed + (i + 1) · γ), all modulo 2⁶⁴
+    i = np.arange(1, size + 1, dtype=np.uint64)
+    h = np.array([seed], dtype=np.uint64) + i * np.uint64(0x9E3779B97F4A7C15)
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    h = h ^ (h >> np.uint64(31))
+
+    # The upper 24 bits are a uniform integer, which both float dtypes hold exactly.
+    return (h >> np.uint64(40)).astype(np.float64) >= rate * 2.0**24
+
+
+def dropout(X, Y, rate, seed, n_threads):
+    """Set a share of the elements to 0 and scale the others up.
+
+    The backward pass is the same kernel, with the gradient for X.
+
+    Parameters
+    ----------
+    X : array of shape (m,)  # IN
+    Y : array of shape (m,)  # OUT
+    rate : float in [0, 1)
+        Probability that an element is dropped.
+    seed : int in [0, 2**64)
+    n_threads : int
+    """
+    _match(X=(X, "m"), Y=(Y, "m"))
+
+    # Y(i) = X(i) mask(seed, i) / (1 - rate)
+    keep = dropout_mask(seed, X.size, rate)
+    Y[:] = np.where(keep, _double(X) / (1 - rate), 0)
+
+
+# ---------------------------------------------------------------------------
+# Losses
+# ---------------------------------------------------------------------------
+
+
+def softmax_cross_entropy(Z, target, weight, dZ, n_threads):
+    """Softmax and cross-entropy of one label a row.
+
+    Parameters
+    ----------
+    Z : array of shape (m, K)  # IN
+        Logits.
+    target : int64 array of shape (m,)  # IN
+        Labels from 0 to K - 1.
+    weight : array of shape (m,) or None  # IN
+    dZ : array of shape (m, K) or None  # OUT
+        Gradient of the loss.
+    n_threads : int
+
+    Returns
+    -------
+    loss : float
+        The sum over all rows.
+    """
+    sizes = _match(
+        Z=(Z, "m K"),
+        target=(target, "m", np.int64),
+        weight=(weight, "m"),
+        dZ=(dZ, "m K"),
+    )
+    m, K = sizes["m"], sizes["K"]
+    if m and not (0 <= target.min() and target.max() < K):
+        raise ValueError(
+            f"target holds labels from {target.min()} to {target.max()}, expected "
+            f"0 to {K - 1}"
+        )
+    Z = _double(Z)
+    weight = np.ones(m) if weight is None else _double(weight)
+    rows = np.arange(m)
+
+    # dZ(i,k) = w(i) (softmax(Z)(i,k) - [k = target(i)])
+    if dZ is not None:
+        gradient = softmax(Z, axis=1)
+        gradient[rows, target] -= 1
+        dZ[:] = weight[:, np.newaxis] * gradient
+
+    # loss = -Σ_i w(i) log softmax(Z)(i, target(i))
+    return -float(weight @ log_softmax(Z, axis=1)[rows, target])
+
+
+def logistic_cross_entropy(Z, target, weight, dZ, n_threads):
+    """Logistic function and cross-entropy of every element on its own.
+
+    Parameters
+    ----------
+    Z : array of shape (m, K)  # IN
+        Logits.
+    target : array of shape (m, K)  # IN
+        0 or 1.
+    weight : array of shape (m, K) or None  # IN
+    dZ : array of shape (m, K) or None  # OUT
+        Gradient of the loss.
+    n_threads : int
+
+    Returns
+    -------
+    loss : float
+        The sum over all elements.
+    """
+    _match(Z=(Z, "m K"), target=(target, "m K"), weight=(weight, "m K"), dZ=(dZ, "m K"))
+    Z, target = _double(Z), _double(target)
+    weight = np.ones(Z.shape) if weight is None else _double(weight)
+
+    # dZ = w (logistic(Z) - t)
+    if dZ is not None:
+        dZ[:] = weight * (expit(Z) - target)
+
+    # loss = -Σ w (t log p + (1 - t) log(1 - p)) with p = logistic(Z)
+    #      = Σ w (max(Z, 0) - t Z + log(1 + exp(-|Z|))), which cannot overflow
+    divergence = np.maximum(Z, 0) - target * Z + np.log1p(np.exp(-np.abs(Z)))
+    return float(np.sum(weight * divergence))
+
+
+# ---------------------------------------------------------------------------
+# Optimisers
+# ---------------------------------------------------------------------------
+
+
+def sgd_step(params, grads, velocity, segments, decay, learning_rate, momentum,
+             nesterov, n_threads):  # fmt: skip
+    """One step of gradient descent with momentum, in the form of PyTorch.
+
+    Parameters
+    ----------
+    params : array of shape (p,)  # INOUT
+    grads : array of shape (p,)  # IN
+    velocity : array of shape (p,)  # INOUT
+    segments : int64 array of shape (s, 2)  # IN
+        Ranges [start, stop) to update; what lies outside them stays as it is.
+    decay : array of shape (s,)  # IN
+        Weight decay of every segment.
+    learning_rate, momentum : float
+    nesterov : bool
+    n_threads : int
+    """
+    _match(
+        params=(params, "p"),
+        grads=(grads, "p"),
+        velocity=(velocity, "p"),
+        segments=(segments, "s 2", np.int64),
+        decay=(decay, "s"),
+    )
+    check_segments(params.size, segments)
+
+    for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
+        part = slice(start, stop)
+        p = _double(params[part])
+
+        # g = grad + decay · p;  v = momentum · v + g
+        g = _double(grads[part]) + segment_decay * p
+        v = momentum * _double(velocity[part]) + g
+
+        # p = p - learning_rate · v; Nesterov looks one step ahead: g + momentum · v
+        step = g + momentum * v if nesterov else v
+        velocity[part] = v
+        params[part] = p - learning_rate * step
+
+
+def adam_step(params, grads, m, v, segments, decay, learning_rate, beta1, beta2,
+              epsilon, step, decoupled, n_threads):  # fmt: skip
+    """One step of Adam or AdamW, in the form of PyTorch.
+
+    Parameters
+    ----------
+    params : array of shape (p,)  # INOUT
+    grads : array of shape (p,)  # IN
+    m, v : array of shape (p,)  # INOUT
+        Running means of the gradient and of its square.
+    segments : int64 array of shape (s, 2)  # IN
+        Ranges [start, stop) to update; what lies outside them stays as it is.
+    decay : array of shape (s,)  # IN
+        Weight decay of every segment.
+    learning_rate, beta1, beta2, epsilon : float
+    step : int
+        Number of this step, from 1.
+    decoupled : bool
+        False: decay is added to the gradient (Adam). True: it shrinks the parameters
+        first (AdamW).
+    n_threads : int
+    """
+    _match(
+        params=(params, "p"),
+        grads=(grads, "p"),
+        m=(m, "p"),
+        v=(v, "p"),
+        segments=(segments, "s 2", np.int64),
+        decay=(decay, "s"),
+    )
+    check_segments(params.size, segments)
+
+    for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
+        part = slice(start, stop)
+        p, g = _double(params[part]), _double(grads[part])
+
+        # AdamW: p = p - learning_rate · decay · p;  Adam: g = grad + decay · p
+        if decoupled:
+            p = p - learning_rate * segment_decay * p
+        else:
+            g = g + segment_decay * p
+
+        # m = β₁ m + (1 - β₁) g;  v = β₂ v + (1 - β₂) g²
+        mean = beta1 * _double(m[part]) + (1 - beta1) * g
+        square = beta2 * _double(v[part]) + (1 - beta2) * g * g
+
+        # p = p - learning_rate · m / (1 - β₁ᵗ) / (sqrt(v / (1 - β₂ᵗ)) + ε)
+        size = np.sqrt(square / (1 - beta2**step)) + epsilon
+        m[part] = mean
+        v[part] = square
+        params[part] = p - learning_rate * mean / (1 - beta1**step) / size

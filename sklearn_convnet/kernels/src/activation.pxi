@@ -1,0 +1,315 @@
+# Activations f and their derivatives f'.
+#
+# Design:
+# * f' is written in terms of the output y = f(z) wherever that is possible, so that z need
+#   not be kept: only GELU needs its input.
+# * exp, log1p and what is made of them are polynomials in a loop over BLOCK elements, which
+#   the compiler turns into vectors. The rest of an array that is no whole block is copied
+#   into one: the same instructions for every element, so the same bits wherever it lies.
+# * GELU calls the C library's erf for each element, body and tail alike.
+
+from libc.math cimport erf
+
+cdef enum:
+    IDENTITY, RELU, LEAKY_RELU, TANH, LOGISTIC, ELU, SOFTPLUS, GELU
+
+ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus", "gelu")
+
+
+cdef int activation_code(str name, bint of_output) except -1:
+    """The code of an activation; those whose derivative needs the input are refused here
+    where only the output is kept."""
+    cdef int code = 0
+    for known in ACTIVATIONS:
+        if known == name:
+            if of_output and code == GELU:
+                break
+            return code
+        code += 1
+    raise ValueError(f"unknown activation {name!r}")
+
+
+# exp(x) for x <= 0 is 2^m * e^r with x = m ln2 + r, |r| <= ln2 / 2; the series of e^r - 1
+# after EXP_TERMS terms is exact to the last bit. Returned are 2^m and 2^m * (e^r - 1).
+
+cdef inline real exp_parts(real x, real* scale) noexcept nogil:
+    cdef real clamped = x if x > EXP_LOWEST else EXP_LOWEST
+    cdef real shifted = clamped * <real> 1.4426950408889634 + ROUND_MAGIC
+    cdef real m = shifted - ROUND_MAGIC
+    cdef real r = (clamped - m * LN2_HIGH) - m * LN2_LOW
+    cdef real series = 0
+    cdef bits exponent = <bits> m
+    cdef int i
+    exponent = (exponent + EXPONENT_BIAS) << MANTISSA_BITS
+    memcpy(scale, &exponent, sizeof(real))
+    for i in range(EXP_TERMS, 0, -1):
+        series = (series + 1) * r * (<real> 1 / i)
+    return scale[0] * series
+
+
+cdef inline real exp_negative(real x) noexcept nogil:
+    """exp(x) for x <= 0; 0 where it would leave the normal numbers. NaN stays."""
+    cdef real scale
+    cdef real rest = exp_parts(x, &scale)
+    cdef real y = scale + rest
+    y = y if x >= EXP_LOWEST else 0
+    return y if x == x else x
+
+
+cdef inline real expm1_negative(real x) noexcept nogil:
+    """exp(x) - 1 for x <= 0, exact also near 0. NaN stays."""
+    cdef real scale
+    cdef real rest = exp_parts(x, &scale)
+    cdef real y = (scale - 1) + rest
+    return y if x == x else x
+
+
+# log(1 + u) = 2 artanh(u / (2 + u)) = 2 sum_i s^(2i+1) / (2i+1), s <= 1/3 for 0 <= u <= 1.
+
+cdef inline real log1p_unit(real u) noexcept nogil:
+    cdef real s = u / (2 + u)
+    cdef real square = s * s
+    cdef real series = 0
+    cdef int i
+    for i in range(LOG_TERMS, -1, -1):
+        series = series * square + <real> 2 / (2 * i + 1)
+    return series * s
+
+
+cdef inline real absolute(real x) noexcept nogil:
+    return -x if x < 0 else x
+
+
+cdef inline real logistic(real x) noexcept nogil:
+    cdef real e = exp_negative(-absolute(x))
+    cdef real numerator = e if x < 0 else 1
+    return numerator / (1 + e)
+
+
+cdef inline real tanh_(real x) noexcept nogil:
+    cdef real e = expm1_negative(-2 * absolute(x))
+    cdef real y = -e / (2 + e)
+    return -y if x < 0 else y
+
+
+cdef inline real softplus(real x) noexcept nogil:
+    cdef real y = log1p_unit(exp_negative(-absolute(x)))
+    return y if x < 0 else x + y
+
+
+cdef inline real normal_cdf(real x) noexcept nogil:
+    return <real> (0.5 * (1 + erf(x * 0.7071067811865476)))
+
+
+cdef inline real normal_density(real x) noexcept nogil:
+    return <real> 0.3989422804014327 * exp_negative(x * x * <real> -0.5)
+
+
+cdef void exp_block(real* x) noexcept nogil:
+    cdef int i
+    for i in range(BLOCK):
+        x[i] = exp_negative(x[i])
+
+
+cdef void logistic_block(real* x) noexcept nogil:
+    cdef int i
+    for i in range(BLOCK):
+        x[i] = logistic(x[i])
+
+
+cdef void activation_block(int code, real alpha, real* x) noexcept nogil:
+    """y = f(x), in place, for BLOCK elements. NaN passes through all of them."""
+    cdef int i
+    cdef real e
+    if code == RELU:
+        for i in range(BLOCK):
+            x[i] = 0 if x[i] < 0 else x[i]
+    elif code == LEAKY_RELU:
+        for i in range(BLOCK):
+            x[i] = alpha * x[i] if x[i] < 0 else x[i]
+    elif code == TANH:
+        for i in range(BLOCK):
+            x[i] = tanh_(x[i])
+    elif code == LOGISTIC:
+        logistic_block(x)
+    elif code == ELU:
+        for i in range(BLOCK):
+            e = alpha * expm1_negative(x[i] if x[i] < 0 else 0)
+            x[i] = x[i] if x[i] > 0 else (e if x[i] == x[i] else x[i])
+    elif code == SOFTPLUS:
+        for i in range(BLOCK):
+            x[i] = softplus(x[i])
+    elif code == GELU:
+        for i in range(BLOCK):
+            x[i] = x[i] * normal_cdf(x[i])
+
+
+cdef void derivative_block(int code, real alpha, const real* s, real* d) noexcept nogil:
+    """d *= f', for BLOCK elements; f' from the output s = f(z), for GELU from s = z."""
+    cdef int i
+    if code == RELU:
+        for i in range(BLOCK):
+            d[i] = d[i] if s[i] > 0 else 0
+    elif code == LEAKY_RELU:
+        for i in range(BLOCK):
+            d[i] = d[i] if s[i] > 0 else alpha * d[i]
+    elif code == TANH:
+        for i in range(BLOCK):
+            d[i] = d[i] * (1 - s[i] * s[i])
+    elif code == LOGISTIC:
+        for i in range(BLOCK):
+            d[i] = d[i] * (s[i] * (1 - s[i]))
+    elif code == ELU:
+        for i in range(BLOCK):
+            d[i] = d[i] if s[i] > 0 else d[i] * (s[i] + alpha)
+    elif code == SOFTPLUS:
+        for i in range(BLOCK):
+            d[i] = d[i] * -expm1_negative(-s[i])
+    elif code == GELU:
+        for i in range(BLOCK):
+            d[i] = d[i] * (normal_cdf(s[i]) + s[i] * normal_density(s[i]))
+
+
+cdef void activate(int code, real alpha, real* x, Py_ssize_t n) noexcept nogil:
+    """y = f(x), in place."""
+    cdef real rest[BLOCK]
+    cdef Py_ssize_t i, n_rest = n % BLOCK
+    if code == IDENTITY:
+        return
+    for i in range(n // BLOCK):
+        activation_block(code, alpha, x + i * BLOCK)
+    if n_rest:
+        memset(rest, 0, BLOCK * sizeof(real))
+        memcpy(rest, x + n - n_rest, n_rest * sizeof(real))
+        activation_block(code, alpha, rest)
+        memcpy(x + n - n_rest, rest, n_rest * sizeof(real))
+
+
+cdef void multiply_derivative(
+    int code, real alpha, const real* s, real* d, Py_ssize_t n
+) noexcept nogil:
+    """d *= f', in place."""
+    cdef real s_rest[BLOCK]
+    cdef real d_rest[BLOCK]
+    cdef Py_ssize_t i, n_rest = n % BLOCK
+    if code == IDENTITY:
+        return
+    for i in range(n // BLOCK):
+        derivative_block(code, alpha, s + i * BLOCK, d + i * BLOCK)
+    if n_rest:
+        memset(s_rest, 0, BLOCK * sizeof(real))
+        memset(d_rest, 0, BLOCK * sizeof(real))
+        memcpy(s_rest, s + n - n_rest, n_rest * sizeof(real))
+        memcpy(d_rest, d + n - n_rest, n_rest * sizeof(real))
+        derivative_block(code, alpha, s_rest, d_rest)
+        memcpy(d + n - n_rest, d_rest, n_rest * sizeof(real))
+
+
+def activation_forward(
+    const real[::1] X,   # IN
+    real[::1] Y,         # OUT
+    str activation, double alpha, int n_threads,
+):
+    """Y = f(X)."""
+    cdef int code = activation_code(activation, False)
+    cdef Py_ssize_t n = X.shape[0], t, start, count
+    same_length(n, Y.shape[0], "Y")
+    for t in prange(chunks_for(n), nogil=True, num_threads=n_threads):
+        start = t * CHUNK
+        count = chunk_end(n, t) - start
+        memcpy(&Y[start], &X[start], count * sizeof(real))
+        activate(code, alpha, &Y[start], count)
+
+
+def activation_backward(
+    const real[::1] S,   # IN  the output, for GELU the input
+    const real[::1] dY,  # IN
+    real[::1] dX,        # OUT
+    str activation, double alpha, int n_threads,
+):
+    """dX = dY f'(z): row B2 of the chain rule."""
+    cdef int code = activation_code(activation, False)
+    cdef Py_ssize_t n = S.shape[0], t, start, count
+    same_length(n, dY.shape[0], "dY")
+    same_length(n, dX.shape[0], "dX")
+    for t in prange(chunks_for(n), nogil=True, num_threads=n_threads):
+        start = t * CHUNK
+        count = chunk_end(n, t) - start
+        memcpy(&dX[start], &dY[start], count * sizeof(real))
+        multiply_derivative(code, alpha, &S[start], &dX[start], count)
+
+
+# softmax(x)_c = exp(x_c - max x) / sum_c' exp(x_c' - max x)
+
+cdef void exponentials(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    """y = exp(x - max x) for one row."""
+    cdef real rest[BLOCK]
+    cdef real top = x[0]
+    cdef Py_ssize_t c, n_rest = n % BLOCK
+    for c in range(1, n):
+        top = x[c] if x[c] > top else top
+    for c in range(n):
+        y[c] = x[c] - top
+    for c in range(n // BLOCK):
+        exp_block(y + c * BLOCK)
+    if n_rest:
+        memset(rest, 0, BLOCK * sizeof(real))
+        memcpy(rest, y + n - n_rest, n_rest * sizeof(real))
+        exp_block(rest)
+        memcpy(y + n - n_rest, rest, n_rest * sizeof(real))
+
+
+cdef void softmax_row(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    cdef double total = 0
+    cdef real factor
+    cdef Py_ssize_t c
+    exponentials(x, y, n)
+    for c in range(n):
+        total += y[c]
+    factor = <real> (1 / total)
+    for c in range(n):
+        y[c] = y[c] * factor
+
+
+def softmax_forward(
+    const real[:, ::1] X,  # IN
+    real[:, ::1] Y,        # OUT
+    int n_threads,
+):
+    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], i
+    same_length(m, Y.shape[0], "Y")
+    same_length(n, Y.shape[1], "a row of Y")
+    if n == 0:
+        raise ValueError("softmax needs at least one column, got 0")
+    for i in prange(m, nogil=True, num_threads=threads_for(m * n, n_threads)):
+        softmax_row(&X[i, 0], &Y[i, 0], n)
+
+
+# dx_c = y_c (dy_c - sum_c' y_c' dy_c')
+
+cdef void softmax_backward_row(
+    const real* y, const real* dy, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef double dot = 0
+    cdef Py_ssize_t c
+    for c in range(n):
+        dot += <double> y[c] * dy[c]
+    for c in range(n):
+        dx[c] = y[c] * <real> (dy[c] - dot)
+
+
+def softmax_backward(
+    const real[:, ::1] Y,   # IN
+    const real[:, ::1] dY,  # IN
+    real[:, ::1] dX,        # OUT
+    int n_threads,
+):
+    cdef Py_ssize_t m = Y.shape[0], n = Y.shape[1], i
+    same_length(m, dY.shape[0], "dY")
+    same_length(n, dY.shape[1], "a row of dY")
+    same_length(m, dX.shape[0], "dX")
+    same_length(n, dX.shape[1], "a row of dX")
+    if n == 0:
+        raise ValueError("softmax needs at least one column, got 0")
+    for i in prange(m, nogil=True, num_threads=threads_for(m * n, n_threads)):
+        softmax_backward_row(&Y[i, 0], &dY[i, 0], &dX[i, 0], n)

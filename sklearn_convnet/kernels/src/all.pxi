@@ -1,0 +1,12 @@
+# Every family of kernels, in the order in which they build on one another.
+include "simd.pxi"
+include "tile.pxi"
+include "elementwise.pxi"
+include "activation.pxi"
+include "conv.pxi"
+include "dense.pxi"
+include "pool.pxi"
+include "norm.pxi"
+include "dropout.pxi"
+include "loss.pxi"
+include "optimizer.pxi"

@@ -1,0 +1,647 @@
+# Convolution in one to three dimensions, and its gradients (rows in the order in which the
+# maps lie in memory: image, depth, height, width, channel).
+#
+#   z(o, f)  = b(f) + sum_t sum_c W(t, c, f) X(o s + t d - p, c)      Y = f(z)
+#   dX(i, c) = sum over (o, t) with o s + t d - p = i of sum_f W(t, c, f) dz(o, f)
+#   dW(t, c, f) = sum_o X(o s + t d - p, c) dz(o, f)                  dz = dY f'(z)
+#
+# for output positions o, filter taps t, stride s, dilation d and padding p.
+#
+# Design:
+# * All three are the tile of tile.pxi, with two tables that depend on the geometry alone:
+#   `window`, where in the input the window of each output position begins, and `tap`, where
+#   in a window each of the filter's taps and channels lies.
+#     forward         rows = windows   k = taps      b = the filters
+#     weight gradient rows = taps      k = windows   b = dz
+#     input gradient  rows = dz        k = filters   b = the filters, transposed
+#   The input gradient adds each tile to the window it came from (neighbouring windows
+#   overlap), so no stride, dilation or padding needs a form of its own, and the taps of a
+#   row of a window, which are neighbours in memory, fill vectors even where channels are few.
+# * Padding is a copy of one or a few images into the scratch of a thread, not of the batch.
+# * Images with few positions are worked on several at a time (`block_images`), so that a tile
+#   is full and the filters in cache are used often enough.
+# * dz is never stored as a whole: it is made for ROW_BLOCK positions at a time, and used for
+#   both gradients while it is in cache.
+# * Sums over the batch are cut into `n_pieces`, a number that depends on shapes alone; each
+#   is summed in order, and they are added in order. So threads do not change a bit.
+
+cdef enum:
+    MAX_PIECES = 16
+    MIN_PIECES = 4
+    PIECE_BYTES = 1 << 22     # all pieces together, beyond MIN_PIECES
+    WANTED_TASKS = 16
+
+
+cdef struct Conv:
+    # Geometry, one entry an axis: depth, height, width.
+    Py_ssize_t size[3]        # of the input
+    Py_ssize_t kernel[3]
+    Py_ssize_t out[3]
+    Py_ssize_t stride[3]
+    Py_ssize_t dilation[3]
+    Py_ssize_t before[3]      # padding
+    Py_ssize_t padded[3]      # size with padding
+    bint has_padding
+    Py_ssize_t n_images, n_channels, n_filters, n_groups
+    Py_ssize_t group_channels, group_filters, filter_lanes
+    Py_ssize_t n_windows      # of one image
+    Py_ssize_t n_taps         # kernel positions times channels of a group
+    Py_ssize_t image_size     # numbers in one image
+    Py_ssize_t padded_size    # and with padding
+    Py_ssize_t out_size
+    Py_ssize_t block_images   # images worked on together
+    Py_ssize_t n_blocks
+    # Runs: stretches of taps that are neighbours in memory, for the input gradient.
+    Py_ssize_t n_runs, run_width
+    Py_ssize_t* window        # (block_images * n_windows)
+    Py_ssize_t* tap           # (n_taps)
+    Py_ssize_t* run           # (n_runs)
+    Py_ssize_t* count         # 0, 1, 2 ... (n_filters)
+    # Arrays of the call.
+    const real* X
+    const real* W
+    const real* b
+    const real* dY
+    real* Y
+    const real* Y_in
+    real* dX
+    int code
+    real alpha
+    real* packed              # filters in panels
+    real* packed_b
+    real* packed_T            # filters in panels for the input gradient
+    real* dW_pieces           # (n_pieces, n_groups, n_taps + MAX_ROWS, filter_lanes)
+    real* db_pieces           # (n_pieces, n_groups * filter_lanes)
+    Py_ssize_t n_pieces
+    # Forward tasks: (block, chunk of its windows, part of the panels).
+    Py_ssize_t n_chunks, n_panel_parts
+    Py_ssize_t scratch_size
+
+
+cdef int conv_geometry(
+    Conv* q, shape_X, shape_W, shape_Y, stride, padding, dilation, Py_ssize_t groups,
+) except -1:
+    cdef int axis
+    cdef Py_ssize_t after, extent
+    q.n_images = shape_X[0]
+    q.n_channels = shape_X[4]
+    q.n_filters = shape_W[4]
+    q.n_groups = groups
+    if q.n_channels < 1 or q.n_filters < 1:
+        raise ValueError(
+            f"a convolution needs channels and filters, got {q.n_channels} and {q.n_filters}")
+    if groups < 1 or q.n_channels % groups or q.n_filters % groups:
+        raise ValueError(
+            f"groups={groups} must divide {q.n_channels} channels and {q.n_filters} filters")
+    q.group_channels = q.n_channels // groups
+    q.group_filters = q.n_filters // groups
+    if shape_W[3] != q.group_channels:
+        raise ValueError(
+            f"W is for {shape_W[3]} channels in each group, X has {q.group_channels}")
+    if shape_Y[0] != q.n_images or shape_Y[4] != q.n_filters:
+        raise ValueError(
+            f"Y has shape {shape_Y}, expected {q.n_images} images with {q.n_filters} maps")
+    q.has_padding = False
+    q.n_windows = 1
+    q.image_size = q.padded_size = q.n_channels
+    q.n_taps = q.group_channels
+    for axis in range(3):
+        q.size[axis] = shape_X[1 + axis]
+        q.kernel[axis] = shape_W[axis]
+        q.out[axis] = shape_Y[1 + axis]
+        q.stride[axis] = stride[axis]
+        q.dilation[axis] = dilation[axis]
+        q.before[axis], after = padding[axis]
+        if q.stride[axis] < 1 or q.dilation[axis] < 1 or q.before[axis] < 0 or after < 0:
+            raise ValueError(
+                f"stride {stride} and dilation {dilation} must be positive, "
+                f"padding {padding} not negative")
+        q.padded[axis] = q.size[axis] + q.before[axis] + after
+        extent = q.dilation[axis] * (q.kernel[axis] - 1) + 1
+        if q.kernel[axis] < 1 or extent > q.padded[axis]:
+            raise ValueError(
+                f"a filter that reaches over {extent} does not fit a padded map of size "
+                f"{q.padded[axis]} on axis {axis}")
+        if (q.padded[axis] - extent) // q.stride[axis] + 1 != q.out[axis]:
+            raise ValueError(
+                f"Y has size {q.out[axis]} on axis {axis}, expected "
+                f"{(q.padded[axis] - extent) // q.stride[axis] + 1}")
+        q.has_padding = q.has_padding or q.padded[axis] != q.size[axis]
+        q.n_windows *= q.out[axis]
+        q.image_size *= q.size[axis]
+        q.padded_size *= q.padded[axis]
+        q.n_taps *= q.kernel[axis]
+    q.out_size = q.n_windows * q.n_filters
+    q.filter_lanes = vectors_for(q.group_filters) * LANES
+    q.block_images = larger(1, smaller(ceil_div(ROW_BLOCK, q.n_windows), q.n_images))
+    q.n_blocks = ceil_div(q.n_images, q.block_images)
+    if q.dilation[2] == 1 and groups == 1:
+        q.n_runs = q.kernel[0] * q.kernel[1]
+        q.run_width = q.kernel[2] * q.n_channels
+    else:
+        q.n_runs = q.kernel[0] * q.kernel[1] * q.kernel[2]
+        q.run_width = q.group_channels
+    return 0
+
+
+cdef Py_ssize_t* conv_tables(Conv* q) except NULL:
+    """Fills window, tap, run and count; returns the memory they share."""
+    cdef Py_ssize_t n_window = q.block_images * q.n_windows
+    cdef Py_ssize_t* memory = <Py_ssize_t*> allocate(
+        (n_window + q.n_taps + q.n_runs + q.n_filters) * sizeof(Py_ssize_t))
+    cdef Py_ssize_t row = q.padded[2] * q.n_channels, plane = q.padded[1] * row
+    cdef Py_ssize_t i, d, h, w, c, at = 0, run_at = 0, start
+    q.window = memory
+    q.tap = q.window + n_window
+    q.run = q.tap + q.n_taps
+    q.count = q.run + q.n_runs
+    for i in range(q.block_images):
+        for d in range(q.out[0]):
+            for h in range(q.out[1]):
+                for w in range(q.out[2]):
+                    q.window[at] = (
+                        i * q.padded_size + d * q.stride[0] * plane
+                        + h * q.stride[1] * row + w * q.stride[2] * q.n_channels)
+                    at += 1
+    at = 0
+    for d in range(q.kernel[0]):
+        for h in range(q.kernel[1]):
+            for w in range(q.kernel[2]):
+                start = (d * q.dilation[0] * plane + h * q.dilation[1] * row
+                         + w * q.dilation[2] * q.n_channels)
+                if at % q.run_width == 0:
+                    q.run[run_at] = start
+                    run_at += 1
+                for c in range(q.group_channels):
+                    q.tap[at] = start + c
+                    at += 1
+    for i in range(q.n_filters):
+        q.count[i] = i
+    return memory
+
+
+# --- padding ---------------------------------------------------------------------------
+
+cdef void pad_image(
+    const Conv* q, const real* image, real* padded, Py_ssize_t row_start, Py_ssize_t row_end
+) noexcept nogil:
+    """Copies an image into the middle of zeros; of its (depth, height) rows, those from
+    row_start to row_end of the padded image are filled."""
+    cdef Py_ssize_t row = q.padded[2] * q.n_channels, width = q.size[2] * q.n_channels
+    cdef Py_ssize_t left = q.before[2] * q.n_channels
+    cdef Py_ssize_t i, d, h
+    cdef real* to
+    for i in range(row_start, row_end):
+        to = padded + i * row
+        d = i // q.padded[1] - q.before[0]
+        h = i % q.padded[1] - q.before[1]
+        if 0 <= d and d < q.size[0] and 0 <= h and h < q.size[1]:
+            memset(to, 0, left * sizeof(real))
+            memcpy(to + left, image + (d * q.size[1] + h) * width, width * sizeof(real))
+            memset(to + left + width, 0, (row - left - width) * sizeof(real))
+        else:
+            memset(to, 0, row * sizeof(real))
+
+
+cdef void crop_image(const Conv* q, const real* padded, real* image) noexcept nogil:
+    """The adjoint of pad_image."""
+    cdef Py_ssize_t row = q.padded[2] * q.n_channels, width = q.size[2] * q.n_channels
+    cdef Py_ssize_t d, h
+    for d in range(q.size[0]):
+        for h in range(q.size[1]):
+            memcpy(
+                image + (d * q.size[1] + h) * width,
+                padded + ((d + q.before[0]) * q.padded[1] + h + q.before[1]) * row
+                + q.before[2] * q.n_channels,
+                width * sizeof(real))
+
+
+cdef const real* padded_block(
+    const Conv* q, Py_ssize_t block, Py_ssize_t first, Py_ssize_t last, real* scratch
+) noexcept nogil:
+    """The padded images of a block, at least where windows first to last (exclusive) look."""
+    cdef Py_ssize_t image = block * q.block_images
+    cdef Py_ssize_t n_images = smaller(q.block_images, q.n_images - image)
+    cdef Py_ssize_t n_rows = q.padded[0] * q.padded[1], row_start = 0, row_end = n_rows, i
+    if not q.has_padding:
+        return q.X + image * q.image_size
+    if n_images == 1 and q.out[0] == 1:
+        row_start = (first // q.out[2]) * q.stride[1]
+        row_end = ((last - 1) // q.out[2]) * q.stride[1]
+        row_end = smaller(row_end + (q.kernel[1] - 1) * q.dilation[1] + 1, q.padded[1])
+        if q.kernel[0] > 1:
+            row_start = 0
+            row_end = n_rows
+    for i in range(n_images):
+        pad_image(q, q.X + (image + i) * q.image_size, scratch + i * q.padded_size,
+                  row_start, row_end)
+    return scratch
+
+
+# --- forward ---------------------------------------------------------------------------
+
+cdef void pack_filters(Conv* q, int n_threads) noexcept nogil:
+    """Filters and biases into panels of every group."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_panels = panels_for(n_vec)
+    cdef Py_ssize_t t, g, p, v, width, n_lanes
+    for t in prange(q.n_groups * n_panels, num_threads=n_threads):
+        g = t // n_panels
+        p = t % n_panels
+        v = panel_start(n_vec, p)
+        n_lanes = (panel_start(n_vec, p + 1) - v) * LANES
+        width = smaller(n_lanes, q.group_filters - v * LANES)
+        pack_panel(
+            q.W + g * q.group_filters + v * LANES, q.n_filters, 1, q.n_taps, width, n_lanes,
+            q.packed + (g * q.filter_lanes + v * LANES) * q.n_taps)
+        if q.b is NULL:
+            memset(q.packed_b + g * q.filter_lanes + v * LANES, 0, n_lanes * sizeof(real))
+        else:
+            pack_panel(q.b + g * q.group_filters + v * LANES, 0, 1, 1, width, n_lanes,
+                       q.packed_b + g * q.filter_lanes + v * LANES)
+
+
+cdef void copy_columns(
+    const real* source, Py_ssize_t source_row, real* target, Py_ssize_t target_row,
+    Py_ssize_t n_rows, Py_ssize_t width
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(n_rows):
+        for j in range(width):
+            target[i * target_row + j] = source[i * source_row + j]
+
+
+cdef void conv_panel(
+    const Conv* q, const real* x, Py_ssize_t first, Py_ssize_t n_rows,
+    Py_ssize_t group, Py_ssize_t panel, real* y, real* scratch,
+) noexcept nogil:
+    """One panel of maps at windows first ... first + n_rows of a block; y is the block's
+    output at the first window. Scratch: ROW_BLOCK + 1 rows of a panel."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
+    cdef Py_ssize_t V = panel_start(n_vec, panel + 1) - v, n_lanes = V * LANES
+    cdef Py_ssize_t column = group * q.group_filters + v * LANES
+    cdef Py_ssize_t width = smaller(n_lanes, q.group_filters - v * LANES)
+    cdef bint direct = width == n_lanes
+    cdef real* target = y + column if direct else scratch
+    cdef Py_ssize_t target_row = q.n_filters if direct else n_lanes
+    cdef const real* b = q.packed + (group * q.filter_lanes + v * LANES) * q.n_taps
+    cdef const real* init = q.packed_b + group * q.filter_lanes + v * LANES
+    cdef Py_ssize_t n_steps = ceil_div(q.n_taps, REDUCTION_BLOCK), step, k, k_end
+    cdef Py_ssize_t R = tile_rows(V), t, row, r
+    cdef const real* a[MAX_ROWS]
+    cdef real* c[MAX_ROWS]
+    for step in range(n_steps):
+        k = part(q.n_taps, step, n_steps)
+        k_end = part(q.n_taps, step + 1, n_steps)
+        for t in range(ceil_div(n_rows, R)):
+            row = t * R
+            for r in range(R):
+                a[r] = (x + group * q.group_channels
+                        + q.window[first + smaller(row + r, n_rows - 1)])
+                c[r] = target + (row + r) * target_row
+                if row + r >= n_rows:
+                    c[r] = scratch + ROW_BLOCK * n_lanes
+            tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes,
+                 init if step == 0 else ZEROS, step > 0, c)
+    if not direct:
+        copy_columns(scratch, n_lanes, y + column, q.n_filters, n_rows, width)
+
+
+cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexcept nogil:
+    cdef Py_ssize_t panel_part = task % q.n_panel_parts
+    cdef Py_ssize_t chunk = (task // q.n_panel_parts) % q.n_chunks
+    cdef Py_ssize_t block = task // (q.n_panel_parts * q.n_chunks)
+    cdef Py_ssize_t image = block * q.block_images
+    cdef Py_ssize_t n_windows = q.n_windows * smaller(q.block_images, q.n_images - image)
+    cdef Py_ssize_t n_row_blocks = ceil_div(n_windows, ROW_BLOCK)
+    cdef Py_ssize_t first = smaller(part(n_row_blocks, chunk, q.n_chunks) * ROW_BLOCK, n_windows)
+    cdef Py_ssize_t last = smaller(
+        part(n_row_blocks, chunk + 1, q.n_chunks) * ROW_BLOCK, n_windows)
+    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES)
+    cdef Py_ssize_t n_all = q.n_groups * n_panels
+    cdef Py_ssize_t start = part(n_all, panel_part, q.n_panel_parts)
+    cdef Py_ssize_t end = part(n_all, panel_part + 1, q.n_panel_parts)
+    cdef Py_ssize_t i, row, n_rows, t, r, left, right
+    cdef real* y
+    cdef const real* x
+    if first >= last:
+        return
+    x = padded_block(q, block, first, last, scratch)
+    if q.has_padding:
+        scratch = scratch + q.block_images * q.padded_size
+    # The columns of this part, for the activation.
+    left = (start // n_panels) * q.group_filters
+    left += panel_start(q.filter_lanes // LANES, start % n_panels) * LANES
+    right = (end // n_panels) * q.group_filters
+    right += panel_start(q.filter_lanes // LANES, end % n_panels) * LANES
+    for i in range(ceil_div(last - first, ROW_BLOCK)):
+        row = first + i * ROW_BLOCK
+        n_rows = smaller(ROW_BLOCK, last - row)
+        y = q.Y + image * q.out_size + row * q.n_filters
+        for t in range(start, end):
+            conv_panel(q, x, row, n_rows, t // n_panels, t % n_panels, y, scratch)
+        if right - left == q.n_filters:
+            activate(q.code, q.alpha, y, n_rows * q.n_filters)
+        else:
+            for r in range(n_rows):
+                activate(q.code, q.alpha, y + r * q.n_filters + left, right - left)
+
+
+def conv_forward(
+    const real[:, :, :, :, ::1] X,  # IN  (n, depth, height, width, channels)
+    const real[:, :, :, :, ::1] W,  # IN  (*kernel, channels / groups, filters)
+    const real[::1] b,              # IN  (filters,) or None
+    real[:, :, :, :, ::1] Y,        # OUT (n, *out, filters)
+    stride, padding, dilation, Py_ssize_t groups,
+    str activation, double alpha, int n_threads,
+):
+    """Y = f(conv(X, W) + b)."""
+    cdef Conv q
+    cdef Py_ssize_t* tables
+    cdef real* work
+    cdef Py_ssize_t n_packed, n_tasks, task, n_chunks
+    conv_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+                  stride, padding, dilation, groups)
+    q.code = activation_code(activation, True)
+    q.alpha = alpha
+    if b is not None:
+        same_length(q.n_filters, b.shape[0], "b")
+    if q.n_images == 0:
+        return
+    q.X = &X[0, 0, 0, 0, 0]
+    q.W = &W[0, 0, 0, 0, 0]
+    q.b = NULL if b is None else &b[0]
+    q.Y = &Y[0, 0, 0, 0, 0]
+    n_packed = q.n_groups * q.filter_lanes
+    n_chunks = ceil_div(q.block_images * q.n_windows, ROW_BLOCK)
+    q.n_chunks = larger(1, smaller(n_chunks, WANTED_TASKS // q.n_blocks))
+    q.n_panel_parts = 1
+    if q.n_blocks * q.n_chunks < WANTED_TASKS // 2:
+        q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
+    n_tasks = q.n_blocks * q.n_chunks * q.n_panel_parts
+    q.scratch_size = (ROW_BLOCK + 1) * MAX_VECTORS * LANES
+    if q.has_padding:
+        q.scratch_size += q.block_images * q.padded_size
+    tables = conv_tables(&q)
+    try:
+        work = <real*> allocate(
+            (n_packed * (q.n_taps + 1) + n_threads * q.scratch_size) * sizeof(real))
+        try:
+            q.packed = work
+            q.packed_b = work + n_packed * q.n_taps
+            work = q.packed_b + n_packed
+            with nogil:
+                pack_filters(&q, n_threads)
+                for task in prange(n_tasks, num_threads=n_threads, schedule="dynamic"):
+                    conv_forward_task(&q, task, work + threadid() * q.scratch_size)
+        finally:
+            free(q.packed)
+    finally:
+        free(tables)
+
+
+# --- backward --------------------------------------------------------------------------
+
+cdef void pack_transposed(Conv* q, int n_threads) noexcept nogil:
+    """For each (group, run): panels over the run's taps, rows over the filters."""
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width), n_panels = panels_for(n_vec)
+    cdef Py_ssize_t t, g, u, p, v, width, n_lanes
+    for t in prange(q.n_groups * q.n_runs * n_panels, num_threads=n_threads):
+        g = t // (q.n_runs * n_panels)
+        u = (t // n_panels) % q.n_runs
+        p = t % n_panels
+        v = panel_start(n_vec, p)
+        n_lanes = (panel_start(n_vec, p + 1) - v) * LANES
+        width = smaller(n_lanes, q.run_width - v * LANES)
+        pack_panel(
+            q.W + (u * q.run_width + v * LANES) * q.n_filters + g * q.group_filters,
+            1, q.n_filters, q.group_filters, width, n_lanes,
+            q.packed_T + ((g * q.n_runs + u) * n_vec + v) * LANES * q.group_filters)
+
+
+cdef void make_dz(
+    const Conv* q, Py_ssize_t first, Py_ssize_t n_rows, real* dz, real* db, real* scratch
+) noexcept nogil:
+    """dz = dY f'(z) for n_rows output positions, each group padded to full vectors; db gets
+    its sum over the positions added."""
+    cdef Py_ssize_t row_lanes = q.n_groups * q.filter_lanes, r, g, j
+    cdef Py_ssize_t n = n_rows * q.n_filters
+    cdef bint dense = row_lanes == q.n_filters
+    cdef real* compact = dz if dense else scratch
+    memcpy(compact, q.dY + first * q.n_filters, n * sizeof(real))
+    multiply_derivative(q.code, q.alpha, q.Y_in + first * q.n_filters, compact, n)
+    if not dense:
+        memset(dz, 0, n_rows * row_lanes * sizeof(real))
+        for g in range(q.n_groups):
+            copy_columns(compact + g * q.group_filters, q.n_filters, dz + g * q.filter_lanes,
+                         row_lanes, n_rows, q.group_filters)
+    if db is not NULL:
+        memset(scratch, 0, row_lanes * sizeof(real))
+        for r in range(n_rows):
+            for j in range(row_lanes):
+                scratch[j] += dz[r * row_lanes + j]
+        for j in range(row_lanes):
+            db[j] += scratch[j]
+
+
+cdef void add_weight_gradient(
+    const Conv* q, const real* x, Py_ssize_t first, Py_ssize_t n_rows, const real* dz,
+    real* dW, real* spare
+) noexcept nogil:
+    """dW += X at the taps, times dz, summed over n_rows windows."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, panel, v, V, R, t, row, r, g
+    cdef Py_ssize_t row_lanes = q.n_groups * q.filter_lanes
+    cdef const real* a[MAX_ROWS]
+    cdef real* c[MAX_ROWS]
+    for g in range(q.n_groups):
+        for panel in range(panels_for(n_vec)):
+            v = panel_start(n_vec, panel)
+            V = panel_start(n_vec, panel + 1) - v
+            R = tile_rows(V)
+            for t in range(ceil_div(q.n_taps, R)):
+                row = t * R
+                for r in range(R):
+                    a[r] = x + g * q.group_channels + q.tap[smaller(row + r, q.n_taps - 1)]
+                    c[r] = dW + (g * q.n_taps + row + r) * q.filter_lanes + v * LANES
+                    if row + r >= q.n_taps:
+                        c[r] = spare
+                tile(V, a, q.window + first, n_rows, dz + g * q.filter_lanes + v * LANES,
+                     row_lanes, ZEROS, True, c)
+
+
+cdef void add_input_gradient(
+    const Conv* q, Py_ssize_t first, Py_ssize_t n_rows, const real* dz, real* dx, real* spare
+) noexcept nogil:
+    """dX += the filters times dz, scattered over n_rows windows."""
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width), panel, v, V, R, t, row, r, g, u
+    cdef Py_ssize_t row_lanes = q.n_groups * q.filter_lanes
+    cdef Py_ssize_t n_steps = ceil_div(q.group_filters, 2 * REDUCTION_BLOCK), step, k, k_end
+    cdef const real* b
+    cdef const real* a[MAX_ROWS]
+    cdef real* c[MAX_ROWS]
+    for g in range(q.n_groups):
+        for u in range(q.n_runs):
+            for panel in range(panels_for(n_vec)):
+                v = panel_start(n_vec, panel)
+                V = panel_start(n_vec, panel + 1) - v
+                R = tile_rows(V)
+                b = q.packed_T + ((g * q.n_runs + u) * n_vec + v) * LANES * q.group_filters
+                for step in range(n_steps):
+                    k = part(q.group_filters, step, n_steps)
+                    k_end = part(q.group_filters, step + 1, n_steps)
+                    for t in range(ceil_div(n_rows, R)):
+                        row = t * R
+                        for r in range(R):
+                            a[r] = (dz + smaller(row + r, n_rows - 1) * row_lanes
+                                    + g * q.filter_lanes)
+                            c[r] = (dx + q.window[first + smaller(row + r, n_rows - 1)]
+                                    + q.run[u] + g * q.group_channels + v * LANES)
+                            if row + r >= n_rows:
+                                c[r] = spare
+                        tile(V, a, q.count + k, k_end - k, b + k * V * LANES, V * LANES,
+                             ZEROS, True, c)
+
+
+cdef void conv_backward_block(
+    const Conv* q, Py_ssize_t block, real* dW, real* db, real* scratch
+) noexcept nogil:
+    cdef Py_ssize_t image = block * q.block_images, i
+    cdef Py_ssize_t n_images = smaller(q.block_images, q.n_images - image)
+    cdef Py_ssize_t n_windows = n_images * q.n_windows, row, n_rows
+    cdef Py_ssize_t slack = MAX_VECTORS * LANES
+    cdef real* spare = scratch
+    cdef real* compact = spare + slack
+    cdef real* dz = compact + ROW_BLOCK * q.n_groups * q.filter_lanes
+    cdef real* dx = dz + ROW_BLOCK * q.n_groups * q.filter_lanes
+    cdef real* padded = dx
+    cdef const real* x = NULL
+    if q.dX is not NULL:
+        padded = dx + q.block_images * q.padded_size + slack
+        memset(dx, 0, n_images * q.padded_size * sizeof(real))
+    if dW is not NULL:
+        x = padded_block(q, block, 0, n_windows, padded)
+    for i in range(ceil_div(n_windows, ROW_BLOCK)):
+        row = i * ROW_BLOCK
+        n_rows = smaller(ROW_BLOCK, n_windows - row)
+        make_dz(q, image * q.n_windows + row, n_rows, dz, db, compact)
+        if dW is not NULL:
+            add_weight_gradient(q, x, row, n_rows, dz, dW, spare)
+        if q.dX is not NULL:
+            add_input_gradient(q, row, n_rows, dz, dx, spare)
+    if q.dX is not NULL:
+        for i in range(n_images):
+            crop_image(q, dx + i * q.padded_size, q.dX + (image + i) * q.image_size)
+
+
+cdef void conv_backward_piece(
+    const Conv* q, Py_ssize_t piece, bint need_dW, bint need_db, real* scratch
+) noexcept nogil:
+    cdef Py_ssize_t dW_size = q.n_groups * q.n_taps * q.filter_lanes
+    cdef Py_ssize_t db_size = q.n_groups * q.filter_lanes, block
+    cdef real* dW = NULL
+    cdef real* db = NULL
+    if need_dW:
+        dW = q.dW_pieces + piece * dW_size
+        memset(dW, 0, dW_size * sizeof(real))
+    if need_db:
+        db = q.db_pieces + piece * db_size
+        memset(db, 0, db_size * sizeof(real))
+    for block in range(part(q.n_blocks, piece, q.n_pieces),
+                       part(q.n_blocks, piece + 1, q.n_pieces)):
+        conv_backward_block(q, block, dW, db, scratch)
+
+
+cdef void add_pieces(
+    const real* pieces, Py_ssize_t n_pieces, Py_ssize_t n_rows, Py_ssize_t n_groups,
+    Py_ssize_t group_width, Py_ssize_t group_lanes, real* target, int n_threads
+) noexcept nogil:
+    """Adds (n_pieces, n_groups, n_rows, group_lanes) up in order, without the surplus lanes,
+    into (n_rows, n_groups * group_width)."""
+    cdef Py_ssize_t row, g, j, piece
+    cdef const real* source
+    cdef real* to
+    for row in prange(n_rows, num_threads=n_threads):
+        for g in range(n_groups):
+            to = target + (row * n_groups + g) * group_width
+            for j in range(group_width):
+                to[j] = 0
+            for piece in range(n_pieces):
+                source = pieces + ((piece * n_groups + g) * n_rows + row) * group_lanes
+                for j in range(group_width):
+                    to[j] += source[j]
+
+
+def conv_backward(
+    const real[:, :, :, :, ::1] X,   # IN  (n, depth, height, width, channels)
+    const real[:, :, :, :, ::1] W,   # IN  (*kernel, channels / groups, filters)
+    const real[:, :, :, :, ::1] Y,   # IN  (n, *out, filters), activated
+    const real[:, :, :, :, ::1] dY,  # IN  like Y
+    real[:, :, :, :, ::1] dX,        # OUT like X, or None
+    real[:, :, :, :, ::1] dW,        # OUT like W, or None
+    real[::1] db,                    # OUT (filters,) or None
+    stride, padding, dilation, Py_ssize_t groups,
+    str activation, double alpha, int n_threads,
+):
+    """The gradients of conv_forward, each computed where its array is given."""
+    cdef Conv q
+    cdef Py_ssize_t* tables
+    cdef real* work
+    cdef bint need_dW = dW is not None, need_db = db is not None
+    cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, block, slack
+    conv_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+                  stride, padding, dilation, groups)
+    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+    q.code = activation_code(activation, True)
+    q.alpha = alpha
+    if dX is not None:
+        same_shape((<object> X).shape, (<object> dX).shape, "dX")
+    if need_dW:
+        same_shape((<object> W).shape, (<object> dW).shape, "dW")
+    if need_db:
+        same_length(q.n_filters, db.shape[0], "db")
+    if q.n_images == 0:
+        if need_dW:
+            dW[:] = 0
+        if need_db:
+            db[:] = 0
+        return
+    q.X = &X[0, 0, 0, 0, 0]
+    q.W = &W[0, 0, 0, 0, 0]
+    q.Y_in = &Y[0, 0, 0, 0, 0]
+    q.dY = &dY[0, 0, 0, 0, 0]
+    q.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
+    dW_size = q.n_groups * q.n_taps * q.filter_lanes if need_dW else 0
+    db_size = q.n_groups * q.filter_lanes if need_db else 0
+    q.n_pieces = smaller(MAX_PIECES, PIECE_BYTES // (larger(dW_size, 1) * sizeof(real)))
+    q.n_pieces = smaller(q.n_blocks, larger(MIN_PIECES, q.n_pieces))
+    if q.dX is not NULL:
+        n_packed = (q.n_groups * q.n_runs * vectors_for(q.run_width) * LANES
+                    * q.group_filters)
+    slack = MAX_VECTORS * LANES
+    q.scratch_size = (slack + 2 * ROW_BLOCK * q.n_groups * q.filter_lanes
+                      + 2 * (q.block_images * q.padded_size + slack))
+    tables = conv_tables(&q)
+    try:
+        work = <real*> allocate(
+            (n_packed + q.n_pieces * (dW_size + db_size) + n_threads * q.scratch_size)
+            * sizeof(real))
+        try:
+            q.packed_T = work
+            q.dW_pieces = q.packed_T + n_packed
+            q.db_pieces = q.dW_pieces + q.n_pieces * dW_size
+            work = q.db_pieces + q.n_pieces * db_size
+            with nogil:
+                if q.dX is not NULL:
+                    pack_transposed(&q, n_threads)
+                for piece in prange(q.n_pieces, num_threads=n_threads, schedule="dynamic"):
+                    conv_backward_piece(
+                        &q, piece, need_dW, need_db, work + threadid() * q.scratch_size)
+                if need_dW:
+                    add_pieces(q.dW_pieces, q.n_pieces, q.n_taps, q.n_groups,
+                               q.group_filters, q.filter_lanes, &dW[0, 0, 0, 0, 0], n_threads)
+                if need_db:
+                    add_pieces(q.db_pieces, q.n_pieces, 1, q.n_groups, q.group_filters,
+                               q.filter_lanes, &db[0], 1)
+        finally:
+            free(q.packed_T)
+    finally:
+        free(tables)

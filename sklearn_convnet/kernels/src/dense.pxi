@@ -1,0 +1,196 @@
+# Dense layers: Y = f(X W + b), dX = dz W', dW = X' dz, with dz = dY f'(z).
+#
+# Design:
+# * All three are one product, `multiply`, of matrices given by strides. Blocks of the right
+#   matrix are packed where they are used, so nothing is transposed in memory.
+# * The result is split among threads, by rows and panels; each element is summed whole by
+#   one of them, in an order that depends on the length of the sum alone.
+
+cdef struct Product:
+    # C[i, j] = init[j] + sum_k A[i * a_row + k * a_k] B[k * b_k + j * b_column]
+    Py_ssize_t n_rows, n_k, n_columns
+    const real* A
+    Py_ssize_t a_row, a_k
+    const real* B
+    Py_ssize_t b_k, b_column
+    const real* init          # (n_columns,) or NULL
+    real* C                   # (n_rows, n_columns)
+    int code                  # activation of the result
+    real alpha
+    Py_ssize_t* offset        # (n_k) k * a_k
+    Py_ssize_t row_block, n_row_blocks
+
+
+cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcept nogil:
+    """One panel of columns for one block of rows. Scratch: init, packed B, and the rows."""
+    cdef Py_ssize_t n_vec = vectors_for(q.n_columns)
+    cdef Py_ssize_t panel = task // q.n_row_blocks, first = task % q.n_row_blocks * q.row_block
+    cdef Py_ssize_t n_rows = smaller(q.row_block, q.n_rows - first)
+    cdef Py_ssize_t v = panel_start(n_vec, panel), V = panel_start(n_vec, panel + 1) - v
+    cdef Py_ssize_t n_lanes = V * LANES, column = v * LANES
+    cdef Py_ssize_t width = smaller(n_lanes, q.n_columns - column)
+    cdef bint direct = width == n_lanes
+    cdef real* init = scratch
+    cdef real* packed = init + n_lanes
+    cdef real* rows = packed + REDUCTION_BLOCK * n_lanes
+    cdef real* target = q.C + first * q.n_columns + column if direct else rows
+    cdef Py_ssize_t target_row = q.n_columns if direct else n_lanes
+    cdef Py_ssize_t n_steps = ceil_div(q.n_k, REDUCTION_BLOCK), step, k, k_end
+    cdef Py_ssize_t R = tile_rows(V), t, row, r
+    cdef const real* a[MAX_ROWS]
+    cdef real* c[MAX_ROWS]
+    memset(init, 0, n_lanes * sizeof(real))
+    if q.init is not NULL:
+        memcpy(init, q.init + column, width * sizeof(real))
+    for step in range(n_steps):
+        k = part(q.n_k, step, n_steps)
+        k_end = part(q.n_k, step + 1, n_steps)
+        pack_panel(q.B + k * q.b_k + column * q.b_column, q.b_k, q.b_column, k_end - k,
+                   width, n_lanes, packed)
+        for t in range(ceil_div(n_rows, R)):
+            row = t * R
+            for r in range(R):
+                a[r] = q.A + (first + smaller(row + r, n_rows - 1)) * q.a_row
+                c[r] = target + (row + r) * target_row
+                if row + r >= n_rows:
+                    c[r] = rows + ROW_BLOCK * n_lanes
+            tile(V, a, q.offset + k, k_end - k, packed, n_lanes,
+                 init if step == 0 else ZEROS, step > 0, c)
+    if not direct:
+        copy_columns(rows, n_lanes, q.C + first * q.n_columns + column, q.n_columns,
+                     n_rows, width)
+    for r in range(n_rows):
+        activate(q.code, q.alpha, q.C + (first + r) * q.n_columns + column, width)
+
+
+cdef int multiply(Product* q, int n_threads) except -1:
+    cdef Py_ssize_t scratch_size = (
+        (1 + REDUCTION_BLOCK + ROW_BLOCK + 1) * MAX_VECTORS * LANES)
+    cdef Py_ssize_t k, task, n_tasks
+    cdef Py_ssize_t* offset
+    cdef real* scratch
+    # Blocks of nearly equal height, a multiple of every tile's.
+    q.row_block = ceil_div(q.n_rows, ceil_div(q.n_rows, ROW_BLOCK))
+    q.row_block = ceil_div(q.row_block, 24) * 24
+    q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
+    n_tasks = q.n_row_blocks * panels_for(vectors_for(q.n_columns))
+    offset = <Py_ssize_t*> allocate(
+        q.n_k * sizeof(Py_ssize_t) + n_threads * scratch_size * sizeof(real))
+    q.offset = offset
+    scratch = <real*> (offset + q.n_k)
+    with nogil:
+        for k in range(q.n_k):
+            offset[k] = k * q.a_k
+        for task in prange(n_tasks, num_threads=n_threads, schedule="dynamic"):
+            product_task(q, task, scratch + threadid() * scratch_size)
+        free(offset)
+    return 0
+
+
+cdef int dense_shapes(
+    Py_ssize_t n, Py_ssize_t n_in, Py_ssize_t n_units, shape_W, shape_Y
+) except -1:
+    if n_in < 1 or n_units < 1:
+        raise ValueError(f"a dense layer needs inputs and units, got {n_in} and {n_units}")
+    same_shape((n_in, n_units), shape_W, "W")
+    same_shape((n, n_units), shape_Y, "Y")
+    return 0
+
+
+def dense_forward(
+    const real[:, ::1] X,  # IN  (n, inputs)
+    const real[:, ::1] W,  # IN  (inputs, units)
+    const real[::1] b,     # IN  (units,) or None
+    real[:, ::1] Y,        # OUT (n, units)
+    str activation, double alpha, int n_threads,
+):
+    """Y = f(X W + b)."""
+    cdef Product q
+    dense_shapes(X.shape[0], X.shape[1], W.shape[1], (<object> W).shape, (<object> Y).shape)
+    q.code = activation_code(activation, True)
+    if b is not None:
+        same_length(W.shape[1], b.shape[0], "b")
+    if X.shape[0] == 0:
+        return
+    q.alpha = alpha
+    q.n_rows, q.n_k, q.n_columns = X.shape[0], X.shape[1], W.shape[1]
+    q.A, q.a_row, q.a_k = &X[0, 0], q.n_k, 1
+    q.B, q.b_k, q.b_column = &W[0, 0], q.n_columns, 1
+    q.init = NULL if b is None else &b[0]
+    q.C = &Y[0, 0]
+    multiply(&q, n_threads)
+
+
+cdef void sum_rows(const real* a, Py_ssize_t n_rows, Py_ssize_t width, real* total) noexcept nogil:
+    """Sums over ROW_BLOCK rows at a time, then over these sums."""
+    cdef real partial[BLOCK]
+    cdef Py_ssize_t i, k, start, row, j, n
+    for i in range(ceil_div(width, BLOCK)):
+        start = i * BLOCK
+        n = smaller(BLOCK, width - start)
+        for j in range(n):
+            total[start + j] = 0
+        for k in range(ceil_div(n_rows, ROW_BLOCK)):
+            for j in range(n):
+                partial[j] = 0
+            for row in range(k * ROW_BLOCK, smaller((k + 1) * ROW_BLOCK, n_rows)):
+                for j in range(n):
+                    partial[j] += a[row * width + start + j]
+            for j in range(n):
+                total[start + j] += partial[j]
+
+
+def dense_backward(
+    const real[:, ::1] X,   # IN  (n, inputs)
+    const real[:, ::1] W,   # IN  (inputs, units)
+    const real[:, ::1] Y,   # IN  (n, units), activated
+    const real[:, ::1] dY,  # IN  like Y
+    real[:, ::1] dX,        # OUT like X, or None
+    real[:, ::1] dW,        # OUT like W, or None
+    real[::1] db,           # OUT (units,) or None
+    str activation, double alpha, int n_threads,
+):
+    """The gradients of dense_forward, each computed where its array is given."""
+    cdef Product q
+    cdef Py_ssize_t n = X.shape[0], n_in = X.shape[1], n_units = W.shape[1], row
+    cdef int code = activation_code(activation, True)
+    cdef real* dz
+    dense_shapes(n, n_in, n_units, (<object> W).shape, (<object> Y).shape)
+    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+    if dX is not None:
+        same_shape((<object> X).shape, (<object> dX).shape, "dX")
+    if dW is not None:
+        same_shape((<object> W).shape, (<object> dW).shape, "dW")
+    if db is not None:
+        same_length(n_units, db.shape[0], "db")
+    if n == 0:
+        if dW is not None:
+            dW[:] = 0
+        if db is not None:
+            db[:] = 0
+        return
+    q.init = NULL
+    q.code = IDENTITY
+    q.alpha = 0
+    dz = <real*> allocate(n * n_units * sizeof(real))
+    try:
+        with nogil:
+            for row in prange(n, num_threads=n_threads):
+                memcpy(dz + row * n_units, &dY[row, 0], n_units * sizeof(real))
+                multiply_derivative(code, alpha, &Y[row, 0], dz + row * n_units, n_units)
+            if db is not None:
+                sum_rows(dz, n, n_units, &db[0])
+        if dX is not None:
+            q.n_rows, q.n_k, q.n_columns = n, n_units, n_in
+            q.A, q.a_row, q.a_k = dz, n_units, 1
+            q.B, q.b_k, q.b_column = &W[0, 0], 1, n_units
+            q.C = &dX[0, 0]
+            multiply(&q, n_threads)
+        if dW is not None:
+            q.n_rows, q.n_k, q.n_columns = n_in, n, n_units
+            q.A, q.a_row, q.a_k = &X[0, 0], 1, n_in
+            q.B, q.b_k, q.b_column = dz, n_units, 1
+            q.C = &dW[0, 0]
+            multiply(&q, n_threads)
+    finally:
+        free(dz)

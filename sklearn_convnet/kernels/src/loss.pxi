@@ -1,0 +1,107 @@
+# Losses that need exponentials; the others are a line of numpy each.
+#
+# Design: sums are kept in double, row by row, and the rows added in order.
+
+from libc.math cimport log
+
+
+cdef double cross_entropy_row(
+    const real* z, Py_ssize_t n, Py_ssize_t target, double weight, real* y, real* dz
+) noexcept nogil:
+    """weight * -log softmax(z)[target]; y is scratch for n numbers."""
+    cdef double total = 0, top = z[0]
+    cdef real factor
+    cdef Py_ssize_t c
+    for c in range(1, n):
+        top = z[c] if z[c] > top else top
+    exponentials(z, y, n)
+    for c in range(n):
+        total += y[c]
+    if dz is not NULL:
+        factor = <real> (weight / total)
+        for c in range(n):
+            dz[c] = y[c] * factor
+        dz[target] -= <real> weight
+    return weight * (log(total) + top - z[target])
+
+
+def softmax_cross_entropy(
+    const real[:, ::1] Z,         # IN  (m, classes), before the softmax
+    const int64_t[::1] target,    # IN  (m,)
+    const real[::1] weight,       # IN  (m,) or None
+    real[:, ::1] dZ,              # OUT like Z, or None
+    int n_threads,
+):
+    """sum_i w_i * -log softmax(Z_i)[target_i], and its gradient w_i (softmax(Z_i) - onehot)."""
+    cdef Py_ssize_t m = Z.shape[0], n = Z.shape[1], i
+    cdef double total = 0
+    cdef double* losses
+    cdef real* y
+    same_length(m, target.shape[0], "target")
+    if n < 1:
+        raise ValueError("cross-entropy needs at least one class, got 0")
+    if weight is not None:
+        same_length(m, weight.shape[0], "weight")
+    if dZ is not None:
+        same_shape((<object> Z).shape, (<object> dZ).shape, "dZ")
+    for i in range(m):
+        if not 0 <= target[i] < n:
+            raise ValueError(f"target {target[i]} is not one of {n} classes")
+    losses = <double*> allocate(m * sizeof(double) + n_threads * n * sizeof(real))
+    y = <real*> (losses + m)
+    with nogil:
+        for i in prange(m, num_threads=threads_for(m * n, n_threads)):
+            losses[i] = cross_entropy_row(
+                &Z[i, 0], n, target[i], 1 if weight is None else weight[i],
+                y + threadid() * n, NULL if dZ is None else &dZ[i, 0])
+        for i in range(m):
+            total += losses[i]
+        free(losses)
+    return total
+
+
+# With y = logistic(z): -t log y - (1 - t) log(1 - y) = max(z, 0) - t z + log(1 + exp(-|z|)).
+
+cdef double logistic_row(
+    const real* z, const real* t, const real* w, Py_ssize_t n, real* dz
+) noexcept nogil:
+    cdef double total = 0
+    cdef real weight, loss
+    cdef Py_ssize_t c
+    for c in range(n):
+        weight = 1 if w is NULL else w[c]
+        loss = (z[c] if z[c] > 0 else 0) - t[c] * z[c] + log1p_unit(exp_negative(-absolute(z[c])))
+        total += <double> weight * loss
+        if dz is not NULL:
+            dz[c] = weight * (logistic(z[c]) - t[c])
+    return total
+
+
+def logistic_cross_entropy(
+    const real[:, ::1] Z,       # IN  (m, outputs), before the logistic function
+    const real[:, ::1] target,  # IN  like Z, 0 or 1
+    const real[:, ::1] weight,  # IN  like Z, or None
+    real[:, ::1] dZ,            # OUT like Z, or None
+    int n_threads,
+):
+    """The sum of w * cross-entropy over all elements, and its gradient w (logistic(Z) - t)."""
+    cdef Py_ssize_t m = Z.shape[0], n = Z.shape[1], i
+    cdef double total = 0
+    cdef double* losses
+    same_shape((<object> Z).shape, (<object> target).shape, "target")
+    if weight is not None:
+        same_shape((<object> Z).shape, (<object> weight).shape, "weight")
+    if dZ is not None:
+        same_shape((<object> Z).shape, (<object> dZ).shape, "dZ")
+    if n == 0:
+        return 0.0
+    losses = <double*> allocate(m * sizeof(double))
+    with nogil:
+        for i in prange(m, num_threads=threads_for(m * n, n_threads)):
+            losses[i] = logistic_row(
+                &Z[i, 0], &target[i, 0], NULL if weight is None else &weight[i, 0], n,
+                NULL if dZ is None else &dZ[i, 0])
+        for i in range(m):
+            total += losses[i]
+        free(losses)
+    return total

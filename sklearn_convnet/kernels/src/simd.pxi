@@ -1,0 +1,99 @@
+# Design:
+# * A GCC/clang vector type behaves like a number in C, so Cython's `a * b + c` becomes one
+#   FMA on LANES numbers. To Cython, `vec` is a plain floating type.
+# * setup.py defines SIMD_BYTES (register width), WIDE_REGISTERS (32 registers, not 16) and
+#   SINGLE (float32, not float64); everything below follows from these three.
+# * TILE_ROWS_V is the number of accumulator rows of a tile of V vectors: R * V accumulators,
+#   V loaded vectors and one broadcast number must fit the registers, or the tile spills
+#   and falls to a tenth of its speed.
+# * `tile_loop` must be inlined into callers that pass R and V as constants: only then are
+#   its accumulators registers. `inline` alone is a hint that GCC declines.
+
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+cdef extern from *:
+    """
+    #ifdef SINGLE
+    typedef float skcn_real;
+    typedef int32_t skcn_bits;
+    #define EXP_TERMS 7
+    #define LOG_TERMS 8
+    #define MANTISSA_BITS 23
+    #define EXPONENT_BIAS 127
+    #define ROUND_MAGIC 12582912.0f
+    #define LN2_HIGH 0.693359375f
+    #define LN2_LOW -2.12194440e-4f
+    #define EXP_LOWEST -87.0f
+    #else
+    typedef double skcn_real;
+    typedef int64_t skcn_bits;
+    #define EXP_TERMS 13
+    #define LOG_TERMS 17
+    #define MANTISSA_BITS 52
+    #define EXPONENT_BIAS 1023
+    #define ROUND_MAGIC 6755399441055744.0
+    #define LN2_HIGH 6.93145751953125e-1
+    #define LN2_LOW 1.42860682030941723212e-6
+    #define EXP_LOWEST -708.0
+    #endif
+
+    typedef skcn_real vec
+        __attribute__((vector_size(SIMD_BYTES), aligned(sizeof(skcn_real)), may_alias));
+    #define LANES ((Py_ssize_t) (SIMD_BYTES / sizeof(skcn_real)))
+
+    #ifdef WIDE_REGISTERS
+    #define MAX_VECTORS 4
+    #define TILE_ROWS_1 12
+    #define TILE_ROWS_2 12
+    #define TILE_ROWS_3 8
+    #define TILE_ROWS_4 6
+    #else
+    #define MAX_VECTORS 2
+    #define TILE_ROWS_1 8
+    #define TILE_ROWS_2 6
+    #define TILE_ROWS_3 1
+    #define TILE_ROWS_4 1
+    #endif
+
+    static const skcn_real ZEROS[MAX_VECTORS * SIMD_BYTES / sizeof(skcn_real)] = {0};
+
+    static inline void tile_loop(
+        int R, int V, const skcn_real **a, const Py_ssize_t *k_offset, Py_ssize_t n_k,
+        const skcn_real *b, Py_ssize_t b_row, const skcn_real *init, int add,
+        skcn_real **c) __attribute__((always_inline));
+    """
+    ctypedef real vec
+    ctypedef int64_t bits "skcn_bits"
+    const Py_ssize_t LANES
+    const real* ZEROS
+    const int MAX_VECTORS, TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3, TILE_ROWS_4
+    const int EXP_TERMS, LOG_TERMS, MANTISSA_BITS, EXPONENT_BIAS
+    const real ROUND_MAGIC, LN2_HIGH, LN2_LOW, EXP_LOWEST
+
+
+cdef inline Py_ssize_t smaller(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline Py_ssize_t larger(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a > b else b
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline Py_ssize_t part(Py_ssize_t n, Py_ssize_t i, Py_ssize_t n_parts) noexcept nogil:
+    """Where part `i` of `n` things cut into nearly equal parts begins."""
+    return n * i // n_parts
+
+
+cdef void* allocate(Py_ssize_t n_bytes) except NULL:
+    """Memory of the call; the caller frees it."""
+    cdef void* memory = malloc(larger(n_bytes, 1))
+    if memory is NULL:
+        raise MemoryError(f"could not allocate {n_bytes} bytes of work space")
+    return memory

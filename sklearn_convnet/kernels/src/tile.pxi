@@ -1,0 +1,152 @@
+# The micro-kernel. Convolution, its two gradients and the dense layers are all
+#
+#     c[r][v] (+)= init[v] + sum_k a[r][k_offset[k]] * b[k * b_row + v]
+#
+# for R rows r and V vectors v held in registers. What `a`, `k_offset` and `b` stand for is
+# the caller's choice: for a convolution, `a` are the corners of windows in the input and
+# `k_offset` the taps of the filter; for its weight gradient, `a` are taps and `k_offset`
+# windows. So no im2col matrix is ever built.
+#
+# Design:
+# * Rows are pointers, not a stride: a tile may run over the end of a row of pixels, or of an
+#   image, and still be full.
+# * A tile at an edge is a full tile whose surplus rows repeat the last one and are written to
+#   a spare row. Every row sees the same operations, so its bits do not depend on where in a
+#   tile it lies, nor on what else is in the tile.
+# * `b` is packed in panels of V vectors, padded with zeros, by the caller.
+
+cdef enum:
+    MAX_ROWS = 12          # of any tile
+    ROW_BLOCK = 96         # rows between two uses of the same part of b; a multiple of all R
+    REDUCTION_BLOCK = 96   # k of one tile call: a part of b of this length stays in L1
+
+
+cdef inline void tile_loop "tile_loop"(
+    int R, int V,
+    const real** a,              # IN  R pointers
+    const Py_ssize_t* k_offset,  # IN  n_k
+    Py_ssize_t n_k,
+    const real* b,               # IN  (n_k, b_row)
+    Py_ssize_t b_row,
+    const real* init,            # IN  V vectors
+    bint add,
+    real** c,                    # OUT, INOUT if add: R pointers to V vectors
+) noexcept nogil:
+    cdef vec acc[24]
+    cdef vec b_vec[4]
+    cdef real a_k
+    cdef Py_ssize_t k, offset
+    cdef int r, v
+    for r in range(R):
+        for v in range(V):
+            acc[r * V + v] = (<const vec*> (init + v * LANES))[0]
+    for k in range(n_k):
+        offset = k_offset[k]
+        for v in range(V):
+            b_vec[v] = (<const vec*> (b + v * LANES))[0]
+        b = b + b_row
+        for r in range(R):
+            a_k = a[r][offset]
+            for v in range(V):
+                acc[r * V + v] = acc[r * V + v] + a_k * b_vec[v]
+    if add:
+        # Rows may overlap (the input gradient scatters), so they are added one by one.
+        for r in range(R):
+            for v in range(V):
+                acc[r * V + v] = acc[r * V + v] + (<vec*> (c[r] + v * LANES))[0]
+                (<vec*> (c[r] + v * LANES))[0] = acc[r * V + v]
+    else:
+        for r in range(R):
+            for v in range(V):
+                (<vec*> (c[r] + v * LANES))[0] = acc[r * V + v]
+
+
+cdef void tile_1(
+    const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
+    Py_ssize_t b_row, const real* init, bint add, real** c,
+) noexcept nogil:
+    tile_loop(TILE_ROWS_1, 1, a, k_offset, n_k, b, b_row, init, add, c)
+
+
+cdef void tile_2(
+    const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
+    Py_ssize_t b_row, const real* init, bint add, real** c,
+) noexcept nogil:
+    tile_loop(TILE_ROWS_2, 2, a, k_offset, n_k, b, b_row, init, add, c)
+
+
+cdef void tile_3(
+    const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
+    Py_ssize_t b_row, const real* init, bint add, real** c,
+) noexcept nogil:
+    tile_loop(TILE_ROWS_3, 3, a, k_offset, n_k, b, b_row, init, add, c)
+
+
+cdef void tile_4(
+    const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
+    Py_ssize_t b_row, const real* init, bint add, real** c,
+) noexcept nogil:
+    tile_loop(TILE_ROWS_4, 4, a, k_offset, n_k, b, b_row, init, add, c)
+
+
+cdef inline int tile_rows(Py_ssize_t n_vec) noexcept nogil:
+    """Rows of a tile that is `n_vec` vectors wide."""
+    if n_vec == 1:
+        return TILE_ROWS_1
+    if n_vec == 2:
+        return TILE_ROWS_2
+    if n_vec == 3:
+        return TILE_ROWS_3
+    return TILE_ROWS_4
+
+
+cdef inline void tile(
+    Py_ssize_t n_vec, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
+    const real* b, Py_ssize_t b_row, const real* init, bint add, real** c,
+) noexcept nogil:
+    if n_vec == 1:
+        tile_1(a, k_offset, n_k, b, b_row, init, add, c)
+    elif n_vec == 2:
+        tile_2(a, k_offset, n_k, b, b_row, init, add, c)
+    elif n_vec == 3:
+        tile_3(a, k_offset, n_k, b, b_row, init, add, c)
+    else:
+        tile_4(a, k_offset, n_k, b, b_row, init, add, c)
+
+
+# Panels: the columns of b are cut into panels of nearly equal width, at most MAX_VECTORS
+# vectors. Panel p of width V lies at b + n_k * (first vector) * LANES, in rows of V vectors.
+
+cdef inline Py_ssize_t vectors_for(Py_ssize_t n_columns) noexcept nogil:
+    return ceil_div(n_columns, LANES)
+
+
+cdef inline Py_ssize_t panels_for(Py_ssize_t n_vec) noexcept nogil:
+    return ceil_div(n_vec, MAX_VECTORS)
+
+
+cdef inline Py_ssize_t panel_start(Py_ssize_t n_vec, Py_ssize_t panel) noexcept nogil:
+    """The first vector of a panel; that of the panel past the last is n_vec."""
+    return part(n_vec, panel, panels_for(n_vec))
+
+
+cdef void pack_panel(
+    const real* b,               # IN  element (k, j) at b[k * row_step + j * column_step]
+    Py_ssize_t row_step, Py_ssize_t column_step,
+    Py_ssize_t n_k, Py_ssize_t n_columns, Py_ssize_t n_lanes,
+    real* packed,                # OUT (n_k, n_lanes), zero from n_columns on
+) noexcept nogil:
+    cdef Py_ssize_t k, j
+    if column_step == 1:
+        for k in range(n_k):
+            for j in range(n_columns):
+                packed[k * n_lanes + j] = b[k * row_step + j]
+            for j in range(n_columns, n_lanes):
+                packed[k * n_lanes + j] = 0
+    else:
+        for j in range(n_columns):
+            for k in range(n_k):
+                packed[k * n_lanes + j] = b[k * row_step + j * column_step]
+        for k in range(n_k):
+            for j in range(n_columns, n_lanes):
+                packed[k * n_lanes + j] = 0
