@@ -15,6 +15,7 @@ KERNELS = Path("sklearn_convnet/kernels")
 
 COMMON = [
     "-O3",
+    "-g0",
     "-fno-strict-aliasing",
     "-fno-math-errno",
     "-fno-trapping-math",
@@ -98,19 +99,22 @@ def extensions():
 
 
 class ParallelBuild(build_ext):
-    """Compiles the extensions side by side."""
+    """Translates and compiles the extensions side by side."""
 
     def finalize_options(self):
         super().finalize_options()
         if self.parallel is None:
             self.parallel = os.cpu_count() or 1
 
+    def run(self):
+        translated = cythonize(
+            self.extensions,
+            compiler_directives=DIRECTIVES,
+            nthreads=0 if sys.platform == "win32" else self.parallel,
+        )
+        for extension, source in zip(self.extensions, translated, strict=True):
+            extension.sources = source.sources
+        super().run()
 
-setup(
-    ext_modules=cythonize(
-        list(extensions()),
-        compiler_directives=DIRECTIVES,
-        nthreads=0 if sys.platform == "win32" else os.cpu_count() or 1,
-    ),
-    cmdclass={"build_ext": ParallelBuild},
-)
+
+setup(ext_modules=list(extensions()), cmdclass={"build_ext": ParallelBuild})

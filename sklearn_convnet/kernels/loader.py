@@ -1,7 +1,7 @@
 """Chooses the kernels: the best variant that is built and that this CPU can run."""
 
 import functools
-import importlib
+import importlib.util
 import os
 
 import numpy as np

@@ -77,6 +77,13 @@ def _match(**arrays):
     return sizes
 
 
+def _check_not_empty(sizes, axes):
+    """Check that there is something along the axes without which nothing is defined."""
+    for axis in axes.split():
+        if sizes[axis] < 1:
+            raise ValueError(f"the axis {axis} has length 0, expected at least 1")
+
+
 def _check_triple(name, values, lowest):
     """Check a tuple with one integer for each of the axes (D, H, W)."""
     if len(values) != 3 or min(values) < lowest:
@@ -94,8 +101,8 @@ def _check_padding(padding):
         )
 
 
-def _check_output_size(what, Y, size, kernel, stride, padding, dilation=(1, 1, 1)):
-    """Check the sizes (OD, OH, OW) of Y against the windows that fit the input.
+def _check_output_size(what, shape, size, kernel, stride, padding, dilation=(1, 1, 1)):
+    """Check the shape (n, OD, OH, OW, C) of an output against the windows that fit.
 
     A window reaches over `dilation * (kernel - 1) + 1` pixels, and one fits at every
     `stride`-th pixel of the padded axis.
@@ -112,9 +119,10 @@ def _check_output_size(what, Y, size, kernel, stride, padding, dilation=(1, 1, 1
                 f"at most the {padded} pixels of the padded map"
             )
         expected = (padded - extent) // b + 1
-        if Y[axis] != expected:
+        if shape[1 + axis] != expected:
             raise ValueError(
-                f"the output has {Y[axis]} pixels along {letter}, expected {expected}"
+                f"Y has shape {shape}, expected an output of {expected} pixels "
+                f"along {letter}"
             )
 
 
@@ -130,6 +138,7 @@ def check_conv(X, W, b, Y, stride, padding, dilation, groups, **like):
         Y=(Y, "n OD OH OW F"),
         **like,
     )
+    _check_not_empty(sizes, "C F KD KH KW")
     _check_triple("stride", stride, 1)
     _check_triple("dilation", dilation, 1)
     _check_padding(padding)
@@ -144,17 +153,18 @@ def check_conv(X, W, b, Y, stride, padding, dilation, groups, **like):
             f"{C} / {groups} = {C // groups}"
         )
     _check_output_size(
-        "filter", Y.shape[1:4], X.shape[1:4], W.shape[:3], stride, padding, dilation
+        "filter", Y.shape, X.shape[1:4], W.shape[:3], stride, padding, dilation
     )
 
 
 def check_pool(X, Y, pool_size, stride, padding, index=None):
     """Raise ValueError unless the arrays and the geometry of a pooling fit."""
-    _match(
+    sizes = _match(
         X=(X, "n D H W C"),
         Y=(Y, "n OD OH OW C"),
         index=(index, "n OD OH OW C", np.int32),
     )
+    _check_not_empty(sizes, "D H W")
     _check_triple("pool_size", pool_size, 1)
     _check_triple("stride", stride, 1)
     _check_padding(padding)
@@ -164,7 +174,7 @@ def check_pool(X, Y, pool_size, stride, padding, index=None):
                 f"padding is {padding}, expected less than the pool_size {pool_size} "
                 "on every axis: a window without a true pixel has no value"
             )
-    _check_output_size("window", Y.shape[1:4], X.shape[1:4], pool_size, stride, padding)
+    _check_output_size("window", Y.shape, X.shape[1:4], pool_size, stride, padding)
 
 
 def check_index(index, n_positions):
@@ -232,9 +242,9 @@ _ACTIVATIONS = {
         lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
         lambda y, alpha: np.where(y > 0, 1, y + alpha),
     ),
-    # log(1 + exp(x)), hence the slope logistic(x) = 1 - exp(-y)
+    # log(1 + exp(x)), hence the slope logistic(x) = 1 - exp(-y); exp(-|x|) is at most 1
     "softplus": (
-        lambda x, alpha: np.logaddexp(0, x),
+        lambda x, alpha: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
         lambda y, alpha: -np.expm1(-y),
     ),
     # x Phi(x), hence the slope Phi(x) + x phi(x), with the normal distribution
@@ -302,7 +312,8 @@ def softmax_forward(X, Y, n_threads):
     Y : array of shape (m, C)  # OUT
     n_threads : int
     """
-    _match(X=(X, "m C"), Y=(Y, "m C"))
+    sizes = _match(X=(X, "m C"), Y=(Y, "m C"))
+    _check_not_empty(sizes, "C")
 
     # Y(i,c) = exp(X(i,c)) / Σ_c' exp(X(i,c')); scipy takes the row's maximum off first
     Y[:] = softmax(_double(X), axis=1)
@@ -318,7 +329,8 @@ def softmax_backward(Y, dY, dX, n_threads):
     dX : array of shape (m, C)  # OUT
     n_threads : int
     """
-    _match(Y=(Y, "m C"), dY=(dY, "m C"), dX=(dX, "m C"))
+    sizes = _match(Y=(Y, "m C"), dY=(dY, "m C"), dX=(dX, "m C"))
+    _check_not_empty(sizes, "C")
     Y, dY = _double(Y), _double(dY)
 
     # dX(i,c) = Y(i,c) (dY(i,c) - Σ_c' Y(i,c') dY(i,c'))
@@ -466,7 +478,8 @@ def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
 
 def check_dense(X, W, b, Y, **like):
     """Raise ValueError unless the arrays of a dense layer fit."""
-    _match(X=(X, "n I"), W=(W, "I U"), b=(b, "U"), Y=(Y, "n U"), **like)
+    sizes = _match(X=(X, "n I"), W=(W, "I U"), b=(b, "U"), Y=(Y, "n U"), **like)
+    _check_not_empty(sizes, "I U")
 
 
 def dense_forward(X, W, b, Y, activation, alpha, n_threads):
@@ -662,7 +675,8 @@ def globalmax_forward(X, Y, index, n_threads):
     index : int32 array of shape (n, C) or None  # OUT
     n_threads : int
     """
-    _match(X=(X, "n P C"), Y=(Y, "n C"), index=(index, "n C", np.int32))
+    sizes = _match(X=(X, "n P C"), Y=(Y, "n C"), index=(index, "n C", np.int32))
+    _check_not_empty(sizes, "P")
 
     # Y(n,c) = max over p of X(n,p,c): the first of a tie, NaN counts as the largest
     where = np.argmax(X, axis=1)
@@ -681,7 +695,8 @@ def globalmax_backward(dY, index, dX, n_threads):
     dX : array of shape (n, P, C)  # OUT
     n_threads : int
     """
-    _match(dY=(dY, "n C"), index=(index, "n C", np.int32), dX=(dX, "n P C"))
+    sizes = _match(dY=(dY, "n C"), index=(index, "n C", np.int32), dX=(dX, "n P C"))
+    _check_not_empty(sizes, "P")
     check_index(index, dX.shape[1])
 
     # dX(n, index(n,c), c) = dY(n,c), and 0 elsewhere
@@ -698,7 +713,8 @@ def globalavg_forward(X, Y, n_threads):
     Y : array of shape (n, C)  # OUT
     n_threads : int
     """
-    _match(X=(X, "n P C"), Y=(Y, "n C"))
+    sizes = _match(X=(X, "n P C"), Y=(Y, "n C"))
+    _check_not_empty(sizes, "P")
 
     # Y(n,c) = 1/P Σ_p X(n,p,c)
     Y[:] = _double(X).mean(axis=1)
@@ -713,7 +729,8 @@ def globalavg_backward(dY, dX, n_threads):
     dX : array of shape (n, P, C)  # OUT
     n_threads : int
     """
-    _match(dY=(dY, "n C"), dX=(dX, "n P C"))
+    sizes = _match(dY=(dY, "n C"), dX=(dX, "n P C"))
+    _check_not_empty(sizes, "P")
 
     # dX(n,p,c) = dY(n,c) / P
     dX[:] = _double(dY)[:, np.newaxis] / dX.shape[1]
@@ -778,6 +795,8 @@ def dropout(X, Y, rate, seed, n_threads):
     n_threads : int
     """
     _match(X=(X, "m"), Y=(Y, "m"))
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate is {rate}, expected a number in [0, 1)")
 
     # Y(i) = X(i) mask(seed, i) / (1 - rate)
     keep = dropout_mask(seed, X.size, rate)
@@ -814,6 +833,7 @@ def softmax_cross_entropy(Z, target, weight, dZ, n_threads):
         weight=(weight, "m"),
         dZ=(dZ, "m K"),
     )
+    _check_not_empty(sizes, "K")
     m, K = sizes["m"], sizes["K"]
     if m and not (0 <= target.min() and target.max() < K):
         raise ValueError(
@@ -943,6 +963,8 @@ def adam_step(params, grads, m, v, segments, decay, learning_rate, beta1, beta2,
         decay=(decay, "s"),
     )
     check_segments(params.size, segments)
+    if step < 1:
+        raise ValueError(f"step is {step}, expected a count from 1")
 
     for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
         part = slice(start, stop)

@@ -180,6 +180,10 @@ cdef Py_ssize_t* conv_tables(Conv* q) except NULL:
     return memory
 
 
+cdef inline Py_ssize_t n_products(const Conv* q) noexcept nogil:
+    return q.n_images * q.n_windows * q.n_taps * q.n_filters
+
+
 # --- padding ---------------------------------------------------------------------------
 
 cdef void pad_image(
@@ -371,6 +375,7 @@ def conv_forward(
     q.W = &W[0, 0, 0, 0, 0]
     q.b = NULL if b is None else &b[0]
     q.Y = &Y[0, 0, 0, 0, 0]
+    n_threads = threads_for_products(n_products(&q), n_threads)
     n_packed = q.n_groups * q.filter_lanes
     n_chunks = ceil_div(q.block_images * q.n_windows, ROW_BLOCK)
     q.n_chunks = larger(1, smaller(n_chunks, WANTED_TASKS // q.n_blocks))
@@ -609,6 +614,7 @@ def conv_backward(
     q.Y_in = &Y[0, 0, 0, 0, 0]
     q.dY = &dY[0, 0, 0, 0, 0]
     q.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
+    n_threads = threads_for_products(n_products(&q), n_threads)
     dW_size = q.n_groups * q.n_taps * q.filter_lanes if need_dW else 0
     db_size = q.n_groups * q.filter_lanes if need_db else 0
     q.n_pieces = smaller(MAX_PIECES, PIECE_BYTES // (larger(dW_size, 1) * sizeof(real)))

@@ -69,6 +69,7 @@ cdef int multiply(Product* q, int n_threads) except -1:
     cdef Py_ssize_t k, task, n_tasks
     cdef Py_ssize_t* offset
     cdef real* scratch
+    n_threads = threads_for_products(q.n_rows * q.n_k * q.n_columns, n_threads)
     # Blocks of nearly equal height, a multiple of every tile's.
     q.row_block = ceil_div(q.n_rows, ceil_div(q.n_rows, ROW_BLOCK))
     q.row_block = ceil_div(q.row_block, 24) * 24
@@ -175,7 +176,7 @@ def dense_backward(
     dz = <real*> allocate(n * n_units * sizeof(real))
     try:
         with nogil:
-            for row in prange(n, num_threads=n_threads):
+            for row in prange(n, num_threads=threads_for(n * n_units, n_threads)):
                 memcpy(dz + row * n_units, &dY[row, 0], n_units * sizeof(real))
                 multiply_derivative(code, alpha, &Y[row, 0], dz + row * n_units, n_units)
             if db is not None:

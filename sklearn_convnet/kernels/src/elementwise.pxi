@@ -4,6 +4,7 @@
 cdef enum:
     CHUNK = 8192   # elements; a multiple of BLOCK
     BLOCK = 64     # elements that a vector function works on at a time
+    PRODUCTS = 1 << 19  # multiply-adds that take longer than to wake a thread
 
 
 cdef inline Py_ssize_t chunks_for(Py_ssize_t n) noexcept nogil:
@@ -17,6 +18,11 @@ cdef inline Py_ssize_t chunk_end(Py_ssize_t n, Py_ssize_t chunk) noexcept nogil:
 cdef inline int threads_for(Py_ssize_t n, int n_threads) noexcept nogil:
     """Few elements are not worth a second thread."""
     return n_threads if n > 2 * CHUNK else 1
+
+
+cdef inline int threads_for_products(Py_ssize_t n, int n_threads) noexcept nogil:
+    """Few multiply-adds neither: each thread gets at least PRODUCTS of them."""
+    return <int> smaller(n_threads, 1 + n // PRODUCTS)
 
 
 cdef int same_length(Py_ssize_t expected, Py_ssize_t seen, str name) except -1:

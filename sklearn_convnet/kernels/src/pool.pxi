@@ -123,7 +123,10 @@ def maxpool_forward(
     y = &Y[0, 0, 0, 0, 0]
     if index is not None:
         at = &index[0, 0, 0, 0, 0]
-    for t in prange(q.n_images * q.n_out, nogil=True, num_threads=n_threads):
+    for t in prange(
+        q.n_images * q.n_out, nogil=True,
+        num_threads=threads_for(q.n_images * q.n_in * q.n_channels, n_threads),
+    ):
         maxpool_window(
             &q, &X[0, 0, 0, 0, 0] + t // q.n_out * q.n_in * q.n_channels, t % q.n_out,
             y + t * q.n_channels, NULL if at is NULL else at + t * q.n_channels)
@@ -154,7 +157,9 @@ def maxpool_backward(
     same_length(n_channels, dY.shape[4], "a pixel of dY")
     if n * n_channels * n_in * n_out == 0:
         return
-    for image in prange(n, nogil=True, num_threads=n_threads):
+    for image in prange(
+        n, nogil=True, num_threads=threads_for(n * n_in * n_channels, n_threads)
+    ):
         scatter_image(
             &dY[0, 0, 0, 0, 0] + image * n_out * n_channels,
             &index[0, 0, 0, 0, 0] + image * n_out * n_channels,
@@ -191,7 +196,10 @@ def avgpool_forward(
     if q.n_images * q.n_channels == 0:
         return
     y = &Y[0, 0, 0, 0, 0]
-    for t in prange(q.n_images * q.n_out, nogil=True, num_threads=n_threads):
+    for t in prange(
+        q.n_images * q.n_out, nogil=True,
+        num_threads=threads_for(q.n_images * q.n_in * q.n_channels, n_threads),
+    ):
         avgpool_window(
             &q, &X[0, 0, 0, 0, 0] + t // q.n_out * q.n_in * q.n_channels, t % q.n_out,
             y + t * q.n_channels)
@@ -224,7 +232,10 @@ def avgpool_backward(
     pool_geometry(&q, (<object> dX).shape, (<object> dY).shape, pool_size, stride, padding)
     if q.n_images * q.n_channels == 0:
         return
-    for image in prange(q.n_images, nogil=True, num_threads=n_threads):
+    for image in prange(
+        q.n_images, nogil=True,
+        num_threads=threads_for(q.n_images * q.n_in * q.n_channels, n_threads),
+    ):
         avgpool_backward_image(
             &q, &dY[0, 0, 0, 0, 0] + image * q.n_out * q.n_channels,
             &dX[0, 0, 0, 0, 0] + image * q.n_in * q.n_channels)
@@ -269,7 +280,9 @@ def globalmax_forward(
         same_shape((<object> Y).shape, (<object> index).shape, "index")
     if X.shape[0] * n_channels == 0:
         return
-    for image in prange(X.shape[0], nogil=True, num_threads=n_threads):
+    for image in prange(
+        X.shape[0], nogil=True, num_threads=threads_for(X.size, n_threads)
+    ):
         globalmax_image(&X[image, 0, 0], n_pixels, n_channels, &Y[image, 0],
                         NULL if index is None else &index[image, 0])
 
@@ -285,7 +298,9 @@ def globalmax_backward(
     same_shape((<object> dY).shape, (<object> index).shape, "index")
     if dX.shape[0] * dX.shape[2] == 0:
         return
-    for image in prange(dX.shape[0], nogil=True, num_threads=n_threads):
+    for image in prange(
+        dX.shape[0], nogil=True, num_threads=threads_for(dX.size, n_threads)
+    ):
         scatter_image(&dY[image, 0], &index[image, 0], &dX[image, 0, 0], 1, dX.shape[1],
                       dX.shape[2])
 
@@ -308,7 +323,9 @@ def globalavg_forward(
     global_shapes(<object> X, (<object> Y).shape)
     if X.shape[0] * n_channels == 0:
         return
-    for image in prange(X.shape[0], nogil=True, num_threads=n_threads):
+    for image in prange(
+        X.shape[0], nogil=True, num_threads=threads_for(X.size, n_threads)
+    ):
         globalavg_image(&X[image, 0, 0], n_pixels, n_channels, &Y[image, 0])
 
 
@@ -330,5 +347,7 @@ def globalavg_backward(
     global_shapes(<object> dX, (<object> dY).shape)
     if dX.shape[0] * n_channels == 0:
         return
-    for image in prange(dX.shape[0], nogil=True, num_threads=n_threads):
+    for image in prange(
+        dX.shape[0], nogil=True, num_threads=threads_for(dX.size, n_threads)
+    ):
         spread_image(&dY[image, 0], n_pixels, n_channels, &dX[image, 0, 0])

@@ -1,0 +1,113 @@
+# `make help` lists the targets. Everything happens in environments in this folder.
+
+PYTHON ?= python3
+OLDEST_PYTHON ?= $(PYTHON)
+ARGS ?=
+DATA ?=
+
+VENV := .venv
+OLDEST := .venv-oldest
+PY := $(VENV)/bin/python
+# Safe path: neither a test nor its subprocesses may import the source tree.
+TEST := PYTHONSAFEPATH=1 $(PY)
+TEST_OLDEST := PYTHONSAFEPATH=1 $(OLDEST)/bin/python
+CHECK_INSTALLED := -c 'import sys, sklearn_convnet as package; \
+	assert package.__file__.startswith(sys.prefix), package.__file__'
+
+# Folders are listed as well: theirs is the time that changes when a file goes.
+SOURCES := setup.py pyproject.toml MANIFEST.in README.md LICENSE \
+	$(shell find sklearn_convnet -name __pycache__ -prune -o \
+		! -name '*.c' ! -name '*.so' -print 2>/dev/null)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test test-oracle lint bench docs wheel install clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@echo
+	@echo 'ARGS="..." is passed on by demo, test, test-oracle and bench;'
+	@echo 'PYTHON=... makes the environments (now $(PYTHON)).'
+
+demo: install  ## train on a folder of data and draw the result: DATA=FOLDER
+	$(PY) docs/examples/demo.py $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+test: install  ## build, install, run all tests and the docstring examples
+	$(TEST) $(CHECK_INSTALLED)
+	$(TEST) -m pytest --ignore=tests/oracle $(ARGS)
+	$(TEST) -m pytest --doctest-modules --pyargs sklearn_convnet
+
+test-oracle: $(VENV)/stamps/oracle $(OLDEST)/stamps/installed  ## compare with PyTorch; test with the oldest releases
+	$(TEST) $(CHECK_INSTALLED)
+	$(TEST) -m pytest tests/oracle $(ARGS)
+	$(TEST_OLDEST) $(CHECK_INSTALLED)
+	$(TEST_OLDEST) -m pytest --ignore=tests/oracle -m oldest
+
+lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint sklearn_convnet  # it calls pycodestyle
+
+bench: $(VENV)/stamps/bench  ## compare speed with other libraries
+	$(PY) benchmarks/compare.py $(ARGS)
+
+docs: $(VENV)/stamps/docs  ## build the documentation in docs/_build/html
+	$(PY) -m sphinx -q -W --keep-going docs docs/_build/html
+
+wheel: build/wheel  ## build the source archive and, from it, the wheel in dist/
+
+install: $(VENV)/stamps/installed  ## build and install the package in .venv
+
+clean:  ## remove what was built; the environments stay
+	rm -rf build dist *.egg-info docs/_build docs/auto_examples
+	rm -rf .pytest_cache .ruff_cache .hypothesis
+	find sklearn_convnet '(' -name '*.c' -o -name '*.so' ')' -delete
+
+# Environments
+
+$(VENV)/stamps/tools: pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q 'pip>=25.1' build $$($(PY) -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
+	@mkdir -p $(@D) && touch $@
+
+$(VENV)/stamps/lint: pyproject.toml | $(VENV)/stamps/tools
+	$(PY) -m pip install -q --group lint
+	@touch $@
+
+$(VENV)/stamps/installed: build/wheel | $(VENV)/stamps/tools
+	$(PY) -m pip install -q --force-reinstall --no-deps dist/*.whl
+	$(PY) -m pip install -q 'sklearn_convnet[plot,test]'
+	@touch $@
+
+$(VENV)/stamps/oracle $(VENV)/stamps/bench $(VENV)/stamps/docs: $(VENV)/stamps/installed
+	$(PY) -m pip install -q 'sklearn_convnet[$(@F)]'
+	@touch $@
+
+$(OLDEST)/stamps/installed: build/wheel
+	test -x $(OLDEST)/bin/python || $(OLDEST_PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install -q 'pip>=25.1'
+	$(OLDEST)/bin/python -m pip install -q --force-reinstall --no-deps dist/*.whl
+	$(OLDEST)/bin/python -m pip install -q --group oldest 'sklearn_convnet[test]'
+	@mkdir -p $(@D) && touch $@
+
+# The wheel is built from the unpacked source archive, so that a file which the archive
+# lacks is noticed. build/sdist keeps its objects: only what changed is compiled again.
+
+LOG = > build/log 2>&1 || { cat build/log; exit 1; }
+
+build/configured: setup.py pyproject.toml
+	rm -rf build/sdist && mkdir -p build && touch $@
+
+# The stamp bears the time of the start: what is edited meanwhile is built next time.
+build/wheel: $(SOURCES) build/configured | $(VENV)/stamps/tools
+	@touch build/begun
+	rm -rf dist *.egg-info
+	$(PY) -m build --no-isolation --sdist --outdir dist . $(LOG)
+	@mkdir -p build/sdist
+	find build/sdist -type f ! -name '*.c' ! -name '*.o' ! -name '*.so' -delete
+	tar -xzf dist/*.tar.gz -C build/sdist --strip-components=1
+	$(PY) -m build --no-isolation --wheel --outdir dist build/sdist $(LOG)
+	@mv build/begun $@

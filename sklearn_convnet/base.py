@@ -1,0 +1,463 @@
+"""What the two estimators share: parameters, validation of X, and the course of a fit."""
+
+import warnings
+from contextlib import contextmanager
+from copy import deepcopy
+from math import prod
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _check_sample_weight,
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+)
+
+from .layers import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Dense,
+    MaxPool1D,
+    MaxPool2D,
+    MaxPool3D,
+    Standardize,
+)
+from ._version import package_version
+from .layers.composition import LayerComposition, check_layers
+from .losses import Loss
+from .network import compile_network
+from .optimizers import OPTIMIZERS, Optimizer
+from .summary import network_summary
+from .threads import effective_n_threads
+from .training import (
+    PREDICT_ROWS,
+    History,
+    Samples,
+    Trainer,
+    batches_of,
+    predict_in_chunks,
+    train,
+)
+
+def default_layers(sample_shape):
+    """A network that does well without tuning, for samples of this shape.
+
+    Standardised input; convolutions over 3 (signals: 5) neighbours that keep the size, each
+    with a max pool by 2 while the maps are at least 4 long, the number of filters growing
+    from 32 to 128; then a dense layer. Flat samples, which may be columns of a table, are
+    standardised column by column.
+    """
+    n_axes = {1: 1, 2: 2, 3: 2}.get(len(sample_shape), 3)
+    conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}[n_axes]
+    pool = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}[n_axes]
+    kernel_size = 5 if n_axes == 1 else 3
+    layers = [Standardize(per="value" if len(sample_shape) == 1 else "channel")]
+    size, filters = min(sample_shape[:n_axes]), 32
+    while True:
+        layers.append(conv(filters, kernel_size, padding="same"))
+        if size < 4:
+            break
+        layers.append(pool(2))
+        size //= 2
+        if size < 4:
+            break
+        filters = min(2 * filters, 128)
+    return [*layers, Dense(128)]
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Gives an estimator its attributes back if what is done to it fails."""
+    before = estimator.__dict__.copy()
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
+
+
+class BaseConvNet(LayerComposition, BaseEstimator):
+    """Base class of `ConvNetClassifier` and `ConvNetRegressor`."""
+
+    _parameter_constraints: dict = {
+        "layers": [list, tuple, None],
+        "input_shape": [tuple, list, None],
+        "loss": [Loss],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "shuffle": ["boolean"],
+        "warm_start": ["boolean"],
+        "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "n_threads": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # --- what a subclass says ------------------------------------------------------------
+
+    #: name: Loss class, for `loss`.
+    _losses: dict = {}
+
+    def _check_y(self, y, dtype):
+        """y in the form that `_make_target` and `_encode` take."""
+        raise NotImplementedError(type(self))
+
+    def _make_target(self, y, classes=None):
+        """Learns from y what is to be predicted: sets attributes, returns the number of
+        outputs of the network."""
+        raise NotImplementedError(type(self))
+
+    def _encode(self, y, dtype):
+        """y as the loss takes it."""
+        raise NotImplementedError(type(self))
+
+    def _weights_of_classes(self, y):
+        """A weight for each sample from its class."""
+        return 1.0
+
+    def _stratify(self, y):
+        """What a validation split is stratified by, or None."""
+        return None
+
+    # --- X and weights -------------------------------------------------------------------
+
+    def _check_X(self, X, reset):
+        """X as an array, in its own dtype; its shape is learnt if `reset`, or compared."""
+        _check_feature_names(self, X, reset=reset)
+        X = check_array(
+            X, dtype="numeric", allow_nd=True, estimator=self, input_name="X"
+        )
+        if X.dtype.kind not in "biuf":
+            raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
+        if X.ndim == 2 and (not reset or self.input_shape is None):
+            _check_n_features(self, X, reset=reset)
+        shape = X.shape[1:]
+        if reset:
+            self.input_shape_ = self._sample_shape(shape)
+            self.n_features_in_ = prod(self.input_shape_)
+        elif shape != self.input_shape_ and shape != (self.n_features_in_,):
+            raise ValueError(
+                f"X has samples of shape {shape}, but {type(self).__name__} was fitted "
+                f"with samples of shape {self.input_shape_}"
+            )
+        return X.reshape(len(X), *self.input_shape_)
+
+    def _sample_shape(self, shape):
+        """The shape of a sample: that of X, or `input_shape`."""
+        if 0 in shape:
+            raise ValueError(f"X has samples of shape {shape}, which hold no values")
+        if self.input_shape is None:
+            return shape
+        wanted = tuple(self.input_shape)
+        if not all(isinstance(size, Integral) and size >= 1 for size in wanted):
+            raise ValueError(
+                f"input_shape must hold positive integers, got {self.input_shape!r}"
+            )
+        if shape != wanted and shape != (prod(wanted),):
+            raise ValueError(
+                f"X has samples of shape {shape}, expected input_shape={wanted} or "
+                f"{prod(wanted)} values in a row"
+            )
+        return wanted
+
+    def _check_weight(self, sample_weight, X):
+        """Weights as float64, or None."""
+        if sample_weight is None:
+            return np.ones(len(X))
+        weight = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        if not weight.any():
+            raise ValueError("sample_weight: all weights are zero, so nothing is left to fit")
+        return weight
+
+    def _work_dtype(self, X):
+        if self.dtype != "auto":
+            return np.dtype(self.dtype)
+        return np.dtype("float64" if X.dtype == np.float64 else "float32")
+
+    # --- fit -----------------------------------------------------------------------------
+
+    def _validate(self):
+        constraints = dict(self._parameter_constraints)
+        constraints["loss"] = [StrOptions(set(self._losses)), *constraints["loss"]]
+        params = {name: getattr(self, name) for name in self._get_param_names()}
+        validate_parameter_constraints(constraints, params, type(self).__name__)
+        effective_n_threads(self.n_threads)
+
+    def _resolved(self, value, table):
+        """An instance for a name or an instance, its parameters checked."""
+        instance = table[value]() if isinstance(value, str) else value
+        validate_parameter_constraints(
+            instance._parameter_constraints,
+            instance.get_params(deep=False),
+            type(instance).__name__,
+        )
+        return instance
+
+    def _samples(self, X, y, sample_weight):
+        """Checked samples of weight above zero, their weights with mean 1 and those of the
+        classes in them; also y in checked form."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        dtype = self._work_dtype(X)
+        y = self._check_y(y, dtype)
+        check_consistent_length(X, y)
+        weight = self._check_weight(sample_weight, X)
+        if not weight.all():
+            kept = np.flatnonzero(weight)
+            X, y, weight = X[kept], y[kept], weight[kept]
+        return X, y, weight, dtype
+
+    def _with_class_weights(self, y, weight):
+        weight = weight * self._weights_of_classes(y)
+        if not weight.any():
+            raise ValueError("class_weight leaves every sample with a weight of zero")
+        return weight / weight.mean()
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the network to data.
+
+        Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
+        training that diverges with the last finite ones. If anything else goes wrong, the
+        estimator is as it was before.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *sample_shape)
+            Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
+            converted batch by batch.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels or values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights; samples of weight zero are left out.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        with unchanged_on_error(self):
+            self._validate()
+            warm = self.warm_start and hasattr(self, "network_")
+            X = self._check_X(X, reset=not warm)
+            X, y, weight, dtype = self._samples(X, y, sample_weight)
+            if warm:
+                self.network_ = deepcopy(self.network_)
+            else:
+                self._begin(X, y, dtype)
+            (X, y, weight), held_out = self._split(X, y, weight)
+            self._learn(X, y, weight, self.max_iter, held_out, begin=not warm)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True: what it is given is one "
+                "pass, and nothing is held out of it"
+            )
+        with unchanged_on_error(self):
+            self._validate()
+            first = not hasattr(self, "network_")
+            X = self._check_X(X, reset=first)
+            X, y, weight, dtype = self._samples(X, y, sample_weight)
+            if first:
+                self._begin(X, y, dtype, classes)
+            else:
+                self.network_, self._random_state, self._training_state = deepcopy(
+                    (self.network_, self._random_state, self._training_state)
+                )
+            state = self._training_state
+            self._learn(X, y, weight, 1, None, begin=first, state=state)
+        return self
+
+    def _begin(self, X, y, dtype, classes=None):
+        """The network before the first step."""
+        self._random_state = check_random_state(self.random_state)
+        if self._random_state is self.random_state or self.random_state is None:
+            # What the user or numpy owns is drawn from once; the rest is ours to pickle.
+            seed = self._random_state.randint(2**31 - 1)
+            self._random_state = np.random.RandomState(seed)
+        n_outputs = self._make_target(y, classes)
+        self.network_ = self._compile(n_outputs, dtype)
+        self._training_state = None
+        self.n_iter_ = self.t_ = 0
+        self.loss_curve_, self.validation_scores_ = [], []
+
+    def _compile(self, n_outputs, dtype):
+        """The network for the user's layers and an output layer."""
+        layers = self.layers
+        if layers is None:
+            layers = default_layers(self.input_shape_)
+        pairs = check_layers(layers, reserved=("output", "box"))
+        return compile_network(
+            [*pairs, ("output", Dense(n_outputs, activation="identity"))],
+            self.input_shape_,
+            dtype=dtype,
+            random_state=self._random_state,
+        )
+
+    def _split(self, X, y, weight):
+        """Samples to train on, and those held out for early stopping."""
+        if not self.early_stopping:
+            return (X, y, weight), None
+        from sklearn.model_selection import train_test_split  # slow to import
+
+        rows, held_rows = train_test_split(
+            np.arange(len(X)),
+            test_size=self.validation_fraction,
+            random_state=self._random_state,
+            stratify=self._stratify(y),
+        )
+        held_out = (X[held_rows], y[held_rows], weight[held_rows])
+        return (X[rows], y[rows], weight[rows]), held_out
+
+    def _learn(self, X, y, weight, max_iter, held_out, *, begin, state=None):
+        """Statistics if training begins, epochs, and the attributes that tell of them."""
+        network = self.network_
+        weight = self._with_class_weights(y, weight)
+        samples = Samples(X, self._encode(y, network.dtype), weight.astype(network.dtype))
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            batch_size = min(200, len(X))
+        trainer = Trainer(
+            network,
+            self._loss(),
+            self._resolved(self.optimizer, OPTIMIZERS),
+            batch_size,
+            self.shuffle,
+            self._random_state,
+            effective_n_threads(self.n_threads),
+            state,
+        )
+        if begin:
+            network.fit_statistics(
+                lambda: (
+                    (X[start:stop], weight[start:stop])
+                    for start, stop in batches_of(len(X), PREDICT_ROWS)
+                )
+            )
+        score = None
+        if held_out is not None:
+            X_held, y_held, weight_held = held_out
+
+            def score():
+                return self._score(self._raw_predict(X_held), y_held, weight_held)
+
+        history = History([], [])
+        n_epochs = train(
+            trainer,
+            samples,
+            max_iter,
+            score=score,
+            history=history,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            verbose=self.verbose,
+        )
+        self._training_state = trainer.state
+        self._note(history, n_epochs, len(X), held_out is not None)
+
+    def _note(self, history, n_epochs, n_samples, validated):
+        self.n_iter_ += n_epochs
+        self.t_ += n_epochs * n_samples
+        self.loss_curve_ = self.loss_curve_ + history.loss
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
+        self.best_loss_ = None if validated else min(self.loss_curve_, default=np.nan)
+        self.history_ = {"loss": self.loss_curve_}
+        self.validation_scores_ = self.best_validation_score_ = None
+        if validated:
+            self.validation_scores_ = history.validation_score
+            self.best_validation_score_ = max(history.validation_score, default=np.nan)
+            self.history_["validation_score"] = history.validation_score
+
+    def _loss(self):
+        return self._resolved(self.loss, self._losses)
+
+    # --- afterwards ----------------------------------------------------------------------
+
+    @property
+    def layers_(self):
+        """`(name, layer)` pairs of the fitted network, with the output layer."""
+        check_is_fitted(self)
+        return list(self.network_.layers)
+
+    def _raw_predict(self, X):
+        """The output of the last layer, for X as `_check_X` returns it."""
+        threads = effective_n_threads(self.n_threads)
+        Z = predict_in_chunks(self.network_, X, threads)
+        return Z.reshape(len(X), -1)
+
+    def _outputs(self, X):
+        """The output of the last layer, for any X."""
+        check_is_fitted(self)
+        return self._raw_predict(self._check_X(X, reset=False))
+
+    def get_weights(self):
+        """Copies of the trained arrays and the statistics of the fitted network.
+
+        Returns
+        -------
+        dict of str to ndarray
+            By path, such as "conv1/weight".
+        """
+        check_is_fitted(self)
+        arrays = {**self.network_.parameters(), **self.network_.buffers()}
+        return {path: array.copy() for path, array in arrays.items()}
+
+    def summary(self):
+        """A table of the fitted network: output shapes, parameters and multiply-adds.
+
+        Returns
+        -------
+        str
+            One row a layer; multiply-adds are those of one sample.
+        """
+        check_is_fitted(self)
+        return network_summary(self.network_)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        return {**state, "_sklearn_convnet_version": package_version()}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        seen = state.pop("_sklearn_convnet_version", "unknown")
+        if seen != package_version():
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=f"sklearn_convnet {package_version()}",
+                    original_sklearn_version=f"sklearn_convnet {seen}",
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "network_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags

@@ -1,0 +1,48 @@
+"""What every layer is: a description, without arrays."""
+
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import validate_parameter_constraints
+
+
+class Layer(BaseEstimator):
+    """Base class of the layers.
+
+    A layer stores its constructor arguments and answers what shape it makes of a shape; it
+    holds no arrays. It follows scikit-learn's parameter contract: `get_params`,
+    `set_params`, `clone` and `repr` work, and `__init__` checks nothing.
+
+    A subclass defines `_parameter_constraints`, in scikit-learn's form, and
+    `_output_shape`.
+    """
+
+    #: Number of axes besides the channels, or None for any number.
+    n_axes = None
+
+    _parameter_constraints: dict = {}
+
+    def output_shape(self, input_shape):
+        """The shape that the layer makes of one sample.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        ValueError
+            If a parameter is invalid or the shape does not fit.
+        """
+        validate_parameter_constraints(
+            self._parameter_constraints,
+            self.get_params(deep=False),
+            caller_name=type(self).__name__,
+        )
+        return self._output_shape(tuple(input_shape))
+
+    def _output_shape(self, input_shape):
+        return input_shape

@@ -1,0 +1,240 @@
+"""Layers made of layers: their names, and their parameters at any depth.
+
+# Design:
+# * Names of unnamed layers are computed when they are read; nothing is ever written into
+#   what the user gave, except by `set_params`, which replaces the list by a new one.
+# * `set_params` checks every key before it changes anything, and applies `layers` before
+#   the children, so that one call can do both.
+# * Reading parameters tolerates any value, as scikit-learn demands; `check_layers` is where
+#   a wrong one is reported.
+"""
+
+from .base import Layer
+
+PASSTHROUGH = "passthrough"
+
+
+def _is_layer(item):
+    return isinstance(item, Layer) or (isinstance(item, str) and item == PASSTHROUGH)
+
+
+def _is_pair(item):
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+
+
+def _is_named(item):
+    return _is_pair(item) and _is_layer(item[1])
+
+
+def named_layers(layers):
+    """`(name, layer)` pairs of a list of layers and pairs; what is neither is left out.
+
+    Unnamed layers are called after their class and counted: ``conv2d1``, ``conv2d2``,
+    ``dense1`` and so on.
+    """
+    if not isinstance(layers, (list, tuple)):
+        return []
+    items = [item for item in layers if _is_layer(item) or _is_named(item)]
+    taken = {item[0] for item in items if _is_named(item)}
+    counts = {}
+    pairs = []
+    for item in items:
+        if _is_named(item):
+            pairs.append(tuple(item))
+            continue
+        stem = item if isinstance(item, str) else type(item).__name__.lower()
+        name = None
+        while name is None or name in taken:
+            counts[stem] = counts.get(stem, 0) + 1
+            name = f"{stem}{counts[stem]}"
+        pairs.append((name, item))
+    return pairs
+
+
+def check_layers(layers, where="layers", reserved=()):
+    """The `(name, layer)` pairs of a list of layers, without those that are passed through.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a list or tuple of layers or pairs, or a name is not allowed.
+    """
+    if not isinstance(layers, (list, tuple)):
+        raise TypeError(
+            f"{where} must be a list or tuple of layers or (name, layer) pairs, "
+            f"got {layers!r}"
+        )
+    for item in layers:
+        if not (_is_layer(item) or _is_named(item)):
+            raise TypeError(
+                f"an item of {where} must be a layer, 'passthrough' or a (name, layer) "
+                f"pair, got {item!r}"
+            )
+    pairs = named_layers(layers)
+    seen = set()
+    for name, _ in pairs:
+        if not name or "__" in name or "/" in name or name in reserved:
+            raise ValueError(
+                f"the name {name!r} in {where} is not allowed: names are not empty, hold "
+                f"no '__' or '/', and 'output' and 'box' are the estimator's"
+            )
+        if name in seen:
+            raise ValueError(f"the name {name!r} occurs twice in {where}")
+        seen.add(name)
+    return [(name, layer) for name, layer in pairs if isinstance(layer, Layer)]
+
+
+def _check_keys(owner, params):
+    """Raises for the first key that `owner.set_params` could not apply."""
+    own = owner.get_params(deep=False)
+    composed = isinstance(owner, LayerComposition)
+    layers = params.get("layers", own.get("layers"))
+    children = dict(named_layers(layers)) if composed else {}
+    nested = {}
+    for key, value in params.items():
+        head, _, tail = key.partition("__")
+        if head not in own and head not in children:
+            known = sorted([*own, *children])
+            raise ValueError(
+                f"Invalid parameter {head!r} for {type(owner).__name__}. "
+                f"Valid parameters are: {known!r}."
+            )
+        if tail:
+            nested.setdefault(head, {})[tail] = value
+        elif head in children and not _is_layer(value):
+            raise ValueError(
+                f"{head} can be replaced by a layer or 'passthrough', got {value!r}"
+            )
+    for head, sub_params in nested.items():
+        target = params.get(head, own.get(head, children.get(head)))
+        if not hasattr(target, "get_params"):
+            key = next(iter(sub_params))
+            advice = "pass an instance, such as Adam()" if head == "optimizer" else ""
+            advice = advice or f"set {head} to an object that has it"
+            raise ValueError(
+                f"{head}__{key} cannot be set: {head}={target!r} has no parameters; {advice}"
+            )
+        _check_keys(target, sub_params)
+
+
+class ShapeError(ValueError):
+    """A shape or parameter that does not fit, with the path of the layer in question."""
+
+    def __init__(self, path, problem):
+        super().__init__(f"layer {path!r}: {problem}")
+        self.path, self.problem = path, problem
+
+    def __reduce__(self):
+        return type(self), (self.path, self.problem)
+
+
+def shape_at(name, layer, input_shape):
+    """`layer.output_shape(input_shape)`, whose error says where the layer is."""
+    try:
+        return layer.output_shape(input_shape)
+    except ShapeError as error:
+        raise ShapeError(f"{name}/{error.path}", error.problem) from None
+    except ValueError as error:
+        problem = f"{error} (its input has shape {tuple(input_shape)})"
+        raise ShapeError(name, problem) from None
+
+
+class LayerComposition:
+    """Mix-in for what has a parameter `layers`: names reach into it at any depth.
+
+    Left of `BaseEstimator` in the list of bases.
+    """
+
+    def get_params(self, deep=True):
+        """Get parameters, those of the layers by their names.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the layers, as ``name``, and their parameters, as
+            ``name__parameter``.
+
+        Returns
+        -------
+        dict
+        """
+        params = super().get_params(deep=deep)
+        if deep:
+            for name, layer in named_layers(self.layers):
+                params[name] = layer
+                if isinstance(layer, Layer):
+                    nested = layer.get_params(deep=True)
+                    params.update((f"{name}__{k}", v) for k, v in nested.items())
+        return params
+
+    def set_params(self, **params):
+        """Set parameters, those of the layers by their names.
+
+        A layer is replaced by ``name=layer`` and dropped by ``name="passthrough"``; the
+        names of all layers are then written into `layers`, so that the others keep theirs.
+        Nothing is changed if any key is wrong.
+
+        Parameters
+        ----------
+        **params : dict
+            As `get_params` returns them.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        _check_keys(self, params)
+        if "layers" in params:
+            self.layers = params["layers"]
+        own = super().get_params(deep=False)
+        names = dict(named_layers(self.layers))
+        replaced = {k: v for k, v in params.items() if k in names and k not in own}
+        if replaced:
+            pairs = [(name, replaced.get(name, layer)) for name, layer in names.items()]
+            self.layers = type(self.layers)(pairs)
+            names = dict(pairs)
+        nested = {}
+        for key, value in params.items():
+            head, _, tail = key.partition("__")
+            if not tail and head in own and head != "layers":
+                setattr(self, key, value)
+            elif tail:
+                nested.setdefault(head, {})[tail] = value
+        for head, sub_params in nested.items():
+            target = names[head] if head in names and head not in own else None
+            (getattr(self, head) if target is None else target).set_params(**sub_params)
+        return self
+
+
+class Sequential(LayerComposition, Layer):
+    """Layers one after the other, as one layer.
+
+    Parameters
+    ----------
+    layers : list or tuple
+        Layers or `(name, layer)` pairs.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Conv2D, MaxPool2D, Sequential
+    >>> block = Sequential([("conv", Conv2D(6, 5)), MaxPool2D(2)])
+    >>> block.output_shape((28, 28, 1))
+    (12, 12, 6)
+    >>> block.set_params(conv__filters=8).output_shape((28, 28, 1))
+    (12, 12, 8)
+    """
+
+    _parameter_constraints = {"layers": "no_validation"}
+
+    def __init__(self, layers):
+        self.layers = layers
+
+    def _output_shape(self, input_shape):
+        for name, layer in check_layers(self.layers):
+            input_shape = shape_at(name, layer, input_shape)
+        return input_shape

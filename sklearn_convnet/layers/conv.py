@@ -1,0 +1,176 @@
+"""Convolution over one, two or three axes."""
+
+from math import prod
+from numbers import Integral
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..initializers import INITIALIZERS
+from .activation import ACTIVATION_CONSTRAINT
+from .base import Layer
+from .shapes import per_axis, split_shape, window_outputs, window_padding
+
+class _Conv(Layer):
+    """What convolutions of any number of axes have in common."""
+
+    # Sizes are checked by `geometry`, which knows the number of axes.
+    _parameter_constraints = {
+        "filters": [Interval(Integral, 1, None, closed="left")],
+        "kernel_size": "no_validation",
+        "stride": "no_validation",
+        "padding": "no_validation",
+        "dilation": "no_validation",
+        "groups": [Interval(Integral, 1, None, closed="left")],
+        "activation": ACTIVATION_CONSTRAINT,
+        "use_bias": ["boolean"],
+        "kernel_initializer": [StrOptions(INITIALIZERS)],
+        "trainable": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        stride=1,
+        padding="valid",
+        dilation=1,
+        groups=1,
+        activation="relu",
+        use_bias=True,
+        kernel_initializer="auto",
+        trainable=True,
+    ):
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+        self.activation = activation
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.trainable = trainable
+
+    def geometry(self, input_shape):
+        """Kernel size, stride, padding pairs and dilation, one entry an axis."""
+        sizes, _ = split_shape(input_shape, self.n_axes, type(self).__name__)
+        kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
+        stride = per_axis(self.stride, self.n_axes, "stride")
+        dilation = per_axis(self.dilation, self.n_axes, "dilation")
+        extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        return kernel, stride, window_padding(self.padding, sizes, extents, stride), dilation
+
+    def weight_shape(self, input_shape):
+        """Shape of the filters: ``(*kernel_size, in_channels / groups, filters)``."""
+        kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
+        return (*kernel, input_shape[-1] // self.groups, self.filters)
+
+    def multiply_adds(self, input_shape):
+        """Multiplications with additions that one sample takes."""
+        positions = prod(self._output_shape(input_shape)[:-1])
+        return positions * prod(self.weight_shape(input_shape))
+
+    def _output_shape(self, input_shape):
+        sizes, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
+        kernel, stride, pads, dilation = self.geometry(input_shape)
+        if channels % self.groups or self.filters % self.groups:
+            raise ValueError(
+                f"groups={self.groups} must divide the {channels} channels of its input "
+                f"and its {self.filters} filters"
+            )
+        extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        out = window_outputs(sizes, extents, stride, pads, "kernel_size")
+        return (*out, self.filters)
+
+
+class Conv1D(_Conv):
+    """Convolution of signals: a scan along time.
+
+    Maps have the shape ``(length, channels)``; otherwise as :class:`Conv2D`. Scanned along
+    time with a small network after it, this is the time-delay network of Waibel et al.
+    (1989).
+
+    Parameters
+    ----------
+    filters, kernel_size, stride, padding, dilation, groups, activation, use_bias, \
+kernel_initializer, trainable
+        See :class:`Conv2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Conv1D
+    >>> Conv1D(8, 5, stride=2).output_shape((100, 3))
+    (48, 8)
+    """
+
+    n_axes = 1
+
+
+class Conv2D(_Conv):
+    """Convolution of images.
+
+    ``z(j, x, y) = bias(j) + sum_i sum_x',y' w(j, i, x', y') Y(i, x b + x', y b + y')`` for
+    filter `j`, input map `i` and stride `b`, and then an activation: LeCun et al.,
+    "Gradient-based learning applied to document recognition", 1998.
+
+    Parameters
+    ----------
+    filters : int
+        Number of filters, which is the number of maps that come out.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the
+        odd row or column of them at the end; or for each axis an int or a
+        ``(before, after)`` pair.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    groups : int, default=1
+        The channels are cut into this many groups, each with its share of the filters.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its
+        relatives and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+    trainable : bool, default=True
+        Whether training changes the weights.
+
+    Notes
+    -----
+    Weights have the shape ``(*kernel_size, channels / groups, filters)``.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Conv2D
+    >>> Conv2D(6, 5).output_shape((28, 28, 1))
+    (24, 24, 6)
+    >>> Conv2D(6, 5, stride=2, padding="same").output_shape((28, 28, 1))
+    (14, 14, 6)
+    """
+
+    n_axes = 2
+
+
+class Conv3D(_Conv):
+    """Convolution of volumes.
+
+    Maps have the shape ``(depth, height, width, channels)``; otherwise as :class:`Conv2D`.
+
+    Parameters
+    ----------
+    filters, kernel_size, stride, padding, dilation, groups, activation, use_bias, \
+kernel_initializer, trainable
+        See :class:`Conv2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Conv3D
+    >>> Conv3D(4, (1, 3, 3)).output_shape((10, 16, 16, 2))
+    (10, 14, 14, 4)
+    """
+
+    n_axes = 3

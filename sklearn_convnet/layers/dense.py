@@ -1,0 +1,89 @@
+"""Dense layers, and flattening before them."""
+
+from math import prod
+from numbers import Integral
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..initializers import INITIALIZERS
+from .activation import ACTIVATION_CONSTRAINT
+from .base import Layer
+
+
+class Flatten(Layer):
+    """Unrolls maps into a vector, the channels of a position side by side.
+
+    `Dense` does so by itself; this layer is for those who want to see it.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Flatten
+    >>> Flatten().output_shape((5, 5, 16))
+    (400,)
+    """
+
+    def _output_shape(self, input_shape):
+        return (prod(input_shape),)
+
+
+class Dense(Layer):
+    """A layer in which every unit sees every input: ``Y = f(X W + b)``.
+
+    Maps are flattened first.
+
+    Parameters
+    ----------
+    units : int
+        Number of units.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each unit adds a bias.
+    kernel_initializer : str, default="auto"
+        See :class:`Conv2D`.
+    trainable : bool, default=True
+        Whether training changes the weights.
+
+    Notes
+    -----
+    Weights have the shape ``(inputs, units)``.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Dense
+    >>> Dense(120).output_shape((5, 5, 16))
+    (120,)
+    """
+
+    _parameter_constraints = {
+        "units": [Interval(Integral, 1, None, closed="left")],
+        "activation": ACTIVATION_CONSTRAINT,
+        "use_bias": ["boolean"],
+        "kernel_initializer": [StrOptions(INITIALIZERS)],
+        "trainable": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        units,
+        activation="relu",
+        use_bias=True,
+        kernel_initializer="auto",
+        trainable=True,
+    ):
+        self.units = units
+        self.activation = activation
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.trainable = trainable
+
+    def weight_shape(self, input_shape):
+        """Shape of the weights: ``(inputs, units)``."""
+        return prod(input_shape), self.units
+
+    def multiply_adds(self, input_shape):
+        """Multiplications with additions that one sample takes."""
+        return prod(self.weight_shape(input_shape))
+
+    def _output_shape(self, input_shape):
+        return (self.units,)

@@ -1,0 +1,67 @@
+"""Activations as nodes of their own, where no convolution or dense layer takes them over."""
+
+from ..layers.activation import ALPHA, Activation
+from .node import Node, executes
+
+
+#: Activations that a convolution or dense kernel applies to its own output: those whose
+#: derivative follows from the output.
+EPILOGUES = frozenset(
+    {"identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus"}
+)
+
+
+@executes(Activation)
+class ActivationNode(Node):
+    """Y = f(X) for each number, or over the channels for softmax."""
+
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        layer.output_shape(input_shape)
+        return cls.after(layer.activation, path, input_shape, layer.alpha, suffix="")
+
+    @classmethod
+    def after(cls, activation, path, shape, alpha=None, suffix="/activation"):
+        """The nodes that apply an activation: one, or none for the identity."""
+        if activation in (None, "identity"):
+            return []
+        if alpha is None:
+            alpha = ALPHA.get(activation, 0.0)
+        return [cls(activation, float(alpha), path + suffix, shape)]
+
+    def __init__(self, activation, alpha, path, shape):
+        super().__init__(path, shape, shape)
+        self.activation, self.alpha = activation, alpha
+
+    def forward(self, X, run):
+        Y = run.empty(self, "Y", X.shape, X.dtype)
+        if self.activation == "softmax":
+            rows = (-1, X.shape[-1])
+            run.kernels.softmax_forward(X.reshape(rows), Y.reshape(rows), run.n_threads)
+        else:
+            run.kernels.activation_forward(
+                X.reshape(-1), Y.reshape(-1), self.activation, self.alpha, run.n_threads
+            )
+        run.save(self, X if self.activation == "gelu" else Y)
+        return Y
+
+    def backward(self, dY, need_input, run):
+        if not need_input:
+            return None
+        (S,) = run.saved[self.path]
+        dX = run.empty(self, "dX", dY.shape, dY.dtype)
+        if self.activation == "softmax":
+            rows = (-1, dY.shape[-1])
+            run.kernels.softmax_backward(
+                S.reshape(rows), dY.reshape(rows), dX.reshape(rows), run.n_threads
+            )
+        else:
+            run.kernels.activation_backward(
+                S.reshape(-1),
+                dY.reshape(-1),
+                dX.reshape(-1),
+                self.activation,
+                self.alpha,
+                run.n_threads,
+            )
+        return dX

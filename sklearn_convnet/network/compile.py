@@ -1,0 +1,130 @@
+"""From layers to a network: names and shapes, nodes, and passes that merge nodes.
+
+# Design:
+# * A pass takes the list of nodes and returns a shorter one that computes the same.
+#   `compile_network(..., passes=())` leaves all of them out; tests compare the two.
+"""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+# Each of these modules says which layers its nodes execute.
+from . import conv, dense, dropout, norm, pool  # noqa: F401
+from .activation import EPILOGUES, ActivationNode
+from ..layers.composition import Sequential, check_layers, shape_at
+from .conv import ConvNode
+from .dense import DenseNode
+from .network import Network
+from .node import build_nodes
+
+
+def with_channels(layers, input_shape):
+    """The shape of a sample with its channel axis: a missing one means one channel.
+
+    The first layer that has a number of axes decides.
+    """
+    n_axes = first_n_axes(layers)
+    if n_axes is not None and len(input_shape) == n_axes:
+        return (*input_shape, 1)
+    return tuple(input_shape)
+
+
+def first_n_axes(layers):
+    """The number of axes that the first layer which has one works on, or None."""
+    for _, layer in check_layers(layers):
+        inner = isinstance(layer, Sequential)
+        n_axes = first_n_axes(layer.layers) if inner else layer.n_axes
+        if n_axes is not None:
+            return n_axes
+    return None
+
+
+def flat_layers(layers, prefix=""):
+    """`(path, layer)` of all layers, those inside a Sequential under its name."""
+    for name, layer in check_layers(layers, prefix.rstrip("/") or "layers"):
+        if isinstance(layer, Sequential):
+            yield from flat_layers(layer.layers, f"{prefix}{name}/")
+        else:
+            yield prefix + name, layer
+
+
+def fuse_activations(nodes):
+    """A convolution or dense layer applies the activation that follows it."""
+    fused = []
+    for node in nodes:
+        before = fused[-1] if fused else None
+        if (
+            isinstance(node, ActivationNode)
+            and node.activation in EPILOGUES
+            and isinstance(before, (ConvNode, DenseNode))
+            and before.activation == "identity"
+        ):
+            before.activation, before.alpha = node.activation, node.alpha
+        else:
+            fused.append(node)
+    return fused
+
+
+PASSES = (fuse_activations,)
+
+
+def compile_network(
+    layers, input_shape, *, dtype="float32", random_state=None, passes=PASSES
+):
+    """Make layers executable.
+
+    Parameters
+    ----------
+    layers : list or tuple
+        Layers or `(name, layer)` pairs. They are copied; no output layer is added.
+    input_shape : tuple of int
+        Shape of one sample, channels last; a missing channel axis means one channel.
+    dtype : {"float32", "float64"}, default="float32"
+        What the network computes in.
+    random_state : int, RandomState or None, default=None
+        Where the first weights and the dropout masks come from.
+    passes : tuple of callables, default=PASSES
+        Each takes the list of nodes and returns one that computes the same faster.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ValueError
+        If a parameter is invalid or a shape does not fit; the message names the layer.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
+    >>> from sklearn_convnet.network import compile_network
+    >>> layers = [("conv", Conv2D(6, 5)), MaxPool2D(2), ("out", Dense(10))]
+    >>> network = compile_network(layers, (28, 28), random_state=0)
+    >>> network.output_shape
+    (10,)
+    >>> {path: array.shape for path, array in network.parameters().items()}
+    {'conv/weight': (5, 5, 1, 6), 'conv/bias': (6,), \
+'out/weight': (864, 10), 'out/bias': (10,)}
+    """
+    named = clone(check_layers(layers), safe=False)
+    network = Network(
+        named, tuple(int(size) for size in input_shape), np.dtype(dtype), passes
+    )
+    network.initialize(check_random_state(random_state))
+    return network
+
+
+def compile_nodes(layers, input_shape, passes):
+    """The nodes of a network and a `(path, layer, input shape, output shape)` table."""
+    shape = with_channels(layers, input_shape)
+    nodes, table = [], []
+    for path, layer in flat_layers(layers):
+        out = shape_at(path, layer, shape)
+        table.append((path, layer, shape, out))
+        nodes += build_nodes(layer, path, shape)
+        shape = out
+    for fuse in passes:
+        nodes = fuse(nodes)
+    return nodes, table

@@ -1,0 +1,31 @@
+"""Dropout nodes."""
+
+from zlib import crc32
+
+from ..layers.dropout import Dropout
+from .node import Node, executes
+
+
+@executes(Dropout)
+class DropoutNode(Node):
+    """The mask is a function of the pass's seed, the node and the element."""
+
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        return [cls(layer, path, input_shape)]
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        self.rate = float(layer.rate)
+
+    def _drop(self, X, role, run):
+        Y = run.empty(self, role, X.shape, X.dtype)
+        seed = (run.seed ^ (crc32(self.path.encode()) << 32)) % 2**64
+        run.kernels.dropout(X.reshape(-1), Y.reshape(-1), self.rate, seed, run.n_threads)
+        return Y
+
+    def forward(self, X, run):
+        return self._drop(X, "Y", run) if run.training else X
+
+    def backward(self, dY, need_input, run):
+        return self._drop(dY, "dX", run) if need_input else None

@@ -1,0 +1,263 @@
+"""A network: one vector of parameters, and nodes that hold views into it."""
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from ..initializers import initial_weights
+from ..kernels import loader
+from ..threads import effective_n_threads
+from .node import Pass
+from .workspace import Workspace
+
+ALIGNMENT = 64  # bytes
+
+
+class Segment(NamedTuple):
+    """Where a parameter lies in the vector of all parameters."""
+
+    path: str
+    start: int
+    stop: int
+    shape: tuple
+    decayed: bool
+    trainable: bool
+
+
+def aligned_zeros(size, dtype):
+    """Zeros whose first byte is at a multiple of ALIGNMENT."""
+    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size * dtype.itemsize].view(dtype)
+
+
+class Network:
+    """Layers made executable; `compile_network` makes one.
+
+    Attributes
+    ----------
+    layers : list
+        The specs.
+    input_shape, output_shape : tuple of int
+        Shapes of one sample, with channels.
+    dtype : dtype
+        What it computes in.
+    params : ndarray of shape (n,)
+        All parameters. Each begins at a 64-byte boundary.
+    grads : ndarray of shape (n,) or None
+        Their gradients after a training forward and a backward, in the same layout.
+    segments : list of Segment
+        What lies where in these vectors.
+    step : int
+        Number of the training step. Dropout masks are a function of it.
+    """
+
+    def __init__(self, layers, input_shape, dtype, passes):
+        self.layers = layers
+        self._given_shape = input_shape
+        self.dtype = dtype
+        self._passes = passes
+        self.step = 0
+        self._seed = 0
+        self._build()
+        self.params = aligned_zeros(self._size, dtype)
+        self._buffers = {
+            f"{node.path}/{name}": value.copy()
+            for node in self._nodes
+            for name, value in node.buffers.items()
+        }
+        self._bind()
+
+    # --- construction ------------------------------------------------------------------
+
+    def _build(self):
+        """Nodes and segments, from the specs alone."""
+        from .compile import compile_nodes  # compile.py makes networks
+
+        self._nodes, self.table = compile_nodes(
+            self.layers, self._given_shape, self._passes
+        )
+        self.input_shape = self.table[0][2] if self.table else self._given_shape
+        self.output_shape = self.table[-1][3] if self.table else self._given_shape
+        self.segments = []
+        grain = ALIGNMENT // self.dtype.itemsize
+        start = 0
+        for node in self._nodes:
+            for name, weight in node.weights.items():
+                stop = start + prod(weight.shape)
+                path = f"{node.path}/{name}"
+                self.segments.append(
+                    Segment(
+                        path, start, stop, weight.shape, weight.decayed, weight.trainable
+                    )
+                )
+                start = -(-stop // grain) * grain
+        self._size = start
+        trained = [i for i, node in enumerate(self._nodes) if node.weights]
+        self._first_trained = trained[0] if trained else len(self._nodes)
+        self.grads = None
+        self._workspace = Workspace()
+        self._pass = None
+
+    def _views(self, vector):
+        return {s.path: vector[s.start : s.stop].reshape(s.shape) for s in self.segments}
+
+    def _bind(self):
+        """Gives the nodes their views."""
+        params = self._views(self.params)
+        for node in self._nodes:
+            node.params = {name: params[f"{node.path}/{name}"] for name in node.weights}
+            node.state = {
+                name: self._buffers[f"{node.path}/{name}"] for name in node.buffers
+            }
+
+    def _make_gradients(self):
+        self.grads = aligned_zeros(self._size, self.dtype)
+        grads = self._views(self.grads)
+        for node in self._nodes:
+            node.grads = {name: grads[f"{node.path}/{name}"] for name in node.weights}
+
+    def initialize(self, random_state):
+        """Draw the first weights, and the seed of the dropout masks."""
+        self._seed = int(random_state.randint(2**31 - 1))
+        for node in self._nodes:
+            for name, w in node.weights.items():
+                node.params[name][...] = initial_weights(
+                    w.initializer, w.shape, w.fan_in, w.fan_out, w.activation, random_state
+                )
+
+    def __getstate__(self):
+        kept = ("layers", "_given_shape", "dtype", "_passes", "step", "_seed")
+        state = {name: self.__dict__[name] for name in kept}
+        return {**state, "params": np.asarray(self.params), "_buffers": self._buffers}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._build()
+        self._bind()
+
+    # --- what it knows -----------------------------------------------------------------
+
+    def parameters(self):
+        """Views of the parameters, by path such as "conv1/weight"."""
+        return self._views(self.params)
+
+    def gradients(self):
+        """Views of the gradients, by path; those of the last backward."""
+        if self.grads is None:
+            self._make_gradients()
+        return self._views(self.grads)
+
+    def buffers(self):
+        """Views of the statistics that are not trained, by path."""
+        return dict(self._buffers)
+
+    @property
+    def kernels(self):
+        """The kernels for its dtype."""
+        return loader.kernels(self.dtype)
+
+    @property
+    def nodes(self):
+        """The executable steps, in order."""
+        return tuple(self._nodes)
+
+    # --- running -----------------------------------------------------------------------
+
+    def _check_input(self, X):
+        X = np.ascontiguousarray(X, dtype=self.dtype)
+        if X.shape[1:] != self.input_shape:
+            if X.shape[1:] != self._given_shape:
+                raise ValueError(
+                    f"X has samples of shape {X.shape[1:]}, "
+                    f"the network is for {self.input_shape}"
+                )
+            X = X.reshape(len(X), *self.input_shape)
+        return X
+
+    def _new_pass(self, n_threads, training):
+        return Pass(
+            kernels=self.kernels,
+            n_threads=effective_n_threads(n_threads),
+            training=training,
+            seed=self._seed * 2**20 + self.step,
+            workspace=self._workspace if training else None,
+        )
+
+    def forward(self, X, training=False, n_threads=None):
+        """The output for a batch.
+
+        Parameters
+        ----------
+        X : array of shape (n, *input_shape)
+            The batch.
+        training : bool, default=False
+            Whether a backward follows. If not, nothing on the network is written, and
+            several threads may call this at once. If so, the output and all gradients are
+            overwritten by the next training forward.
+        n_threads : int or None, default=None
+            Number of threads; it changes no bit of the result.
+
+        Returns
+        -------
+        Y : array of shape (n, *output_shape)
+        """
+        X = self._check_input(X)
+        run = self._new_pass(n_threads, training)
+        for node in self._nodes:
+            X = node.forward(X, run)
+        if training:
+            if self.grads is None:
+                self._make_gradients()
+            self._pass = run
+        return X
+
+    def backward(self, dY, need_input=True, n_threads=None):
+        """Gradients of a loss, given its gradient at the output of the last training forward.
+
+        Parameters
+        ----------
+        dY : array of shape (n, *output_shape)
+            Gradient at the output.
+        need_input : bool, default=True
+            Whether the gradient at the input is wanted.
+        n_threads : int or None, default=None
+            Number of threads.
+
+        Returns
+        -------
+        dX : array of shape (n, *input_shape), or None
+        """
+        if self._pass is None:
+            raise RuntimeError("backward needs a forward with training=True before it")
+        run = self._pass
+        run.n_threads = effective_n_threads(n_threads)
+        dY = np.ascontiguousarray(dY, dtype=self.dtype)
+        for i in range(len(self._nodes) - 1, -1, -1):
+            if not need_input and i < self._first_trained:
+                return None
+            dY = self._nodes[i].backward(dY, need_input or i > self._first_trained, run)
+        return dY if need_input else None
+
+    def fit_statistics(self, batches):
+        """Let the nodes that need statistics of the data compute them.
+
+        Parameters
+        ----------
+        batches : callable
+            Returns an iterator over `(X, weight)` batches; called once for each such node,
+            which sees what the nodes before it make of them.
+        """
+        for i, node in enumerate(self._nodes):
+            if hasattr(node, "fit_statistics"):
+                node.fit_statistics(
+                    (self._through(X, i), weight) for X, weight in batches()
+                )
+
+    def _through(self, X, n_nodes):
+        X = self._check_input(X)
+        run = self._new_pass(None, training=False)
+        for node in self._nodes[:n_nodes]:
+            X = node.forward(X, run)
+        return X

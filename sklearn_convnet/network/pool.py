@@ -1,0 +1,122 @@
+"""Pooling nodes."""
+
+import numpy as np
+
+from ..layers.pool import (
+    AvgPool1D,
+    AvgPool2D,
+    AvgPool3D,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    MaxPool1D,
+    MaxPool2D,
+    MaxPool3D,
+)
+from .node import Node, executes
+
+
+class _PoolNode(Node):
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        return [cls(layer, path, input_shape)]
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        window, stride, pads = layer.geometry(input_shape)
+        lead = 3 - len(window)
+        ones, none = (1,) * lead, ((0, 0),) * lead
+        self.geometry = (ones + window, ones + stride, none + pads)
+        self.maps_in = (*ones, *self.input_shape)
+        self.maps_out = (*ones, *self.output_shape)
+
+
+@executes(MaxPool1D, MaxPool2D, MaxPool3D)
+class MaxPoolNode(_PoolNode):
+    def forward(self, X, run):
+        n = len(X)
+        Y = run.empty(self, "Y", (n, *self.maps_out), X.dtype)
+        index = None
+        if run.training:
+            index = run.empty(self, "index", Y.shape, np.int32)
+        run.kernels.maxpool_forward(
+            X.reshape(n, *self.maps_in), Y, index, *self.geometry, run.n_threads
+        )
+        run.save(self, index)
+        return Y.reshape(n, *self.output_shape)
+
+    def backward(self, dY, need_input, run):
+        if not need_input:
+            return None
+        (index,) = run.saved[self.path]
+        n = len(dY)
+        dX = run.empty(self, "dX", (n, *self.maps_in), dY.dtype)
+        run.kernels.maxpool_backward(
+            dY.reshape(n, *self.maps_out), index, dX, run.n_threads
+        )
+        return dX.reshape(n, *self.input_shape)
+
+
+@executes(AvgPool1D, AvgPool2D, AvgPool3D)
+class AvgPoolNode(_PoolNode):
+    def forward(self, X, run):
+        n = len(X)
+        Y = run.empty(self, "Y", (n, *self.maps_out), X.dtype)
+        run.kernels.avgpool_forward(
+            X.reshape(n, *self.maps_in), Y, *self.geometry, run.n_threads
+        )
+        return Y.reshape(n, *self.output_shape)
+
+    def backward(self, dY, need_input, run):
+        if not need_input:
+            return None
+        n = len(dY)
+        dX = run.empty(self, "dX", (n, *self.maps_in), dY.dtype)
+        run.kernels.avgpool_backward(
+            dY.reshape(n, *self.maps_out), dX, *self.geometry, run.n_threads
+        )
+        return dX.reshape(n, *self.input_shape)
+
+
+class _GlobalPoolNode(Node):
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        return [cls(path, input_shape, layer.output_shape(input_shape))]
+
+    def pixels(self, X):
+        """(n, pixels, channels)"""
+        return X.reshape(len(X), -1, X.shape[-1])
+
+
+@executes(GlobalMaxPool)
+class GlobalMaxPoolNode(_GlobalPoolNode):
+    def forward(self, X, run):
+        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        index = None
+        if run.training:
+            index = run.empty(self, "index", Y.shape, np.int32)
+        run.kernels.globalmax_forward(self.pixels(X), Y, index, run.n_threads)
+        run.save(self, index)
+        return Y
+
+    def backward(self, dY, need_input, run):
+        if not need_input:
+            return None
+        (index,) = run.saved[self.path]
+        dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
+        run.kernels.globalmax_backward(dY, index, self.pixels(dX), run.n_threads)
+        return dX
+
+
+@executes(GlobalAvgPool)
+class GlobalAvgPoolNode(_GlobalPoolNode):
+    def forward(self, X, run):
+        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        run.kernels.globalavg_forward(self.pixels(X), Y, run.n_threads)
+        return Y
+
+    def backward(self, dY, need_input, run):
+        if not need_input:
+            return None
+        dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
+        run.kernels.globalavg_backward(dY, self.pixels(dX), run.n_threads)
+        return dX

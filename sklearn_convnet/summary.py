@@ -1,0 +1,51 @@
+"""The table that `summary` returns."""
+
+from math import prod
+
+
+def network_summary(network):
+    """One row a layer: path, kind, output shape, parameters and multiply-adds.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    str
+    """
+    counts, work = {}, {}
+    for segment in network.segments:
+        path = segment.path.rpartition("/")[0]
+        counts[path] = counts.get(path, 0) + prod(segment.shape)
+    for node in network.nodes:
+        work[node.path] = node.multiply_adds
+    rows = [("layer", "kind", "output shape", "parameters", "multiply-adds")]
+    rows.append(("input", "", shape_text(network.input_shape), "", ""))
+    for path, layer, _, shape in network.table:
+        rows.append(
+            (
+                path,
+                type(layer).__name__,
+                shape_text(shape),
+                f"{counts.get(path, 0):,}",
+                f"{work.get(path, 0):,}",
+            )
+        )
+    total = (f"{sum(counts.values()):,}", f"{sum(work.values()):,}")
+    rows.append(("total", "", "", *total))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    lines = []
+    for row in rows:
+        texts = [text.ljust(width) for text, width in zip(row[:3], widths, strict=False)]
+        texts += [
+            text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)
+        ]
+        lines.append("  ".join(texts).rstrip())
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def shape_text(shape):
+    """A shape as people write it: 28 x 28 x 6."""
+    return " x ".join(map(str, shape))

@@ -1,0 +1,225 @@
+"""The training loop: a fit is epochs, an epoch is batches, a batch is a step.
+
+# Design:
+# * Samples stay as the user gave them (bytes, a memory map); a batch is converted when its
+#   turn comes.
+# * The rows of a pass are cut into batches of nearly equal size, so that the last is not a
+#   small remainder whose gradient is mostly noise.
+# * A pass makes the same random draws whatever the number of samples, so that a sample of
+#   weight 2 and the same sample twice train alike where a batch holds them all.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+#: Values of one sample's largest map times samples that a chunk of a prediction holds.
+PREDICT_VALUES = 2**23
+PREDICT_ROWS = 1024
+
+
+@dataclass
+class Samples:
+    """Samples with targets and weights, as a batch needs them."""
+
+    X: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self):
+        return len(self.X)
+
+    def take(self, rows):
+        return Samples(self.X[rows], self.target[rows], self.weight[rows])
+
+
+def batches_of(n, batch_size):
+    """Where the batches of nearly equal size begin and end."""
+    n_batches = -(-n // batch_size)
+    edges = [n * i // n_batches for i in range(n_batches + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+class Trainer:
+    """Trains a network; what it needs to go on is in `state`.
+
+    Parameters
+    ----------
+    network : Network
+        Trained in place.
+    loss : Loss
+    optimizer : Optimizer
+    batch_size : int
+    shuffle : bool
+    random_state : RandomState
+        Draws one number an epoch, which seeds its order.
+    n_threads : int
+    state : dict, default=None
+        The optimiser's state; None begins anew.
+    """
+
+    def __init__(
+        self,
+        network,
+        loss,
+        optimizer,
+        batch_size,
+        shuffle,
+        random_state,
+        n_threads,
+        state=None,
+    ):
+        self.network = network
+        self.loss = loss
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.state = {"t": 0, "arrays": optimizer.start(network)} if state is None else state
+
+    def run_epoch(self, samples):
+        """One pass over the samples.
+
+        Returns
+        -------
+        float
+            Mean loss over the samples, each before the step that it took part in. It is
+            not finite if training diverged; the pass then ends early.
+        """
+        n = len(samples)
+        order = None
+        if self.shuffle:
+            seed = self.random_state.randint(2**31 - 1)
+            order = np.random.RandomState(seed).permutation(n)
+        total = 0.0
+        for start, stop in batches_of(n, self.batch_size):
+            rows = slice(start, stop) if order is None else order[start:stop]
+            total += self.run_step(samples.take(rows))
+            if not np.isfinite(total):
+                break
+        return total / n
+
+    def run_step(self, batch):
+        """One step of the optimiser; returns the sum of the losses."""
+        network = self.network
+        network.step = self.state["t"]
+        Z = network.forward(batch.X, training=True, n_threads=self.n_threads)
+        dZ = np.empty_like(Z)
+        total = self.loss.value_and_gradient(
+            Z,
+            batch.target,
+            batch.weight / np.asarray(len(batch), Z.dtype),
+            dZ,
+            network.kernels,
+            self.n_threads,
+        )
+        if np.isfinite(total):
+            network.backward(dZ, need_input=False, n_threads=self.n_threads)
+            self.state["t"] += 1
+            self.optimizer.step(
+                network, self.state["arrays"], self.state["t"], self.n_threads
+            )
+        return total * len(batch)
+
+
+@dataclass
+class History:
+    """What was seen, epoch by epoch, and the best of it."""
+
+    loss: list
+    validation_score: list
+    best_loss: float = np.inf
+    best_score: float = -np.inf
+    best_params: np.ndarray | None = None
+    n_without_improvement: int = 0
+
+    def note(self, loss, score, params, tol):
+        """Adds an epoch; of the scores, the best one's weights are kept."""
+        self.loss.append(loss)
+        if score is None:
+            improved = loss <= self.best_loss - tol
+        else:
+            self.validation_score.append(score)
+            improved = score >= self.best_score + tol
+        self.n_without_improvement = 0 if improved else self.n_without_improvement + 1
+        self.best_loss = min(loss, self.best_loss)
+        if score is not None and score > self.best_score:
+            self.best_score = score
+            self.best_params = params.copy()
+
+
+def train(trainer, samples, max_iter, *, score, history, tol, n_iter_no_change, verbose):
+    """Epochs until one of the reasons to stop; returns their number.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    samples : Samples
+    max_iter : int
+        The largest number of epochs.
+    score : callable or None
+        The validation score of the network as it is, if that decides when to stop.
+    history : History
+        Gets an entry an epoch.
+    tol, n_iter_no_change : float, int
+        Stop after so many epochs in a row without an improvement by `tol`.
+    verbose : bool
+        Print a row an epoch.
+    """
+    params = trainer.network.params
+    finite = params.copy()
+    n_epochs = 0
+    for _ in range(max_iter):
+        try:
+            loss = trainer.run_epoch(samples)
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"Training was interrupted in epoch {n_epochs + 1}: "
+                "the weights are those so far.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+            break
+        if not (np.isfinite(loss) and np.isfinite(params).all()):
+            params[:] = finite
+            warnings.warn(
+                f"The loss became {loss} in epoch {n_epochs + 1}: training stopped with the "
+                "last finite weights. Use a smaller learning rate, or scale X (Standardize, "
+                "Rescale).",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+            break
+        finite[:] = params
+        n_epochs += 1
+        history.note(loss, score() if score else None, params, tol)
+        if verbose:
+            report(n_epochs, history)
+        if history.n_without_improvement >= n_iter_no_change:
+            break
+    if history.best_params is not None:
+        params[:] = history.best_params
+    return n_epochs
+
+
+def report(n_epochs, history):
+    """Prints the row of an epoch."""
+    row = f"epoch {n_epochs:4d}   loss {history.loss[-1]:.6f}"
+    if history.validation_score:
+        row += f"   validation score {history.validation_score[-1]:.6f}"
+    print(row)
+
+
+def predict_in_chunks(network, X, n_threads):
+    """The network's output, chunk by chunk, so that memory does not grow with X."""
+    largest = max(int(np.prod(shape)) for *_, shape in network.table)
+    rows = max(1, min(PREDICT_ROWS, PREDICT_VALUES // largest))
+    Y = np.empty((len(X), *network.output_shape), network.dtype)
+    for start in range(0, len(X), rows):
+        Y[start : start + rows] = network.forward(
+            X[start : start + rows], n_threads=n_threads
+        )
+    return Y

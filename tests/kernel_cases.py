@@ -1,0 +1,704 @@
+"""Geometries, calls and tolerances that all tests of the kernels share.
+
+The tables of larger geometries are also what the benchmarks of the kernels time.
+"""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from sklearn_convnet.kernels import loader
+
+FUSED_ACTIVATIONS = (
+    "identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus",
+)  # fmt: skip
+ALL_ACTIVATIONS = (*FUSED_ACTIVATIONS, "gelu")
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+THREADS = (1, 2, 3)
+
+# ---------------------------------------------------------------------------
+# Which kernels
+# ---------------------------------------------------------------------------
+
+
+def _kernels(variants):
+    return pytest.mark.parametrize(
+        ("kernels", "dtype"),
+        [
+            pytest.param(loader.kernels(dtype, variant), dtype, id=f"{variant}-{dtype}")
+            for variant, dtype in product(variants, DTYPES)
+        ],
+    )
+
+
+every_compiled = _kernels([v for v in loader.variants() if v != "reference"])
+every_variant = _kernels(loader.variants())
+
+# Enough examples for a bug that one geometry in ten has; nothing is left on the disk.
+quick = settings(max_examples=40, deadline=None, database=None)
+seeds = st.integers(0, 2**32 - 1)
+thread_counts = st.sampled_from(THREADS)
+
+# ---------------------------------------------------------------------------
+# Arrays
+# ---------------------------------------------------------------------------
+
+
+def random_input(rng, shape, dtype, low=-1.0, high=1.0):
+    """Uniform numbers in an array that cannot be written to."""
+    array = rng.uniform(low, high, shape).astype(dtype)
+    array.flags.writeable = False
+    return array
+
+
+def output(shape, dtype):
+    """An array to fill; what a kernel forgets to fill shows as NaN."""
+    return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -1, dtype=dtype)
+
+
+# ---------------------------------------------------------------------------
+# Comparisons
+# ---------------------------------------------------------------------------
+
+TOLERANCES = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
+
+
+def assert_close(actual, expected, *, floor=0.0, dtype=None):
+    """Compare relative to the largest expected number.
+
+    `floor` is the size of a term where the numbers are sums: if a sum happens to
+    cancel, its error is measured against the terms.
+    """
+    dtype = actual.dtype if dtype is None else dtype
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    scale = max(np.max(np.abs(expected), initial=0.0), floor)
+    error = np.max(np.abs(actual - expected), initial=0.0)
+    # Not `error > tolerance`: NaN must fail.
+    assert error <= TOLERANCES[dtype] * scale, f"off by {error} at a scale of {scale}"
+
+
+def assert_same_bits(actual, expected):
+    """Compare bytes, so that NaN equals itself and -0 differs from 0."""
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    actual, expected = (
+        np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        for array in (actual, expected)
+    )
+    np.testing.assert_array_equal(actual, expected)
+
+
+def assert_threads_do_not_matter(run):
+    """`run(n_threads)` returns arrays: the same bits for any number of threads."""
+    expected = run(THREADS[0])
+    for n_threads in THREADS[1:]:
+        for one, other in zip(expected, run(n_threads), strict=True):
+            assert_same_bits(other, one)
+
+
+def assert_batch_does_not_matter(forward, X):
+    """`forward(X)`: the same bits for a sample, whatever batch it comes in."""
+    n = len(X)
+    whole = forward(X)
+    for start, size in ((0, 1), (n - 1, 1), (3, 2), (n - 7, 7)):
+        part = np.ascontiguousarray(X[start : start + size])
+        assert_same_bits(forward(part), whole[start : start + size])
+    assert_same_bits(forward(np.ascontiguousarray(X[::-1])), whole[::-1])
+
+    # Nor do neighbours that are not even numbers.
+    X = X.copy()
+    X[np.arange(n) != n // 2] = np.nan
+    assert_same_bits(forward(X)[n // 2], whole[n // 2])
+
+
+def numerical_gradient(function, x, step=1e-3):
+    """Central differences of fourth order, in float64."""
+    assert x.dtype == np.float64
+    gradient = np.empty(x.shape)
+    for i in np.ndindex(x.shape):
+        shifted = []
+        for k in (-2, -1, 1, 2):
+            y = x.copy()
+            y[i] += k * step
+            shifted.append(function(y))
+        gradient[i] = (shifted[0] - 8 * shifted[1] + 8 * shifted[2] - shifted[3]) / (
+            12 * step
+        )
+    return gradient
+
+
+def assert_gradient(analytic, function, x):
+    """Compare a gradient with central differences of `function` at x."""
+    np.testing.assert_allclose(
+        analytic, numerical_gradient(function, x), rtol=5e-6, atol=1e-9
+    )
+
+
+# ---------------------------------------------------------------------------
+# Geometries of convolution and pooling
+# ---------------------------------------------------------------------------
+
+ONES = (1, 1, 1)
+NO_PADDING = ((0, 0), (0, 0), (0, 0))
+
+
+def output_size(size, kernel, stride, padding, dilation=ONES):
+    """Number of windows along each axis."""
+    return tuple(
+        (s + sum(p) - d * (k - 1) - 1) // b + 1
+        for s, k, b, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """One geometry of a convolution."""
+
+    n: int
+    size: tuple
+    channels: int
+    filters: int
+    kernel: tuple
+    stride: tuple = ONES
+    padding: tuple = NO_PADDING
+    dilation: tuple = ONES
+    groups: int = 1
+    activation: str = "identity"
+    alpha: float = 0.3
+    use_bias: bool = True
+
+    @property
+    def input_shape(self):
+        return (self.n, *self.size, self.channels)
+
+    @property
+    def weight_shape(self):
+        return (*self.kernel, self.channels // self.groups, self.filters)
+
+    @property
+    def output_shape(self):
+        size = output_size(
+            self.size, self.kernel, self.stride, self.padding, self.dilation
+        )
+        return (self.n, *size, self.filters)
+
+    @property
+    def options(self):
+        """What follows the arrays in a call, without the number of threads."""
+        return (
+            self.stride, self.padding, self.dilation, self.groups, self.activation,
+            self.alpha,
+        )  # fmt: skip
+
+    def arrays(self, dtype, seed=0):
+        """X, W, b and dY."""
+        rng = np.random.default_rng(seed)
+        X = random_input(rng, self.input_shape, dtype)
+        W = random_input(rng, self.weight_shape, dtype)
+        b = random_input(rng, (self.filters,), dtype) if self.use_bias else None
+        return X, W, b, random_input(rng, self.output_shape, dtype)
+
+
+def _pad_image(pixels):
+    return ((0, 0), (pixels, pixels), (pixels, pixels))
+
+
+# Beyond every block of the loops: more output maps than a panel holds, hundreds of
+# values in a sum, batches of more than 16 samples, several small images in one block.
+CONV_CASES = {
+    "lenet1": ConvCase(
+        3, (1, 28, 28), 1, 6, (1, 5, 5), padding=_pad_image(2), activation="relu"
+    ),
+    "lenet2": ConvCase(19, (1, 14, 14), 6, 16, (1, 5, 5), activation="tanh"),
+    "lenet3": ConvCase(67, (1, 5, 5), 16, 120, (1, 5, 5), activation="relu"),
+    "vgg": ConvCase(
+        19, (1, 9, 10), 64, 64, (1, 3, 3), padding=_pad_image(1), activation="relu"
+    ),
+    "resnet-strided": ConvCase(
+        5, (1, 13, 12), 16, 70, (1, 3, 3), stride=(1, 2, 2),
+        padding=((0, 0), (0, 1), (0, 1)), use_bias=False,
+    ),
+    "pointwise": ConvCase(5, (1, 7, 6), 100, 130, (1, 1, 1), activation="softplus"),
+    "projection": ConvCase(17, (1, 8, 9), 32, 65, (1, 1, 1), stride=(1, 2, 2)),
+    "alexnet": ConvCase(2, (1, 35, 35), 3, 96, (1, 11, 11), stride=(1, 4, 4)),
+    "depthwise": ConvCase(
+        4, (1, 10, 11), 70, 70, (1, 3, 3), padding=_pad_image(1), groups=70
+    ),
+    "grouped": ConvCase(
+        6, (1, 9, 8), 48, 99, (1, 3, 3), padding=_pad_image(1), groups=3,
+        activation="elu",
+    ),
+    "dilated": ConvCase(
+        3, (1, 15, 14), 16, 65, (1, 3, 3), padding=_pad_image(3), dilation=(1, 3, 3)
+    ),
+    "deep": ConvCase(33, (1, 4, 4), 130, 20, (1, 3, 3), activation="logistic"),
+    "signal": ConvCase(
+        18, (1, 1, 50), 40, 70, (1, 1, 9), stride=(1, 1, 3),
+        padding=((0, 0), (0, 0), (8, 0)), activation="leaky_relu",
+    ),
+    "volume": ConvCase(
+        3, (5, 6, 7), 8, 20, (3, 3, 3), padding=((1, 1), (1, 1), (1, 1))
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """One geometry of a pooling."""
+
+    n: int
+    size: tuple
+    channels: int
+    pool_size: tuple
+    stride: tuple
+    padding: tuple = NO_PADDING
+
+    @property
+    def input_shape(self):
+        return (self.n, *self.size, self.channels)
+
+    @property
+    def output_shape(self):
+        size = output_size(self.size, self.pool_size, self.stride, self.padding)
+        return (self.n, *size, self.channels)
+
+    @property
+    def options(self):
+        return self.pool_size, self.stride, self.padding
+
+
+POOL_CASES = {
+    "halve": PoolCase(19, (1, 14, 14), 16, (1, 2, 2), (1, 2, 2)),
+    "overlapping": PoolCase(3, (1, 17, 17), 70, (1, 3, 3), (1, 2, 2)),
+    "same": PoolCase(
+        5, (1, 9, 10), 67, (1, 3, 3), (1, 1, 1), ((0, 0), (1, 1), (1, 1))
+    ),
+    "signal": PoolCase(17, (1, 1, 50), 40, (1, 1, 4), (1, 1, 3)),
+    "volume": PoolCase(
+        4, (5, 6, 7), 9, (2, 3, 2), (2, 2, 1), ((1, 0), (1, 1), (0, 1))
+    ),
+}  # fmt: skip
+
+# n, inputs, units, activation
+DENSE_CASES = {
+    "one": (1, 300, 130, "relu"),
+    "few": (5, 300, 130, "tanh"),
+    "many": (67, 300, 130, "elu"),
+    "lenet": (19, 400, 120, "relu"),
+    "head": (130, 84, 10, "identity"),
+    "single-unit": (33, 200, 1, "logistic"),
+    "single-input": (18, 1, 70, "softplus"),
+}
+
+
+@st.composite
+def _conv_axis(draw, largest_kernel, largest_slack):
+    """Size, kernel, stride, padding and dilation along one axis."""
+    kernel = draw(st.integers(1, largest_kernel))
+    dilation = draw(st.integers(1, 2 if kernel > 1 else 1))
+    extent = dilation * (kernel - 1) + 1
+    padding = draw(st.tuples(st.integers(0, 3), st.integers(0, 3)))
+    # No slack: the filter is as large as the padded map.
+    slack = draw(st.integers(0, largest_slack))
+    size = max(1, extent - sum(padding)) + slack
+    stride = draw(st.integers(1, extent + 2))
+    return size, kernel, stride, padding, dilation
+
+
+@st.composite
+def conv_cases(draw):
+    """Convolutions of rank 1 to 3, over every edge that a geometry can have."""
+    rank = draw(st.integers(1, 3))
+    axis = _conv_axis(largest_kernel=6 - rank, largest_slack=8 - 2 * rank)
+    axes = [(1, 1, 1, (0, 0), 1)] * (3 - rank) + [draw(axis) for _ in range(rank)]
+    size, kernel, stride, padding, dilation = zip(*axes, strict=True)
+    groups = draw(st.sampled_from([1, 1, 2, 3, 8, 35]))
+    return ConvCase(
+        n=draw(st.integers(1, 4)),
+        size=size,
+        channels=groups * draw(st.integers(1, 35 // groups)),
+        filters=groups * draw(st.integers(1, 35 // groups)),
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        activation=draw(st.sampled_from(FUSED_ACTIVATIONS)),
+        use_bias=draw(st.booleans()),
+    )
+
+
+@st.composite
+def _pool_axis(draw, largest_slack):
+    """Size, pool size, stride and padding along one axis."""
+    pool = draw(st.integers(1, 4))
+    padding = draw(st.tuples(st.integers(0, pool - 1), st.integers(0, pool - 1)))
+    size = max(1, pool - sum(padding)) + draw(st.integers(0, largest_slack))
+    return size, pool, draw(st.integers(1, pool + 2)), padding
+
+
+@st.composite
+def pool_cases(draw):
+    """Poolings of rank 1 to 3, over every edge that a geometry can have."""
+    rank = draw(st.integers(1, 3))
+    axis = _pool_axis(largest_slack=8 - 2 * rank)
+    axes = [(1, 1, 1, (0, 0))] * (3 - rank) + [draw(axis) for _ in range(rank)]
+    size, pool_size, stride, padding = zip(*axes, strict=True)
+    channels = draw(st.integers(1, 35))
+    n = draw(st.integers(1, 4))
+    return PoolCase(n, size, channels, pool_size, stride, padding)
+
+
+# ---------------------------------------------------------------------------
+# One good call of every kernel, and what makes it bad
+# ---------------------------------------------------------------------------
+
+
+def named(**values):
+    """A dict, written as the arguments of a call are."""
+    return values
+
+
+@dataclass(frozen=True)
+class Array:
+    """An argument that is an array, by the letters of its axes."""
+
+    axes: str
+    dtype: str | None = None  # None: the dtype of the kernels
+    values: tuple | None = None
+    writeable: bool = False
+
+    def shape(self, sizes):
+        return tuple(sizes[axis] for axis in self.axes.split())
+
+    def make(self, sizes, dtype):
+        shape = self.shape(sizes)
+        if self.values is not None:
+            array = np.array(self.values, dtype=self.dtype)
+        elif self.dtype is not None:
+            array = np.zeros(shape, dtype=self.dtype)
+        else:
+            array = np.full(shape, 0.5, dtype=dtype)
+        array.flags.writeable = self.writeable
+        return array
+
+
+IN = Array
+OUT = INOUT = partial(Array, writeable=True)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a kernel: the sizes of the axes, and the arguments in their order.
+
+    `free` are the axes that no other array knows: they may have any length. `optional`
+    are the arrays that may be None.
+    """
+
+    sizes: dict
+    arguments: dict
+    free: tuple = ()
+    optional: tuple = ()
+
+    def make(self, dtype):
+        """The arguments, by name."""
+        return {
+            name: value.make(self.sizes, dtype) if isinstance(value, Array) else value
+            for name, value in self.arguments.items()
+        }
+
+    def replace(self, **changes):
+        """The same call with other sizes, arrays or options."""
+        sizes = {key: changes.pop(key) for key in list(changes) if key in self.sizes}
+        assert not changes.keys() - self.arguments.keys()
+        return replace(
+            self,
+            sizes={**self.sizes, **sizes},
+            arguments={**self.arguments, **changes},
+        )
+
+    @property
+    def arrays(self):
+        return {k: v for k, v in self.arguments.items() if isinstance(v, Array)}
+
+
+_CONV_SIZES = named(
+    n=2, D=3, H=6, W=7, C=4, KD=2, KH=3, KW=2, c=2, F=6, OD=4, OH=5, OW=7
+)
+_CONV_OPTIONS = named(
+    stride=ONES,
+    padding=((1, 1), (1, 0), (0, 1)),
+    dilation=ONES,
+    groups=2,
+    activation="relu",
+    alpha=0.0,
+    n_threads=2,
+)
+_DENSE_SIZES = named(n=3, I=5, U=4)
+_DENSE_OPTIONS = named(activation="tanh", alpha=0.0, n_threads=2)
+_POOL_SIZES = named(n=2, D=3, H=5, W=6, C=4, OD=3, OH=5, OW=7)
+_POOL_OPTIONS = named(
+    pool_size=(2, 2, 2), stride=ONES, padding=((0, 1), (1, 0), (1, 1)), n_threads=2
+)
+_GLOBAL_SIZES = named(n=2, P=5, C=4)
+_SEGMENTS = IN("s two", "int64", ((0, 5), (7, 11)))
+
+GOOD_CALLS = {
+    "conv_forward": Call(
+        _CONV_SIZES,
+        named(
+            X=IN("n D H W C"), W=IN("KD KH KW c F"), b=IN("F"), Y=OUT("n OD OH OW F"),
+            **_CONV_OPTIONS,
+        ),
+        optional=("b",),
+    ),
+    "conv_backward": Call(
+        _CONV_SIZES,
+        named(
+            X=IN("n D H W C"), W=IN("KD KH KW c F"), Y=IN("n OD OH OW F"),
+            dY=IN("n OD OH OW F"), dX=OUT("n D H W C"), dW=OUT("KD KH KW c F"),
+            db=OUT("F"), **_CONV_OPTIONS,
+        ),
+        optional=("dX", "dW", "db"),
+    ),
+    "dense_forward": Call(
+        _DENSE_SIZES,
+        named(X=IN("n I"), W=IN("I U"), b=IN("U"), Y=OUT("n U"), **_DENSE_OPTIONS),
+        optional=("b",),
+    ),
+    "dense_backward": Call(
+        _DENSE_SIZES,
+        named(
+            X=IN("n I"), W=IN("I U"), Y=IN("n U"), dY=IN("n U"), dX=OUT("n I"),
+            dW=OUT("I U"), db=OUT("U"), **_DENSE_OPTIONS,
+        ),
+        optional=("dX", "dW", "db"),
+    ),
+    "maxpool_forward": Call(
+        _POOL_SIZES,
+        named(
+            X=IN("n D H W C"), Y=OUT("n OD OH OW C"),
+            index=OUT("n OD OH OW C", "int32"), **_POOL_OPTIONS,
+        ),
+        optional=("index",),
+    ),
+    "maxpool_backward": Call(
+        _POOL_SIZES,
+        named(
+            dY=IN("n OD OH OW C"), index=IN("n OD OH OW C", "int32"),
+            dX=OUT("n D H W C"), n_threads=2,
+        ),
+        free=("D", "H", "W"),
+    ),
+    "avgpool_forward": Call(
+        _POOL_SIZES,
+        named(X=IN("n D H W C"), Y=OUT("n OD OH OW C"), **_POOL_OPTIONS),
+    ),
+    "avgpool_backward": Call(
+        _POOL_SIZES,
+        named(dY=IN("n OD OH OW C"), dX=OUT("n D H W C"), **_POOL_OPTIONS),
+    ),
+    "globalmax_forward": Call(
+        _GLOBAL_SIZES,
+        named(X=IN("n P C"), Y=OUT("n C"), index=OUT("n C", "int32"), n_threads=2),
+        free=("P",),
+        optional=("index",),
+    ),
+    "globalmax_backward": Call(
+        _GLOBAL_SIZES,
+        named(dY=IN("n C"), index=IN("n C", "int32"), dX=OUT("n P C"), n_threads=2),
+        free=("P",),
+    ),
+    "globalavg_forward": Call(
+        _GLOBAL_SIZES, named(X=IN("n P C"), Y=OUT("n C"), n_threads=2), free=("P",)
+    ),
+    "globalavg_backward": Call(
+        _GLOBAL_SIZES, named(dY=IN("n C"), dX=OUT("n P C"), n_threads=2), free=("P",)
+    ),
+    "activation_forward": Call(
+        named(m=9),
+        named(X=IN("m"), Y=OUT("m"), activation="gelu", alpha=0.0, n_threads=2),
+    ),
+    "activation_backward": Call(
+        named(m=9),
+        named(
+            S=IN("m"), dY=IN("m"), dX=OUT("m"), activation="gelu", alpha=0.0,
+            n_threads=2,
+        ),
+    ),
+    "softmax_forward": Call(
+        named(m=3, C=5), named(X=IN("m C"), Y=OUT("m C"), n_threads=2)
+    ),
+    "softmax_backward": Call(
+        named(m=3, C=5), named(Y=IN("m C"), dY=IN("m C"), dX=OUT("m C"), n_threads=2)
+    ),
+    "channel_affine": Call(
+        named(m=3, C=5),
+        named(X=IN("m C"), scale=IN("C"), shift=IN("C"), Y=OUT("m C"), n_threads=2),
+        optional=("shift",),
+    ),
+    "dropout": Call(
+        named(m=9), named(X=IN("m"), Y=OUT("m"), rate=0.5, seed=1, n_threads=2)
+    ),
+    "softmax_cross_entropy": Call(
+        named(m=3, K=5),
+        named(
+            Z=IN("m K"), target=IN("m", "int64"), weight=IN("m"), dZ=OUT("m K"),
+            n_threads=2,
+        ),
+        optional=("weight", "dZ"),
+    ),
+    "logistic_cross_entropy": Call(
+        named(m=3, K=5),
+        named(
+            Z=IN("m K"), target=IN("m K"), weight=IN("m K"), dZ=OUT("m K"), n_threads=2
+        ),
+        optional=("weight", "dZ"),
+    ),
+    "sgd_step": Call(
+        named(p=11, s=2, two=2),
+        named(
+            params=INOUT("p"), grads=IN("p"), velocity=INOUT("p"), segments=_SEGMENTS,
+            decay=IN("s"), learning_rate=0.1, momentum=0.9, nesterov=False, n_threads=2,
+        ),
+    ),
+    "adam_step": Call(
+        named(p=11, s=2, two=2),
+        named(
+            params=INOUT("p"), grads=IN("p"), m=INOUT("p"), v=INOUT("p"),
+            segments=_SEGMENTS, decay=IN("s"), learning_rate=0.1, beta1=0.9,
+            beta2=0.999, epsilon=1e-8, step=1, decoupled=False, n_threads=2,
+        ),
+    ),
+}  # fmt: skip
+
+# Calls whose arrays agree with one another but not with the geometry, or whose numbers
+# do not fit the arrays: kernel, what is wrong, the changes to the good call.
+BAD_CALLS = [
+    *(
+        (kernel, *bad)
+        for kernel in ("conv_forward", "conv_backward")
+        for bad in (
+            ("output too low", named(OH=4)),
+            ("output too wide", named(OW=8)),
+            ("output too deep", named(OD=5)),
+            ("filter larger than the padded map", named(KH=8, OH=1)),
+            ("filter larger than the padded map, empty output", named(KH=8, OH=0)),
+            ("dilated filter larger than the map", named(dilation=(1, 4, 1), OH=1)),
+            ("output of another stride", named(stride=(1, 2, 1))),
+            ("output of another dilation", named(dilation=(2, 1, 1))),
+            ("output of another padding", named(padding=((1, 1), (1, 1), (0, 1)))),
+            ("negative padding", named(padding=((1, 1), (1, 0), (2, -1)))),
+            ("stride 0", named(stride=(1, 0, 1))),
+            ("negative stride", named(stride=(1, 1, -1))),
+            ("dilation 0", named(dilation=(0, 1, 1))),
+            ("groups 0", named(groups=0)),
+            ("negative groups", named(groups=-2)),
+            ("input maps not divisible by groups", named(C=5)),
+            ("output maps not divisible by groups", named(F=7)),
+            ("filters for another number of groups", named(groups=1)),
+            ("filters for more maps", named(c=4)),
+            ("no input maps", named(C=0, c=0)),
+            ("no filters", named(F=0)),
+            ("an empty filter", named(KH=0, OH=8)),
+            ("activation that needs its input", named(activation="gelu")),
+            ("unknown activation", named(activation="swish")),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("dense_forward", "dense_backward")
+        for bad in (
+            ("no inputs", named(I=0)),
+            ("no units", named(U=0)),
+            ("activation that needs its input", named(activation="gelu")),
+            ("unknown activation", named(activation="swish")),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("maxpool_forward", "avgpool_forward", "avgpool_backward")
+        for bad in (
+            ("output too low", named(OH=4)),
+            ("output too wide", named(OW=8)),
+            ("output too deep", named(OD=4)),
+            ("window larger than the padded map", named(pool_size=(2, 7, 2), OH=1)),
+            ("window as large, no output", named(pool_size=(2, 7, 2), OH=0)),
+            ("output of another stride", named(stride=(1, 1, 2))),
+            ("padding before as large", named(padding=((0, 1), (2, 0), (1, 1)), OH=6)),
+            ("padding after as large", named(padding=((0, 1), (1, 2), (1, 1)), OH=7)),
+            ("negative padding", named(padding=((0, 1), (1, 0), (-1, 1)), OW=5)),
+            ("stride 0", named(stride=(1, 0, 1))),
+            ("negative stride", named(stride=(-1, 1, 1))),
+            ("pool size 0", named(pool_size=(2, 0, 2), OH=7)),
+            ("no pixels", named(H=0, padding=((0, 1), (1, 1), (1, 1)), OH=1)),
+        )
+    ),
+    *(
+        (kernel, "no pixels", named(P=0))
+        for kernel in (
+            "globalmax_forward", "globalmax_backward",
+            "globalavg_forward", "globalavg_backward",
+        )
+    ),
+    *(
+        (kernel, "unknown activation", named(activation="swish"))
+        for kernel in ("activation_forward", "activation_backward")
+    ),
+    ("softmax_forward", "no classes", named(C=0)),
+    ("softmax_backward", "no classes", named(C=0)),
+    ("dropout", "everything dropped", named(rate=1.0)),
+    ("dropout", "negative rate", named(rate=-0.1)),
+    ("dropout", "rate is not a number", named(rate=float("nan"))),
+    ("softmax_cross_entropy", "no classes", named(K=0)),
+    *(
+        (
+            "softmax_cross_entropy",
+            f"target {label} of 5 classes",
+            named(target=IN("m", "int64", (0, 4, label))),
+        )
+        for label in (5, -1)
+    ),
+    *(
+        (kernel, f"segment {start}:{stop} of 11", named(segments=segments))
+        for kernel in ("sgd_step", "adam_step")
+        for start, stop in ((7, 12), (-1, 3), (7, 6), (12, 12))
+        for segments in [IN("s two", "int64", ((0, 5), (start, stop)))]
+    ),
+    ("adam_step", "a step before the first", named(step=0)),
+]  # fmt: skip
+
+
+def bad_arrays(call, dtype):
+    """Every array of a call in every shape, dtype and layout that does not fit.
+
+    Yields
+    ------
+    what, arguments : str, dict
+    """
+    other = np.float32 if dtype == np.float64 else np.float64
+    for name, array in call.arrays.items():
+        good = call.make(dtype)[name]
+        for i, axis in enumerate(array.axes.split()):
+            if axis not in call.free:
+                longer = np.concatenate([good, np.take(good, [-1], axis=i)], axis=i)
+                yield f"{name} longer along {axis}", call.make(dtype) | {name: longer}
+        yield f"{name} with one axis more", call.make(dtype) | {name: good[np.newaxis]}
+        converted = good.astype("int16" if array.dtype else other)
+        yield f"{name} of another dtype", call.make(dtype) | {name: converted}
+        strided = np.repeat(good, 2, axis=-1)[..., ::2]
+        yield f"{name} not contiguous", call.make(dtype) | {name: strided}
+        if array.writeable:
+            frozen = good.copy()
+            frozen.flags.writeable = False
+            yield f"{name} not writeable", call.make(dtype) | {name: frozen}
