@@ -281,7 +281,7 @@ def globalmax_forward(
     if X.shape[0] * n_channels == 0:
         return
     for image in prange(
-        X.shape[0], nogil=True, num_threads=threads_for(X.size, n_threads)
+        X.shape[0], nogil=True, num_threads=threads_for(X.shape[0] * n_pixels * n_channels, n_threads)
     ):
         globalmax_image(&X[image, 0, 0], n_pixels, n_channels, &Y[image, 0],
                         NULL if index is None else &index[image, 0])
@@ -299,7 +299,8 @@ def globalmax_backward(
     if dX.shape[0] * dX.shape[2] == 0:
         return
     for image in prange(
-        dX.shape[0], nogil=True, num_threads=threads_for(dX.size, n_threads)
+        dX.shape[0], nogil=True, num_threads=threads_for(
+            dX.shape[0] * dX.shape[1] * dX.shape[2], n_threads)
     ):
         scatter_image(&dY[image, 0], &index[image, 0], &dX[image, 0, 0], 1, dX.shape[1],
                       dX.shape[2])
@@ -324,7 +325,7 @@ def globalavg_forward(
     if X.shape[0] * n_channels == 0:
         return
     for image in prange(
-        X.shape[0], nogil=True, num_threads=threads_for(X.size, n_threads)
+        X.shape[0], nogil=True, num_threads=threads_for(X.shape[0] * n_pixels * n_channels, n_threads)
     ):
         globalavg_image(&X[image, 0, 0], n_pixels, n_channels, &Y[image, 0])
 
@@ -348,6 +349,6 @@ def globalavg_backward(
     if dX.shape[0] * n_channels == 0:
         return
     for image in prange(
-        dX.shape[0], nogil=True, num_threads=threads_for(dX.size, n_threads)
+        dX.shape[0], nogil=True, num_threads=threads_for(dX.shape[0] * n_pixels * n_channels, n_threads)
     ):
         spread_image(&dY[image, 0], n_pixels, n_channels, &dX[image, 0, 0])
