@@ -20,7 +20,6 @@ from sklearn.utils.validation import (
     _check_n_features,
     _check_sample_weight,
     check_array,
-    check_consistent_length,
     check_is_fitted,
 )
 
@@ -36,7 +35,6 @@ from .layers import (
 )
 from ._version import package_version
 from .layers.composition import LayerComposition, check_layers
-from .losses import Loss
 from .network import compile_network
 from .optimizers import OPTIMIZERS, Optimizer
 from .summary import network_summary
@@ -50,6 +48,7 @@ from .training import (
     predict_in_chunks,
     train,
 )
+
 
 def default_layers(sample_shape):
     """A network that does well without tuning, for samples of this shape.
@@ -95,9 +94,11 @@ class BaseConvNet(LayerComposition, BaseEstimator):
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
         "input_shape": [tuple, list, None],
-        "loss": [Loss],
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -129,8 +130,8 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         """y as the loss takes it."""
         raise NotImplementedError(type(self))
 
-    def _weights_of_classes(self, y):
-        """A weight for each sample from its class."""
+    def _weights_of_classes(self, y, weight):
+        """A weight for each sample from its class; `weight` is what it has already."""
         return 1.0
 
     def _stratify(self, y):
@@ -186,19 +187,22 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
         if not weight.any():
-            raise ValueError("sample_weight: all weights are zero, so nothing is left to fit")
+            raise ValueError(
+                "sample_weight: all weights are zero, so nothing is left to fit"
+            )
         return weight
 
     def _work_dtype(self, X):
         if self.dtype != "auto":
             return np.dtype(self.dtype)
-        return np.dtype("float64" if X.dtype == np.float64 else "float32")
+        return np.dtype("float64" if X.dtype.newbyteorder("=") == "f8" else "float32")
 
     # --- fit -----------------------------------------------------------------------------
 
     def _validate(self):
         constraints = dict(self._parameter_constraints)
-        constraints["loss"] = [StrOptions(set(self._losses)), *constraints["loss"]]
+        losses = dict.fromkeys(self._losses.values())
+        constraints["loss"] = [StrOptions(set(self._losses)), *losses]
         params = {name: getattr(self, name) for name in self._get_param_names()}
         validate_parameter_constraints(constraints, params, type(self).__name__)
         effective_n_threads(self.n_threads)
@@ -222,7 +226,10 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             )
         dtype = self._work_dtype(X)
         y = self._check_y(y, dtype)
-        check_consistent_length(X, y)
+        if len(X) != len(y):
+            raise ValueError(
+                f"X has {len(X)} samples, but y has {len(y)}: give as many"
+            )
         weight = self._check_weight(sample_weight, X)
         if not weight.all():
             kept = np.flatnonzero(weight)
@@ -230,7 +237,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         return X, y, weight, dtype
 
     def _with_class_weights(self, y, weight):
-        weight = weight * self._weights_of_classes(y)
+        weight = weight * self._weights_of_classes(y, weight)
         if not weight.any():
             raise ValueError("class_weight leaves every sample with a weight of zero")
         return weight / weight.mean()
@@ -263,7 +270,9 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             X = self._check_X(X, reset=not warm)
             X, y, weight, dtype = self._samples(X, y, sample_weight)
             if warm:
-                self.network_ = deepcopy(self.network_)
+                self.network_, self._random_state = deepcopy(
+                    (self.network_, self._random_state)
+                )
             else:
                 self._begin(X, y, dtype)
             (X, y, weight), held_out = self._split(X, y, weight)
@@ -309,7 +318,9 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         layers = self.layers
         if layers is None:
             layers = default_layers(self.input_shape_)
-        pairs = check_layers(layers, reserved=("output", "box"))
+        pairs = check_layers(
+            layers, reserved=("output", "box", *self._get_param_names())
+        )
         return compile_network(
             [*pairs, ("output", Dense(n_outputs, activation="identity"))],
             self.input_shape_,
@@ -335,8 +346,9 @@ class BaseConvNet(LayerComposition, BaseEstimator):
     def _learn(self, X, y, weight, max_iter, held_out, *, begin, state=None):
         """Statistics if training begins, epochs, and the attributes that tell of them."""
         network = self.network_
+        target = self._encode(y, network.dtype)
         weight = self._with_class_weights(y, weight)
-        samples = Samples(X, self._encode(y, network.dtype), weight.astype(network.dtype))
+        samples = Samples(X, target, weight.astype(network.dtype))
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(200, len(X))
@@ -385,11 +397,12 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
         self.best_loss_ = None if validated else min(self.loss_curve_, default=np.nan)
         self.history_ = {"loss": self.loss_curve_}
+        scores = (self.validation_scores_ or []) + history.validation_score
         self.validation_scores_ = self.best_validation_score_ = None
         if validated:
-            self.validation_scores_ = history.validation_score
-            self.best_validation_score_ = max(history.validation_score, default=np.nan)
-            self.history_["validation_score"] = history.validation_score
+            self.validation_scores_ = scores
+            self.best_validation_score_ = max(scores, default=np.nan)
+            self.history_["validation_score"] = scores
 
     def _loss(self):
         return self._resolved(self.loss, self._losses)

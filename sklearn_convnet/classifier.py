@@ -2,10 +2,9 @@
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 from .base import BaseConvNet
 from .losses import CLASSIFICATION_LOSSES
@@ -168,10 +167,25 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     def _encode(self, y, dtype):
         return self._target.encode(y, dtype)
 
-    def _weights_of_classes(self, y):
+    def _weights_of_classes(self, y, weight):
         if self.class_weight is None:
             return 1.0
-        return compute_sample_weight(self.class_weight, y)
+        if y.ndim == 2:
+            weights = compute_sample_weight(self.class_weight, y)
+        else:
+            # A dict may name classes that these samples lack, in partial_fit.
+            balanced = self.class_weight == "balanced"
+            classes = np.unique(y) if balanced else self.classes_
+            of_class = compute_class_weight(
+                self.class_weight, classes=classes, y=y, sample_weight=weight
+            )
+            weights = of_class[np.searchsorted(classes, y)]
+        if np.min(weights) < 0:
+            raise ValueError(
+                f"class_weight={self.class_weight!r} holds a negative weight: give weights "
+                "of at least 0"
+            )
+        return weights
 
     def _stratify(self, y):
         return None if y.ndim == 2 else y
@@ -204,8 +218,10 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         fitted = hasattr(self, "network_")
         if not fitted and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        if fitted and classes is not None and not np.array_equal(
-            np.unique(classes), self.classes_
+        if (
+            fitted
+            and classes is not None
+            and not np.array_equal(np.unique(classes), self.classes_)
         ):
             raise ValueError(
                 f"classes={classes!r} is not the same as on the first call to partial_fit: "
@@ -294,6 +310,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
 def accuracy(y, predicted, sample_weight):
     """Share of right labels, averaged over the columns where there are several."""
+    from sklearn.metrics import accuracy_score  # slow to import
+
     if predicted.ndim == 1:
         return accuracy_score(y, predicted, sample_weight=sample_weight)
     y = np.asarray(y.todense() if hasattr(y, "todense") else y)

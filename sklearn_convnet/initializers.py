@@ -15,7 +15,7 @@ _VARIANCES = {
     "lecun_uniform": ("uniform", "in", 1.0),
 }
 
-INITIALIZERS = {"auto", "zeros", *_VARIANCES}
+INITIALIZERS = {"auto", "zeros", *_VARIANCES}  # what a user may name
 
 #: Activations that let about half of the variance through.
 _RECTIFIERS = {"relu", "leaky_relu", "elu", "gelu", "softplus"}
@@ -27,7 +27,7 @@ def initial_weights(name, shape, fan_in, fan_out, activation, random_state):
     Parameters
     ----------
     name : str
-        One of `INITIALIZERS`; "auto" takes "he_normal" before a rectifier and
+        One of `INITIALIZERS`, or "ones"; "auto" takes "he_normal" before a rectifier and
         "glorot_uniform" before anything else.
     shape : tuple of int
         Shape of the weights.
@@ -51,8 +51,8 @@ def initial_weights(name, shape, fan_in, fan_out, activation, random_state):
     >>> W.shape
     (5, 5, 1, 6)
     """
-    if name == "zeros":
-        return np.zeros(shape)
+    if name in ("zeros", "ones"):
+        return np.full(shape, float(name == "ones"))
     if name == "auto":
         name = "he_normal" if activation in _RECTIFIERS else "glorot_uniform"
     distribution, which, gain = _VARIANCES[name]

@@ -86,11 +86,13 @@ class _Pointwise(Loss):
         raise NotImplementedError(type(self))
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        value, slope = self.pointwise(Z - target)
         share = (weight / Z.shape[1])[:, None]
-        if dZ is not None:
-            np.multiply(slope, share, out=dZ)
-        return float(np.sum(value * share, dtype=np.float64))
+        # Training tells of divergence itself.
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, slope = self.pointwise(Z - target)
+            if dZ is not None:
+                np.multiply(slope, share, out=dZ)
+            return float(np.sum(value * share, dtype=np.float64))
 
 
 class SquaredError(_Pointwise):

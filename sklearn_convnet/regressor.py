@@ -1,7 +1,6 @@
 """`ConvNetRegressor`."""
 
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 
 from .base import BaseConvNet
 from .losses import REGRESSION_LOSSES
@@ -148,6 +147,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         return self._partial_fit(X, y, sample_weight)
 
     def _score(self, Z, y, sample_weight):
+        from sklearn.metrics import r2_score  # slow to import
+
         return r2_score(y.reshape(len(y), -1), Z, sample_weight=sample_weight)
 
     def predict(self, X):

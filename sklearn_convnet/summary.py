@@ -2,6 +2,8 @@
 
 from math import prod
 
+from .network.node import walk
+
 
 def network_summary(network):
     """One row a layer: path, kind, output shape, parameters and multiply-adds.
@@ -14,12 +16,15 @@ def network_summary(network):
     -------
     str
     """
+    # What lies inside a block counts for the block.
     counts, work = {}, {}
+    tops = {path for path, *_ in network.table}
     for segment in network.segments:
-        path = segment.path.rpartition("/")[0]
-        counts[path] = counts.get(path, 0) + prod(segment.shape)
-    for node in network.nodes:
-        work[node.path] = node.multiply_adds
+        top = top_path(segment.path, tops)
+        counts[top] = counts.get(top, 0) + prod(segment.shape)
+    for node in walk(network.nodes):
+        top = top_path(node.path, tops)
+        work[top] = work.get(top, 0) + node.multiply_adds
     rows = [("layer", "kind", "output shape", "parameters", "multiply-adds")]
     rows.append(("input", "", shape_text(network.input_shape), "", ""))
     for path, layer, _, shape in network.table:
@@ -37,7 +42,9 @@ def network_summary(network):
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     lines = []
     for row in rows:
-        texts = [text.ljust(width) for text, width in zip(row[:3], widths, strict=False)]
+        texts = [
+            text.ljust(width) for text, width in zip(row[:3], widths, strict=False)
+        ]
         texts += [
             text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)
         ]
@@ -49,3 +56,10 @@ def network_summary(network):
 def shape_text(shape):
     """A shape as people write it: 28 x 28 x 6."""
     return " x ".join(map(str, shape))
+
+
+def top_path(path, tops):
+    """The path among `tops` that `path` is or lies under."""
+    while path not in tops:
+        path = path.rpartition("/")[0]
+    return path

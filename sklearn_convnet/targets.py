@@ -1,6 +1,8 @@
 """From what a user calls y to what a loss needs, and back."""
 
 import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
 
@@ -26,8 +28,13 @@ class ClassTarget:
         Raises
         ------
         ValueError
-            If a label is none of the classes.
+            If a label is none of the classes, or y is an indicator.
         """
+        if y.ndim != 1:
+            raise ValueError(
+                f"y has shape {y.shape}, expected one label a sample, as before: one of "
+                f"{self.classes.tolist()}"
+            )
         unknown = np.setdiff1d(y, self.classes)
         if unknown.size:
             raise ValueError(
@@ -51,9 +58,10 @@ class MultilabelTarget:
         self.n_outputs = len(classes)
 
     def encode(self, y, dtype):
-        if y.shape[1] != self.n_outputs:
+        if y.shape[1:] != (self.n_outputs,):
             raise ValueError(
-                f"y has {y.shape[1]} label columns, expected {self.n_outputs}"
+                f"y has shape {y.shape}, expected a 0/1 indicator with {self.n_outputs} "
+                "columns, as before"
             )
         return np.ascontiguousarray(y, dtype=dtype)
 
@@ -69,6 +77,7 @@ def check_labels(y):
     ValueError
         If y holds no labels, with scikit-learn's words for the kind that it is.
     """
+    assert_all_finite(y if issparse(y) else np.asarray(y), input_name="y")
     check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
@@ -85,7 +94,13 @@ def check_labels(y):
 def label_target(y, classes=None):
     """The target for labels `y`, as `check_labels` returns them."""
     if y.ndim == 2:
-        return MultilabelTarget(np.arange(y.shape[1]))
+        columns = np.arange(y.shape[1])
+        if classes is not None and not np.array_equal(np.unique(classes), columns):
+            raise ValueError(
+                f"classes={classes!r} does not number the {len(columns)} columns of y: "
+                f"give {columns.tolist()}"
+            )
+        return MultilabelTarget(columns)
     return ClassTarget(np.unique(y if classes is None else classes))
 
 

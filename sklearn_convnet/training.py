@@ -78,7 +78,13 @@ class Trainer:
         self.shuffle = shuffle
         self.random_state = random_state
         self.n_threads = n_threads
-        self.state = {"t": 0, "arrays": optimizer.start(network)} if state is None else state
+        self.state = state
+        if state is None:
+            self.restart()
+
+    def restart(self):
+        """Forget the steps so far, but not the weights."""
+        self.state = {"t": 0, "arrays": self.optimizer.start(self.network)}
 
     def run_epoch(self, samples):
         """One pass over the samples.
@@ -105,7 +111,6 @@ class Trainer:
     def run_step(self, batch):
         """One step of the optimiser; returns the sum of the losses."""
         network = self.network
-        network.step = self.state["t"]
         Z = network.forward(batch.X, training=True, n_threads=self.n_threads)
         dZ = np.empty_like(Z)
         total = self.loss.value_and_gradient(
@@ -118,6 +123,7 @@ class Trainer:
         )
         if np.isfinite(total):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
+            network.step += 1
             self.state["t"] += 1
             self.optimizer.step(
                 network, self.state["arrays"], self.state["t"], self.n_threads
@@ -151,7 +157,9 @@ class History:
             self.best_params = params.copy()
 
 
-def train(trainer, samples, max_iter, *, score, history, tol, n_iter_no_change, verbose):
+def train(
+    trainer, samples, max_iter, *, score, history, tol, n_iter_no_change, verbose
+):
     """Epochs until one of the reasons to stop; returns their number.
 
     Parameters
@@ -171,38 +179,37 @@ def train(trainer, samples, max_iter, *, score, history, tol, n_iter_no_change, 
     """
     params = trainer.network.params
     finite = params.copy()
-    n_epochs = 0
-    for _ in range(max_iter):
-        try:
+    epoch = 0
+    try:
+        for epoch in range(1, max_iter + 1):
             loss = trainer.run_epoch(samples)
-        except KeyboardInterrupt:
-            warnings.warn(
-                f"Training was interrupted in epoch {n_epochs + 1}: "
-                "the weights are those so far.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-            break
-        if not (np.isfinite(loss) and np.isfinite(params).all()):
-            params[:] = finite
-            warnings.warn(
-                f"The loss became {loss} in epoch {n_epochs + 1}: training stopped with the "
-                "last finite weights. Use a smaller learning rate, or scale X (Standardize, "
-                "Rescale).",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-            break
-        finite[:] = params
-        n_epochs += 1
-        history.note(loss, score() if score else None, params, tol)
-        if verbose:
-            report(n_epochs, history)
-        if history.n_without_improvement >= n_iter_no_change:
-            break
+            if not (np.isfinite(loss) and np.isfinite(params).all()):
+                params[:] = finite
+                trainer.restart()  # the optimiser's means may not be finite either
+                warn(
+                    f"The loss became {loss} in epoch {epoch}: training stopped with "
+                    "the last finite weights. Use a smaller learning rate, or scale X "
+                    "(Standardize, Rescale)."
+                )
+                break
+            finite[:] = params
+            history.note(loss, score() if score else None, params, tol)
+            if verbose:
+                report(epoch, history)
+            if history.n_without_improvement >= n_iter_no_change:
+                break
+    except KeyboardInterrupt:
+        warn(
+            f"Training was interrupted in epoch {epoch}: the weights are those so far."
+        )
     if history.best_params is not None:
         params[:] = history.best_params
-    return n_epochs
+    return len(history.loss)
+
+
+def warn(problem):
+    """Says that training ended too early, where the user called `fit`."""
+    warnings.warn(problem, ConvergenceWarning, stacklevel=5)
 
 
 def report(n_epochs, history):

@@ -214,10 +214,11 @@ def _pad_image(pixels):
 
 
 # Beyond every block of the loops: more output maps than a panel holds, hundreds of
-# values in a sum, batches of more than 16 samples, several small images in one block.
+# values in a sum, batches of more than 16 samples, several small images in one block,
+# and enough to do for several threads.
 CONV_CASES = {
     "lenet1": ConvCase(
-        3, (1, 28, 28), 1, 6, (1, 5, 5), padding=_pad_image(2), activation="relu"
+        9, (1, 28, 28), 1, 6, (1, 5, 5), padding=_pad_image(2), activation="relu"
     ),
     "lenet2": ConvCase(19, (1, 14, 14), 6, 16, (1, 5, 5), activation="tanh"),
     "lenet3": ConvCase(67, (1, 5, 5), 16, 120, (1, 5, 5), activation="relu"),
@@ -232,7 +233,7 @@ CONV_CASES = {
     "projection": ConvCase(17, (1, 8, 9), 32, 65, (1, 1, 1), stride=(1, 2, 2)),
     "alexnet": ConvCase(2, (1, 35, 35), 3, 96, (1, 11, 11), stride=(1, 4, 4)),
     "depthwise": ConvCase(
-        4, (1, 10, 11), 70, 70, (1, 3, 3), padding=_pad_image(1), groups=70
+        19, (1, 10, 11), 70, 70, (1, 3, 3), padding=_pad_image(1), groups=70
     ),
     "grouped": ConvCase(
         6, (1, 9, 8), 48, 99, (1, 3, 3), padding=_pad_image(1), groups=3,
@@ -285,7 +286,7 @@ POOL_CASES = {
     ),
     "signal": PoolCase(17, (1, 1, 50), 40, (1, 1, 4), (1, 1, 3)),
     "volume": PoolCase(
-        4, (5, 6, 7), 9, (2, 3, 2), (2, 2, 1), ((1, 0), (1, 1), (0, 1))
+        10, (5, 6, 7), 9, (2, 3, 2), (2, 2, 1), ((1, 0), (1, 1), (0, 1))
     ),
 }  # fmt: skip
 

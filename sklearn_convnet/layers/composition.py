@@ -73,10 +73,11 @@ def check_layers(layers, where="layers", reserved=()):
     pairs = named_layers(layers)
     seen = set()
     for name, _ in pairs:
-        if not name or "__" in name or "/" in name or name in reserved:
+        if not name or "__" in name or "/" in name or name in ("layers", *reserved):
             raise ValueError(
                 f"the name {name!r} in {where} is not allowed: names are not empty, hold "
-                f"no '__' or '/', and 'output' and 'box' are the estimator's"
+                "no '__' or '/', and are no parameters of what holds the layers; 'output' "
+                "and 'box' are the estimator's"
             )
         if name in seen:
             raise ValueError(f"the name {name!r} occurs twice in {where}")
@@ -84,37 +85,42 @@ def check_layers(layers, where="layers", reserved=()):
     return [(name, layer) for name, layer in pairs if isinstance(layer, Layer)]
 
 
-def _check_keys(owner, params):
-    """Raises for the first key that `owner.set_params` could not apply."""
+def _check_keys(owner, params, prefix=""):
+    """Raises for the first key that `owner.set_params` could not apply.
+
+    `prefix` leads to the owner, as in ``block1__``.
+    """
     own = owner.get_params(deep=False)
-    composed = isinstance(owner, LayerComposition)
-    layers = params.get("layers", own.get("layers"))
-    children = dict(named_layers(layers)) if composed else {}
+    children = {}
+    if isinstance(owner, LayerComposition):
+        name = owner._list_name
+        children = dict(owner._named(params.get(name, own[name])))
     nested = {}
     for key, value in params.items():
         head, _, tail = key.partition("__")
         if head not in own and head not in children:
             known = sorted([*own, *children])
             raise ValueError(
-                f"Invalid parameter {head!r} for {type(owner).__name__}. "
-                f"Valid parameters are: {known!r}."
+                f"Invalid parameter {prefix + head!r}. "
+                f"Valid parameters of {type(owner).__name__} are: {known!r}."
             )
         if tail:
             nested.setdefault(head, {})[tail] = value
-        elif head in children and not _is_layer(value):
+        elif head not in own and not _is_layer(value):
             raise ValueError(
-                f"{head} can be replaced by a layer or 'passthrough', got {value!r}"
+                f"{prefix}{head} can be replaced by a layer or 'passthrough', got {value!r}"
             )
     for head, sub_params in nested.items():
         target = params.get(head, own.get(head, children.get(head)))
-        if not hasattr(target, "get_params"):
+        if isinstance(target, type) or not hasattr(target, "get_params"):
             key = next(iter(sub_params))
             advice = "pass an instance, such as Adam()" if head == "optimizer" else ""
             advice = advice or f"set {head} to an object that has it"
             raise ValueError(
-                f"{head}__{key} cannot be set: {head}={target!r} has no parameters; {advice}"
+                f"{prefix}{head}__{key} cannot be set: {head}={target!r} has no "
+                f"parameters; {advice}"
             )
-        _check_keys(target, sub_params)
+        _check_keys(target, sub_params, f"{prefix}{head}__")
 
 
 class ShapeError(ValueError):
@@ -140,10 +146,22 @@ def shape_at(name, layer, input_shape):
 
 
 class LayerComposition:
-    """Mix-in for what has a parameter `layers`: names reach into it at any depth.
+    """Mix-in for what has a list of layers: names reach into it at any depth.
 
     Left of `BaseEstimator` in the list of bases.
     """
+
+    #: The parameter that is the list.
+    _list_name = "layers"
+
+    @staticmethod
+    def _named(layers):
+        """`(name, layer)` pairs of the list, tolerant of any value."""
+        return named_layers(layers)
+
+    def _store(self, pairs):
+        """Puts `(name, layer)` pairs in the place of the list."""
+        self.layers = type(self.layers)(pairs)
 
     def get_params(self, deep=True):
         """Get parameters, those of the layers by their names.
@@ -160,7 +178,7 @@ class LayerComposition:
         """
         params = super().get_params(deep=deep)
         if deep:
-            for name, layer in named_layers(self.layers):
+            for name, layer in self._named(getattr(self, self._list_name)):
                 params[name] = layer
                 if isinstance(layer, Layer):
                     nested = layer.get_params(deep=True)
@@ -189,25 +207,28 @@ class LayerComposition:
             If there is no such parameter.
         """
         _check_keys(self, params)
-        if "layers" in params:
-            self.layers = params["layers"]
+        if self._list_name in params:
+            setattr(self, self._list_name, params[self._list_name])
         own = super().get_params(deep=False)
-        names = dict(named_layers(self.layers))
-        replaced = {k: v for k, v in params.items() if k in names and k not in own}
-        if replaced:
-            pairs = [(name, replaced.get(name, layer)) for name, layer in names.items()]
-            self.layers = type(self.layers)(pairs)
-            names = dict(pairs)
+        children = dict(self._named(getattr(self, self._list_name)))
+        replaced = {
+            key: value
+            for key, value in params.items()
+            if key in children and key not in own and value is not children[key]
+        }
         nested = {}
         for key, value in params.items():
             head, _, tail = key.partition("__")
-            if not tail and head in own and head != "layers":
-                setattr(self, key, value)
-            elif tail:
+            if tail:
                 nested.setdefault(head, {})[tail] = value
+            elif head in own and head != self._list_name:
+                setattr(self, key, value)
+        children.update(replaced)
         for head, sub_params in nested.items():
-            target = names[head] if head in names and head not in own else None
-            (getattr(self, head) if target is None else target).set_params(**sub_params)
+            target = getattr(self, head) if head in own else children[head]
+            target.set_params(**sub_params)
+        if replaced or (nested and self._list_name != "layers"):
+            self._store(list(children.items()))
         return self
 
 

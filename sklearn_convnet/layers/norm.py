@@ -1,6 +1,6 @@
 """Bringing numbers to a common scale."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -58,3 +58,78 @@ class Standardize(Layer):
 
     def __init__(self, per="channel"):
         self.per = per
+
+
+class BatchNorm(Layer):
+    """Standardises each channel with the statistics of the batch, then scales and shifts.
+
+    ``Y = scale (X - mean) / sqrt(variance + epsilon) + offset``: Ioffe and Szegedy, "Batch
+    normalization", 2015. In training, mean and (biased) variance are those of the batch,
+    over samples and positions, with sample weights where they are given; a prediction uses
+    their running averages, and a convolution or dense layer before takes them over.
+
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        Share of the running statistics that a step keeps.
+    epsilon : float, default=1e-5
+        Added to the variance.
+    trainable : bool, default=True
+        Whether training changes `scale` and `offset`. The running statistics follow the
+        data in any case.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import BatchNorm
+    >>> BatchNorm(momentum=0.99).output_shape((8, 8, 16))
+    (8, 8, 16)
+    """
+
+    _parameter_constraints = {
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "trainable": ["boolean"],
+    }
+
+    def __init__(self, momentum=0.9, epsilon=1e-5, trainable=True):
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.trainable = trainable
+
+
+class LocalResponseNorm(Layer):
+    """Divides each map by what its neighbours show at the same place.
+
+    ``y_c = x_c / (bias + alpha / size * sum x_j^2)^beta``, the sum over the `size` maps
+    around `c`: Krizhevsky, Sutskever and Hinton, "ImageNet classification", 2012.
+
+    Parameters
+    ----------
+    size : int, default=5
+        Number of maps in the sum; of an even number the larger half lies before `c`.
+    alpha : float, default=1e-4
+        Weight of the sum.
+    beta : float, default=0.75
+        Exponent.
+    bias : float, default=1.0
+        Added to the sum.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import LocalResponseNorm
+    >>> LocalResponseNorm().output_shape((27, 27, 96))
+    (27, 27, 96)
+    """
+
+    _parameter_constraints = {
+        "size": [Interval(Integral, 1, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "bias": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(self, size=5, alpha=1e-4, beta=0.75, bias=1.0):
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.bias = bias

@@ -1,5 +1,10 @@
 """Pooling: the maximum or the mean of windows, map by map."""
 
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
 from .base import Layer
 from .shapes import per_axis, split_shape, window_outputs, window_padding
 
@@ -193,3 +198,93 @@ class GlobalAvgPool(_GlobalPool):
     >>> GlobalAvgPool().output_shape((7, 7, 512))
     (512,)
     """
+
+
+class LpPool2D(_Pool):
+    """``(sum |x|^p)^(1/p)`` over each window, map by map.
+
+    Parameters
+    ----------
+    pool_size : int or tuple of int
+        Size of the windows along each axis.
+    stride : int or tuple of int, default=None
+        Step from one window to the next; None is `pool_size`. Windows may overlap.
+    p : float, default=2
+        Exponent, at least 1.
+
+    Notes
+    -----
+    The derivative at 0 is 0.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import LpPool2D
+    >>> LpPool2D(2).output_shape((28, 28, 6))
+    (14, 14, 6)
+    """
+
+    n_axes = 2
+
+    _parameter_constraints = {
+        "pool_size": "no_validation",
+        "stride": "no_validation",
+        "p": [Interval(Real, 1, None, closed="left")],
+    }
+
+    padding = "valid"
+
+    def __init__(self, pool_size, stride=None, p=2):
+        self.pool_size = pool_size
+        self.stride = stride
+        self.p = p
+
+
+class HeterogeneousMaxPool(Layer):
+    """Max pooling with windows of another size for each group of maps.
+
+    All groups share the centres of their windows and so the size of the output,
+    ``ceil(size / stride)``: along each axis the window of output `o` begins at
+    ``o * stride + (stride - size) // 2``, rounded down, and is clipped to the map. In
+    spectrograms, whose maps tolerate shifts in frequency by different amounts: Deng,
+    Abdel-Hamid and Yu, 2013.
+
+    Parameters
+    ----------
+    pool_sizes : list of int or of tuple of int
+        Size of the windows of each group; the channels are cut into as many groups, in
+        order and of equal size.
+    stride : int or tuple of int, default=1
+        Step from one window to the next.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import HeterogeneousMaxPool
+    >>> HeterogeneousMaxPool([(2, 1), (4, 1), (6, 1)], stride=(2, 1)).output_shape(
+    ...     (40, 100, 12))
+    (20, 100, 12)
+    """
+
+    n_axes = 2
+
+    _parameter_constraints = {"pool_sizes": [list, tuple], "stride": "no_validation"}
+
+    def __init__(self, pool_sizes, stride=1):
+        self.pool_sizes = pool_sizes
+        self.stride = stride
+
+    def geometry(self):
+        """Window sizes (groups, 2) and strides."""
+        sizes = [per_axis(size, self.n_axes, "pool_sizes") for size in self.pool_sizes]
+        if not sizes:
+            raise ValueError("pool_sizes is empty: at least one size is needed")
+        return np.array(sizes, np.int64), per_axis(self.stride, self.n_axes, "stride")
+
+    def _output_shape(self, input_shape):
+        shape, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
+        sizes, stride = self.geometry()
+        if channels % len(sizes):
+            raise ValueError(
+                f"{len(sizes)} pool_sizes must divide the {channels} channels of its input"
+            )
+        out = [-(-size // step) for size, step in zip(shape, stride, strict=True)]
+        return (*out, channels)

@@ -5,18 +5,23 @@
 #   `compile_network(..., passes=())` leaves all of them out; tests compare the two.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 # Each of these modules says which layers its nodes execute.
-from . import conv, dense, dropout, norm, pool  # noqa: F401
+from . import attention, blocks, conv_transpose, dropout, pool, upsample  # noqa: F401
 from .activation import EPILOGUES, ActivationNode
-from ..layers.composition import Sequential, check_layers, shape_at
+from ..layers.composition import Sequential, check_layers
 from .conv import ConvNode
 from .dense import DenseNode
+from .depthwise import DepthwiseNode
 from .network import Network
-from .node import build_nodes
+from .node import build_chain
+from .norm import BatchNormNode
+from .transform_conv import TransformConvNode
 
 
 def with_channels(layers, input_shape):
@@ -40,15 +45,6 @@ def first_n_axes(layers):
     return None
 
 
-def flat_layers(layers, prefix=""):
-    """`(path, layer)` of all layers, those inside a Sequential under its name."""
-    for name, layer in check_layers(layers, prefix.rstrip("/") or "layers"):
-        if isinstance(layer, Sequential):
-            yield from flat_layers(layer.layers, f"{prefix}{name}/")
-        else:
-            yield prefix + name, layer
-
-
 def fuse_activations(nodes):
     """A convolution or dense layer applies the activation that follows it."""
     fused = []
@@ -57,7 +53,7 @@ def fuse_activations(nodes):
         if (
             isinstance(node, ActivationNode)
             and node.activation in EPILOGUES
-            and isinstance(before, (ConvNode, DenseNode))
+            and isinstance(before, TAKES_ACTIVATION)
             and before.activation == "identity"
         ):
             before.activation, before.alpha = node.activation, node.alpha
@@ -66,7 +62,26 @@ def fuse_activations(nodes):
     return fused
 
 
-PASSES = (fuse_activations,)
+def fold_batch_norms(nodes):
+    """At a prediction, a convolution or dense layer does the work of a batch norm after it."""
+    for before, node in pairwise(nodes):
+        if (
+            isinstance(node, BatchNormNode)
+            and isinstance(before, (ConvNode, DenseNode))
+            and before.activation == "identity"
+        ):
+            before.fold, node.folded = node, True
+    return nodes
+
+
+PASSES = (fuse_activations, fold_batch_norms)
+TAKES_ACTIVATION = (
+    ConvNode,
+    DenseNode,
+    DepthwiseNode,
+    BatchNormNode,
+    TransformConvNode,
+)
 
 
 def compile_network(
@@ -118,13 +133,14 @@ def compile_network(
 
 def compile_nodes(layers, input_shape, passes):
     """The nodes of a network and a `(path, layer, input shape, output shape)` table."""
-    shape = with_channels(layers, input_shape)
-    nodes, table = [], []
-    for path, layer in flat_layers(layers):
-        out = shape_at(path, layer, shape)
-        table.append((path, layer, shape, out))
-        nodes += build_nodes(layer, path, shape)
-        shape = out
+    nodes, table = build_chain(layers, with_channels(layers, input_shape))
+    return apply_passes(nodes, passes), table
+
+
+def apply_passes(nodes, passes):
+    """Each pass over the nodes, those inside blocks first."""
+    for node in nodes:
+        node.chains = [apply_passes(chain, passes) for chain in node.chains]
     for fuse in passes:
         nodes = fuse(nodes)
-    return nodes, table
+    return nodes

@@ -5,6 +5,7 @@ from math import prod
 from ..layers.conv import Conv1D, Conv2D, Conv3D
 from .activation import ActivationNode
 from .node import Node, Weight, executes
+from .norm import folded
 
 
 @executes(Conv1D, Conv2D, Conv3D)
@@ -40,18 +41,19 @@ class ConvNode(Node):
             self.weights["bias"] = Weight(shape[-1:], trainable=layer.trainable)
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
+        self.fold = None  # a batch norm to take over at a prediction
 
     def forward(self, X, run):
         n = len(X)
         Y = run.empty(self, "Y", (n, *self.output_shape), X.dtype)
+        weight, bias, *activation = folded(self, run)
         run.kernels.conv_forward(
             X.reshape(n, *self.maps_in),
-            self.params["weight"].reshape(self.weight_3d),
-            self.params.get("bias"),
+            weight.reshape(self.weight_3d),
+            bias,
             Y.reshape(n, *self.maps_out),
             *self.geometry,
-            self.activation,
-            self.alpha,
+            *activation,
             run.n_threads,
         )
         run.save(self, X, Y)

@@ -5,6 +5,7 @@ from math import prod
 from ..layers.dense import Dense, Flatten
 from .activation import ActivationNode
 from .node import Node, Weight, executes
+from .norm import folded
 
 
 @executes(Flatten)
@@ -45,19 +46,13 @@ class DenseNode(Node):
             self.weights["bias"] = Weight((layer.units,), trainable=layer.trainable)
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
+        self.fold = None  # a batch norm to take over at a prediction
 
     def forward(self, X, run):
         X = X.reshape(len(X), self.n_inputs)
         Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
-        run.kernels.dense_forward(
-            X,
-            self.params["weight"],
-            self.params.get("bias"),
-            Y,
-            self.activation,
-            self.alpha,
-            run.n_threads,
-        )
+        weight, bias, *activation = folded(self, run)
+        run.kernels.dense_forward(X, weight, bias, Y, *activation, run.n_threads)
         run.save(self, X, Y)
         return Y
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..initializers import initial_weights
 from ..kernels import loader
 from ..threads import effective_n_threads
-from .node import Pass
+from .node import Pass, chain_backward, chain_forward, walk
 from .workspace import Workspace
 
 ALIGNMENT = 64  # bytes
@@ -64,7 +64,7 @@ class Network:
         self.params = aligned_zeros(self._size, dtype)
         self._buffers = {
             f"{node.path}/{name}": value.copy()
-            for node in self._nodes
+            for node in walk(self._nodes)
             for name, value in node.buffers.items()
         }
         self._bind()
@@ -83,7 +83,7 @@ class Network:
         self.segments = []
         grain = ALIGNMENT // self.dtype.itemsize
         start = 0
-        for node in self._nodes:
+        for node in walk(self._nodes):
             for name, weight in node.weights.items():
                 stop = start + prod(weight.shape)
                 path = f"{node.path}/{name}"
@@ -94,8 +94,6 @@ class Network:
                 )
                 start = -(-stop // grain) * grain
         self._size = start
-        trained = [i for i, node in enumerate(self._nodes) if node.weights]
-        self._first_trained = trained[0] if trained else len(self._nodes)
         self.grads = None
         self._workspace = Workspace()
         self._pass = None
@@ -106,7 +104,7 @@ class Network:
     def _bind(self):
         """Gives the nodes their views."""
         params = self._views(self.params)
-        for node in self._nodes:
+        for node in walk(self._nodes):
             node.params = {name: params[f"{node.path}/{name}"] for name in node.weights}
             node.state = {
                 name: self._buffers[f"{node.path}/{name}"] for name in node.buffers
@@ -115,13 +113,13 @@ class Network:
     def _make_gradients(self):
         self.grads = aligned_zeros(self._size, self.dtype)
         grads = self._views(self.grads)
-        for node in self._nodes:
+        for node in walk(self._nodes):
             node.grads = {name: grads[f"{node.path}/{name}"] for name in node.weights}
 
     def initialize(self, random_state):
         """Draw the first weights, and the seed of the dropout masks."""
         self._seed = int(random_state.randint(2**31 - 1))
-        for node in self._nodes:
+        for node in walk(self._nodes):
             for name, w in node.weights.items():
                 node.params[name][...] = initial_weights(
                     w.initializer, w.shape, w.fan_in, w.fan_out, w.activation, random_state
@@ -176,16 +174,17 @@ class Network:
             X = X.reshape(len(X), *self.input_shape)
         return X
 
-    def _new_pass(self, n_threads, training):
+    def _new_pass(self, n_threads, training, weight=None):
         return Pass(
             kernels=self.kernels,
             n_threads=effective_n_threads(n_threads),
             training=training,
             seed=self._seed * 2**20 + self.step,
+            weight=None if weight is None else np.ascontiguousarray(weight, self.dtype),
             workspace=self._workspace if training else None,
         )
 
-    def forward(self, X, training=False, n_threads=None):
+    def forward(self, X, training=False, n_threads=None, sample_weight=None):
         """The output for a batch.
 
         Parameters
@@ -198,15 +197,16 @@ class Network:
             overwritten by the next training forward.
         n_threads : int or None, default=None
             Number of threads; it changes no bit of the result.
+        sample_weight : array of shape (n,) or None, default=None
+            Weights of the samples in statistics of the batch, such as batch norm's.
 
         Returns
         -------
         Y : array of shape (n, *output_shape)
         """
         X = self._check_input(X)
-        run = self._new_pass(n_threads, training)
-        for node in self._nodes:
-            X = node.forward(X, run)
+        run = self._new_pass(n_threads, training, sample_weight)
+        X = chain_forward(self._nodes, X, run)
         if training:
             if self.grads is None:
                 self._make_gradients()
@@ -234,11 +234,7 @@ class Network:
         run = self._pass
         run.n_threads = effective_n_threads(n_threads)
         dY = np.ascontiguousarray(dY, dtype=self.dtype)
-        for i in range(len(self._nodes) - 1, -1, -1):
-            if not need_input and i < self._first_trained:
-                return None
-            dY = self._nodes[i].backward(dY, need_input or i > self._first_trained, run)
-        return dY if need_input else None
+        return chain_backward(self._nodes, dY, need_input, run)
 
     def fit_statistics(self, batches):
         """Let the nodes that need statistics of the data compute them.
@@ -258,6 +254,4 @@ class Network:
     def _through(self, X, n_nodes):
         X = self._check_input(X)
         run = self._new_pass(None, training=False)
-        for node in self._nodes[:n_nodes]:
-            X = node.forward(X, run)
-        return X
+        return chain_forward(self._nodes[:n_nodes], X, run)

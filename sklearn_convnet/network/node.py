@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..layers.composition import Sequential, check_layers, shape_at
+
 _NODES = {}
 
 
@@ -30,6 +32,67 @@ def build_nodes(layer, path, input_shape):
         if kind in _NODES:
             return _NODES[kind].build(layer, path, input_shape)
     raise TypeError(f"layer {path!r}: no node is known for {type(layer).__name__}")
+
+
+def build_chain(layers, input_shape, prefix=""):
+    """The nodes of layers one after the other, those inside a Sequential in its place.
+
+    Parameters
+    ----------
+    layers : list or tuple
+        Layers or `(name, layer)` pairs.
+    input_shape : tuple of int
+        Shape of a sample.
+    prefix : str, default=""
+        Put before the names.
+
+    Returns
+    -------
+    nodes : list of Node
+    table : list of (path, layer, input shape, output shape)
+    """
+    nodes, table = [], []
+    shape = tuple(input_shape)
+    for name, layer in check_layers(layers, prefix.rstrip("/") or "layers"):
+        path = prefix + name
+        if isinstance(layer, Sequential):
+            inner_nodes, inner_table = build_chain(layer.layers, shape, f"{path}/")
+            nodes += inner_nodes
+            table += inner_table
+            shape = inner_table[-1][3] if inner_table else shape
+            continue
+        out = shape_at(path, layer, shape)
+        table.append((path, layer, shape, out))
+        nodes += build_nodes(layer, path, shape)
+        shape = out
+    return nodes, table
+
+
+def walk(nodes):
+    """All nodes, those inside blocks after the block."""
+    for node in nodes:
+        yield node
+        for chain in node.chains:
+            yield from walk(chain)
+
+
+def chain_forward(nodes, X, run):
+    """The output of nodes one after the other."""
+    for node in nodes:
+        X = node.forward(X, run)
+    return X
+
+
+def chain_backward(nodes, dY, need_input, run):
+    """The gradient at the input of the first node, None unless needed."""
+    needed = [need_input]
+    for node in nodes[:-1]:
+        needed.append(needed[-1] or node.has_weights)
+    for node, wanted in zip(reversed(nodes), reversed(needed), strict=False):
+        if not wanted and not node.has_weights:
+            return None
+        dY = node.backward(dY, wanted, run)
+    return dY if need_input else None
 
 
 @dataclass
@@ -53,6 +116,8 @@ class Pass:
     n_threads: int
     training: bool = False
     seed: int = 0
+    weight: object = None  # of the samples, or None
+    recompute: bool = False  # a forward that was done before: statistics stay
     workspace: object = None
     saved: dict = field(default_factory=dict)
 
@@ -78,6 +143,8 @@ class Node:
         What it trains; `bind` sets an attribute of each name to a view.
     buffers : dict of str to ndarray
         Its statistics at the start.
+    chains : list of list of Node
+        The nodes inside a block.
     """
 
     multiply_adds = 0
@@ -86,6 +153,7 @@ class Node:
         self.path = path
         self.input_shape = tuple(input_shape)
         self.output_shape = tuple(output_shape)
+        self.chains = []
         self.weights = {}
         self.buffers = {}
         self.params = {}
@@ -96,6 +164,11 @@ class Node:
     def build(cls, layer, path, input_shape):
         """The nodes of a layer, most often one."""
         raise NotImplementedError(cls)
+
+    @property
+    def has_weights(self):
+        """Whether it, or a node inside it, has weights."""
+        return bool(self.weights) or any(n.has_weights for c in self.chains for n in c)
 
     def gradient(self, name):
         """Where to put the gradient of a weight; None if it is frozen or absent."""

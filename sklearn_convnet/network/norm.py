@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..layers.norm import Rescale, Standardize
-from .node import Node, executes
+from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
+from .node import Node, Weight, executes
 
 
 class _AffineNode(Node):
@@ -91,3 +91,150 @@ class StandardizeNode(_AffineNode):
         constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
         self.state["mean"][:] = mean
         self.state["deviation"][:] = np.where(constant, 1.0, deviation)
+
+
+@executes(BatchNorm)
+class BatchNormNode(Node):
+    """Y = f(scale (X - mean) / deviation + offset); `activation` is put here by a pass.
+
+    `folded` says that the node before does all of it at a prediction.
+    """
+
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        return [cls(layer, path, input_shape)]
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        channels = input_shape[-1]
+        self.momentum, self.epsilon = float(layer.momentum), float(layer.epsilon)
+        self.weights["scale"] = Weight((channels,), "ones", trainable=layer.trainable)
+        self.weights["offset"] = Weight((channels,), trainable=layer.trainable)
+        self.buffers["mean"] = np.zeros(channels)
+        self.buffers["variance"] = np.ones(channels)
+        self.activation, self.alpha = "identity", 0.0
+        self.folded = False
+
+    def affine(self):
+        """Scale and shift of a prediction."""
+        scale = self.params["scale"] / np.sqrt(self.state["variance"] + self.epsilon)
+        return scale, self.params["offset"] - self.state["mean"] * scale
+
+    def forward(self, X, run):
+        if not run.training:
+            return X if self.folded else self._predict(X, run)
+        Y = run.empty(self, "Y", X.shape, X.dtype)
+        mean, variance = np.empty((2, X.shape[-1]))
+        run.kernels.batchnorm_forward(
+            self._rows(X),
+            run.weight,
+            self.params["scale"],
+            self.params["offset"],
+            mean,
+            variance,
+            self._rows(Y),
+            self.epsilon,
+            self.activation,
+            self.alpha,
+            run.n_threads,
+        )
+        if not run.recompute:
+            for name, value in (("mean", mean), ("variance", variance)):
+                self.state[name] *= self.momentum
+                self.state[name] += (1 - self.momentum) * value
+        run.save(self, X, Y, mean, variance)
+        return Y
+
+    def _predict(self, X, run):
+        Y = np.empty_like(X)
+        scale, shift = (a.astype(X.dtype) for a in self.affine())
+        run.kernels.channel_affine(
+            self._rows(X), scale, shift, self._rows(Y), run.n_threads
+        )
+        flat = Y.reshape(-1)
+        run.kernels.activation_forward(
+            flat, flat, self.activation, self.alpha, run.n_threads
+        )
+        return Y
+
+    def backward(self, dY, need_input, run):
+        X, Y, mean, variance = run.saved[self.path]
+        dX = run.empty(self, "dX", X.shape, X.dtype)
+        run.kernels.batchnorm_backward(
+            self._rows(X),
+            run.weight,
+            self.params["scale"],
+            mean,
+            variance,
+            self._rows(Y),
+            self._rows(dY),
+            self._rows(dX),
+            self.gradient("scale"),
+            self.gradient("offset"),
+            self.epsilon,
+            self.activation,
+            self.alpha,
+            run.n_threads,
+        )
+        return dX if need_input else None
+
+    def _rows(self, X):
+        return X.reshape(-1, X.shape[-1])
+
+
+def folded(node, run):
+    """Weight, bias, activation and alpha of a convolution or dense node.
+
+    At a prediction those that include the batch norm after it, made anew for each call.
+    """
+    weight, bias = node.params["weight"], node.params.get("bias")
+    if node.fold is None or run.training:
+        return weight, bias, node.activation, node.alpha
+    scale, shift = node.fold.affine()
+    if bias is not None:
+        shift = shift + bias * scale
+    weight = (weight * scale).astype(weight.dtype, copy=False)
+    shift = shift.astype(weight.dtype, copy=False)
+    return weight, shift, node.fold.activation, node.fold.alpha
+
+
+@executes(LocalResponseNorm)
+class LocalResponseNormNode(Node):
+    """Y = X / (bias + alpha / size sum X^2)^beta over neighbouring channels."""
+
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        return [cls(layer, path, input_shape)]
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        self.constants = (
+            int(layer.size),
+            float(layer.alpha),
+            float(layer.beta),
+            float(layer.bias),
+        )
+
+    def forward(self, X, run):
+        Y = run.empty(self, "Y", X.shape, X.dtype)
+        rows = (-1, X.shape[-1])
+        run.kernels.response_norm_forward(
+            X.reshape(rows), Y.reshape(rows), *self.constants, run.n_threads
+        )
+        run.save(self, X)
+        return Y
+
+    def backward(self, dY, need_input, run):
+        if not need_input:
+            return None
+        (X,) = run.saved[self.path]
+        dX = run.empty(self, "dX", X.shape, X.dtype)
+        rows = (-1, X.shape[-1])
+        run.kernels.response_norm_backward(
+            X.reshape(rows),
+            dY.reshape(rows),
+            dX.reshape(rows),
+            *self.constants,
+            run.n_threads,
+        )
+        return dX

@@ -8,6 +8,8 @@ from ..layers.pool import (
     AvgPool3D,
     GlobalAvgPool,
     GlobalMaxPool,
+    HeterogeneousMaxPool,
+    LpPool2D,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
@@ -75,6 +77,61 @@ class AvgPoolNode(_PoolNode):
             dY.reshape(n, *self.maps_out), dX, *self.geometry, run.n_threads
         )
         return dX.reshape(n, *self.input_shape)
+
+
+@executes(LpPool2D)
+class LpPoolNode(_PoolNode):
+    def __init__(self, layer, path, input_shape):
+        super().__init__(layer, path, input_shape)
+        self.geometry = (*self.geometry, float(layer.p))
+
+    def forward(self, X, run):
+        n = len(X)
+        Y = run.empty(self, "Y", (n, *self.maps_out), X.dtype)
+        X = X.reshape(n, *self.maps_in)
+        run.kernels.lppool_forward(X, Y, *self.geometry, run.n_threads)
+        run.save(self, X, Y)
+        return Y.reshape(n, *self.output_shape)
+
+    def backward(self, dY, need_input, run):
+        if not need_input:
+            return None
+        X, Y = run.saved[self.path]
+        dX = run.empty(self, "dX", X.shape, X.dtype)
+        run.kernels.lppool_backward(
+            X, Y, dY.reshape(Y.shape), dX, *self.geometry, run.n_threads
+        )
+        return dX.reshape(len(X), *self.input_shape)
+
+
+@executes(HeterogeneousMaxPool)
+class HeterogeneousMaxPoolNode(Node):
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        return [cls(layer, path, input_shape)]
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        self.geometry = layer.geometry()
+
+    def forward(self, X, run):
+        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        index = None
+        if run.training:
+            index = run.empty(self, "index", Y.shape, np.int32)
+        run.kernels.group_maxpool_forward(X, Y, index, *self.geometry, run.n_threads)
+        run.save(self, index)
+        return Y
+
+    def backward(self, dY, need_input, run):
+        if not need_input:
+            return None
+        (index,) = run.saved[self.path]
+        dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
+        run.kernels.maxpool_backward(
+            dY[:, None], index[:, None], dX[:, None], run.n_threads
+        )
+        return dX
 
 
 class _GlobalPoolNode(Node):

@@ -14,7 +14,8 @@ cdef struct Product:
     const real* B
     Py_ssize_t b_k, b_column
     const real* init          # (n_columns,) or NULL
-    real* C                   # (n_rows, n_columns)
+    real* C                   # (n_rows, n_columns), its rows c_row apart
+    Py_ssize_t c_row
     int code                  # activation of the result
     real alpha
     Py_ssize_t* offset        # (n_k) k * a_k
@@ -33,8 +34,8 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
     cdef real* init = scratch
     cdef real* packed = init + n_lanes
     cdef real* rows = packed + REDUCTION_BLOCK * n_lanes
-    cdef real* target = q.C + first * q.n_columns + column if direct else rows
-    cdef Py_ssize_t target_row = q.n_columns if direct else n_lanes
+    cdef real* target = q.C + first * q.c_row + column if direct else rows
+    cdef Py_ssize_t target_row = q.c_row if direct else n_lanes
     cdef Py_ssize_t n_steps = ceil_div(q.n_k, REDUCTION_BLOCK), step, k, k_end
     cdef Py_ssize_t R = tile_rows(V), t, row, r
     cdef const real* a[MAX_ROWS]
@@ -57,23 +58,31 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
             tile(V, a, q.offset + k, k_end - k, packed, n_lanes,
                  init if step == 0 else ZEROS, step > 0, c)
     if not direct:
-        copy_columns(rows, n_lanes, q.C + first * q.n_columns + column, q.n_columns,
+        copy_columns(rows, n_lanes, q.C + first * q.c_row + column, q.c_row,
                      n_rows, width)
     for r in range(n_rows):
-        activate(q.code, q.alpha, q.C + (first + r) * q.n_columns + column, width)
+        activate(q.code, q.alpha, q.C + (first + r) * q.c_row + column, width)
+
+
+cdef inline Py_ssize_t product_scratch() noexcept nogil:
+    return (1 + REDUCTION_BLOCK + ROW_BLOCK + 1) * MAX_VECTORS * LANES
+
+
+cdef inline void product_blocks(Product* q) noexcept nogil:
+    """Blocks of rows of nearly equal height, a multiple of every tile's."""
+    q.row_block = ceil_div(q.n_rows, ceil_div(q.n_rows, ROW_BLOCK))
+    q.row_block = ceil_div(q.row_block, 24) * 24
+    q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
 
 
 cdef int multiply(Product* q, int n_threads) except -1:
-    cdef Py_ssize_t scratch_size = (
-        (1 + REDUCTION_BLOCK + ROW_BLOCK + 1) * MAX_VECTORS * LANES)
+    cdef Py_ssize_t scratch_size = product_scratch()
     cdef Py_ssize_t k, task, n_tasks
     cdef Py_ssize_t* offset
     cdef real* scratch
     n_threads = threads_for_products(q.n_rows * q.n_k * q.n_columns, n_threads)
-    # Blocks of nearly equal height, a multiple of every tile's.
-    q.row_block = ceil_div(q.n_rows, ceil_div(q.n_rows, ROW_BLOCK))
-    q.row_block = ceil_div(q.row_block, 24) * 24
-    q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
+    q.c_row = q.n_columns
+    product_blocks(q)
     n_tasks = q.n_row_blocks * panels_for(vectors_for(q.n_columns))
     offset = <Py_ssize_t*> allocate(
         q.n_k * sizeof(Py_ssize_t) + n_threads * scratch_size * sizeof(real))

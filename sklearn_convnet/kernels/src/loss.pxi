@@ -2,9 +2,6 @@
 #
 # Design: sums are kept in double, row by row, and the rows added in order.
 
-from libc.math cimport log
-
-
 cdef double cross_entropy_row(
     const real* z, Py_ssize_t n, Py_ssize_t target, double weight, real* y, real* dz
 ) noexcept nogil:

@@ -1,5 +1,13 @@
-# One scale and one shift for each map: what remains of a normalisation whose statistics are
-# known. Its input gradient is the same without the shift.
+# Normalisation.
+#
+# Design: statistics are summed over NORM_ROWS rows at a time, each block in the order of its
+# rows, and the blocks in order, in double: threads and their number change nothing.
+
+cdef enum:
+    NORM_ROWS = 512
+
+
+# --- one scale and one shift for each map: what remains where statistics are known --------
 
 def channel_affine(
     const real[:, ::1] X,     # IN  (m, channels)
@@ -8,7 +16,7 @@ def channel_affine(
     real[:, ::1] Y,           # OUT like X
     int n_threads,
 ):
-    """Y = X scale + shift."""
+    """Y = X scale + shift; its input gradient is the same without the shift."""
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], i, c
     same_shape((<object> X).shape, (<object> Y).shape, "Y")
     same_length(n, scale.shape[0], "scale")
@@ -21,3 +29,331 @@ def channel_affine(
         for i in prange(m, nogil=True, num_threads=threads_for(m * n, n_threads)):
             for c in range(n):
                 Y[i, c] = X[i, c] * scale[c]
+
+
+# --- batch normalisation (Ioffe and Szegedy, 2015) -----------------------------------------
+#
+#   mean = sum_i w_i x_i / W    variance = sum_i w_i (x_i - mean)^2 / W    W = sum_i w_i
+#   xh = (x - mean) / sqrt(variance + epsilon)     z = scale xh + offset   y = f(z)
+#   doffset = sum_i dz_i    dscale = sum_i dz_i xh_i
+#   dx_i = scale / sqrt(variance + epsilon) (dz_i - w_i / W (doffset + xh_i dscale))
+
+cdef struct Norm:
+    Py_ssize_t n_rows, n_channels, sample_rows
+    const real* X
+    const real* Y
+    const real* dY
+    const real* weight        # one a sample, or NULL
+    const double* mean
+    const double* inverse     # 1 / deviation
+    int code
+    real alpha
+
+
+cdef inline double row_weight(const Norm* q, Py_ssize_t row) noexcept nogil:
+    return 1 if q.weight is NULL else q.weight[row // q.sample_rows]
+
+
+cdef void moment_block(
+    const Norm* q, Py_ssize_t block, const double* centre, double* total
+) noexcept nogil:
+    """total = sum of w x over a block of rows, or of w (x - centre)^2."""
+    cdef Py_ssize_t row, c, start = block * NORM_ROWS
+    cdef double w, d
+    cdef const real* x
+    memset(total, 0, q.n_channels * sizeof(double))
+    for row in range(start, smaller(start + NORM_ROWS, q.n_rows)):
+        w = row_weight(q, row)
+        x = q.X + row * q.n_channels
+        if centre is NULL:
+            for c in range(q.n_channels):
+                total[c] += w * x[c]
+        else:
+            for c in range(q.n_channels):
+                d = x[c] - centre[c]
+                total[c] += w * (d * d)
+
+
+cdef void add_blocks(double* totals, Py_ssize_t n_blocks, Py_ssize_t n) noexcept nogil:
+    """The first row becomes the sum of all rows."""
+    cdef Py_ssize_t block, c
+    for block in range(1, n_blocks):
+        for c in range(n):
+            totals[c] += totals[block * n + c]
+
+
+def batchnorm_forward(
+    const real[:, ::1] X,     # IN  (m, channels), samples one after the other
+    const real[::1] weight,   # IN  (n,) of the samples, or None
+    const real[::1] scale,    # IN  (channels,)
+    const real[::1] offset,   # IN  (channels,)
+    double[::1] mean,         # OUT (channels,)
+    double[::1] variance,     # OUT (channels,), biased
+    real[:, ::1] Y,           # OUT like X
+    double epsilon, str activation, double alpha, int n_threads,
+):
+    """Y = f(scale (X - mean) / sqrt(variance + epsilon) + offset)."""
+    cdef Norm q
+    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
+    cdef Py_ssize_t block, row, c
+    cdef double total = 0
+    cdef double* totals
+    cdef real* factor
+    cdef real* shift
+    cdef int code = activation_code(activation, True)
+    norm_shapes(&q, X, weight, scale)
+    same_length(n, offset.shape[0], "offset")
+    same_length(n, mean.shape[0], "mean")
+    same_length(n, variance.shape[0], "variance")
+    same_shape((<object> X).shape, (<object> Y).shape, "Y")
+    n_threads = threads_for(m * n, n_threads)
+    totals = <double*> allocate(n_blocks * n * sizeof(double) + 2 * n * sizeof(real))
+    factor = <real*> (totals + n_blocks * n)
+    shift = factor + n
+    with nogil:
+        for row in range(m // q.sample_rows):
+            total += row_weight(&q, row * q.sample_rows) * q.sample_rows
+        for block in prange(n_blocks, num_threads=n_threads):
+            moment_block(&q, block, NULL, totals + block * n)
+        add_blocks(totals, n_blocks, n)
+        for c in range(n):
+            mean[c] = totals[c] / total
+        for block in prange(n_blocks, num_threads=n_threads):
+            moment_block(&q, block, &mean[0], totals + block * n)
+        add_blocks(totals, n_blocks, n)
+        for c in range(n):
+            variance[c] = totals[c] / total
+            factor[c] = <real> (scale[c] / sqrt(variance[c] + epsilon))
+            shift[c] = <real> mean[c]
+        for block in prange(n_blocks, num_threads=n_threads):
+            normalize_block(&q, block, factor, shift, &offset[0], &Y[0, 0], code, alpha)
+        free(totals)
+
+
+cdef void normalize_block(
+    const Norm* q, Py_ssize_t block, const real* factor, const real* mean,
+    const real* offset, real* y, int code, real alpha
+) noexcept nogil:
+    cdef Py_ssize_t row, c, n = q.n_channels, start = block * NORM_ROWS
+    cdef Py_ssize_t end = smaller(start + NORM_ROWS, q.n_rows)
+    for row in range(start, end):
+        for c in range(n):
+            y[row * n + c] = (q.X[row * n + c] - mean[c]) * factor[c] + offset[c]
+    activate(code, alpha, y + start * n, (end - start) * n)
+
+
+cdef int norm_shapes(Norm* q, X, const real[::1] weight, const real[::1] scale) except -1:
+    cdef const real[:, ::1] x = X
+    q.n_rows, q.n_channels = x.shape[0], x.shape[1]
+    if q.n_rows < 1 or q.n_channels < 1:
+        raise ValueError(f"batch norm needs samples and channels, got shape {X.shape}")
+    same_length(q.n_channels, scale.shape[0], "scale")
+    q.X = &x[0, 0]
+    q.weight = NULL
+    q.sample_rows = 1
+    if weight is not None:
+        if weight.shape[0] < 1 or q.n_rows % weight.shape[0]:
+            raise ValueError(
+                f"weight has length {weight.shape[0]}, which does not divide "
+                f"{q.n_rows} rows")
+        q.weight = &weight[0]
+        q.sample_rows = q.n_rows // weight.shape[0]
+    return 0
+
+
+cdef void norm_sums_block(
+    const Norm* q, Py_ssize_t block, real* dz, double* totals
+) noexcept nogil:
+    """dz = dY f'(z) for a block of rows, and the sums of dz and of dz xh."""
+    cdef Py_ssize_t row, c, n = q.n_channels, start = block * NORM_ROWS
+    cdef Py_ssize_t end = smaller(start + NORM_ROWS, q.n_rows)
+    cdef double* products = totals + n
+    memset(totals, 0, 2 * n * sizeof(double))
+    memcpy(dz + start * n, q.dY + start * n, (end - start) * n * sizeof(real))
+    multiply_derivative(q.code, q.alpha, q.Y + start * n, dz + start * n, (end - start) * n)
+    for row in range(start, end):
+        for c in range(n):
+            totals[c] += dz[row * n + c]
+            products[c] += (dz[row * n + c]
+                            * ((q.X[row * n + c] - q.mean[c]) * q.inverse[c]))
+
+
+cdef void norm_input_block(
+    const Norm* q, Py_ssize_t block, const real* scale, const double* totals, double total,
+    real* dx
+) noexcept nogil:
+    """From dz to dx, in place."""
+    cdef Py_ssize_t row, c, n = q.n_channels, start = block * NORM_ROWS
+    cdef double share, xh
+    for row in range(start, smaller(start + NORM_ROWS, q.n_rows)):
+        share = row_weight(q, row) / total
+        for c in range(n):
+            xh = (q.X[row * n + c] - q.mean[c]) * q.inverse[c]
+            dx[row * n + c] = <real> (
+                scale[c] * q.inverse[c]
+                * (dx[row * n + c] - share * (totals[c] + xh * totals[n + c])))
+
+
+def batchnorm_backward(
+    const real[:, ::1] X,         # IN  (m, channels)
+    const real[::1] weight,       # IN  (n,) or None
+    const real[::1] scale,        # IN  (channels,)
+    const double[::1] mean,       # IN  (channels,), those of the forward
+    const double[::1] variance,   # IN  (channels,)
+    const real[:, ::1] Y,         # IN  like X, activated
+    const real[:, ::1] dY,        # IN  like X
+    real[:, ::1] dX,              # OUT like X
+    real[::1] dscale,             # OUT (channels,) or None
+    real[::1] doffset,            # OUT (channels,) or None
+    double epsilon, str activation, double alpha, int n_threads,
+):
+    """The gradients of batchnorm_forward."""
+    cdef Norm q
+    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
+    cdef Py_ssize_t block, row, c
+    cdef double total = 0
+    cdef double* totals
+    cdef double* inverse
+    norm_shapes(&q, X, weight, scale)
+    for array, name in ((Y, "Y"), (dY, "dY"), (dX, "dX")):
+        same_shape((<object> X).shape, array.shape, name)
+    for array, name in ((mean, "mean"), (variance, "variance"), (dscale, "dscale"),
+                        (doffset, "doffset")):
+        if array is not None:
+            same_length(n, array.shape[0], name)
+    q.code = activation_code(activation, True)
+    q.alpha = alpha
+    q.Y = &Y[0, 0]
+    q.dY = &dY[0, 0]
+    q.mean = &mean[0]
+    n_threads = threads_for(m * n, n_threads)
+    totals = <double*> allocate((2 * n_blocks + 1) * n * sizeof(double))
+    inverse = totals + 2 * n_blocks * n
+    q.inverse = inverse
+    with nogil:
+        for c in range(n):
+            inverse[c] = 1 / sqrt(variance[c] + epsilon)
+        for row in range(m // q.sample_rows):
+            total += row_weight(&q, row * q.sample_rows) * q.sample_rows
+        for block in prange(n_blocks, num_threads=n_threads):
+            norm_sums_block(&q, block, &dX[0, 0], totals + 2 * block * n)
+        add_blocks(totals, n_blocks, 2 * n)
+        for block in prange(n_blocks, num_threads=n_threads):
+            norm_input_block(&q, block, &scale[0], totals, total, &dX[0, 0])
+        if doffset is not None:
+            for c in range(n):
+                doffset[c] = <real> totals[c]
+        if dscale is not None:
+            for c in range(n):
+                dscale[c] = <real> totals[n + c]
+        free(totals)
+
+
+# --- local response normalisation (Krizhevsky, Sutskever and Hinton, 2012) -----------------
+#
+#   s_c = bias + alpha / size sum_{j near c} x_j^2      y_c = x_c s_c^-beta
+#   dx_c = dy_c s_c^-beta - 2 alpha beta / size x_c sum_{j with c near j} dy_j x_j s_j^(-beta-1)
+#
+# where j near c is c - size // 2 <= j <= c + (size - 1) // 2.
+
+cdef struct Response:
+    Py_ssize_t n, below, above
+    double alpha, beta, bias
+
+
+cdef inline double power_of(const Response* q, double s) noexcept nogil:
+    """s^-beta; for the usual beta without pow."""
+    cdef double root
+    if q.beta == 0.75:
+        root = sqrt(s)
+        return 1 / (root * sqrt(root))
+    return pow(s, -q.beta)
+
+
+cdef void response_sums(const Response* q, const real* x, double* s) noexcept nogil:
+    cdef Py_ssize_t c, j
+    cdef double total
+    for c in range(q.n):
+        total = 0
+        for j in range(larger(0, c - q.below), smaller(q.n, c + q.above + 1)):
+            total += <double> x[j] * x[j]
+        s[c] = q.bias + q.alpha * total
+
+
+cdef void response_row(const Response* q, const real* x, real* y, double* s) noexcept nogil:
+    cdef Py_ssize_t c
+    response_sums(q, x, s)
+    for c in range(q.n):
+        y[c] = <real> (x[c] * power_of(q, s[c]))
+
+
+cdef void response_backward_row(
+    const Response* q, const real* x, const real* dy, real* dx, double* s
+) noexcept nogil:
+    """s is scratch for 3 n numbers."""
+    cdef Py_ssize_t c, j
+    cdef double total
+    cdef double* power = s + q.n
+    cdef double* term = s + 2 * q.n
+    response_sums(q, x, s)
+    for c in range(q.n):
+        power[c] = power_of(q, s[c])
+        term[c] = dy[c] * x[c] * power[c] / s[c]
+    for c in range(q.n):
+        total = 0
+        for j in range(larger(0, c - q.above), smaller(q.n, c + q.below + 1)):
+            total += term[j]
+        dx[c] = <real> (dy[c] * power[c] - 2 * q.alpha * q.beta * x[c] * total)
+
+
+cdef int response_geometry(
+    Response* q, shape_X, shape_Y, Py_ssize_t size, double alpha, double beta, double bias
+) except -1:
+    same_shape(shape_X, shape_Y, "the output")
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    q.n = shape_X[1]
+    q.below, q.above = size // 2, (size - 1) // 2
+    q.alpha, q.beta, q.bias = alpha / size, beta, bias
+    return 0
+
+
+def response_norm_forward(
+    const real[:, ::1] X,  # IN  (m, channels)
+    real[:, ::1] Y,        # OUT like X
+    Py_ssize_t size, double alpha, double beta, double bias, int n_threads,
+):
+    cdef Response q
+    cdef Py_ssize_t m = X.shape[0], i
+    cdef double* scratch
+    response_geometry(&q, (<object> X).shape, (<object> Y).shape, size, alpha, beta, bias)
+    if m * q.n == 0:
+        return
+    n_threads = threads_for(m * q.n, n_threads)
+    scratch = <double*> allocate(n_threads * q.n * sizeof(double))
+    with nogil:
+        for i in prange(m, num_threads=n_threads):
+            response_row(&q, &X[i, 0], &Y[i, 0], scratch + threadid() * q.n)
+        free(scratch)
+
+
+def response_norm_backward(
+    const real[:, ::1] X,   # IN  (m, channels)
+    const real[:, ::1] dY,  # IN  like X
+    real[:, ::1] dX,        # OUT like X
+    Py_ssize_t size, double alpha, double beta, double bias, int n_threads,
+):
+    cdef Response q
+    cdef Py_ssize_t m = X.shape[0], i
+    cdef double* scratch
+    response_geometry(&q, (<object> X).shape, (<object> dX).shape, size, alpha, beta, bias)
+    same_shape((<object> X).shape, (<object> dY).shape, "dY")
+    if m * q.n == 0:
+        return
+    n_threads = threads_for(m * q.n, n_threads)
+    scratch = <double*> allocate(3 * n_threads * q.n * sizeof(double))
+    with nogil:
+        for i in prange(m, num_threads=n_threads):
+            response_backward_row(
+                &q, &X[i, 0], &dY[i, 0], &dX[i, 0], scratch + 3 * threadid() * q.n)
+        free(scratch)

@@ -1,8 +1,6 @@
 # One step of an optimiser over the flat vector of all parameters. `segments` are the
 # stretches to update, `decay` the L2 weight decay of each.
 
-from libc.math cimport sqrt, pow
-
 
 cdef int check_segments(
     Py_ssize_t n, const int64_t[:, ::1] segments, const real[::1] decay

@@ -42,6 +42,8 @@ cdef int pool_geometry(
             raise ValueError(f"pool size {pool_size} and stride {stride} must be positive")
         if not (0 <= q.before[axis] < q.window[axis] and 0 <= after < q.window[axis]):
             raise ValueError(f"padding {padding} must be smaller than the pool {pool_size}")
+        if q.size[axis] < 1:
+            raise ValueError(f"the map has size {q.size[axis]} on axis {axis}")
         expected = q.size[axis] + q.before[axis] + after - q.window[axis]
         if expected < 0:
             raise ValueError(
@@ -352,3 +354,189 @@ def globalavg_backward(
         dX.shape[0], nogil=True, num_threads=threads_for(dX.shape[0] * n_pixels * n_channels, n_threads)
     ):
         spread_image(&dY[image, 0], n_pixels, n_channels, &dX[image, 0, 0])
+
+
+# --- Lp pooling: y = (sum_t |x_t|^p)^(1/p),  dx_t += dy sign(x_t) (|x_t| / y)^(p-1) --------
+
+cdef inline double power(double x, double p) noexcept nogil:
+    """x^p for x >= 0; the usual exponents without pow."""
+    if p == 1:
+        return x
+    if p == 2:
+        return x * x
+    if p == 0:
+        return 1
+    return pow(x, p)
+
+
+cdef void lppool_window(
+    const Pool* q, const real* x, Py_ssize_t position, double p, real* y
+) noexcept nogil:
+    cdef Window w = pool_window(q, position)
+    cdef Py_ssize_t d, h, i, c
+    cdef double total
+    for c in range(q.n_channels):
+        total = 0
+        for d in range(w.start[0], w.end[0]):
+            for h in range(w.start[1], w.end[1]):
+                for i in range(w.start[2], w.end[2]):
+                    total += power(
+                        fabs(x[((d * q.size[1] + h) * q.size[2] + i) * q.n_channels + c]), p)
+        y[c] = <real> (sqrt(total) if p == 2 else power(total, 1 / p))
+
+
+def lppool_forward(
+    const real[:, :, :, :, ::1] X,  # IN  (n, depth, height, width, channels)
+    real[:, :, :, :, ::1] Y,        # OUT (n, *out, channels)
+    pool_size, stride, padding, double p, int n_threads,
+):
+    cdef Pool q
+    cdef Py_ssize_t t
+    cdef real* y
+    pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
+    if not p >= 1:
+        raise ValueError(f"p must be at least 1, got {p}")
+    if q.n_images * q.n_channels == 0:
+        return
+    y = &Y[0, 0, 0, 0, 0]
+    for t in prange(
+        q.n_images * q.n_out, nogil=True,
+        num_threads=threads_for(q.n_images * q.n_in * q.n_channels, n_threads),
+    ):
+        lppool_window(
+            &q, &X[0, 0, 0, 0, 0] + t // q.n_out * q.n_in * q.n_channels, t % q.n_out, p,
+            y + t * q.n_channels)
+
+
+cdef void lppool_backward_image(
+    const Pool* q, const real* x, const real* y, const real* dy, double p, real* dx
+) noexcept nogil:
+    cdef Window w
+    cdef Py_ssize_t o, d, h, i, c, at
+    cdef double slope
+    memset(dx, 0, q.n_in * q.n_channels * sizeof(real))
+    for o in range(q.n_out):
+        w = pool_window(q, o)
+        for d in range(w.start[0], w.end[0]):
+            for h in range(w.start[1], w.end[1]):
+                for i in range(w.start[2], w.end[2]):
+                    at = ((d * q.size[1] + h) * q.size[2] + i) * q.n_channels
+                    for c in range(q.n_channels):
+                        if x[at + c] != 0:
+                            slope = power(fabs(x[at + c]) / y[o * q.n_channels + c], p - 1)
+                            slope = -slope if x[at + c] < 0 else slope
+                            dx[at + c] += <real> (slope * dy[o * q.n_channels + c])
+
+
+def lppool_backward(
+    const real[:, :, :, :, ::1] X,   # IN  (n, depth, height, width, channels)
+    const real[:, :, :, :, ::1] Y,   # IN  (n, *out, channels)
+    const real[:, :, :, :, ::1] dY,  # IN  like Y
+    real[:, :, :, :, ::1] dX,        # OUT like X
+    pool_size, stride, padding, double p, int n_threads,
+):
+    """The derivative at 0 is 0."""
+    cdef Pool q
+    cdef Py_ssize_t image, size_in, size_out
+    pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
+    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+    same_shape((<object> X).shape, (<object> dX).shape, "dX")
+    if not p >= 1:
+        raise ValueError(f"p must be at least 1, got {p}")
+    if q.n_images * q.n_channels == 0:
+        return
+    size_in, size_out = q.n_in * q.n_channels, q.n_out * q.n_channels
+    for image in prange(
+        q.n_images, nogil=True, num_threads=threads_for(q.n_images * size_in, n_threads)
+    ):
+        lppool_backward_image(
+            &q, &X[0, 0, 0, 0, 0] + image * size_in, &Y[0, 0, 0, 0, 0] + image * size_out,
+            &dY[0, 0, 0, 0, 0] + image * size_out, p, &dX[0, 0, 0, 0, 0] + image * size_in)
+
+
+# --- heterogeneous max pooling (Deng, Abdel-Hamid and Yu, 2013) ----------------------------
+#
+# Group g of the maps has windows of its own size P_g, at the centres that all share: along
+# each axis the window of output o begins at o s + (s - P_g) // 2, clipped to the map. What
+# is then empty is the nearest pixel. Gradients: maxpool_backward.
+
+cdef struct Span:
+    Py_ssize_t start, end
+
+
+cdef inline Span group_span(
+    Py_ssize_t o, Py_ssize_t stride, Py_ssize_t window, Py_ssize_t size
+) noexcept nogil:
+    cdef Span span
+    cdef Py_ssize_t gap = stride - window
+    # Floor division, also of negative numbers.
+    cdef Py_ssize_t start = o * stride + (gap - (gap < 0) * (gap & 1)) // 2
+    span.start = larger(0, smaller(start, size - 1))
+    span.end = larger(span.start + 1, smaller(start + window, size))
+    return span
+
+
+cdef void group_maxpool_row(
+    const real* x, Py_ssize_t height, Py_ssize_t width, Py_ssize_t n_channels,
+    Py_ssize_t group_channels, Py_ssize_t group, Py_ssize_t o_h, Py_ssize_t n_out,
+    Py_ssize_t s_h, Py_ssize_t s_w, Py_ssize_t window_h, Py_ssize_t window_w,
+    real* y, int32_t* index
+) noexcept nogil:
+    """One row of outputs, of one group."""
+    cdef Span rows = group_span(o_h, s_h, window_h, height), columns
+    cdef Py_ssize_t o, h, w, c, at
+    cdef int32_t best
+    cdef real top, value
+    for o in range(n_out):
+        columns = group_span(o, s_w, window_w, width)
+        for c in range(group * group_channels, (group + 1) * group_channels):
+            best = <int32_t> (rows.start * width + columns.start)
+            top = x[best * n_channels + c]
+            for h in range(rows.start, rows.end):
+                for w in range(columns.start, columns.end):
+                    at = h * width + w
+                    value = x[at * n_channels + c]
+                    if value > top or (value != value and top == top):
+                        top = value
+                        best = <int32_t> at
+            y[o * n_channels + c] = top
+            if index is not NULL:
+                index[o * n_channels + c] = best
+
+
+def group_maxpool_forward(
+    const real[:, :, :, ::1] X,         # IN  (n, height, width, channels)
+    real[:, :, :, ::1] Y,               # OUT (n, *out, channels)
+    int32_t[:, :, :, ::1] index,        # OUT like Y, or None
+    const int64_t[:, ::1] pool_sizes,   # IN  (groups, 2): height and width of the windows
+    stride, int n_threads,
+):
+    cdef Py_ssize_t n = X.shape[0], height = X.shape[1], width = X.shape[2]
+    cdef Py_ssize_t n_channels = X.shape[3], n_groups = pool_sizes.shape[0]
+    cdef Py_ssize_t s_h = stride[0], s_w = stride[1], t, g, row
+    cdef int32_t* at = NULL
+    same_length(2, pool_sizes.shape[1], "a row of pool_sizes")
+    if n_groups < 1 or n_channels < 1 or n_channels % n_groups:
+        raise ValueError(f"{n_groups} pool sizes must divide {n_channels} channels")
+    if height < 1 or width < 1 or s_h < 1 or s_w < 1:
+        raise ValueError(f"maps and stride {stride} must not be empty")
+    for g in range(n_groups):
+        if pool_sizes[g, 0] < 1 or pool_sizes[g, 1] < 1:
+            raise ValueError("pool sizes must be positive")
+    same_shape((n, ceil_div(height, s_h), ceil_div(width, s_w), n_channels),
+               (<object> Y).shape, "Y")
+    if index is not None:
+        same_shape((<object> Y).shape, (<object> index).shape, "index")
+    if n == 0:
+        return
+    if index is not None:
+        at = &index[0, 0, 0, 0]
+    row = Y.shape[2] * n_channels
+    for t in prange(n * Y.shape[1], nogil=True,
+                    num_threads=threads_for(n * height * width * n_channels, n_threads)):
+        for g in range(n_groups):
+            group_maxpool_row(
+                &X[t // Y.shape[1], 0, 0, 0], height, width, n_channels,
+                n_channels // n_groups, g, t % Y.shape[1], Y.shape[2], s_h, s_w,
+                pool_sizes[g, 0], pool_sizes[g, 1], &Y[0, 0, 0, 0] + t * row,
+                NULL if at is NULL else at + t * row)

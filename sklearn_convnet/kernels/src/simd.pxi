@@ -64,6 +64,10 @@ cdef extern from *:
         int R, int V, const skcn_real **a, const Py_ssize_t *k_offset, Py_ssize_t n_k,
         const skcn_real *b, Py_ssize_t b_row, const skcn_real *init, int add,
         skcn_real **c) __attribute__((always_inline));
+    static inline void channel_tile_loop(
+        int R, const skcn_real **a, const Py_ssize_t *k_offset, Py_ssize_t n_k,
+        const skcn_real *b, Py_ssize_t b_row, const skcn_real *init, int add,
+        skcn_real **c) __attribute__((always_inline));
     """
     ctypedef real vec
     ctypedef int64_t bits "skcn_bits"

@@ -1,0 +1,175 @@
+# Self-attention over positions (Vaswani et al., 2017), for each image and head:
+#
+#   P = softmax(Q K' / sqrt(d) + bias)    Y = P V
+#   dV = P' dY    dP = dY V'    dS = P (dP - rowsum(P dP))
+#   dQ = dS K / sqrt(d)    dK = dS' Q / sqrt(d)    dbias = sum over the images of dS
+#
+# Design: the products are those of dense.pxi, one thread each; images and heads are shared
+# among the threads.
+
+cdef struct Attention:
+    Py_ssize_t n, length, heads, width   # width d of a head
+    const real* Q
+    const real* K
+    const real* V
+    const real* bias
+    Py_ssize_t* step                     # k
+    Py_ssize_t* row_step                 # k * length
+    real factor                          # 1 / sqrt(d)
+
+
+cdef void serial_product(
+    Py_ssize_t n_rows, Py_ssize_t n_k, Py_ssize_t n_columns, const real* A, Py_ssize_t a_row,
+    Py_ssize_t* a_steps, const real* B, Py_ssize_t b_k, Py_ssize_t b_column, real* C,
+    Py_ssize_t c_row, real* scratch
+) noexcept nogil:
+    cdef Product q
+    cdef Py_ssize_t task
+    q.n_rows, q.n_k, q.n_columns = n_rows, n_k, n_columns
+    q.A, q.a_row, q.a_k = A, a_row, 0
+    q.B, q.b_k, q.b_column = B, b_k, b_column
+    q.C, q.c_row = C, c_row
+    q.init = NULL
+    q.code, q.alpha = IDENTITY, 0
+    q.offset = a_steps
+    product_blocks(&q)
+    for task in range(q.n_row_blocks * panels_for(vectors_for(n_columns))):
+        product_task(&q, task, scratch)
+
+
+cdef void attend(
+    const Attention* q, Py_ssize_t task, real* P, real* Y, real* scratch
+) noexcept nogil:
+    cdef Py_ssize_t L = q.length, d = q.width, row = q.heads * q.width
+    cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
+    cdef real* p = P + task * L * L
+    cdef const real* bias
+    serial_product(L, d, L, q.Q + at, row, q.step, q.K + at, 1, row, p, L, scratch)
+    for i in range(L):
+        for j in range(L):
+            p[i * L + j] = p[i * L + j] * q.factor
+        if q.bias is not NULL:
+            bias = q.bias + (task % q.heads * L + i) * L
+            for j in range(L):
+                p[i * L + j] = p[i * L + j] + bias[j]
+        softmax_row(p + i * L, p + i * L, L)
+    serial_product(L, L, d, p, L, q.step, q.V + at, row, 1, Y + at, row, scratch)
+
+
+cdef void attend_backward(
+    const Attention* q, Py_ssize_t task, const real* P, const real* dY, real* dS,
+    real* dQ, real* dK, real* dV, real* scratch
+) noexcept nogil:
+    cdef Py_ssize_t L = q.length, d = q.width, row = q.heads * q.width
+    cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
+    cdef const real* p = P + task * L * L
+    cdef real* ds = dS + task * L * L
+    serial_product(L, L, d, p, 1, q.row_step, dY + at, row, 1, dV + at, row, scratch)
+    serial_product(L, d, L, dY + at, row, q.step, q.V + at, 1, row, ds, L, scratch)
+    for i in range(L):
+        softmax_backward_row(p + i * L, ds + i * L, ds + i * L, L)
+    serial_product(L, L, d, ds, L, q.step, q.K + at, row, 1, dQ + at, row, scratch)
+    serial_product(L, L, d, ds, 1, q.row_step, q.Q + at, row, 1, dK + at, row, scratch)
+    for i in range(L):
+        for j in range(d):
+            dQ[at + i * row + j] = dQ[at + i * row + j] * q.factor
+            dK[at + i * row + j] = dK[at + i * row + j] * q.factor
+
+
+cdef int attention_shapes(Attention* q, shape, shapes, names) except -1:
+    q.n, q.length, q.heads, q.width = shape
+    if 0 in shape[1:]:
+        raise ValueError(f"attention needs positions, heads and channels, got {shape}")
+    for seen, name in zip(shapes, names):
+        same_shape(shape, seen, name)
+    q.factor = <real> (1 / sqrt(q.width))
+    return 0
+
+
+cdef real* attention_work(Attention* q, int n_threads) except NULL:
+    cdef Py_ssize_t n_step = larger(q.length, q.width), k
+    cdef Py_ssize_t* memory = <Py_ssize_t*> allocate(
+        2 * n_step * sizeof(Py_ssize_t) + n_threads * product_scratch() * sizeof(real))
+    q.step = memory
+    q.row_step = memory + n_step
+    for k in range(n_step):
+        q.step[k] = k
+        q.row_step[k] = k * q.length
+    return <real*> (memory + 2 * n_step)
+
+
+def attention_forward(
+    const real[:, :, :, ::1] Q,   # IN  (n, length, heads, d)
+    const real[:, :, :, ::1] K,   # IN  like Q
+    const real[:, :, :, ::1] V,   # IN  like Q
+    const real[:, :, ::1] bias,   # IN  (heads, length, length) or None
+    real[:, :, :, ::1] P,         # OUT (n, heads, length, length)
+    real[:, :, :, ::1] Y,         # OUT like Q
+    int n_threads,
+):
+    cdef Attention q
+    cdef Py_ssize_t task
+    cdef real* work
+    attention_shapes(&q, (<object> Q).shape,
+                     ((<object> K).shape, (<object> V).shape, (<object> Y).shape),
+                     ("K", "V", "Y"))
+    same_shape((q.n, q.heads, q.length, q.length), (<object> P).shape, "P")
+    if bias is not None:
+        same_shape((q.heads, q.length, q.length), (<object> bias).shape, "bias")
+    if q.n == 0:
+        return
+    q.Q, q.K, q.V = &Q[0, 0, 0, 0], &K[0, 0, 0, 0], &V[0, 0, 0, 0]
+    q.bias = NULL if bias is None else &bias[0, 0, 0]
+    n_threads = threads_for_products(
+        2 * q.n * q.heads * q.length * q.length * q.width, n_threads)
+    work = attention_work(&q, n_threads)
+    with nogil:
+        for task in prange(q.n * q.heads, num_threads=n_threads, schedule="dynamic"):
+            attend(&q, task, &P[0, 0, 0, 0], &Y[0, 0, 0, 0],
+                   work + threadid() * product_scratch())
+        free(q.step)
+
+
+def attention_backward(
+    const real[:, :, :, ::1] Q,   # IN  (n, length, heads, d)
+    const real[:, :, :, ::1] K,   # IN  like Q
+    const real[:, :, :, ::1] V,   # IN  like Q
+    const real[:, :, :, ::1] P,   # IN  (n, heads, length, length), of the forward
+    const real[:, :, :, ::1] dY,  # IN  like Q
+    real[:, :, :, ::1] dS,        # OUT like P, work space
+    real[:, :, :, ::1] dQ,        # OUT like Q
+    real[:, :, :, ::1] dK,        # OUT like Q
+    real[:, :, :, ::1] dV,        # OUT like Q
+    real[:, :, ::1] dbias,        # OUT (heads, length, length) or None
+    int n_threads,
+):
+    cdef Attention q
+    cdef Py_ssize_t task, i, size
+    cdef real* work
+    attention_shapes(&q, (<object> Q).shape,
+                     ((<object> K).shape, (<object> V).shape, (<object> dY).shape,
+                      (<object> dQ).shape, (<object> dK).shape, (<object> dV).shape),
+                     ("K", "V", "dY", "dQ", "dK", "dV"))
+    same_shape((q.n, q.heads, q.length, q.length), (<object> P).shape, "P")
+    same_shape((<object> P).shape, (<object> dS).shape, "dS")
+    if dbias is not None:
+        same_shape((q.heads, q.length, q.length), (<object> dbias).shape, "dbias")
+        dbias[:] = 0
+    if q.n == 0:
+        return
+    q.Q, q.K, q.V = &Q[0, 0, 0, 0], &K[0, 0, 0, 0], &V[0, 0, 0, 0]
+    q.bias = NULL
+    n_threads = threads_for_products(
+        4 * q.n * q.heads * q.length * q.length * q.width, n_threads)
+    work = attention_work(&q, n_threads)
+    size = q.heads * q.length * q.length
+    with nogil:
+        for task in prange(q.n * q.heads, num_threads=n_threads, schedule="dynamic"):
+            attend_backward(
+                &q, task, &P[0, 0, 0, 0], &dY[0, 0, 0, 0], &dS[0, 0, 0, 0],
+                &dQ[0, 0, 0, 0], &dK[0, 0, 0, 0], &dV[0, 0, 0, 0],
+                work + threadid() * product_scratch())
+        if dbias is not None:
+            for i in range(q.n):
+                add_chunk_to(&dbias[0, 0, 0], &dS[i, 0, 0, 0], size)
+        free(q.step)

@@ -1,0 +1,42 @@
+# What blocks of layers need: sums of maps, and maps side by side.
+
+cdef void add_chunk(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = a[i] + b[i]
+
+
+def add(
+    const real[::1] A,  # IN
+    const real[::1] B,  # IN  like A
+    real[::1] Y,        # OUT like A; may be A or B
+    int n_threads,
+):
+    """Y = A + B."""
+    cdef Py_ssize_t n = A.shape[0], t, start
+    same_length(n, B.shape[0], "B")
+    same_length(n, Y.shape[0], "Y")
+    for t in prange(chunks_for(n), nogil=True, num_threads=threads_for(n, n_threads)):
+        start = t * CHUNK
+        add_chunk(&A[start], &B[start], &Y[start], chunk_end(n, t) - start)
+
+
+def copy_channels(
+    const real[:, ::1] X,  # IN    (m, channels)
+    real[:, ::1] Y,        # INOUT (m, channels)
+    Py_ssize_t x_start, Py_ssize_t y_start, Py_ssize_t width, bint accumulate, int n_threads,
+):
+    """Y[:, y_start:][:, :width] (+)= X[:, x_start:][:, :width]: concatenation, and its adjoint."""
+    cdef Py_ssize_t m = X.shape[0], i
+    same_length(m, Y.shape[0], "Y")
+    if not (0 <= x_start <= X.shape[1] - width and 0 <= y_start <= Y.shape[1] - width):
+        raise ValueError(
+            f"{width} channels from {x_start} and {y_start} do not lie within "
+            f"{X.shape[1]} and {Y.shape[1]}")
+    if m * width == 0:
+        return
+    for i in prange(m, nogil=True, num_threads=threads_for(m * width, n_threads)):
+        if accumulate:
+            add_chunk(&X[i, x_start], &Y[i, y_start], &Y[i, y_start], width)
+        else:
+            memcpy(&Y[i, y_start], &X[i, x_start], width * sizeof(real))

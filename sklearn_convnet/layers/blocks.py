@@ -1,0 +1,230 @@
+"""Blocks: layers that run side by side, and what becomes of their outputs."""
+
+from sklearn.utils._param_validation import StrOptions
+
+from .base import Layer
+from .composition import (
+    PASSTHROUGH,
+    LayerComposition,
+    Sequential,
+    ShapeError,
+    check_layers,
+    shape_at,
+)
+from .conv import Conv1D, Conv2D, Conv3D
+from .norm import BatchNorm
+
+
+def chain_shape(layers, input_shape, where="layers"):
+    """The shape after layers one after the other."""
+    for name, layer in check_layers(layers, where):
+        input_shape = shape_at(name, layer, input_shape)
+    return input_shape
+
+
+class Residual(LayerComposition, Layer):
+    """Adds its input to what its layers make of it.
+
+    ``Y = F(X) + S(X)``: He et al., "Deep residual learning", 2016. Nothing follows the sum:
+    for the original form put ``Activation("relu")`` after the block; for the pre-activation
+    form begin the block with ``BatchNorm()`` and ``Activation("relu")``.
+
+    Parameters
+    ----------
+    layers : list or tuple
+        Layers or `(name, layer)` pairs: F.
+    shortcut : {"auto", "identity"} or Layer, default="auto"
+        S. "auto" is the identity where the shapes agree, and otherwise a convolution of
+        single pixels with the stride that it takes, without bias, and a batch norm.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import BatchNorm, Conv2D, Residual
+    >>> block = Residual([
+    ...     Conv2D(32, 3, stride=2, padding="same", activation=None, use_bias=False),
+    ...     BatchNorm(),
+    ... ])
+    >>> block.output_shape((16, 16, 16))
+    (8, 8, 32)
+    """
+
+    _parameter_constraints = {
+        "layers": "no_validation",
+        "shortcut": [StrOptions({"auto", "identity"}), Layer],
+    }
+
+    def __init__(self, layers, shortcut="auto"):
+        self.layers = layers
+        self.shortcut = shortcut
+
+    def shortcut_layers(self, input_shape):
+        """`(name, layer)` pairs of the shortcut; none for the identity.
+
+        Raises
+        ------
+        ValueError
+            If it does not lead from `input_shape` to the shape of the sum.
+        """
+        out = chain_shape(self.layers, input_shape)
+        pairs = []
+        if isinstance(self.shortcut, Layer):
+            pairs = [("shortcut", self.shortcut)]
+        elif self.shortcut == "auto" and out != input_shape:
+            pairs = _projection(input_shape, out)
+        seen = chain_shape(pairs, input_shape)
+        if seen != out:
+            raise ValueError(
+                f"its layers make {out} of {input_shape}, but its shortcut makes {seen}: "
+                "choose padding, stride and filters alike, or shortcut='auto'"
+            )
+        return pairs
+
+    def _output_shape(self, input_shape):
+        self.shortcut_layers(input_shape)
+        return chain_shape(self.layers, input_shape)
+
+
+def _projection(shape, out):
+    """A strided convolution of single pixels and a batch norm, from one shape to another."""
+    if len(shape) != len(out) or not 2 <= len(shape) <= 4:
+        raise ValueError(
+            f"no projection leads from {shape} to {out}: give a layer as shortcut"
+        )
+    conv = {2: Conv1D, 3: Conv2D, 4: Conv3D}[len(shape)]
+    # The smallest stride that leaves `b` positions of `a`.
+    strides = [-(-a // b) for a, b in zip(shape[:-1], out[:-1], strict=True)]
+    layer = conv(
+        out[-1], 1, stride=tuple(strides), activation=None, use_bias=False
+    )
+    return [("conv", layer), ("norm", BatchNorm())]
+
+
+class Parallel(LayerComposition, Layer):
+    """Branches side by side on the same input, their maps concatenated.
+
+    The inception block of Szegedy et al., "Going deeper with convolutions", 2015.
+
+    Parameters
+    ----------
+    branches : list or tuple
+        Each is a list of layers, a layer, or "passthrough" for the input itself. They are
+        called ``branch1``, ``branch2`` and so on.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Conv2D, MaxPool2D, Parallel
+    >>> block = Parallel([
+    ...     [Conv2D(8, 1)],
+    ...     [Conv2D(4, 1), Conv2D(16, 3, padding="same")],
+    ...     "passthrough",
+    ... ])
+    >>> block.output_shape((8, 8, 3))
+    (8, 8, 27)
+    >>> block.set_params(branch2__conv2d1__filters=6).output_shape((8, 8, 3))
+    (8, 8, 27)
+    """
+
+    _parameter_constraints = {"branches": [list, tuple]}
+
+    def __init__(self, branches):
+        self.branches = branches
+
+    _list_name = "branches"
+
+    @staticmethod
+    def _named(branches):
+        if not isinstance(branches, (list, tuple)):
+            return []
+        return [(f"branch{i}", _as_layer(b)) for i, b in enumerate(branches, start=1)]
+
+    def _store(self, pairs):
+        # A branch that is a list stays one: its Sequential was made to read it.
+        branches = [
+            layer.layers if isinstance(old, (list, tuple)) and isinstance(layer, Sequential)
+            else layer
+            for old, (_, layer) in zip(self.branches, pairs, strict=True)
+        ]
+        self.branches = type(self.branches)(branches)
+
+    def branch_layers(self):
+        """`(name, layer)` pairs of the branches, or "passthrough" for a layer."""
+        if not self.branches:
+            raise ValueError("branches is empty: at least one is needed")
+        pairs = self._named(self.branches)
+        for name, branch in pairs:
+            if not isinstance(branch, Layer) and branch != PASSTHROUGH:
+                raise ValueError(
+                    f"{name} must be a list of layers, a layer or 'passthrough', "
+                    f"got {branch!r}"
+                )
+        return pairs
+
+    def _output_shape(self, input_shape):
+        shapes = {
+            name: input_shape if branch == PASSTHROUGH
+            else shape_at(name, branch, input_shape)
+            for name, branch in self.branch_layers()
+        }
+        sizes = {shape[:-1] for shape in shapes.values()}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"its branches make maps of different sizes, {shapes}: "
+                "use padding='same' and equal strides"
+            )
+        return (*sizes.pop(), sum(shape[-1] for shape in shapes.values()))
+
+
+def _as_layer(branch):
+    return Sequential(branch) if isinstance(branch, (list, tuple)) else branch
+
+
+class DenseBlock(LayerComposition, Layer):
+    """Each layer sees the input and the outputs of all layers before it.
+
+    The block returns all of them, concatenated: Huang et al., "Densely connected
+    convolutional networks", 2017.
+
+    Parameters
+    ----------
+    layers : list or tuple
+        Layers or `(name, layer)` pairs, each of which keeps the size of the maps; most
+        often a `Sequential` of batch norm, activation and convolution.
+
+    Notes
+    -----
+    The maps that a layer sees are put together when it runs, and once more when gradients
+    pass through it, where its outputs are computed again: memory grows linearly with the
+    number of layers, not with its square.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Conv2D, DenseBlock
+    >>> DenseBlock([Conv2D(12, 3, padding="same")] * 4).output_shape((8, 8, 16))
+    (8, 8, 64)
+    """
+
+    _parameter_constraints = {"layers": "no_validation"}
+
+    def __init__(self, layers):
+        self.layers = layers
+
+    def layer_shapes(self, input_shape):
+        """`(name, layer, input shape, output shape)` of each layer."""
+        rows = []
+        for name, layer in check_layers(self.layers):
+            out = shape_at(name, layer, input_shape)
+            if out[:-1] != input_shape[:-1]:
+                raise ShapeError(
+                    name,
+                    f"makes {out} of {input_shape}, but a layer of a DenseBlock must keep "
+                    "the size of the maps: use padding='same' and stride 1",
+                )
+            rows.append((name, layer, input_shape, out))
+            input_shape = (*input_shape[:-1], input_shape[-1] + out[-1])
+        return rows
+
+    def _output_shape(self, input_shape):
+        if len(input_shape) < 2:
+            raise ValueError(f"DenseBlock needs maps, got the flat shape {input_shape}")
+        new = sum(out[-1] for *_, out in self.layer_shapes(input_shape))
+        return (*input_shape[:-1], input_shape[-1] + new)

@@ -1,0 +1,171 @@
+"""Transposed convolution: the expanding layer."""
+
+from numbers import Integral
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..initializers import INITIALIZERS
+from .activation import ACTIVATION_CONSTRAINT
+from .base import Layer
+from .shapes import AXIS_NAMES, per_axis, split_shape, window_padding
+
+
+class _ConvTranspose(Layer):
+    """What transposed convolutions of any number of axes have in common."""
+
+    _parameter_constraints = {
+        "filters": [Interval(Integral, 1, None, closed="left")],
+        "kernel_size": "no_validation",
+        "stride": "no_validation",
+        "padding": "no_validation",
+        "output_padding": "no_validation",
+        "activation": ACTIVATION_CONSTRAINT,
+        "use_bias": ["boolean"],
+        "kernel_initializer": [StrOptions(INITIALIZERS)],
+        "trainable": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        stride=1,
+        padding="valid",
+        output_padding=0,
+        activation="relu",
+        use_bias=True,
+        kernel_initializer="auto",
+        trainable=True,
+    ):
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.output_padding = output_padding
+        self.activation = activation
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.trainable = trainable
+
+    def geometry(self, input_shape):
+        """Kernel size, stride and padding pairs, one entry an axis.
+
+        "same" leaves ``size * stride``: it takes away what the filter reaches beyond that,
+        the odd row at the end. A filter smaller than its stride reaches less far.
+        """
+        kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
+        stride = per_axis(self.stride, self.n_axes, "stride")
+        if self.padding == "same":
+            total = [max(k - s, 0) for k, s in zip(kernel, stride, strict=True)]
+            pads = tuple((t // 2, t - t // 2) for t in total)
+        else:
+            pads = window_padding(self.padding, (0,) * self.n_axes, kernel, stride)
+        return kernel, stride, pads
+
+    def weight_shape(self, input_shape):
+        """Shape of the filters: ``(*kernel_size, in_channels, filters)``."""
+        kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
+        return (*kernel, input_shape[-1], self.filters)
+
+    def _output_shape(self, input_shape):
+        sizes, _ = split_shape(input_shape, self.n_axes, type(self).__name__)
+        kernel, stride, pads = self.geometry(input_shape)
+        extra = per_axis(self.output_padding, self.n_axes, "output_padding", minimum=0)
+        out = []
+        for name, size, k, s, pad, more in zip(
+            AXIS_NAMES[self.n_axes], sizes, kernel, stride, pads, extra, strict=True
+        ):
+            if more >= max(s, 2):
+                raise ValueError(
+                    f"output_padding={more} must be smaller than the stride of {s} along "
+                    f"the {name}"
+                )
+            length = (size - 1) * s + k - sum(pad) + more
+            if length < 1:
+                raise ValueError(
+                    f"padding {pad} leaves nothing of the {(size - 1) * s + k + more} rows "
+                    f"along the {name}: use less padding"
+                )
+            out.append(length)
+        return (*out, self.filters)
+
+
+class ConvTranspose1D(_ConvTranspose):
+    """Transposed convolution of signals ``(length, channels)``: see :class:`ConvTranspose2D`.
+
+    Parameters
+    ----------
+    filters, kernel_size, stride, padding, output_padding, activation, use_bias, \
+kernel_initializer, trainable
+        See :class:`ConvTranspose2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import ConvTranspose1D
+    >>> ConvTranspose1D(4, 5, stride=2).output_shape((10, 8))
+    (23, 4)
+    """
+
+    n_axes = 1
+
+
+class ConvTranspose2D(_ConvTranspose):
+    """The expanding layer: each input pixel adds its multiple of the filters to the output.
+
+    ``z(j, x b + x', y b + y') += w(j, i, x', y') Y(i, x, y)``: the adjoint of a convolution
+    with stride `b`, which is why it undoes its change of size (Zeiler et al., 2010).
+
+    Parameters
+    ----------
+    filters : int
+        Number of maps that come out.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step in the output between neighbouring input pixels.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Rows taken away from the output: none; as many as leave ``size * stride`` of it; or
+        for each axis an int or a ``(before, after)`` pair.
+    output_padding : int or tuple of int, default=0
+        Rows added at the end of the output, less than `stride`.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        See :class:`Conv2D`.
+    trainable : bool, default=True
+        Whether training changes the weights.
+
+    Notes
+    -----
+    Weights have the shape ``(*kernel_size, in_channels, filters)``. The output has
+    ``(size - 1) * stride + kernel_size - padding + output_padding`` rows.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import ConvTranspose2D
+    >>> ConvTranspose2D(16, 2, stride=2).output_shape((7, 7, 32))
+    (14, 14, 16)
+    """
+
+    n_axes = 2
+
+
+class ConvTranspose3D(_ConvTranspose):
+    """Transposed convolution of volumes: see :class:`ConvTranspose2D`.
+
+    Parameters
+    ----------
+    filters, kernel_size, stride, padding, output_padding, activation, use_bias, \
+kernel_initializer, trainable
+        See :class:`ConvTranspose2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import ConvTranspose3D
+    >>> ConvTranspose3D(4, 3, stride=2, padding="same").output_shape((4, 4, 4, 8))
+    (8, 8, 8, 4)
+    """
+
+    n_axes = 3

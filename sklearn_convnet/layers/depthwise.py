@@ -1,0 +1,205 @@
+"""Convolutions that treat each map on its own."""
+
+from math import prod
+from numbers import Integral
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from ..initializers import INITIALIZERS
+from .activation import ACTIVATION_CONSTRAINT
+from .base import Layer
+from .conv import Conv2D
+
+
+class DepthwiseConv2D(Layer):
+    """Each map has filters of its own: maps are not mixed.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        See :class:`Conv2D`.
+    multiplier : int, default=1
+        Number of filters of each map; the maps that come out of one lie side by side.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        See :class:`Conv2D`.
+    trainable : bool, default=True
+        Whether training changes the weights.
+
+    Notes
+    -----
+    Weights have the shape ``(*kernel_size, channels, multiplier)``: ``M K^2`` of them for M
+    maps, where a convolution with N filters has ``N M K^2``.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import DepthwiseConv2D
+    >>> DepthwiseConv2D(3, multiplier=2).output_shape((8, 8, 16))
+    (6, 6, 32)
+    """
+
+    n_axes = 2
+
+    _parameter_constraints = {
+        "kernel_size": "no_validation",
+        "stride": "no_validation",
+        "padding": "no_validation",
+        "multiplier": [Interval(Integral, 1, None, closed="left")],
+        "dilation": "no_validation",
+        "activation": ACTIVATION_CONSTRAINT,
+        "use_bias": ["boolean"],
+        "kernel_initializer": [StrOptions(INITIALIZERS)],
+        "trainable": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        kernel_size,
+        stride=1,
+        padding="valid",
+        multiplier=1,
+        dilation=1,
+        activation="relu",
+        use_bias=True,
+        kernel_initializer="auto",
+        trainable=True,
+    ):
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.multiplier = multiplier
+        self.dilation = dilation
+        self.activation = activation
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.trainable = trainable
+
+    def as_conv(self, input_shape):
+        """The same as a convolution with a group for each map."""
+        channels = input_shape[-1]
+        return Conv2D(
+            channels * self.multiplier,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=channels,
+        )
+
+    def geometry(self, input_shape):
+        """Kernel size, stride, padding pairs and dilation, one entry an axis."""
+        return self.as_conv(input_shape).geometry(input_shape)
+
+    def weight_shape(self, input_shape):
+        """Shape of the filters: ``(*kernel_size, channels, multiplier)``."""
+        kernel = self.geometry(input_shape)[0]
+        return (*kernel, input_shape[-1], self.multiplier)
+
+    def multiply_adds(self, input_shape):
+        """Multiplications with additions that one sample takes."""
+        positions = prod(self._output_shape(input_shape)[:-1])
+        return positions * prod(self.weight_shape(input_shape))
+
+    def _output_shape(self, input_shape):
+        return self.as_conv(input_shape)._output_shape(input_shape)
+
+
+class SeparableConv2D(Layer):
+    """A depth-wise convolution, and then a convolution of single pixels that mixes the maps.
+
+    ``M K^2 + N M`` weights for M maps and N filters: Chollet, "Xception", 2017. Nothing
+    stands between the two.
+
+    Parameters
+    ----------
+    filters : int
+        Number of maps that come out.
+    kernel_size : int or tuple of int
+        Size of the depth-wise filters.
+    stride, padding, dilation
+        Of the depth-wise stage: see :class:`Conv2D`.
+    multiplier : int, default=1
+        See :class:`DepthwiseConv2D`.
+    activation, use_bias
+        Of the second stage: see :class:`Conv2D`. The first has no bias.
+    kernel_initializer, trainable
+        Of both stages: see :class:`Conv2D`.
+
+    Notes
+    -----
+    The weights are ``depthwise/weight``, ``pointwise/weight`` and ``pointwise/bias``.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import SeparableConv2D
+    >>> SeparableConv2D(32, 3, padding="same").output_shape((8, 8, 16))
+    (8, 8, 32)
+    """
+
+    n_axes = 2
+
+    _parameter_constraints = {
+        "filters": [Interval(Integral, 1, None, closed="left")],
+        **DepthwiseConv2D._parameter_constraints,
+    }
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        stride=1,
+        padding="valid",
+        dilation=1,
+        multiplier=1,
+        activation="relu",
+        use_bias=True,
+        kernel_initializer="auto",
+        trainable=True,
+    ):
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.multiplier = multiplier
+        self.activation = activation
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.trainable = trainable
+
+    def stages(self):
+        """`(name, layer)` of the two stages."""
+        depthwise = DepthwiseConv2D(
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            multiplier=self.multiplier,
+            dilation=self.dilation,
+            activation=None,
+            use_bias=False,
+            kernel_initializer=self.kernel_initializer,
+            trainable=self.trainable,
+        )
+        pointwise = Conv2D(
+            self.filters,
+            1,
+            activation=self.activation,
+            use_bias=self.use_bias,
+            kernel_initializer=self.kernel_initializer,
+            trainable=self.trainable,
+        )
+        return [("depthwise", depthwise), ("pointwise", pointwise)]
+
+    def _output_shape(self, input_shape):
+        for _, stage in self.stages():
+            input_shape = stage._output_shape(input_shape)
+        return input_shape

@@ -1,0 +1,40 @@
+"""Enlarging images without weights."""
+
+from sklearn.utils._param_validation import StrOptions
+
+from .base import Layer
+from .shapes import per_axis, split_shape
+
+
+class Upsample2D(Layer):
+    """Enlarges images by a whole factor.
+
+    Parameters
+    ----------
+    size : int or tuple of int, default=2
+        The factor along each axis.
+    interpolation : {"nearest", "bilinear"}, default="nearest"
+        Whether pixels are repeated, or mixed by the distance of pixel centres.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Upsample2D
+    >>> Upsample2D((2, 3)).output_shape((4, 4, 8))
+    (8, 12, 8)
+    """
+
+    n_axes = 2
+
+    _parameter_constraints = {
+        "size": "no_validation",
+        "interpolation": [StrOptions({"nearest", "bilinear"})],
+    }
+
+    def __init__(self, size=2, interpolation="nearest"):
+        self.size = size
+        self.interpolation = interpolation
+
+    def _output_shape(self, input_shape):
+        sizes, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
+        factors = per_axis(self.size, self.n_axes, "size")
+        return (*(s * f for s, f in zip(sizes, factors, strict=True)), channels)

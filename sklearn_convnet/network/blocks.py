@@ -1,0 +1,150 @@
+"""Blocks: chains of nodes side by side."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..layers.blocks import DenseBlock, Parallel, Residual
+from ..layers.composition import PASSTHROUGH
+from .node import Node, build_chain, chain_backward, chain_forward, executes
+from .workspace import LayerWorkspace
+
+
+def sum_of(A, B, node, role, run):
+    """A + B in an array of the node's."""
+    Y = run.empty(node, role, A.shape, A.dtype)
+    run.kernels.add(A.reshape(-1), B.reshape(-1), Y.reshape(-1), run.n_threads)
+    return Y
+
+
+def copy_channels(X, Y, x_start, y_start, width, run, accumulate=False):
+    """Channels of X into channels of Y, for all positions."""
+    run.kernels.copy_channels(
+        X.reshape(-1, X.shape[-1]),
+        Y.reshape(-1, Y.shape[-1]),
+        x_start,
+        y_start,
+        width,
+        accumulate,
+        run.n_threads,
+    )
+
+
+class _BlockNode(Node):
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        return [cls(layer, path, input_shape)]
+
+
+@executes(Residual)
+class ResidualNode(_BlockNode):
+    """Y = F(X) + S(X); the chain of S is empty for the identity."""
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        body, _ = build_chain(layer.layers, input_shape, f"{path}/")
+        pairs = layer.shortcut_layers(self.input_shape)
+        single = len(pairs) == 1
+        prefix = f"{path}/" if single else f"{path}/shortcut/"
+        shortcut, _ = build_chain(pairs, input_shape, prefix)
+        self.chains = [body, shortcut]
+
+    def forward(self, X, run):
+        body, shortcut = self.chains
+        F = chain_forward(body, X, run)
+        return sum_of(F, chain_forward(shortcut, X, run), self, "Y", run)
+
+    def backward(self, dY, need_input, run):
+        body, shortcut = self.chains
+        dF = chain_backward(body, dY, need_input, run)
+        dS = chain_backward(shortcut, dY, need_input, run)
+        return sum_of(dF, dS, self, "dX", run) if need_input else None
+
+
+@executes(Parallel)
+class ParallelNode(_BlockNode):
+    """The outputs of all branches, concatenated."""
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        self.widths = []
+        for name, branch in layer.branch_layers():
+            layers = [] if branch == PASSTHROUGH else [(name, branch)]
+            nodes, table = build_chain(layers, input_shape, f"{path}/")
+            self.chains.append(nodes)
+            self.widths.append(table[-1][3][-1] if table else input_shape[-1])
+
+    def forward(self, X, run):
+        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        start = 0
+        for chain, width in zip(self.chains, self.widths, strict=True):
+            copy_channels(chain_forward(chain, X, run), Y, 0, start, width, run)
+            start += width
+        return Y
+
+    def backward(self, dY, need_input, run):
+        total, start = None, 0
+        for i, (chain, width) in enumerate(zip(self.chains, self.widths, strict=True)):
+            part = run.empty(self, f"dY{i}", (*dY.shape[:-1], width), dY.dtype)
+            copy_channels(dY, part, start, 0, width, run)
+            dX = chain_backward(chain, part, need_input, run)
+            start += width
+            if need_input:
+                total = dX if total is None else sum_of(total, dX, self, f"dX{i % 2}", run)
+        return total
+
+
+@executes(DenseBlock)
+class DenseBlockNode(_BlockNode):
+    """All maps in one array; what a layer sees is copied out of it.
+
+    Backward runs each layer's forward again, so that what the layers keep for it needs the
+    memory of one layer only.
+    """
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        self.stops = []  # channels that each layer sees
+        for name, inner, shape, _ in layer.layer_shapes(self.input_shape):
+            nodes, _ = build_chain([(name, inner)], shape, f"{path}/")
+            self.chains.append(nodes)
+            self.stops.append(shape[-1])
+        self._workspace = LayerWorkspace(path)
+
+    def _seen(self, maps, channels, run):
+        """The first channels of all maps."""
+        X = run.empty(self, "seen", (*maps.shape[:-1], channels), maps.dtype)
+        copy_channels(maps, X, 0, 0, channels, run)
+        return X
+
+    def _inner(self, run, recompute):
+        workspace = self._workspace if run.training else None
+        return replace(run, workspace=workspace, saved={}, recompute=recompute)
+
+    def forward(self, X, run):
+        maps = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        copy_channels(X, maps, 0, 0, X.shape[-1], run)
+        for chain, stop in zip(self.chains, self.stops, strict=True):
+            new = chain_forward(
+                chain, self._seen(maps, stop, run), self._inner(run, run.recompute)
+            )
+            copy_channels(new, maps, 0, stop, new.shape[-1], run)
+        run.save(self, maps)
+        return maps
+
+    def backward(self, dY, need_input, run):
+        (maps,) = run.saved[self.path]
+        grads = run.empty(self, "grads", dY.shape, dY.dtype)
+        np.copyto(grads, dY)
+        for chain, stop in zip(reversed(self.chains), reversed(self.stops), strict=True):
+            inner = self._inner(run, recompute=True)
+            new = chain_forward(chain, self._seen(maps, stop, run), inner)
+            d_new = run.empty(self, "d_new", new.shape, new.dtype)
+            copy_channels(grads, d_new, stop, 0, new.shape[-1], run)
+            d_seen = chain_backward(chain, d_new, True, inner)
+            copy_channels(d_seen, grads, 0, 0, stop, run, accumulate=True)
+        if not need_input:
+            return None
+        dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
+        copy_channels(grads, dX, 0, 0, self.input_shape[-1], run)
+        return dX

@@ -1,0 +1,98 @@
+"""Transposed convolutions: the kernels of a convolution, with input and output exchanged.
+
+A transposed convolution is the adjoint of a convolution from its output to its input. So
+its forward is that convolution's input gradient, its input gradient that one's forward, and
+its weight gradient that one's weight gradient.
+"""
+
+from math import prod
+
+import numpy as np
+
+from ..layers.conv_transpose import ConvTranspose1D, ConvTranspose2D, ConvTranspose3D
+from .activation import ActivationNode
+from .node import Node, Weight, executes
+
+
+@executes(ConvTranspose1D, ConvTranspose2D, ConvTranspose3D)
+class ConvTransposeNode(Node):
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        node = cls(layer, path, input_shape)
+        return [node, *ActivationNode.after(layer.activation, path, node.output_shape)]
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        kernel, stride, pads = layer.geometry(input_shape)
+        lead = 3 - len(kernel)
+        ones = (1,) * lead
+        pads = ((0, 0),) * lead + pads
+        self.adjoint = (ones + stride, pads, (1, 1, 1), 1, "identity", 0.0)
+        self.maps_in = (*ones, *self.input_shape)
+        self.maps_out = (*ones, *self.output_shape)
+        shape = layer.weight_shape(input_shape)
+        self.adjoint_weight = (*ones, *shape[:-2], shape[-1], shape[-2])
+        positions = prod(kernel)
+        self.weights["weight"] = Weight(
+            shape,
+            layer.kernel_initializer,
+            # Each output sees every stride-th tap of the filter.
+            fan_in=max(1, positions // prod(stride)) * shape[-2],
+            fan_out=positions * shape[-1],
+            activation=layer.activation,
+            decayed=True,
+            trainable=layer.trainable,
+        )
+        if layer.use_bias:
+            self.weights["bias"] = Weight(shape[-1:], trainable=layer.trainable)
+        self.multiply_adds = prod(input_shape[:-1]) * prod(shape)
+
+    def _adjoint_weight(self):
+        """The weights as the convolution from output to input has them."""
+        weight = np.swapaxes(self.params["weight"], -1, -2)
+        return np.ascontiguousarray(weight).reshape(self.adjoint_weight)
+
+    def forward(self, X, run):
+        n = len(X)
+        Y = run.empty(self, "Y", (n, *self.maps_out), X.dtype)
+        maps = X.reshape(n, *self.maps_in)
+        run.kernels.conv_backward(
+            Y, self._adjoint_weight(), maps, maps, Y, None, None, *self.adjoint,
+            run.n_threads,
+        )  # fmt: skip
+        if "bias" in self.params:
+            rows = Y.reshape(-1, Y.shape[-1])
+            bias = self.params["bias"]
+            run.kernels.channel_affine(
+                rows, np.ones_like(bias), bias, rows, run.n_threads
+            )
+        run.save(self, maps)
+        return Y.reshape(n, *self.output_shape)
+
+    def backward(self, dY, need_input, run):
+        (maps,) = run.saved[self.path]
+        n = len(maps)
+        dY = dY.reshape(n, *self.maps_out)
+        weight = self._adjoint_weight()
+        dX = None
+        if need_input:
+            dX = run.empty(self, "dX", maps.shape, maps.dtype)
+            run.kernels.conv_forward(
+                dY, weight, None, dX, *self.adjoint, run.n_threads
+            )
+            dX = dX.reshape(n, *self.input_shape)
+        dW = self.gradient("weight")
+        if dW is not None:
+            adjoint_dW = np.empty_like(weight)
+            run.kernels.conv_backward(
+                dY, weight, maps, maps, None, adjoint_dW, None, *self.adjoint,
+                run.n_threads,
+            )  # fmt: skip
+            np.copyto(dW, np.swapaxes(adjoint_dW, -1, -2).reshape(dW.shape))
+        db = self.gradient("bias")
+        if db is not None:
+            # The mean over all positions is a sum in a fixed order.
+            rows = dY.reshape(1, -1, dY.shape[-1])
+            run.kernels.globalavg_forward(rows, db[None], run.n_threads)
+            db *= rows.shape[1]
+        return dX

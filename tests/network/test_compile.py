@@ -1,0 +1,429 @@
+"""From layers to a network: names, memory, passes, errors, randomness."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import pickle
+from time import perf_counter
+
+import layer_cases as cases
+import numpy as np
+import pytest
+
+from sklearn_convnet.layers import (
+    Activation,
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalMaxPool,
+    Layer,
+    MaxPool2D,
+    Sequential,
+    Standardize,
+)
+from sklearn_convnet.layers.activation import ACTIVATIONS
+from sklearn_convnet.network import Network, compile_network
+from sklearn_convnet.optimizers import SGD
+
+LAYERS = [
+    ("first", Conv2D(3, 3)),
+    MaxPool2D(2),
+    ("block", Sequential([Conv2D(4, 2), ("pick", Conv2D(5, 1)), Conv2D(2, 1)])),
+    Dropout(0.3),
+    Dense(7),
+    ("out", Dense(3, activation="identity", use_bias=False)),
+]
+
+
+def training_pass(network, X):
+    """Output, gradient at the input, and all gradients."""
+    Y = network.forward(X, training=True)
+    dX = network.backward(np.cos(np.arange(Y.size)).reshape(Y.shape))
+    return Y.copy(), dX.copy(), {k: v.copy() for k, v in network.gradients().items()}
+
+
+# ---------------------------------------------------------------------------
+# Names and shapes
+# ---------------------------------------------------------------------------
+
+
+def test_paths():
+    network = compile_network(LAYERS, (9, 9, 1))
+    assert isinstance(network, Network)
+    assert {path: array.shape for path, array in network.parameters().items()} == {
+        "first/weight": (3, 3, 1, 3),
+        "first/bias": (3,),
+        "block/conv2d1/weight": (2, 2, 3, 4),
+        "block/conv2d1/bias": (4,),
+        "block/pick/weight": (1, 1, 4, 5),
+        "block/pick/bias": (5,),
+        "block/conv2d2/weight": (1, 1, 5, 2),
+        "block/conv2d2/bias": (2,),
+        "dense1/weight": (8, 7),
+        "dense1/bias": (7,),
+        "out/weight": (7, 3),
+    }
+    assert [(path, shape, out) for path, _, shape, out in network.table] == [
+        ("first", (9, 9, 1), (7, 7, 3)),
+        ("maxpool2d1", (7, 7, 3), (3, 3, 3)),
+        ("block/conv2d1", (3, 3, 3), (2, 2, 4)),
+        ("block/pick", (2, 2, 4), (2, 2, 5)),
+        ("block/conv2d2", (2, 2, 5), (2, 2, 2)),
+        ("dropout1", (2, 2, 2), (2, 2, 2)),
+        ("dense1", (2, 2, 2), (7,)),
+        ("out", (7,), (3,)),
+    ]
+    assert network.gradients().keys() == network.parameters().keys()
+
+
+def test_statistics_are_no_parameters():
+    network = compile_network([("scale", Standardize()), Dense(2)], (4,))
+    assert set(network.buffers()) == {"scale/mean", "scale/deviation"}
+    assert set(network.parameters()) == {"dense1/weight", "dense1/bias"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ([Conv1D(2, 3)], (8,)),
+        ([Conv2D(2, 3)], (6, 5)),
+        ([Conv3D(2, 2)], (4, 3, 3)),
+        ([MaxPool2D(2)], (6, 5)),
+        ([Dropout(0.1), Sequential([Standardize(), Conv2D(2, 3)])], (6, 5)),
+        (["passthrough", Activation("tanh"), MaxPool2D(2), Dense(2)], (4, 4)),
+    ],
+    ids=repr,
+)
+def test_missing_channel_axis(layers, shape):
+    without = compile_network(layers, shape, dtype="float64", random_state=0)
+    explicit = compile_network(layers, (*shape, 1), dtype="float64", random_state=0)
+    assert without.input_shape == (*shape, 1)
+    X = np.random.RandomState(0).uniform(-1, 1, (3, *shape))
+    expected = explicit.forward(X[..., None])
+    cases.assert_same_bits(without.forward(X), expected)
+    cases.assert_same_bits(without.forward(X[..., None]), expected)
+    dX = training_pass(without, X)[1]
+    assert dX.shape == (3, *shape, 1)
+
+
+@pytest.mark.parametrize("layers", [[Dense(2)], [GlobalMaxPool()], [Flatten()], []])
+def test_shape_is_taken_as_it_is(layers):
+    """Where no layer says how many axes there are."""
+    assert compile_network(layers, (6, 5)).input_shape == (6, 5)
+
+
+def test_no_layers():
+    network = compile_network([], (3, 2))
+    X = np.ones((4, 3, 2), np.float32)
+    cases.assert_same_bits(network.forward(X), X)
+    assert network.params.shape == (0,)
+    assert network.segments == []
+
+
+def test_input_is_converted():
+    network = compile_network([Conv2D(2, 3), Dense(2)], (6, 5), random_state=0)
+    X = np.random.RandomState(0).randint(0, 255, (3, 6, 5)).astype(np.uint8)
+    expected = network.forward(X.astype(np.float32))
+    cases.assert_same_bits(network.forward(X), expected)
+    cases.assert_same_bits(network.forward(X.astype(np.float64)), expected)
+    cases.assert_same_bits(network.forward(np.asfortranarray(X)), expected)
+    assert expected.dtype == np.float32
+
+
+# ---------------------------------------------------------------------------
+# Memory
+# ---------------------------------------------------------------------------
+
+
+@cases.every_dtype
+def test_segments(dtype):
+    network = compile_network(LAYERS, (9, 9, 1), dtype=dtype, random_state=0)
+    training_pass(network, np.ones((2, 9, 9, 1)))
+    assert network.params.dtype == network.grads.dtype == dtype
+    assert network.params.shape == network.grads.shape
+    assert network.params.ctypes.data % 64 == 0
+    assert network.grads.ctypes.data % 64 == 0
+    between = np.ones(network.params.shape, bool)
+    end = 0
+    for segment in network.segments:
+        assert segment.start * dtype.itemsize % 64 == 0
+        assert end <= segment.start < segment.stop
+        end = segment.stop
+        between[segment.start : segment.stop] = False
+        part = slice(segment.start, segment.stop)
+        for vector, views in (
+            (network.params, network.parameters()),
+            (network.grads, network.gradients()),
+        ):
+            view = views[segment.path]
+            assert view.shape == segment.shape
+            assert np.shares_memory(view, vector)
+            assert view.flags.c_contiguous
+            cases.assert_same_bits(view.reshape(-1), vector[part])
+        assert segment.decayed == segment.path.endswith("/weight")
+        assert segment.trainable
+    assert end <= network.params.size
+    assert [s.path for s in network.segments] == list(network.parameters())
+    assert not network.params[between].any()
+    assert not network.grads[between].any()
+
+
+def test_nodes_use_the_vector():
+    network = compile_network([Dense(2, activation=None)], (3,), dtype="float64")
+    network.params[:] = 0
+    assert not network.forward(np.ones((1, 3))).any()
+    network.parameters()["dense1/bias"][:] = [1, 2]
+    np.testing.assert_array_equal(network.forward(np.ones((1, 3))), [[1, 2]])
+
+
+def test_frozen_layers():
+    frozen = [
+        Conv2D(3, 2, trainable=False),
+        Dense(4),
+        Dense(2, trainable=False),
+        Dense(2),
+    ]
+    free = [Conv2D(3, 2), Dense(4), Dense(2), Dense(2)]
+    X = np.random.RandomState(0).uniform(-1, 1, (5, 4, 4, 1))
+    expected = training_pass(
+        compile_network(free, (4, 4), dtype="float64", random_state=0), X
+    )
+    network = compile_network(frozen, (4, 4), dtype="float64", random_state=0)
+    Y, dX, gradients = training_pass(network, X)
+    cases.assert_same_bits(Y, expected[0])
+    cases.assert_same_bits(dX, expected[1])
+    held = {s.path for s in network.segments if not s.trainable}
+    assert held == {"conv2d1/weight", "conv2d1/bias", "dense2/weight", "dense2/bias"}
+    for path, gradient in gradients.items():
+        if path in held:
+            assert not gradient.any()
+        else:
+            cases.assert_same_bits(gradient, expected[2][path])
+    before = {path: array.copy() for path, array in network.parameters().items()}
+    optimizer = SGD(learning_rate=0.1, momentum=0.5, weight_decay=0.1)
+    optimizer.step(network, optimizer.start(network), 1, 1)
+    for path, array in network.parameters().items():
+        assert np.array_equal(array, before[path]) == (path in held)
+
+
+@pytest.mark.parametrize("layer", [Conv2D(3, 2, trainable=False), Flatten()])
+def test_nothing_to_train(layer):
+    network = compile_network([layer], (4, 4, 1), random_state=0)
+    Y = network.forward(np.ones((2, 4, 4, 1)), training=True)
+    assert network.backward(Y, need_input=False) is None
+    assert network.backward(Y).shape == (2, 4, 4, 1)
+
+
+# ---------------------------------------------------------------------------
+# Passes
+# ---------------------------------------------------------------------------
+
+
+def assert_passes_do_not_matter(layers, shape, X):
+    fused = compile_network(layers, shape, dtype=X.dtype, random_state=0)
+    plain = compile_network(layers, shape, dtype=X.dtype, random_state=0, passes=())
+    cases.assert_same_bits(fused.params, plain.params)
+    cases.assert_same_bits(fused.forward(X), plain.forward(X))
+    actual, expected = training_pass(fused, X), training_pass(plain, X)
+    cases.assert_same_bits(actual[0], expected[0])
+    cases.assert_same_bits(actual[1], expected[1])
+    cases.assert_same_bits(fused.grads, plain.grads)
+    return len(plain.nodes) - len(fused.nodes)
+
+
+@cases.every_case
+@cases.every_dtype
+def test_passes_do_not_matter(case, dtype):
+    assert_passes_do_not_matter(case.layer_list, case.shape, case.batch(dtype=dtype))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("before", ["conv", "dense"])
+def test_separate_activation_is_fused(activation, before):
+    alpha = 0.2 if activation in ("leaky_relu", "elu") else None
+    layers = [
+        Conv2D(5, 3, activation=None)
+        if before == "conv"
+        else Dense(5, activation=None),
+        Activation(activation, alpha=alpha),
+        Activation("tanh"),
+    ]
+    X = np.random.RandomState(0).uniform(-2, 2, (4, 6, 6, 2))
+    n_merged = assert_passes_do_not_matter(layers, (6, 6, 2), X)
+    assert n_merged == (activation not in ("gelu", "softmax", "identity")) + (
+        activation == "identity"
+    )
+
+
+# ---------------------------------------------------------------------------
+# Time
+# ---------------------------------------------------------------------------
+
+
+def test_compiling_is_quick():
+    layers = [Conv2D(8, 3, padding="same") for _ in range(99)] + [Dense(10)]
+    times = []
+    for _ in range(3):
+        start = perf_counter()
+        compile_network(layers, (16, 16, 8), random_state=0)
+        times.append(perf_counter() - start)
+    assert min(times) < 1.0
+
+
+# ---------------------------------------------------------------------------
+# Errors
+# ---------------------------------------------------------------------------
+
+BLOCKS = [
+    ("block1", Sequential([("conv1", Conv2D(4, 3)), MaxPool2D(2)])),
+    ("block2", Sequential([("conv1", Conv2D(4, 5)), MaxPool2D(2)])),
+]
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "parts"),
+    [
+        (BLOCKS, (9, 9, 1), ["'block2/conv1'", "(3, 3, 4)", "smaller kernel_size"]),
+        (
+            BLOCKS,
+            (14, 12, 1),
+            ["'block2/maxpool2d1'", "(2, 1, 4)", "smaller pool_size"],
+        ),
+        (BLOCKS, (9,), ["'block1/conv1'", "(height, width, channels)", "(9,)"]),
+        (
+            [("up", Sequential([("a", Sequential([("b", Conv1D(2, 9))]))]))],
+            (5, 1),
+            ["'up/a/b'", "(5, 1)", "padding='same'"],
+        ),
+        ([Dense(2), Conv2D(2, 3)], (5, 5, 1), ["'conv2d1'", "(2,)"]),
+        ([Conv2D(2, 3, groups=2)], (5, 5, 3), ["'conv2d1'", "groups=2", "(5, 5, 3)"]),
+        ([Conv2D(2, 3, stride=0)], (5, 5, 3), ["'conv2d1'", "stride", "0"]),
+        ([Dense(-1)], (5,), ["'dense1'", "units", "-1"]),
+        ([Dense(2, activation="rely")], (5,), ["'dense1'", "activation", "'rely'"]),
+        (
+            [MaxPool2D(2, padding=2)],
+            (5, 5, 1),
+            ["'maxpool2d1'", "padding", "pool_size"],
+        ),
+        (
+            [Flatten(), GlobalMaxPool()],
+            (5, 5, 1),
+            ["'globalmaxpool1'", "before Flatten"],
+        ),
+        ([("a", Dense(2)), ("a", Dense(2))], (5,), ["'a'", "twice"]),
+        ([("a/b", Dense(2))], (5,), ["'a/b'", "not allowed"]),
+        ([("s", Sequential([("a__b", Dense(2))]))], (5,), ["'a__b'", "not allowed"]),
+    ],
+)
+def test_errors_say_where(layers, shape, parts):
+    with pytest.raises(ValueError) as caught:
+        compile_network(layers, shape)
+    for part in parts:
+        assert part in str(caught.value)
+    # Joblib's workers send errors as pickles.
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "layers", [Dense(2), "dense", {"a": Dense(2)}, [Dense], [3], None]
+)
+def test_not_layers(layers):
+    with pytest.raises(TypeError, match="layer"):
+        compile_network(layers, (4,))
+
+
+def test_layer_without_node():
+    class Own(Layer):
+        pass
+
+    with pytest.raises(TypeError, match=r"'own1'.*Own"):
+        compile_network([Own()], (4,))
+
+
+def test_wrong_samples():
+    network = compile_network([Conv2D(2, 3)], (6, 5))
+    for shape in [(6, 5, 2), (5, 6), (30,), ()]:
+        with pytest.raises(ValueError, match=r"\(6, 5, 1\)"):
+            network.forward(np.zeros((4, *shape)))
+
+
+def test_backward_needs_a_training_forward():
+    network = compile_network([Dense(2)], (3,))
+    network.forward(np.zeros((1, 3)))
+    with pytest.raises(RuntimeError, match="training=True"):
+        network.backward(np.zeros((1, 2)))
+
+
+# ---------------------------------------------------------------------------
+# Randomness
+# ---------------------------------------------------------------------------
+
+
+def test_precisions_start_alike():
+    single = compile_network(LAYERS, (9, 9, 1), dtype="float32", random_state=3)
+    double = compile_network(LAYERS, (9, 9, 1), dtype="float64", random_state=3)
+    expected = double.parameters()
+    for path, array in single.parameters().items():
+        cases.assert_same_bits(array, expected[path].astype(np.float32))
+        assert array.any() == path.endswith("/weight")
+
+
+def test_random_state():
+    def params(random_state):
+        return compile_network(LAYERS, (9, 9, 1), random_state=random_state).params
+
+    cases.assert_same_bits(params(3), params(3))
+    cases.assert_same_bits(params(3), params(np.random.RandomState(3)))
+    assert not np.array_equal(params(3), params(4))
+    assert not np.array_equal(params(None), params(None))
+
+
+def masks(network, n=50):
+    """Which numbers a training pass lets through, forward and backward."""
+    Y = network.forward(np.ones((n, *network.input_shape)), training=True)
+    forward = Y != 0
+    backward = network.backward(np.ones_like(Y)) != 0
+    return forward, backward
+
+
+def test_dropout_masks():
+    network = compile_network([Dropout(0.3)], (8, 8), random_state=0)
+    first, backward = masks(network)
+    np.testing.assert_array_equal(first, backward)
+    np.testing.assert_array_equal(masks(network)[0], first)  # the step is the same
+    assert abs(first.mean() - 0.7) < 5 * np.sqrt(0.3 * 0.7 / first.size)
+    network.step = 1
+    second = masks(network)[0]
+    # Independent: both pass with probability 0.7 ** 2.
+    assert abs((first & second).mean() - 0.49) < 0.05
+    copied = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(masks(copied)[0], second)
+    network.step = 0
+    np.testing.assert_array_equal(masks(network)[0], first)
+    other = compile_network([Dropout(0.3)], (8, 8), random_state=1)
+    assert abs((first & masks(other)[0]).mean() - 0.49) < 0.05
+
+
+def test_dropout_layers_differ():
+    X = np.ones((50, 8, 8))
+    one = compile_network([("a", Dropout(0.5))], (8, 8), random_state=0)
+    two = compile_network([("b", Dropout(0.5))], (8, 8), random_state=0)
+    share = np.mean((one.forward(X, True) != 0) & (two.forward(X, True) != 0))
+    assert abs(share - 0.25) < 0.05
+
+
+def test_dropout_is_of_the_sample_not_the_batch():
+    """The masks of the first samples do not depend on how many follow."""
+    network = compile_network([Dropout(0.5)], (8, 8), random_state=0)
+    few, many = masks(network, 3)[0], masks(network, 9)[0]
+    np.testing.assert_array_equal(many[:3], few)
+
+
+def test_dropout_keeps_the_expectation():
+    network = compile_network([Dropout(0.25)], (100,), dtype="float64", random_state=0)
+    Y = network.forward(np.full((200, 100), 3.0), training=True)
+    np.testing.assert_allclose(np.unique(Y), [0.0, 4.0])
+    assert abs(Y.mean() - 3.0) < 0.1

@@ -1,0 +1,506 @@
+"""Random networks, their losses and their training, against PyTorch.
+
+A new kind of layer gets an entry in `KINDS`: how to draw one, and what it does in PyTorch.
+PyTorch works on channels-first maps; here its arrays are moved there and back, and all
+padding is done by hand, since its own does not have all of ours.
+"""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from math import prod
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.nn import functional as F  # noqa: E402, N812
+
+from sklearn_convnet import layers as L  # noqa: E402, N812
+from sklearn_convnet.layers.activation import ACTIVATIONS  # noqa: E402
+from sklearn_convnet.losses import (  # noqa: E402
+    AbsoluteError,
+    CrossEntropy,
+    Huber,
+    SquaredError,
+)
+from sklearn_convnet.network import compile_network  # noqa: E402
+from sklearn_convnet.optimizers import SGD, Adam  # noqa: E402
+
+N_NETWORKS = 120
+RTOL = 1e-9
+
+# ---------------------------------------------------------------------------
+# Helpers
+# ---------------------------------------------------------------------------
+
+
+def each_axis(value, n_axes):
+    return (value,) * n_axes if isinstance(value, int) else tuple(value)
+
+
+def pad(X, value, padding, window, stride, dilation=1):
+    """Pad channels-first maps with a value, from the definition of each padding."""
+    n_axes = X.ndim - 2
+    if padding == "valid":
+        padding = 0
+    if padding == "same":
+        pairs = []
+        for size, k, s, d in zip(
+            X.shape[2:], window, stride, each_axis(dilation, n_axes), strict=True
+        ):
+            n_out = -(-size // s)
+            total = max(0, s * (n_out - 1) + d * (k - 1) + 1 - size)
+            pairs.append((total // 2, total - total // 2))
+    else:
+        pairs = [each_axis(p, 2) for p in each_axis(padding, n_axes)]
+    # PyTorch begins with the last axis.
+    return F.pad(X, [p for pair in reversed(pairs) for p in pair], value=value)
+
+
+def channels_last(X):
+    return X.movedim(1, -1)
+
+
+TORCH_ACTIVATIONS = {
+    "identity": lambda Z, alpha: Z,
+    "relu": lambda Z, alpha: F.relu(Z),
+    "leaky_relu": lambda Z, alpha: F.leaky_relu(Z, 0.01 if alpha is None else alpha),
+    "tanh": lambda Z, alpha: torch.tanh(Z),
+    "logistic": lambda Z, alpha: torch.sigmoid(Z),
+    "elu": lambda Z, alpha: F.elu(Z, 1.0 if alpha is None else alpha),
+    "gelu": lambda Z, alpha: F.gelu(Z),
+    "softplus": lambda Z, alpha: F.softplus(Z, threshold=500),
+    "softmax": lambda Z, alpha: torch.softmax(Z, dim=1),
+}
+
+
+def activate(Z, layer):
+    name = "identity" if layer.activation is None else layer.activation
+    return TORCH_ACTIVATIONS[name](Z, getattr(layer, "alpha", None))
+
+
+def pick(rng, *options):
+    return options[rng.randint(len(options))]
+
+
+def draw_activation(rng):
+    return pick(rng, *ACTIVATIONS, None)
+
+
+def draw_sizes(rng, largest):
+    """One size for all axes, or one for each of them."""
+    if rng.rand() < 0.4:
+        return int(rng.randint(1, min(largest) + 1))
+    return tuple(int(rng.randint(1, m + 1)) for m in largest)
+
+
+def draw_padding(rng, largest):
+    """`largest` has for each axis the largest padding of one side."""
+    kind = rng.randint(5)
+    if kind < 2:
+        return ("valid", "same")[kind]
+    if kind == 2:
+        return int(rng.randint(min(largest) + 1))
+    if kind == 3:
+        return tuple(int(rng.randint(m + 1)) for m in largest)
+    return tuple((int(rng.randint(m + 1)), int(rng.randint(m + 1))) for m in largest)
+
+
+def of_rank(name, n_axes):
+    return getattr(L, f"{name}{n_axes}D")
+
+
+# ---------------------------------------------------------------------------
+# Kinds of layers: draw(rng, shape) and apply(layer, X, arrays)
+# ---------------------------------------------------------------------------
+
+
+def draw_conv(rng, shape):
+    *sizes, channels = shape
+    n_axes = len(sizes)
+    groups = int(pick(rng, 1, 1, *[g for g in (2, 3, channels) if channels % g == 0]))
+    kernel = draw_sizes(rng, [min(4, size) for size in sizes])
+    return of_rank("Conv", n_axes)(
+        filters=groups * int(rng.randint(1, 4)),
+        kernel_size=kernel,
+        stride=draw_sizes(rng, [pick(rng, 1, 2, 5)] * n_axes),
+        padding=draw_padding(rng, [3] * n_axes),
+        dilation=draw_sizes(rng, [pick(rng, 1, 1, 3)] * n_axes),
+        groups=groups,
+        activation=draw_activation(rng),
+        use_bias=bool(rng.rand() < 0.8),
+    )
+
+
+def apply_conv(layer, X, arrays):
+    n_axes = X.ndim - 2
+    kernel, stride, dilation = (
+        each_axis(value, n_axes)
+        for value in (layer.kernel_size, layer.stride, layer.dilation)
+    )
+    W = arrays["weight"].movedim((-1, -2), (0, 1))
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[n_axes - 1]
+    X = pad(X, 0.0, layer.padding, kernel, stride, dilation)
+    bias = arrays.get("bias")
+    Z = convolve(X, W, bias, stride, dilation=dilation, groups=layer.groups)
+    return activate(Z, layer)
+
+
+def draw_pool(name):
+    def draw(rng, shape):
+        *sizes, _ = shape
+        n_axes = len(sizes)
+        window = draw_sizes(rng, [min(4, size) for size in sizes])
+        stride = draw_sizes(rng, [pick(rng, 2, 5)] * n_axes)
+        return of_rank(name, n_axes)(
+            window,
+            stride=None if rng.rand() < 0.3 else stride,
+            padding=draw_padding(rng, [w - 1 for w in each_axis(window, n_axes)]),
+        )
+
+    return draw
+
+
+def pool_geometry(layer, X):
+    n_axes = X.ndim - 2
+    window = each_axis(layer.pool_size, n_axes)
+    stride = window if layer.stride is None else each_axis(layer.stride, n_axes)
+    return window, stride
+
+
+def apply_maxpool(layer, X, arrays):
+    window, stride = pool_geometry(layer, X)
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[X.ndim - 3]
+    return pool(pad(X, -torch.inf, layer.padding, window, stride), window, stride)
+
+
+def apply_avgpool(layer, X, arrays):
+    window, stride = pool_geometry(layer, X)
+    pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[X.ndim - 3]
+    total, true = (
+        pool(pad(A, 0.0, layer.padding, window, stride), window, stride)
+        for A in (X, torch.ones_like(X))
+    )
+    return total / true
+
+
+def apply_dense(layer, X, arrays):
+    Z = channels_last(X).flatten(1) @ arrays["weight"]
+    if "bias" in arrays:
+        Z = Z + arrays["bias"]
+    return activate(Z, layer)
+
+
+def apply_standardize(layer, X, arrays):
+    X = channels_last(X)
+    shape = X.shape[-1:] if layer.per == "channel" else X.shape[1:]
+    mean, deviation = (arrays[k].reshape(shape) for k in ("mean", "deviation"))
+    return ((X - mean) / deviation).movedim(-1, 1)
+
+
+def draw_own_activation(rng, shape):
+    name = draw_activation(rng)
+    has_alpha = name in ("leaky_relu", "elu") and rng.rand() < 0.7
+    return L.Activation(name, alpha=float(rng.rand()) if has_alpha else None)
+
+
+def draw_dense(rng, shape):
+    return L.Dense(
+        int(rng.randint(1, 9)), draw_activation(rng), use_bias=bool(rng.rand() < 0.8)
+    )
+
+
+KINDS = {
+    # kind: (layers, draw, apply); a kind that makes vectors of maps ends the maps.
+    "conv": ((L.Conv1D, L.Conv2D, L.Conv3D), draw_conv, apply_conv),
+    "maxpool": (
+        (L.MaxPool1D, L.MaxPool2D, L.MaxPool3D),
+        draw_pool("MaxPool"),
+        apply_maxpool,
+    ),
+    "avgpool": (
+        (L.AvgPool1D, L.AvgPool2D, L.AvgPool3D),
+        draw_pool("AvgPool"),
+        apply_avgpool,
+    ),
+    "globalmax": (
+        (L.GlobalMaxPool,),
+        lambda rng, shape: L.GlobalMaxPool(),
+        # Not amax, which shares the gradient among equal maxima.
+        lambda layer, X, arrays: X.flatten(2).max(dim=2).values,
+    ),
+    "globalavg": (
+        (L.GlobalAvgPool,),
+        lambda rng, shape: L.GlobalAvgPool(),
+        lambda layer, X, arrays: X.flatten(2).mean(dim=2),
+    ),
+    "flatten": (
+        (L.Flatten,),
+        lambda rng, shape: L.Flatten(),
+        lambda layer, X, arrays: channels_last(X).flatten(1),
+    ),
+    "dense": ((L.Dense,), draw_dense, apply_dense),
+    "activation": (
+        (L.Activation,),
+        draw_own_activation,
+        lambda layer, X, arrays: activate(X, layer),
+    ),
+    "rescale": (
+        (L.Rescale,),
+        lambda rng, shape: L.Rescale(float(rng.uniform(0.5, 2)), float(rng.rand())),
+        lambda layer, X, arrays: X * layer.scale + layer.offset,
+    ),
+    "standardize": (
+        (L.Standardize,),
+        lambda rng, shape: L.Standardize(pick(rng, "channel", "value")),
+        apply_standardize,
+    ),
+    "dropout": (
+        (L.Dropout,),
+        lambda rng, shape: L.Dropout(0.0),
+        lambda layer, X, arrays: X,
+    ),
+}
+
+APPLY = {layer: apply for types, _, apply in KINDS.values() for layer in types}
+
+
+# ---------------------------------------------------------------------------
+# Random networks
+# ---------------------------------------------------------------------------
+
+
+def draw_layer(rng, kinds, shape):
+    """A layer that fits the shape; what does not is drawn again."""
+    while True:
+        layer = KINDS[pick(rng, *kinds)][1](rng, shape)
+        try:
+            out = layer.output_shape(shape)
+        except ValueError:
+            continue
+        if prod(out) <= 3000:
+            return layer, out
+
+
+def draw_network(seed):
+    """Layers, some of them inside a Sequential, and the shape of a sample."""
+    rng = np.random.RandomState(seed)
+    n_axes = seed % 3 + 1
+    largest = {1: 24, 2: 10, 3: 6}[n_axes]
+    sizes = [int(rng.randint(largest // 2, largest + 1)) for _ in range(n_axes)]
+    given = shape = (*sizes, int(rng.randint(1, 7)))
+    # Turn by turn, so that each kind is met, and others at random.
+    body = [kind for kind in KINDS if kind not in ("dense", "flatten")]
+    body = [kind for kind in body if not kind.startswith("global")]
+    kinds = [[body[seed % len(body)]], *[["conv", "conv", *body]] * rng.randint(1, 5)]
+    drawn = []
+    for allowed in kinds:
+        layer, shape = draw_layer(rng, allowed, shape)
+        drawn.append(layer)
+    end = pick(rng, "flatten", "globalmax", "globalavg", None)
+    heads = [[end]] if end else []
+    heads += [["dense"]] * rng.randint(1, 4)
+    for allowed in heads:
+        layer, shape = draw_layer(rng, allowed, shape)
+        drawn.append(layer)
+    drawn.append(L.Dense(int(rng.randint(2, 6)), activation="identity"))
+    cut = rng.randint(len(drawn))
+    if rng.rand() < 0.5:
+        drawn = [*drawn[:cut], L.Sequential(drawn[cut:-1]), drawn[-1]]
+    return drawn, given
+
+
+def make_network(seed):
+    drawn, shape = draw_network(seed)
+    network = compile_network(drawn, shape, dtype="float64", random_state=seed)
+    rng = np.random.RandomState(seed)
+    for path, array in network.parameters().items():
+        if path.endswith("bias"):
+            array[:] = rng.uniform(-0.5, 0.5, array.shape)
+    X = rng.normal(size=(10, *network.input_shape))
+    network.fit_statistics(lambda: iter([(X, np.ones(len(X)))]))
+    return network, np.ascontiguousarray(X[:4])
+
+
+def tensors(arrays):
+    return {path: torch.tensor(a, dtype=torch.float64) for path, a in arrays.items()}
+
+
+def torch_forward(network, X, arrays):
+    """The same network in PyTorch, X and output with channels last."""
+    X = X.movedim(-1, 1)
+    for path, layer, _, _ in network.table:
+        own = {
+            k[len(path) + 1 :]: a for k, a in arrays.items() if k.startswith(path + "/")
+        }
+        X = APPLY[type(layer)](layer, X, own)
+    return X.movedim(1, -1)
+
+
+def weighted(value, weight):
+    return (value.mean(dim=1) * weight).sum()
+
+
+LOSSES = {
+    # name: our loss, draw(rng, shape of Z), PyTorch's
+    "classes": (
+        CrossEntropy(),
+        lambda rng, Z: rng.randint(Z.shape[1], size=len(Z)),
+        lambda Z, y, w: (F.cross_entropy(Z, y, reduction="none") * w).sum(),
+    ),
+    "labels": (
+        CrossEntropy(),
+        lambda rng, Z: rng.randint(2, size=Z.shape).astype(float),
+        lambda Z, y, w: (
+            F.binary_cross_entropy_with_logits(Z, y, reduction="none").sum(dim=1) * w
+        ).sum(),
+    ),
+    "squared": (
+        SquaredError(),
+        lambda rng, Z: rng.normal(size=Z.shape),
+        lambda Z, y, w: weighted(F.mse_loss(Z, y, reduction="none"), w) / 2,
+    ),
+    "absolute": (
+        AbsoluteError(),
+        lambda rng, Z: rng.normal(size=Z.shape),
+        lambda Z, y, w: weighted(F.l1_loss(Z, y, reduction="none"), w),
+    ),
+    "huber": (
+        Huber(delta=0.7),
+        lambda rng, Z: rng.normal(size=Z.shape),
+        lambda Z, y, w: weighted(F.huber_loss(Z, y, reduction="none", delta=0.7), w),
+    ),
+}
+
+
+def assert_close(actual, expected, what, rtol=RTOL):
+    """Relative to the largest element."""
+    expected = expected.detach().numpy()
+    assert actual.shape == expected.shape
+    scale = max(np.abs(expected).max(), 1e-4)
+    error = np.abs(actual - expected).max()
+    # Not `error > rtol`: NaN must fail.
+    assert error <= rtol * scale, f"{what} is off by {error} at a scale of {scale}"
+
+
+def test_every_layer_has_a_kind():
+    exported = {getattr(L, name) for name in L.__all__} - {L.Layer, L.Sequential}
+    assert exported <= set(APPLY)
+
+
+def test_every_kind_and_activation_is_drawn():
+    types, activations = set(), set()
+    for seed in range(N_NETWORKS):
+        for _, layer, _, _ in make_network(seed)[0].table:
+            types.add(type(layer))
+            activations.add(getattr(layer, "activation", None))
+    assert set(APPLY) <= types
+    assert set(ACTIVATIONS) <= activations
+
+
+@pytest.mark.parametrize("seed", range(N_NETWORKS))
+def test_random_network(seed):
+    network, X = make_network(seed)
+    name = list(LOSSES)[seed % len(LOSSES)]
+    loss, draw, torch_loss = LOSSES[name]
+    rng = np.random.RandomState(seed)
+
+    Z = network.forward(X, training=True)
+    target, weight = draw(rng, Z), rng.uniform(0.2, 2.0, len(X))
+    dZ = np.full_like(Z, np.nan)
+    value = loss.value_and_gradient(Z, target, weight, dZ, network.kernels, 1)
+    dX = network.backward(dZ)
+
+    arrays = tensors(network.parameters())
+    for tensor in arrays.values():
+        tensor.requires_grad_()
+    input_ = torch.tensor(X, requires_grad=True)
+    output = torch_forward(network, input_, {**arrays, **tensors(network.buffers())})
+    total = torch_loss(output, torch.tensor(target), torch.tensor(weight))
+    total.backward()
+
+    assert_close(Z, output, "output")
+    assert_close(np.asarray(value), total, f"loss {name}")
+    assert_close(dX, input_.grad, "gradient at the input")
+    for path, gradient in network.gradients().items():
+        assert_close(gradient, arrays[path].grad, f"gradient of {path}")
+
+
+# ---------------------------------------------------------------------------
+# Optimisers
+# ---------------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "sgd": (SGD(learning_rate=0.1), lambda p: torch.optim.SGD(p, lr=0.1)),
+    "momentum": (
+        SGD(learning_rate=0.05, momentum=0.9),
+        lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
+    ),
+    "nesterov": (
+        SGD(learning_rate=0.05, momentum=0.8, nesterov=True),
+        lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True),
+    ),
+    "sgd-decay": (
+        SGD(learning_rate=0.1, momentum=0.5, weight_decay=0.02),
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5),
+    ),
+    "nesterov-decay": (
+        SGD(learning_rate=0.1, momentum=0.5, nesterov=True, weight_decay=0.3),
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5, nesterov=True),
+    ),
+    "adam": (Adam(learning_rate=0.01), lambda p: torch.optim.Adam(p, lr=0.01)),
+    "adam-options": (
+        Adam(learning_rate=0.02, beta_1=0.7, beta_2=0.95, epsilon=1e-4),
+        lambda p: torch.optim.Adam(p, lr=0.02, betas=(0.7, 0.95), eps=1e-4),
+    ),
+    "adam-decay": (
+        Adam(learning_rate=0.01, weight_decay=0.1),
+        lambda p: torch.optim.Adam(p, lr=0.01),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizer(name):
+    optimizer, make_torch = OPTIMIZERS[name]
+    layers = [
+        L.Conv2D(4, 3, activation="tanh"),
+        L.AvgPool2D(2),
+        L.Conv2D(3, 2, activation="softplus"),
+        L.Dense(5, activation="logistic"),
+        L.Dense(3, activation="identity"),
+    ]
+    network = compile_network(layers, (8, 8, 1), dtype="float64", random_state=0)
+    rng = np.random.RandomState(0)
+    arrays = tensors(network.parameters())
+    for tensor in arrays.values():
+        tensor.requires_grad_()
+    groups = [
+        {
+            "params": [a for path, a in arrays.items() if path.endswith(kind)],
+            "weight_decay": decay,
+        }
+        for kind, decay in [("weight", optimizer.weight_decay), ("bias", 0.0)]
+    ]
+    torch_optimizer = make_torch(groups)
+    first = network.params.copy()
+    state = optimizer.start(network)
+    loss, weight = CrossEntropy(), np.full(16, 1 / 16)
+    for t in range(1, 21):
+        X = rng.normal(size=(16, 8, 8, 1))
+        y = rng.randint(3, size=16)
+        Z = network.forward(X, training=True)
+        dZ = np.empty_like(Z)
+        loss.value_and_gradient(Z, y, weight, dZ, network.kernels, 1)
+        network.backward(dZ, need_input=False)
+        optimizer.step(network, state, t, 1)
+
+        torch_optimizer.zero_grad()
+        output = torch_forward(network, torch.tensor(X), arrays)
+        F.cross_entropy(output, torch.tensor(y)).backward()
+        torch_optimizer.step()
+        for path, array in network.parameters().items():
+            assert_close(array, arrays[path], f"{path} after {t} steps", rtol=1e-6)
+    assert np.abs(network.params - first).max() > 1e-2

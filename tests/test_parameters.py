@@ -1,0 +1,293 @@
+"""Parameters: names that reach into layers at any depth, and what is done to them."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, layers
+from sklearn_convnet.layers import (
+    Conv2D,
+    Dense,
+    Dropout,
+    MaxPool2D,
+    Sequential,
+)
+from sklearn_convnet.losses import Huber
+from sklearn_convnet.optimizers import SGD, Adam
+
+ESTIMATORS = (ConvNetClassifier, ConvNetRegressor)
+
+
+def nested():
+    """A block in a block, with and without names."""
+    inner = Sequential([Conv2D(4, 3), ("last", Conv2D(5, 1)), Conv2D(6, 1)])
+    block = Sequential((("deep", inner), MaxPool2D(2)))
+    return [Conv2D(2, 3), ("block", block), Conv2D(3, 1), Dense(7), Dense(8)]
+
+
+# ---------------------------------------------------------------------------
+# Names
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.oldest
+def test_unnamed_layers_are_called_after_their_class_and_counted():
+    names = ConvNetClassifier(nested()).get_params()
+    assert [names[f"{name}__filters"] for name in ("conv2d1", "conv2d2")] == [2, 3]
+    assert [names[f"{name}__units"] for name in ("dense1", "dense2")] == [7, 8]
+    assert names["block__deep__conv2d1__filters"] == 4
+    assert names["block__deep__last__filters"] == 5
+    assert names["block__deep__conv2d2__filters"] == 6
+    assert names["block__maxpool2d1__pool_size"] == 2
+
+
+def test_counting_steps_over_names_that_are_taken():
+    clf = ConvNetClassifier([Dense(1), ("dense1", Dense(2)), Dense(3)])
+    params = clf.get_params()
+    assert {k: params[k] for k in params if k.endswith("__units")} == {
+        "dense2__units": 1,
+        "dense1__units": 2,
+        "dense3__units": 3,
+    }
+
+
+def test_reading_names_writes_nothing():
+    given = nested()
+    copy = list(given)
+    clf = ConvNetClassifier(given)
+    clf.get_params()
+    assert clf.layers is given
+    assert all(a is b for a, b in zip(given, copy, strict=True))
+
+
+def test_names_of_the_fitted_network_are_those_of_the_parameters(maps):
+    clf = ConvNetClassifier(nested(), max_iter=1, random_state=0).fit(*maps)
+    assert [name for name, _ in clf.layers_] == [
+        "conv2d1", "block", "conv2d2", "dense1", "dense2", "output",
+    ]  # fmt: skip
+    assert "block/deep/conv2d2/weight" in clf.get_weights()
+
+
+@pytest.mark.parametrize("name", ["output", "box", "a__b", "a/b", "", "loss", "layers"])
+def test_names_that_are_not_allowed(name, maps):
+    with pytest.raises(ValueError, match=f"name '{name}' in layers is not allowed"):
+        ConvNetClassifier([(name, Dense(2))]).fit(*maps)
+
+
+def test_a_name_must_be_unique(maps):
+    with pytest.raises(ValueError, match="name 'a' occurs twice in layers"):
+        ConvNetClassifier([("a", Dense(2)), ("a", Dense(2))]).fit(*maps)
+
+
+def test_inside_a_block_the_names_of_the_estimator_are_free(maps):
+    block = Sequential([("loss", Dense(3)), ("output", Dense(2))])
+    clf = ConvNetClassifier([("b", block)], max_iter=1).fit(*maps)
+    assert {"b/loss/weight", "b/output/weight"} <= set(clf.get_weights())
+    with pytest.raises(ValueError, match="name 'layers' in .* is not allowed"):
+        clf.set_params(b__layers=[("layers", Dense(2))]).fit(*maps)
+
+
+# ---------------------------------------------------------------------------
+# Setting
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.oldest
+def test_keys_at_every_depth_can_be_set():
+    clf = ConvNetClassifier(nested(), optimizer=Adam())
+    keys = {
+        "conv2d1__filters": 20,
+        "block__deep__conv2d2__filters": 21,
+        "block__maxpool2d1__stride": 1,
+        "dense2__units": 22,
+        "optimizer__learning_rate": 0.5,
+        "max_iter": 23,
+    }
+    assert clf.set_params(**keys) is clf
+    assert {key: clf.get_params()[key] for key in keys} == keys
+
+
+def test_set_params_takes_what_get_params_gives():
+    clf = ConvNetRegressor(nested(), loss=Huber(2.0), optimizer=SGD(0.1))
+    other = ConvNetRegressor().set_params(**clf.get_params())
+    assert repr(other) == repr(clf)
+    assert other.set_params(**other.get_params()).layers is clf.layers
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+@pytest.mark.parametrize("value", [Dense(99), "passthrough"])
+def test_a_layer_is_replaced_by_its_name(container, value):
+    given = container(nested())
+    clf = ConvNetClassifier(given)
+    clf.set_params(dense1=value)
+    assert type(clf.layers) is container
+    assert [name for name, _ in clf.layers] == [
+        "conv2d1", "block", "conv2d2", "dense1", "dense2",
+    ]  # fmt: skip
+    assert clf.get_params()["dense1"] is value
+    assert clf.get_params()["dense2__units"] == 8
+    assert isinstance(given[3], Dense)
+    assert given[3].units == 7
+    assert "dense1" not in vars(clf)
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+def test_a_layer_inside_a_block_is_replaced(container):
+    block = Sequential(container([Conv2D(4, 3), Conv2D(5, 3)]))
+    clf = ConvNetClassifier([("block", block)])
+    clf.set_params(block__conv2d1="passthrough")
+    assert clf.get_params()["block__conv2d2__filters"] == 5
+    assert type(clf.layers[0][1].layers) is container
+
+
+def test_what_is_passed_through_is_not_in_the_network(maps):
+    clf = ConvNetClassifier(nested(), max_iter=1, random_state=0)
+    clf.set_params(dense1="passthrough", block__deep="passthrough").fit(*maps)
+    paths = {path.split("/")[0] for path in clf.get_weights()}
+    assert paths == {"conv2d1", "conv2d2", "dense2", "output"}
+
+
+def test_a_passed_through_layer_can_come_back(maps):
+    clf = ConvNetClassifier([("a", Dense(3)), Dense(4)], max_iter=1)
+    clf.set_params(a="passthrough").set_params(a=Dense(5), a__use_bias=False)
+    assert clf.fit(*maps).get_weights()["a/weight"].shape == (72, 5)
+    assert "a/bias" not in clf.get_weights()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_layers_are_set_before_their_children(order):
+    keys = {"layers": [("new", Dense(3)), Dropout()], "new__units": 4}
+    keys |= {"dropout1__rate": 0.1, "optimizer__beta_1": 0.8, "optimizer": Adam()}
+    clf = ConvNetClassifier(nested())
+    clf.set_params(**dict(list(keys.items())[::order]))
+    params = clf.get_params()
+    assert (params["new__units"], params["dropout1__rate"]) == (4, 0.1)
+    assert params["optimizer__beta_1"] == 0.8
+    assert "block__deep" not in params
+
+
+def test_a_child_of_a_layer_that_comes_with_it():
+    clf = ConvNetClassifier(nested())
+    clf.set_params(block__deep__last__filters=9, block__deep__last=Conv2D(1, 7))
+    assert clf.get_params()["block__deep__last__kernel_size"] == 7
+    assert clf.get_params()["block__deep__last__filters"] == 9
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"conv9__filters": 1}, "Invalid parameter 'conv9'.*conv2d1"),
+        ({"conv2d1__filter": 1}, "Invalid parameter 'conv2d1__filter'.*'filters'"),
+        (
+            {"block__deep__last__size": 1},
+            "Invalid parameter 'block__deep__last__size'.*Conv2D.*'kernel_size'",
+        ),
+        ({"conv2d1": 3}, "conv2d1 can be replaced by a layer or 'passthrough', got 3"),
+        ({"block__deep": "x"}, "block__deep can be replaced by a layer"),
+        ({"learning_rate": 1}, "Invalid parameter 'learning_rate'.*'optimizer'"),
+        ({"layers": [Dense(2)], "conv2d1__filters": 1}, "Invalid parameter 'conv2d1'"),
+        ({"dense1": "passthrough", "dense1__units": 3}, "dense1__units cannot be set"),
+    ],
+)
+def test_a_wrong_key_changes_nothing(wrong, message):
+    clf = ConvNetClassifier(nested())
+    before = repr(clf), clf.layers
+    keys = {"max_iter": 7, "conv2d2__filters": 99, "dense2": "passthrough", **wrong}
+    if "layers" in wrong:
+        keys = {"max_iter": 7, **wrong}
+    with pytest.raises(ValueError, match=message):
+        clf.set_params(**keys)
+    assert repr(clf) == before[0]
+    assert clf.layers is before[1]
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize("value", ["adam", Adam])
+def test_a_parameter_of_an_optimizer_needs_an_instance(value):
+    clf = ConvNetClassifier(optimizer=value)
+    message = "optimizer__learning_rate cannot be set: .*pass an instance.*Adam()"
+    with pytest.raises(ValueError, match=message):
+        clf.set_params(optimizer__learning_rate=0.1)
+
+
+# ---------------------------------------------------------------------------
+# Copies and text
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.oldest
+def test_a_clone_shares_no_layer():
+    clf = ConvNetClassifier(nested(), optimizer=SGD(0.3))
+    copy = clone(clf)
+    copy.set_params(block__deep__last__filters=50, optimizer__learning_rate=9.0)
+    copy.set_params(conv2d1="passthrough")
+    params = clf.get_params()
+    assert params["block__deep__last__filters"] == 5
+    assert params["optimizer__learning_rate"] == 0.3
+    assert params["conv2d1__filters"] == 2
+
+
+def test_a_fitted_network_does_not_follow_its_parameters(maps):
+    X, y = maps
+    clf = ConvNetClassifier(nested(), max_iter=1, random_state=0).fit(X, y)
+    before = clf.predict_proba(X)
+    clf.set_params(dense1__units=70, conv2d1__activation="tanh")
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    assert dict(clf.layers_)["dense1"].units == 7
+
+
+def test_repr_tells_the_layers():
+    clf = ConvNetClassifier([("conv1", Conv2D(6, 5)), Dense(3)], max_iter=5)
+    text = " ".join(repr(clf).split())
+    assert text == (
+        "ConvNetClassifier(layers=[('conv1', Conv2D(filters=6, kernel_size=5)), "
+        "Dense(units=3)], max_iter=5)"
+    )
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_constructor_stores_its_arguments(estimator):
+    names = list(inspect.signature(estimator.__init__).parameters)[1:]
+    values = {name: object() for name in names}
+    made = estimator(**values)
+    assert all(getattr(made, name) is value for name, value in values.items())
+    assert set(vars(made)) == set(names)
+    with pytest.raises(TypeError, match="positional"):
+        estimator(None, (8, 8))  # only `layers` may come without its name
+
+
+def test_layers_take_any_value_until_they_are_used():
+    kinds = [getattr(layers, name) for name in layers.__all__]
+    kinds = [kind for kind in kinds if inspect.isclass(kind)]
+    assert len(kinds) > 15
+    for kind in kinds:
+        names = list(inspect.signature(kind).parameters)
+        made = kind(**dict.fromkeys(names, "no such value"))
+        assert set(made.get_params()) == set(names)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    "value", [None, -1, "helloworld", np.ones(2), [1], {}, [], (), [("a", 1)], [[]]]
+)
+def test_wrong_layers_can_be_read_and_replaced(estimator, value):
+    made = estimator(value)
+    params = made.get_params()
+    assert params["layers"] is value
+    assert set(params) == set(estimator().get_params())
+    assert repr(made).startswith(estimator.__name__)
+    made.set_params(layers=[("dense", Dense(2))], dense__units=3)
+    assert made.get_params()["dense__units"] == 3
+
+
+def test_unknown_parameters_are_listed_with_those_that_exist():
+    with pytest.raises(ValueError, match="'b'") as caught:
+        ConvNetClassifier([("conv1", Conv2D(1, 1))]).set_params(b=1)
+    listed = re.findall(r"'(\w+)'", str(caught.value))
+    assert {"conv1", "max_iter", "layers", "random_state"} <= set(listed)
