@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from ._version import package_version
 from .layers import (
     Conv1D,
     Conv2D,
@@ -33,7 +34,6 @@ from .layers import (
     MaxPool3D,
     Standardize,
 )
-from ._version import package_version
 from .layers.composition import LayerComposition, check_layers
 from .network import compile_network
 from .optimizers import OPTIMIZERS, Optimizer
@@ -340,6 +340,11 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             random_state=self._random_state,
             stratify=self._stratify(y),
         )
+        if len(held_rows) < 2:
+            raise ValueError(
+                f"early_stopping holds out {len(held_rows)} of {len(X)} samples, which is "
+                "too few to score: use a larger validation_fraction"
+            )
         held_out = (X[held_rows], y[held_rows], weight[held_rows])
         return (X[rows], y[rows], weight[rows]), held_out
 

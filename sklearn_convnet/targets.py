@@ -112,7 +112,14 @@ def check_values(y, dtype):
     ValueError
         If y is not numeric, not finite, or has more than two axes.
     """
-    y = check_array(y, ensure_2d=False, input_name="y", dtype="numeric", allow_nd=True)
+    y = check_array(
+        y,
+        dtype="numeric",
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_features=0,
+        input_name="y",
+    )
     if y.ndim > 2:
         raise ValueError(
             f"y has shape {y.shape}: give one row of values a sample, (n_samples,) or "

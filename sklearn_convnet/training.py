@@ -11,6 +11,7 @@
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -39,7 +40,7 @@ def batches_of(n, batch_size):
     """Where the batches of nearly equal size begin and end."""
     n_batches = -(-n // batch_size)
     edges = [n * i // n_batches for i in range(n_batches + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 class Trainer:
@@ -111,7 +112,12 @@ class Trainer:
     def run_step(self, batch):
         """One step of the optimiser; returns the sum of the losses."""
         network = self.network
-        Z = network.forward(batch.X, training=True, n_threads=self.n_threads)
+        Z = network.forward(
+            batch.X,
+            training=True,
+            n_threads=self.n_threads,
+            sample_weight=batch.weight,
+        )
         dZ = np.empty_like(Z)
         total = self.loss.value_and_gradient(
             Z,
@@ -139,10 +145,10 @@ class History:
     validation_score: list
     best_loss: float = np.inf
     best_score: float = -np.inf
-    best_params: np.ndarray | None = None
+    best_state: tuple | None = None
     n_without_improvement: int = 0
 
-    def note(self, loss, score, params, tol):
+    def note(self, loss, score, network, tol):
         """Adds an epoch; of the scores, the best one's weights are kept."""
         self.loss.append(loss)
         if score is None:
@@ -154,7 +160,7 @@ class History:
         self.best_loss = min(loss, self.best_loss)
         if score is not None and score > self.best_score:
             self.best_score = score
-            self.best_params = params.copy()
+            self.best_state = network.snapshot()
 
 
 def train(
@@ -177,14 +183,14 @@ def train(
     verbose : bool
         Print a row an epoch.
     """
-    params = trainer.network.params
-    finite = params.copy()
+    network = trainer.network
+    finite = network.snapshot()
     epoch = 0
     try:
         for epoch in range(1, max_iter + 1):
             loss = trainer.run_epoch(samples)
-            if not (np.isfinite(loss) and np.isfinite(params).all()):
-                params[:] = finite
+            if not (np.isfinite(loss) and np.isfinite(network.params).all()):
+                network.restore(finite)
                 trainer.restart()  # the optimiser's means may not be finite either
                 warn(
                     f"The loss became {loss} in epoch {epoch}: training stopped with "
@@ -192,8 +198,8 @@ def train(
                     "(Standardize, Rescale)."
                 )
                 break
-            finite[:] = params
-            history.note(loss, score() if score else None, params, tol)
+            finite = network.snapshot()
+            history.note(loss, score() if score else None, network, tol)
             if verbose:
                 report(epoch, history)
             if history.n_without_improvement >= n_iter_no_change:
@@ -202,8 +208,8 @@ def train(
         warn(
             f"Training was interrupted in epoch {epoch}: the weights are those so far."
         )
-    if history.best_params is not None:
-        params[:] = history.best_params
+    if history.best_state is not None:
+        network.restore(history.best_state)
     return len(history.loss)
 
 

@@ -290,6 +290,122 @@ POOL_CASES = {
     ),
 }  # fmt: skip
 
+
+@dataclass(frozen=True)
+class DepthwiseCase(ConvCase):
+    """One geometry of a depth-wise convolution: there, a group is one map."""
+
+    @property
+    def options(self):
+        return (
+            self.stride, self.padding, self.dilation, self.activation, self.alpha,
+        )  # fmt: skip
+
+    @classmethod
+    def of(cls, n, size, channels, multiplier, kernel, **options):
+        return cls(
+            n, size, channels, channels * multiplier, kernel, groups=channels, **options
+        )
+
+
+# More windows than the weight gradient sums at a time, more samples than partial sums,
+# more and fewer lanes than channels, and enough to do for several threads.
+DEPTHWISE_CASES = {
+    "mobilenet": DepthwiseCase.of(
+        19, (1, 14, 13), 70, 1, (1, 3, 3), padding=_pad_image(1), activation="relu"
+    ),
+    "strided": DepthwiseCase.of(
+        5, (1, 35, 34), 33, 1, (1, 3, 3), stride=(1, 2, 2),
+        padding=((0, 0), (0, 1), (1, 0)), use_bias=False,
+    ),
+    "multiplied": DepthwiseCase.of(
+        18, (1, 21, 20), 11, 3, (1, 5, 5), padding=_pad_image(2), activation="elu"
+    ),
+    "one map": DepthwiseCase.of(
+        35, (1, 24, 24), 1, 8, (1, 5, 5), activation="leaky_relu"
+    ),
+    "whole vectors": DepthwiseCase.of(
+        3, (1, 17, 15), 64, 2, (1, 3, 3), padding=_pad_image(2), dilation=(1, 2, 2),
+        activation="tanh",
+    ),
+    "signal": DepthwiseCase.of(
+        67, (1, 1, 60), 21, 2, (1, 1, 9), stride=(1, 1, 2), activation="softplus"
+    ),
+    "volume": DepthwiseCase.of(
+        4, (7, 9, 8), 18, 1, (3, 3, 2), padding=((1, 1), (1, 0), (0, 1)),
+        activation="logistic",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GroupPoolCase:
+    """One geometry of a max pooling with windows of several sizes."""
+
+    n: int
+    size: tuple
+    channels: int
+    pool_sizes: tuple
+    stride: tuple
+
+    @property
+    def input_shape(self):
+        return (self.n, *self.size, self.channels)
+
+    @property
+    def output_shape(self):
+        size = (-(-s // step) for s, step in zip(self.size, self.stride, strict=True))
+        return (self.n, *size, self.channels)
+
+    @property
+    def options(self):
+        return np.array(self.pool_sizes, np.int64).reshape(-1, 2), self.stride
+
+
+GROUP_POOL_CASES = {
+    "one group": GroupPoolCase(19, (14, 14), 16, ((2, 2),), (2, 2)),
+    "growing": GroupPoolCase(5, (17, 15), 66, ((1, 1), (3, 3), (5, 5)), (2, 2)),
+    "rectangular": GroupPoolCase(3, (12, 40), 70, ((1, 8), (6, 2)), (3, 1)),
+    "one pixel apart": GroupPoolCase(4, (24, 24), 8, ((2, 2), (7, 7)), (1, 1)),
+}
+
+# m, channels, samples with a weight (or None), activation: one row more than a block of
+# sums, less than one block, several blocks, and enough to do for several threads.
+BATCHNORM_CASES = {
+    "one block and a row": (513, 33, None, "relu"),
+    "less than a block": (500, 67, 20, "tanh"),
+    "several blocks": (2052, 19, 19, "elu"),
+    "one map": (20_000, 1, 40, "softplus"),
+    "many maps": (70, 300, 70, "identity"),
+}
+
+# m, channels, size, alpha, beta, bias
+RESPONSE_NORM_CASES = {
+    "alexnet": (700, 96, 5, 1e-4, 0.75, 2.0),
+    "even": (513, 33, 4, 0.5, 0.5, 1.0),
+    "all maps": (1100, 16, 40, 0.9, 1.2, 0.5),
+    "one map": (17_000, 1, 1, 1.0, 0.75, 1.0),
+}
+
+# n, height, width, channels, factors
+UPSAMPLE_CASES = {
+    "double": (7, 9, 8, 16, (2, 2)),
+    "unequal": (3, 7, 10, 35, (3, 2)),
+    "one map": (19, 14, 14, 1, (2, 4)),
+    "one pixel": (19, 1, 1, 33, (5, 6)),
+}
+
+# n, length, heads, width of a head: more positions than a block of rows, more channels
+# than a panel, more terms than a sum takes at a time.
+ATTENTION_CASES = {
+    "image": (3, 64, 4, 17),
+    "long": (2, 150, 2, 40),
+    "one head": (19, 49, 1, 70),
+    "wide": (2, 20, 1, 300),
+    "narrow": (5, 100, 9, 3),
+    "one position": (19, 1, 3, 8),
+}
+
 # n, inputs, units, activation
 DENSE_CASES = {
     "one": (1, 300, 130, "relu"),
@@ -340,6 +456,18 @@ def conv_cases(draw):
 
 
 @st.composite
+def depthwise_cases(draw):
+    """Depth-wise convolutions of rank 1 to 3, with up to 4 filters a map."""
+    case = draw(conv_cases())
+    channels = draw(st.integers(1, 35))
+    return DepthwiseCase.of(
+        case.n, case.size, channels, draw(st.integers(1, 4)), case.kernel,
+        stride=case.stride, padding=case.padding, dilation=case.dilation,
+        activation=case.activation, use_bias=case.use_bias,
+    )  # fmt: skip
+
+
+@st.composite
 def _pool_axis(draw, largest_slack):
     """Size, pool size, stride and padding along one axis."""
     pool = draw(st.integers(1, 4))
@@ -360,6 +488,22 @@ def pool_cases(draw):
     return PoolCase(n, size, channels, pool_size, stride, padding)
 
 
+@st.composite
+def group_pool_cases(draw):
+    """Poolings whose windows are smaller and larger than stride and map."""
+    pool_sizes = st.lists(
+        st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4
+    )
+    pool_sizes = tuple(draw(pool_sizes))
+    return GroupPoolCase(
+        n=draw(st.integers(1, 4)),
+        size=draw(st.tuples(st.integers(1, 9), st.integers(1, 9))),
+        channels=len(pool_sizes) * draw(st.integers(1, 9)),
+        pool_sizes=pool_sizes,
+        stride=draw(st.tuples(st.integers(1, 6), st.integers(1, 6))),
+    )
+
+
 # ---------------------------------------------------------------------------
 # One good call of every kernel, and what makes it bad
 # ---------------------------------------------------------------------------
@@ -378,6 +522,7 @@ class Array:
     dtype: str | None = None  # None: the dtype of the kernels
     values: tuple | None = None
     writeable: bool = False
+    is_read: bool = True
 
     def shape(self, sizes):
         return tuple(sizes[axis] for axis in self.axes.split())
@@ -395,7 +540,8 @@ class Array:
 
 
 IN = Array
-OUT = INOUT = partial(Array, writeable=True)
+OUT = partial(Array, writeable=True, is_read=False)
+INOUT = partial(Array, writeable=True)
 
 
 @dataclass(frozen=True)
@@ -403,13 +549,14 @@ class Call:
     """A call of a kernel: the sizes of the axes, and the arguments in their order.
 
     `free` are the axes that no other array knows: they may have any length. `optional`
-    are the arrays that may be None.
+    are the arrays that may be None. `needs_batch`: without a sample nothing is defined.
     """
 
     sizes: dict
     arguments: dict
     free: tuple = ()
     optional: tuple = ()
+    needs_batch: bool = False
 
     def make(self, dtype):
         """The arguments, by name."""
@@ -452,6 +599,17 @@ _POOL_OPTIONS = named(
     pool_size=(2, 2, 2), stride=ONES, padding=((0, 1), (1, 0), (1, 1)), n_threads=2
 )
 _GLOBAL_SIZES = named(n=2, P=5, C=4)
+_DEPTHWISE_SIZES = _CONV_SIZES | named(F=8, one=1)
+_DEPTHWISE_OPTIONS = {k: v for k, v in _CONV_OPTIONS.items() if k != "groups"}
+_LPPOOL_OPTIONS = {
+    **{k: v for k, v in _POOL_OPTIONS.items() if k != "n_threads"},
+    **named(p=3.0, n_threads=2),
+}
+_BATCHNORM_SIZES = named(m=8, C=5, n=2)
+_BATCHNORM_OPTIONS = named(epsilon=0.1, activation="relu", alpha=0.0, n_threads=2)
+_RESPONSE_OPTIONS = named(size=3, alpha=0.1, beta=0.75, bias=1.0, n_threads=2)
+_UPSAMPLE_SIZES = named(n=2, H=3, W=4, C=5, OH=6, OW=12)
+_ATTENTION_SIZES = named(n=2, L=6, heads=3, d=4)
 _SEGMENTS = IN("s two", "int64", ((0, 5), (7, 11)))
 
 GOOD_CALLS = {
@@ -482,6 +640,23 @@ GOOD_CALLS = {
         named(
             X=IN("n I"), W=IN("I U"), Y=IN("n U"), dY=IN("n U"), dX=OUT("n I"),
             dW=OUT("I U"), db=OUT("U"), **_DENSE_OPTIONS,
+        ),
+        optional=("dX", "dW", "db"),
+    ),
+    "depthwise_forward": Call(
+        _DEPTHWISE_SIZES,
+        named(
+            X=IN("n D H W C"), W=IN("KD KH KW one F"), b=IN("F"),
+            Y=OUT("n OD OH OW F"), **_DEPTHWISE_OPTIONS,
+        ),
+        optional=("b",),
+    ),
+    "depthwise_backward": Call(
+        _DEPTHWISE_SIZES,
+        named(
+            X=IN("n D H W C"), W=IN("KD KH KW one F"), Y=IN("n OD OH OW F"),
+            dY=IN("n OD OH OW F"), dX=OUT("n D H W C"), dW=OUT("KD KH KW one F"),
+            db=OUT("F"), **_DEPTHWISE_OPTIONS,
         ),
         optional=("dX", "dW", "db"),
     ),
@@ -526,6 +701,26 @@ GOOD_CALLS = {
     "globalavg_backward": Call(
         _GLOBAL_SIZES, named(dY=IN("n C"), dX=OUT("n P C"), n_threads=2), free=("P",)
     ),
+    "lppool_forward": Call(
+        _POOL_SIZES,
+        named(X=IN("n D H W C"), Y=OUT("n OD OH OW C"), **_LPPOOL_OPTIONS),
+    ),
+    "lppool_backward": Call(
+        _POOL_SIZES,
+        named(
+            X=IN("n D H W C"), Y=IN("n OD OH OW C"), dY=IN("n OD OH OW C"),
+            dX=OUT("n D H W C"), **_LPPOOL_OPTIONS,
+        ),
+    ),
+    "group_maxpool_forward": Call(
+        named(n=2, H=6, W=9, C=4, OH=3, OW=3, groups=2, two=2),
+        named(
+            X=IN("n H W C"), Y=OUT("n OH OW C"), index=OUT("n OH OW C", "int32"),
+            pool_sizes=IN("groups two", "int64", ((2, 1), (3, 5))), stride=(2, 3),
+            n_threads=2,
+        ),
+        optional=("index",),
+    ),
     "activation_forward": Call(
         named(m=9),
         named(X=IN("m"), Y=OUT("m"), activation="gelu", alpha=0.0, n_threads=2),
@@ -547,6 +742,69 @@ GOOD_CALLS = {
         named(m=3, C=5),
         named(X=IN("m C"), scale=IN("C"), shift=IN("C"), Y=OUT("m C"), n_threads=2),
         optional=("shift",),
+    ),
+    "batchnorm_forward": Call(
+        _BATCHNORM_SIZES,
+        named(
+            X=IN("m C"), weight=IN("n"), scale=IN("C"), offset=IN("C"),
+            mean=OUT("C", "float64"), variance=OUT("C", "float64"), Y=OUT("m C"),
+            **_BATCHNORM_OPTIONS,
+        ),
+        optional=("weight",),
+        needs_batch=True,
+    ),
+    "batchnorm_backward": Call(
+        _BATCHNORM_SIZES,
+        named(
+            X=IN("m C"), weight=IN("n"), scale=IN("C"), mean=IN("C", "float64"),
+            variance=IN("C", "float64"), Y=IN("m C"), dY=IN("m C"), dX=OUT("m C"),
+            dscale=OUT("C"), doffset=OUT("C"), **_BATCHNORM_OPTIONS,
+        ),
+        optional=("weight", "dscale", "doffset"),
+        needs_batch=True,
+    ),
+    "response_norm_forward": Call(
+        named(m=3, C=5), named(X=IN("m C"), Y=OUT("m C"), **_RESPONSE_OPTIONS)
+    ),
+    "response_norm_backward": Call(
+        named(m=3, C=5),
+        named(X=IN("m C"), dY=IN("m C"), dX=OUT("m C"), **_RESPONSE_OPTIONS),
+    ),
+    "upsample_forward": Call(
+        _UPSAMPLE_SIZES,
+        named(X=IN("n H W C"), Y=OUT("n OH OW C"), bilinear=True, n_threads=2),
+    ),
+    "upsample_backward": Call(
+        _UPSAMPLE_SIZES,
+        named(dY=IN("n OH OW C"), dX=OUT("n H W C"), bilinear=True, n_threads=2),
+    ),
+    "add": Call(named(m=9), named(A=IN("m"), B=IN("m"), Y=OUT("m"), n_threads=2)),
+    "copy_channels": Call(
+        named(m=3, C=5, F=7),
+        named(
+            X=IN("m C"), Y=INOUT("m F"), x_start=1, y_start=3, width=4,
+            accumulate=True, n_threads=2,
+        ),
+        free=("C", "F"),
+    ),
+    "attention_forward": Call(
+        _ATTENTION_SIZES,
+        named(
+            Q=IN("n L heads d"), K=IN("n L heads d"), V=IN("n L heads d"),
+            bias=IN("heads L L"), P=OUT("n heads L L"), Y=OUT("n L heads d"),
+            n_threads=2,
+        ),
+        optional=("bias",),
+    ),
+    "attention_backward": Call(
+        _ATTENTION_SIZES,
+        named(
+            Q=IN("n L heads d"), K=IN("n L heads d"), V=IN("n L heads d"),
+            P=IN("n heads L L"), dY=IN("n L heads d"), dS=OUT("n heads L L"),
+            dQ=OUT("n L heads d"), dK=OUT("n L heads d"), dV=OUT("n L heads d"),
+            dbias=OUT("heads L L"), n_threads=2,
+        ),
+        optional=("dbias",),
     ),
     "dropout": Call(
         named(m=9), named(X=IN("m"), Y=OUT("m"), rate=0.5, seed=1, n_threads=2)
@@ -588,7 +846,9 @@ GOOD_CALLS = {
 BAD_CALLS = [
     *(
         (kernel, *bad)
-        for kernel in ("conv_forward", "conv_backward")
+        for kernel in (
+            "conv_forward", "conv_backward", "depthwise_forward", "depthwise_backward"
+        )
         for bad in (
             ("output too low", named(OH=4)),
             ("output too wide", named(OW=8)),
@@ -603,18 +863,29 @@ BAD_CALLS = [
             ("stride 0", named(stride=(1, 0, 1))),
             ("negative stride", named(stride=(1, 1, -1))),
             ("dilation 0", named(dilation=(0, 1, 1))),
-            ("groups 0", named(groups=0)),
-            ("negative groups", named(groups=-2)),
-            ("input maps not divisible by groups", named(C=5)),
-            ("output maps not divisible by groups", named(F=7)),
-            ("filters for another number of groups", named(groups=1)),
-            ("filters for more maps", named(c=4)),
-            ("no input maps", named(C=0, c=0)),
+            ("input maps that do not divide the output maps", named(C=5)),
+            ("output maps that are no multiple", named(F=7)),
+            ("no input maps", named(C=0)),
             ("no filters", named(F=0)),
             ("an empty filter", named(KH=0, OH=8)),
             ("activation that needs its input", named(activation="gelu")),
             ("unknown activation", named(activation="swish")),
         )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("conv_forward", "conv_backward")
+        for bad in (
+            ("groups 0", named(groups=0)),
+            ("negative groups", named(groups=-2)),
+            ("filters for another number of groups", named(groups=1)),
+            ("filters for more maps", named(c=4)),
+            ("no input maps a group", named(C=0, c=0)),
+        )
+    ),
+    *(
+        (kernel, "filters over two maps", named(one=2))
+        for kernel in ("depthwise_forward", "depthwise_backward")
     ),
     *(
         (kernel, *bad)
@@ -628,7 +899,10 @@ BAD_CALLS = [
     ),
     *(
         (kernel, *bad)
-        for kernel in ("maxpool_forward", "avgpool_forward", "avgpool_backward")
+        for kernel in (
+            "maxpool_forward", "avgpool_forward", "avgpool_backward",
+            "lppool_forward", "lppool_backward",
+        )
         for bad in (
             ("output too low", named(OH=4)),
             ("output too wide", named(OW=8)),
@@ -655,6 +929,83 @@ BAD_CALLS = [
     *(
         (kernel, "unknown activation", named(activation="swish"))
         for kernel in ("activation_forward", "activation_backward")
+    ),
+    *(
+        (kernel, f"exponent {p}", named(p=p))
+        for kernel in ("lppool_forward", "lppool_backward")
+        for p in (0.5, 0.0, -2.0, float("nan"))
+    ),
+    *(
+        ("group_maxpool_forward", *bad)
+        for bad in (
+            ("output too low", named(OH=2)),
+            ("output too wide", named(OW=4)),
+            ("output of another stride", named(stride=(3, 3))),
+            ("stride 0", named(stride=(2, 0))),
+            ("negative stride", named(stride=(-2, 3))),
+            ("no pixels", named(H=0, OH=0)),
+            ("no maps", named(C=0)),
+            ("maps not divisible by the groups", named(C=5)),
+            ("no groups", named(groups=0, pool_sizes=IN("groups two", "int64"))),
+            (
+                "pool size 0",
+                named(pool_sizes=IN("groups two", "int64", ((2, 1), (3, 0)))),
+            ),
+            (
+                "negative pool size",
+                named(pool_sizes=IN("groups two", "int64", ((-2, 1), (3, 3)))),
+            ),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("batchnorm_forward", "batchnorm_backward")
+        for bad in (
+            ("no samples", named(m=0, n=0)),
+            ("no rows", named(m=0)),
+            ("no weights", named(n=0)),
+            ("no maps", named(C=0)),
+            ("rows that are no whole samples", named(n=3)),
+            ("more weights than rows", named(n=16)),
+            ("activation that needs its input", named(activation="gelu")),
+            ("unknown activation", named(activation="swish")),
+        )
+    ),
+    *(
+        (kernel, f"a neighbourhood of {size}", named(size=size))
+        for kernel in ("response_norm_forward", "response_norm_backward")
+        for size in (0, -3)
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("upsample_forward", "upsample_backward")
+        for bad in (
+            ("no multiple of the height", named(OH=7)),
+            ("no multiple of the width", named(OW=10)),
+            ("smaller", named(OH=2)),
+            ("enlarged to nothing", named(OW=0)),
+            ("no pixels", named(H=0, OH=0)),
+            ("no maps", named(C=0)),
+        )
+    ),
+    *(
+        ("copy_channels", *bad)
+        for bad in (
+            ("beyond the last map of X", named(x_start=2)),
+            ("beyond the last map of Y", named(y_start=4)),
+            ("before the first map of X", named(x_start=-1)),
+            ("before the first map of Y", named(y_start=-1)),
+            ("wider than X", named(x_start=0, y_start=0, width=6)),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("attention_forward", "attention_backward")
+        for bad in (
+            ("no positions", named(L=0)),
+            ("no heads", named(heads=0)),
+            ("no channels", named(d=0)),
+        )
     ),
     ("softmax_forward", "no classes", named(C=0)),
     ("softmax_backward", "no classes", named(C=0)),

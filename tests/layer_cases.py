@@ -18,20 +18,37 @@ from sklearn_convnet.layers import (
     AvgPool1D,
     AvgPool2D,
     AvgPool3D,
+    BatchNorm,
     Conv1D,
     Conv2D,
     Conv3D,
+    ConvTranspose1D,
+    ConvTranspose2D,
+    ConvTranspose3D,
     Dense,
+    DenseBlock,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAvgPool,
     GlobalMaxPool,
+    HeterogeneousMaxPool,
+    LocalResponseNorm,
+    LpPool2D,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
+    Parallel,
     Rescale,
+    Residual,
+    SelfAttention,
+    SeparableConv2D,
     Sequential,
     Standardize,
+    TransformConv2D,
+    Upsample2D,
+    rotation,
+    scaling,
 )
 from sklearn_convnet.layers.activation import ACTIVATIONS
 from sklearn_convnet.network import compile_network
@@ -74,6 +91,7 @@ class LayerCase:
             array += rng.uniform(-0.3, 0.3, array.shape)
         X = self.batch(9, seed + 1)
         network.fit_statistics(lambda: iter([(X[:4], np.ones(4)), (X[4:], np.ones(5))]))
+        network.forward(X, training=True)  # for running statistics
         return network
 
     def batch(self, n=3, seed=0, dtype="float64"):
@@ -165,6 +183,60 @@ CASES = {
         if name != "identity"
     },
     "conv2d-None": LayerCase(Conv2D(2, 2, activation=None), (4, 4, 1), linear=True),
+    # Other convolutions
+    "transpose1d": _conv(ConvTranspose1D, (6, 3), stride=2),
+    "transpose1d-beyond": _conv(ConvTranspose1D, (5, 2), kernel_size=2, stride=4),
+    "transpose2d": _conv(ConvTranspose2D, (4, 3, 2)),
+    "transpose2d-stride": _conv(
+        ConvTranspose2D, (3, 4, 2), kernel_size=4, stride=(2, 3)
+    ),
+    "transpose2d-same": _conv(ConvTranspose2D, (3, 4, 2), stride=2, padding="same"),
+    "transpose2d-padding": _conv(
+        ConvTranspose2D, (4, 3, 2), stride=2, padding=((1, 0), (0, 1)), output_padding=1
+    ),
+    "transpose2d-relu": _conv(ConvTranspose2D, (3, 3, 2), stride=2, activation="relu"),
+    "transpose2d-gelu": _conv(ConvTranspose2D, (3, 3, 2), activation="gelu"),
+    "transpose2d-no-bias": _conv(ConvTranspose2D, (3, 3, 2), use_bias=False),
+    "transpose3d": _conv(ConvTranspose3D, (2, 3, 2, 2), kernel_size=2, stride=2),
+    "depthwise": _linear_case(DepthwiseConv2D(3, activation=None), (5, 6, 3)),
+    "depthwise-options": _linear_case(
+        DepthwiseConv2D(
+            (2, 3), stride=(2, 1), padding="same", multiplier=3, dilation=2,
+            activation=None, use_bias=False,
+        ),
+        (6, 5, 2),
+    ),
+    "depthwise-relu": LayerCase(DepthwiseConv2D(3, padding=1), (4, 4, 3), kinks=True),
+    "separable": _linear_case(SeparableConv2D(4, 3, activation=None), (5, 6, 3)),
+    "separable-options": LayerCase(
+        SeparableConv2D(
+            4, 3, stride=2, padding="same", dilation=2, multiplier=2, activation="tanh",
+            use_bias=False,
+        ),
+        (6, 5, 2),
+    ),
+    "transform-p4": _linear_case(TransformConv2D(2, 3, activation=None), (5, 4, 2)),
+    "transform-p4m-max": LayerCase(
+        TransformConv2D(2, 3, transforms="p4m", pool="max", activation="tanh"),
+        (5, 4, 2),
+        kinks=True,
+    ),
+    "transform-p4-mean": LayerCase(
+        TransformConv2D(2, 2, pool="mean", stride=2, padding="same"),
+        (4, 5, 2),
+        kinks=True,
+    ),
+    "transform-matrices": _linear_case(
+        TransformConv2D(
+            2, (3, 4), transforms=[rotation(30), scaling(0.7) @ rotation(45)],
+            activation=None, use_bias=False,
+        ),
+        (5, 6, 2),
+    ),
+    "upsample-nearest": _linear_case(Upsample2D((2, 3)), (3, 4, 2)),
+    "upsample-bilinear": _linear_case(
+        Upsample2D((3, 2), interpolation="bilinear"), (3, 4, 2)
+    ),
     # Dense
     "dense-one-unit": _linear_case(Dense(1, activation="identity"), (5,)),
     "dense-no-bias": _linear_case(Dense(4, activation=None, use_bias=False), (6,)),
@@ -217,6 +289,12 @@ CASES = {
         AvgPool2D(4, stride=3, padding=((3, 1), (0, 2))), (5, 6, 2)
     ),
     "avgpool3d": _linear_case(AvgPool3D(2, padding="same"), (3, 4, 3, 2)),
+    "lppool2d": LayerCase(LpPool2D(2), (5, 4, 3)),
+    "lppool2d-overlap": LayerCase(LpPool2D((3, 2), stride=1, p=3.5), (4, 5, 2)),
+    "lppool2d-1": LayerCase(LpPool2D(2, p=1), (4, 4, 2), kinks=True),
+    "heterogeneous": _max(
+        HeterogeneousMaxPool([(2, 1), (4, 1), (5, 3)], stride=(2, 1)), (7, 4, 6)
+    ),
     "globalmax-1d": _max(GlobalMaxPool(), (7, 3)),
     "globalmax-2d": _max(GlobalMaxPool(), (4, 5, 3)),
     "globalmax-3d": _max(GlobalMaxPool(), (2, 3, 2, 2)),
@@ -228,6 +306,10 @@ CASES = {
     "standardize-flat": _linear_case(Standardize(), (4,)),
     "standardize-channel": _linear_case(Standardize(), (4, 3, 2)),
     "standardize-value": _linear_case(Standardize(per="value"), (3, 2, 2)),
+    "batchnorm": LayerCase(BatchNorm(0.3), (3, 3, 2), training_differs=True),
+    "batchnorm-flat": LayerCase(BatchNorm(0.3, 0.1), (5,), training_differs=True),
+    "response-norm": LayerCase(LocalResponseNorm(alpha=0.5), (3, 2, 7)),
+    "response-norm-even": LayerCase(LocalResponseNorm(4, 2.0, 0.6, 0.5), (3, 5)),
     "dropout": LayerCase(Dropout(0.4), (7, 5), linear=True, training_differs=True),
     "dropout-0": _linear_case(Dropout(0.0), (4, 3)),
     # Composition
@@ -243,6 +325,53 @@ CASES = {
             ]
         ),
         (8, 2),
+    ),
+    "residual": LayerCase(
+        Residual([Conv2D(2, 3, padding="same"), Conv2D(2, 1, activation=None)]),
+        (4, 3, 2),
+        kinks=True,
+    ),
+    "residual-projection": LayerCase(
+        Residual([Conv2D(3, 3, stride=2, padding="same", activation="tanh")]),
+        (5, 4, 2),
+        training_differs=True,  # by the batch norm of the projection
+    ),
+    "residual-shortcut": LayerCase(
+        Residual([Dense(3, activation="tanh")], shortcut=Dense(3, activation=None)),
+        (4,),
+    ),
+    "parallel": LayerCase(
+        Parallel(
+            [Conv2D(2, 1, activation=None), [AvgPool2D(3, 1, "same")], "passthrough"]
+        ),
+        (4, 3, 2),
+        linear=True,
+    ),
+    "parallel-inception": LayerCase(
+        Parallel(
+            [
+                Conv2D(2, 1, activation="tanh"),
+                [Conv2D(2, 1), Conv2D(3, 3, padding="same")],
+                [MaxPool2D(3, stride=1, padding="same"), Conv2D(1, 1)],
+            ]
+        ),
+        (4, 4, 2),
+        kinks=True,
+    ),
+    "dense-block": LayerCase(
+        DenseBlock(
+            [
+                Conv2D(2, 3, padding="same", activation="tanh"),
+                Sequential([BatchNorm(0.3), Conv2D(3, 1, activation="softplus")]),
+            ]
+        ),
+        (3, 4, 2),
+        training_differs=True,
+    ),
+    "attention": LayerCase(SelfAttention(), (5, 3)),
+    "attention-heads": LayerCase(SelfAttention(2, residual=False), (3, 2, 4)),
+    "attention-position": LayerCase(
+        SelfAttention(2, relative_position=True), (3, 2, 4)
     ),
     "sequential-empty": _linear_case(Sequential([]), (3, 2)),
 }  # fmt: skip
@@ -303,6 +432,26 @@ NETWORKS = {
         ],
         (4, 3, 3, 2),
         kinks=True,
+    ),
+    "residual-network": LayerCase(
+        [
+            Conv2D(3, 3, activation=None),
+            BatchNorm(0.3),
+            Activation("relu"),
+            Residual(
+                [
+                    Conv2D(4, 3, stride=2, padding="same", activation=None),
+                    BatchNorm(0.3),
+                    Residual([DepthwiseConv2D(3, padding="same", activation="elu")]),
+                ]
+            ),
+            Parallel([Conv2D(2, 1), [MaxPool2D(2, stride=1, padding="same")]]),
+            GlobalAvgPool(),
+            Dense(3, activation=None),
+        ],
+        (7, 7, 2),
+        kinks=True,
+        training_differs=True,
     ),
     "perceptron": LayerCase(
         [

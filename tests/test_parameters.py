@@ -89,7 +89,7 @@ def test_inside_a_block_the_names_of_the_estimator_are_free(maps):
     block = Sequential([("loss", Dense(3)), ("output", Dense(2))])
     clf = ConvNetClassifier([("b", block)], max_iter=1).fit(*maps)
     assert {"b/loss/weight", "b/output/weight"} <= set(clf.get_weights())
-    with pytest.raises(ValueError, match="name 'layers' in .* is not allowed"):
+    with pytest.raises(ValueError, match=r"name 'layers' in .* is not allowed"):
         clf.set_params(b__layers=[("layers", Dense(2))]).fit(*maps)
 
 

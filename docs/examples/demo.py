@@ -35,6 +35,7 @@ from sklearn_convnet.optimizers import Adam
 matplotlib.use("Agg")  # pictures go to files
 from matplotlib import pyplot as plt
 from matplotlib.colors import PowerNorm
+from matplotlib.ticker import LogFormatter
 
 N_JOBS = 2
 
@@ -58,6 +59,7 @@ class Recipe(NamedTuple):
     """What suits the size of the images."""
 
     kernel_size: int
+    conv2_padding: str
     conv1_filters: list  # to search over
     conv2_filters: list
     n_search: int  # images to search with
@@ -66,8 +68,12 @@ class Recipe(NamedTuple):
     batch_size: int
 
 
-FOR_8X8 = Recipe(3, [8, 32], [16, 64], 2000, search_epochs=15, epochs=30, batch_size=64)
-FOR_28X28 = Recipe(5, [6, 16], [16, 32], 2000, search_epochs=6, epochs=3, batch_size=64)
+FOR_8X8 = Recipe(
+    3, "same", [8, 32], [16, 64], 2000, search_epochs=15, epochs=30, batch_size=64
+)
+FOR_28X28 = Recipe(
+    5, "valid", [6, 12], [16, 32], 1500, search_epochs=4, epochs=3, batch_size=64
+)
 
 
 def lenet(recipe, seed):
@@ -78,7 +84,7 @@ def lenet(recipe, seed):
             Standardize(),
             ("conv1", Conv2D(6, kernel_size, padding="same")),
             ("pool1", MaxPool2D(2)),
-            ("conv2", Conv2D(16, kernel_size, padding="same")),
+            ("conv2", Conv2D(16, kernel_size, padding=recipe.conv2_padding)),
             ("pool2", MaxPool2D(2)),
             ("dense", Dense(120)),
             Dropout(0.5),
@@ -202,6 +208,8 @@ def draw_losses(models):
         curve = model.loss_curve_
         ax.semilogy(np.arange(1, len(curve) + 1), curve, ".-", label=name)
     ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_formatter(LogFormatter())
+    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     ax.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy")
     ax.grid(alpha=0.3)
     ax.legend()
@@ -306,11 +314,11 @@ def run(data, recipe, output, seed=0):
     reloaded = save_and_reload(best, path, data.X_test)
     predicted = reloaded.predict(data.X_test)
     accuracy = accuracy_score(data.y_test, predicted)
+    for name, model in models.items():
+        print(f"Test accuracy, {name}: {model.score(data.X_test, data.y_test):.4f}")
     print(
-        f"Test accuracy, LeNet:              {start.score(data.X_test, data.y_test):.4f}"
+        f"Misread by the best: {(predicted != data.y_test).sum()} of {len(predicted)}\n"
     )
-    print(f"Test accuracy, best of the search: {accuracy:.4f}")
-    print(f"Misread: {(predicted != data.y_test).sum()} of {len(predicted)}\n")
 
     figures = {
         "filters.png": draw_filters(best),
@@ -342,7 +350,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     data = load(options.data, options.seed)
     recipe = FOR_8X8 if options.data is None else FOR_28X28
-    run(data, recipe, options.output, options.seed)
+    return run(data, recipe, options.output, options.seed)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ these functions, and ``SKLEARN_CONVNET_KERNELS=reference`` runs whole networks o
 #   twin is an oracle for float32 as well: its answer is the rounded float64 answer.
 # - Convolution and pooling loop over the taps of the filter or window. The rest, all
 #   pixels that one tap meets, is a strided view of the padded maps; there is no
-#   im2col and no index arithmetic beyond `_taps`.
+#   im2col and no index arithmetic beyond `_taps`. Windows that differ among the maps
+#   (`group_maxpool_forward`) are cut out one by one.
 # - Shapes are checked by letter: `_match` binds every axis letter once and compares
 #   it wherever it comes up again, so a signature and its check read alike.
 # - `n_threads` is accepted and ignored. The matrix products are those of BLAS, hence
@@ -157,12 +158,18 @@ def check_conv(X, W, b, Y, stride, padding, dilation, groups, **like):
     )
 
 
-def check_pool(X, Y, pool_size, stride, padding, index=None):
+def check_depthwise(X, W, b, Y, stride, padding, dilation, **like):
+    """Raise ValueError unless a depth-wise convolution fits: one map is one group."""
+    check_conv(X, W, b, Y, stride, padding, dilation, groups=X.shape[-1], **like)
+
+
+def check_pool(X, Y, pool_size, stride, padding, index=None, **like):
     """Raise ValueError unless the arrays and the geometry of a pooling fit."""
     sizes = _match(
         X=(X, "n D H W C"),
         Y=(Y, "n OD OH OW C"),
         index=(index, "n OD OH OW C", np.int32),
+        **like,
     )
     _check_not_empty(sizes, "D H W")
     _check_triple("pool_size", pool_size, 1)
@@ -472,6 +479,94 @@ def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
 
 
 # ---------------------------------------------------------------------------
+# Depth-wise convolution
+# ---------------------------------------------------------------------------
+
+
+def depthwise_forward(X, W, b, Y, stride, padding, dilation, activation, alpha,
+                      n_threads):  # fmt: skip
+    """Convolution of every map with filters of its own, bias and activation.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, C)  # IN
+    W : array of shape (KD, KH, KW, 1, C * multiplier)  # IN
+    b : array of shape (C * multiplier,) or None  # IN
+    Y : array of shape (n, OD, OH, OW, C * multiplier)  # OUT
+    stride, padding, dilation, activation, alpha, n_threads
+        As in `conv_forward`.
+    """
+    check_depthwise(X, W, b, Y, stride, padding, dilation)
+    check_activation(activation, FUSED_ACTIVATIONS)
+    f, _ = _ACTIVATIONS[activation]
+    multiplier = W.shape[-1] // X.shape[-1]
+    X, W = _pad(_double(X), padding), _double(W)
+
+    # z(n,x,y,c·m+j) =
+    #     b(c·m+j) + Σ_x' Σ_y' X(n, x·s + x'·d, y·s + y'·d, c) W(x',y',c·m+j)
+    # with m the multiplier: map c has the filters j = 0 ... m - 1
+    Z = np.zeros(Y.shape)
+    for tap, view in _taps(X, W.shape[:3], stride, Y.shape[1:4], dilation):
+        Z += np.repeat(view, multiplier, axis=-1) * W[tap]
+    if b is not None:
+        Z += _double(b)
+
+    # Y = f(z)
+    Y[:] = f(Z, alpha)
+
+
+def depthwise_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, activation,
+                       alpha, n_threads):  # fmt: skip
+    """Take the gradient at the output of a depth-wise convolution to its arguments.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, C)  # IN
+    W : array of shape (KD, KH, KW, 1, C * multiplier)  # IN
+    Y : array of shape (n, OD, OH, OW, C * multiplier)  # IN
+        The output of the forward pass, after the activation.
+    dY : array like Y  # IN
+    dX : array like X or None  # OUT
+    dW : array like W or None  # OUT
+    db : array of shape (C * multiplier,) or None  # OUT
+    stride, padding, dilation, activation, alpha, n_threads
+        As in `conv_forward`.
+    """
+    check_depthwise(
+        X, W, None, Y, stride, padding, dilation,
+        dY=(dY, "n OD OH OW F"),
+        dX=(dX, "n D H W C"),
+        dW=(dW, "KD KH KW C/groups F"),
+        db=(db, "F"),
+    )  # fmt: skip
+    check_activation(activation, FUSED_ACTIVATIONS)
+    _, slope = _ACTIVATIONS[activation]
+    size, kernel, output = X.shape[1:4], W.shape[:3], Y.shape[1:4]
+    multiplier = W.shape[-1] // X.shape[-1]
+    X, W = _pad(_double(X), padding), _double(W)
+
+    # dz = dY f'(z)
+    dZ = _double(dY) * slope(_double(Y), alpha)
+
+    # db(c·m+j) = Σ_n Σ_x Σ_y dz(n,x,y,c·m+j)
+    if db is not None:
+        db[:] = dZ.sum(axis=(0, 1, 2, 3))
+
+    # dW(x',y',c·m+j) = Σ_n Σ_x Σ_y X(n, x·s + x'·d, y·s + y'·d, c) dz(n,x,y,c·m+j)
+    if dW is not None:
+        for tap, view in _taps(X, kernel, stride, output, dilation):
+            product = np.repeat(view, multiplier, axis=-1) * dZ
+            dW[tap] = product.sum(axis=(0, 1, 2, 3))
+
+    # dX(n, x·s + x'·d, y·s + y'·d, c) += Σ_j dz(n,x,y,c·m+j) W(x',y',c·m+j)
+    if dX is not None:
+        padded = np.zeros(X.shape)
+        for tap, view in _taps(padded, kernel, stride, output, dilation):
+            view += (dZ * W[tap]).reshape(*view.shape, multiplier).sum(axis=-1)
+        dX[:] = _crop(padded, padding, size)
+
+
+# ---------------------------------------------------------------------------
 # Dense
 # ---------------------------------------------------------------------------
 
@@ -736,6 +831,139 @@ def globalavg_backward(dY, dX, n_threads):
     dX[:] = _double(dY)[:, np.newaxis] / dX.shape[1]
 
 
+def _check_exponent(p):
+    """Check the exponent of Lp pooling: below 1 there is no norm."""
+    if not p >= 1:
+        raise ValueError(f"p is {p}, expected a number of at least 1")
+
+
+def lppool_forward(X, Y, pool_size, stride, padding, p, n_threads):
+    """Lp norm of every window.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, C)  # IN
+    Y : array of shape (n, OD, OH, OW, C)  # OUT
+    pool_size, stride : tuple of 3 ints
+    padding : tuple of 3 pairs (before, after)
+    p : float of at least 1
+    n_threads : int
+    """
+    check_pool(X, Y, pool_size, stride, padding)
+    _check_exponent(p)
+    X = _pad(_double(X), padding)
+
+    # Y(n,x,y,c) = (Σ_x' Σ_y' |X(n, x·s + x', y·s + y', c)|ᵖ)^(1/p)
+    views = _taps(X, pool_size, stride, Y.shape[1:4])
+    Y[:] = sum(np.abs(view) ** p for _, view in views) ** (1 / p)
+
+
+def lppool_backward(X, Y, dY, dX, pool_size, stride, padding, p, n_threads):
+    """Take the gradient of an Lp pooling to the pixels of the windows.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, C)  # IN
+    Y : array of shape (n, OD, OH, OW, C)  # IN
+        The output of the forward pass.
+    dY : array like Y  # IN
+    dX : array like X  # OUT
+    pool_size, stride, padding, p, n_threads
+        As in `lppool_forward`.
+    """
+    check_pool(
+        X, Y, pool_size, stride, padding,
+        dY=(dY, "n OD OH OW C"), dX=(dX, "n D H W C"),
+    )  # fmt: skip
+    _check_exponent(p)
+    size, output = X.shape[1:4], Y.shape[1:4]
+    X, Y, dY = _pad(_double(X), padding), _double(Y), _double(dY)
+    padded = np.zeros(X.shape)
+
+    # dX(n, x·s + x', y·s + y', c) += dY(n,x,y,c) sign(X) (|X| / Y(n,x,y,c))^(p-1)
+    # and 0 where X = 0
+    for (_, x), (_, total) in zip(
+        _taps(X, pool_size, stride, output),
+        _taps(padded, pool_size, stride, output),
+        strict=True,
+    ):
+        share = np.divide(np.abs(x), Y, out=np.zeros(Y.shape), where=x != 0)
+        total += dY * np.sign(x) * share ** (p - 1)
+    dX[:] = _crop(padded, padding, size)
+
+
+def _group_span(o, stride, window, size):
+    """Pixels [start, stop) of the window of output o along one axis.
+
+    Windows of all sizes have their centre in the middle of the `stride` pixels of o.
+    They are clipped to the map; if nothing remains, the nearest pixel does.
+    """
+    start = o * stride + (stride - window) // 2
+    stop = start + window
+    start = max(0, min(start, size - 1))
+    return start, max(start + 1, min(stop, size))
+
+
+def group_maxpool_forward(X, Y, index, pool_sizes, stride, n_threads):
+    """Largest value of every window, each group of maps having windows of its own size.
+
+    The backward pass is `maxpool_backward`.
+
+    Parameters
+    ----------
+    X : array of shape (n, H, W, C)  # IN
+    Y : array of shape (n, ceil(H / stride), ceil(W / stride), C)  # OUT
+    index : int32 array like Y or None  # OUT
+        Flat position ``h * W + w`` of the first maximum in scan order.
+    pool_sizes : int64 array of shape (groups, 2)  # IN
+        Height and width of the windows of every group.
+    stride : tuple of 2 ints
+    n_threads : int
+    """
+    sizes = _match(
+        X=(X, "n H W C"),
+        Y=(Y, "n OH OW C"),
+        index=(index, "n OH OW C", np.int32),
+        pool_sizes=(pool_sizes, "groups 2", np.int64),
+    )
+    _check_not_empty(sizes, "H W C groups")
+    if len(stride) != 2 or min(stride) < 1:
+        raise ValueError(f"stride is {stride}, expected two integers of at least 1")
+    if pool_sizes.min() < 1:
+        raise ValueError(
+            f"pool_sizes holds {pool_sizes.min()}, expected integers of at least 1"
+        )
+    n, *size, C = X.shape
+    if C % len(pool_sizes):
+        raise ValueError(
+            f"there are {len(pool_sizes)} pool_sizes, expected a divisor of {C} maps"
+        )
+    expected = tuple(-(-s // step) for s, step in zip(size, stride, strict=True))
+    if Y.shape[1:3] != expected:
+        raise ValueError(
+            f"Y has shape {Y.shape}, expected maps of the size {expected}, one pixel "
+            f"for {stride} of X"
+        )
+
+    # Y(n,x,y,c) = max of X(n,x',y',c) over the window of c's group at (x, y)
+    # The first of a tie stays, NaN counts as the largest.
+    width = C // len(pool_sizes)
+    for group, window in enumerate(pool_sizes.tolist()):
+        maps = slice(group * width, (group + 1) * width)
+        for o_h, o_w in np.ndindex(*expected):
+            top, bottom = _group_span(o_h, stride[0], window[0], size[0])
+            left, right = _group_span(o_w, stride[1], window[1], size[1])
+            pixels = X[:, top:bottom, left:right, maps]
+            pixels = pixels.reshape(n, (bottom - top) * (right - left), width)
+            where = np.argmax(pixels, axis=1)
+            Y[:, o_h, o_w, maps] = np.take_along_axis(
+                pixels, where[:, np.newaxis], axis=1
+            )[:, 0]
+            if index is not None:
+                h, w = np.divmod(where, right - left)
+                index[:, o_h, o_w, maps] = (top + h) * size[1] + left + w
+
+
 # ---------------------------------------------------------------------------
 # Normalisation and dropout
 # ---------------------------------------------------------------------------
@@ -758,6 +986,181 @@ def channel_affine(X, scale, shift, Y, n_threads):
 
     # Y(i,c) = X(i,c) scale(c) + shift(c)
     Y[:] = _double(X) * _double(scale) + (0 if shift is None else _double(shift))
+
+
+def _check_batchnorm(**arrays):
+    """Check the arrays of a batch normalisation.
+
+    Returns
+    -------
+    w : array of shape (m, 1)
+        The weight of every row, in float64.
+    """
+    sizes = _match(**arrays)
+    _check_not_empty(sizes, "m C")
+    weight, _ = arrays["weight"]
+    if weight is None:
+        return np.ones((sizes["m"], 1))
+    _check_not_empty(sizes, "n")
+    m, n = sizes["m"], sizes["n"]
+    if m % n:
+        raise ValueError(f"weight has length {n}, expected a divisor of the {m} rows")
+    return np.repeat(_double(weight), m // n)[:, np.newaxis]
+
+
+def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, epsilon, activation,
+                      alpha, n_threads):  # fmt: skip
+    """Batch normalisation (Ioffe and Szegedy, 2015) and activation.
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+        The pixels of all samples, one sample after the other.
+    weight : array of shape (n,) or None  # IN
+        Weights of the samples, `n` dividing `m`.
+    scale, offset : array of shape (C,)  # IN
+    mean : float64 array of shape (C,)  # OUT
+    variance : float64 array of shape (C,)  # OUT
+        The biased one.
+    Y : array of shape (m, C)  # OUT
+    epsilon : float
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    w = _check_batchnorm(
+        X=(X, "m C"),
+        weight=(weight, "n"),
+        scale=(scale, "C"),
+        offset=(offset, "C"),
+        mean=(mean, "C", np.float64),
+        variance=(variance, "C", np.float64),
+        Y=(Y, "m C"),
+    )
+    check_activation(activation, FUSED_ACTIVATIONS)
+    f, _ = _ACTIVATIONS[activation]
+    X = _double(X)
+
+    # mean(c) = Σ_i w(i) X(i,c) / Σ_i w(i)
+    # variance(c) = Σ_i w(i) (X(i,c) - mean(c))² / Σ_i w(i)
+    mean[:] = np.sum(w * X, axis=0) / np.sum(w)
+    variance[:] = np.sum(w * (X - mean) ** 2, axis=0) / np.sum(w)
+
+    # Y(i,c) = f(scale(c) (X(i,c) - mean(c)) / sqrt(variance(c) + ε) + offset(c))
+    normalized = (X - mean) / np.sqrt(variance + epsilon)
+    Y[:] = f(_double(scale) * normalized + _double(offset), alpha)
+
+
+def batchnorm_backward(X, weight, scale, mean, variance, Y, dY, dX, dscale, doffset,
+                       epsilon, activation, alpha, n_threads):  # fmt: skip
+    """Take the gradient at the output of a batch normalisation to its arguments.
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+    weight : array of shape (n,) or None  # IN
+    scale : array of shape (C,)  # IN
+    mean, variance : float64 array of shape (C,)  # IN
+        Those of the forward pass. They are functions of X, and the gradient knows it.
+    Y : array of shape (m, C)  # IN
+        The output of the forward pass, after the activation.
+    dY : array of shape (m, C)  # IN
+    dX : array of shape (m, C)  # OUT
+    dscale, doffset : array of shape (C,) or None  # OUT
+    epsilon, activation, alpha, n_threads
+        As in `batchnorm_forward`.
+    """
+    w = _check_batchnorm(
+        X=(X, "m C"),
+        weight=(weight, "n"),
+        scale=(scale, "C"),
+        mean=(mean, "C", np.float64),
+        variance=(variance, "C", np.float64),
+        Y=(Y, "m C"),
+        dY=(dY, "m C"),
+        dX=(dX, "m C"),
+        dscale=(dscale, "C"),
+        doffset=(doffset, "C"),
+    )
+    check_activation(activation, FUSED_ACTIVATIONS)
+    _, slope = _ACTIVATIONS[activation]
+    deviation = np.sqrt(variance + epsilon)
+    normalized = (_double(X) - mean) / deviation
+
+    # dz = dY f'(z)
+    dZ = _double(dY) * slope(_double(Y), alpha)
+
+    # doffset(c) = Σ_i dz(i,c);  dscale(c) = Σ_i dz(i,c) x̂(i,c)
+    offset_sum = np.sum(dZ, axis=0)
+    scale_sum = np.sum(dZ * normalized, axis=0)
+    if doffset is not None:
+        doffset[:] = offset_sum
+    if dscale is not None:
+        dscale[:] = scale_sum
+
+    # dX(i,c) = scale(c) / sqrt(variance(c) + ε)
+    #           (dz(i,c) - w(i) / Σ w (doffset(c) + x̂(i,c) dscale(c)))
+    through_statistics = w / np.sum(w) * (offset_sum + normalized * scale_sum)
+    dX[:] = _double(scale) / deviation * (dZ - through_statistics)
+
+
+def check_response_norm(size, **arrays):
+    """Raise ValueError unless arrays and neighbourhood of a response norm fit."""
+    _match(**arrays)
+    if size < 1:
+        raise ValueError(f"size is {size}, expected at least 1")
+
+
+def _neighbours(n_channels, size):
+    """N(c,j) = 1 where map j is one of the `size` neighbours of map c, else 0."""
+    c = np.arange(n_channels)
+    distance = c - c[:, np.newaxis]
+    near = (-(size // 2) <= distance) & (distance <= (size - 1) // 2)
+    return near.astype(np.float64)
+
+
+def response_norm_forward(X, Y, size, alpha, beta, bias, n_threads):
+    """Local response normalisation (Krizhevsky, Sutskever and Hinton, 2012).
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+    Y : array of shape (m, C)  # OUT
+    size : int
+        Number of neighbouring maps; of an even number, one more of those before.
+    alpha, beta, bias : float
+    n_threads : int
+    """
+    check_response_norm(size, X=(X, "m C"), Y=(Y, "m C"))
+    X = _double(X)
+
+    # s(i,c) = bias + α / size Σ_{j near c} X(i,j)²
+    s = bias + alpha / size * (X**2 @ _neighbours(X.shape[1], size).T)
+
+    # Y(i,c) = X(i,c) s(i,c)^-β
+    Y[:] = X * s**-beta
+
+
+def response_norm_backward(X, dY, dX, size, alpha, beta, bias, n_threads):
+    """Take the gradient at the output of a response normalisation to its input.
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+    dY : array of shape (m, C)  # IN
+    dX : array of shape (m, C)  # OUT
+    size, alpha, beta, bias, n_threads
+        As in `response_norm_forward`.
+    """
+    check_response_norm(size, X=(X, "m C"), dY=(dY, "m C"), dX=(dX, "m C"))
+    X, dY = _double(X), _double(dY)
+    near = _neighbours(X.shape[1], size)
+    s = bias + alpha / size * (X**2 @ near.T)
+
+    # dX(i,c) = dY(i,c) s(i,c)^-β
+    #           - 2 α β / size X(i,c) Σ_{j with c near j} dY(i,j) X(i,j) s(i,j)^(-β-1)
+    through_sums = (dY * X * s ** (-beta - 1)) @ near
+    dX[:] = dY * s**-beta - 2 * alpha * beta / size * X * through_sums
 
 
 def dropout_mask(seed, size, rate):
@@ -801,6 +1204,228 @@ def dropout(X, Y, rate, seed, n_threads):
     # Y(i) = X(i) mask(seed, i) / (1 - rate)
     keep = dropout_mask(seed, X.size, rate)
     Y[:] = np.where(keep, _double(X) / (1 - rate), 0)
+
+
+# ---------------------------------------------------------------------------
+# Enlarging
+# ---------------------------------------------------------------------------
+
+
+def check_upsample(**arrays):
+    """Raise ValueError unless the larger maps are whole multiples of the others.
+
+    Returns
+    -------
+    k_h, k_w : int
+        Factors of height and width.
+    """
+    sizes = _match(**arrays)
+    _check_not_empty(sizes, "H W C OH OW")
+    for small, large in (("H", "OH"), ("W", "OW")):
+        if sizes[large] % sizes[small]:
+            raise ValueError(
+                f"the larger maps have {sizes[large]} pixels along {small}, expected a "
+                f"multiple of {sizes[small]}"
+            )
+    return sizes["OH"] // sizes["H"], sizes["OW"] // sizes["W"]
+
+
+def _interpolation(size, factor):
+    """A(x,i) = share of pixel i in pixel x of the axis `factor` times as long."""
+    # Pixel x has its centre at (x + 1/2) / factor - 1/2 on the smaller axis, between
+    # two pixels; beyond the outermost centres the map goes on as it ends.
+    at = (np.arange(size * factor) + 0.5) / factor - 0.5
+    at = np.clip(at, 0, size - 1)
+    return np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(size)))
+
+
+def upsample_forward(X, Y, bilinear, n_threads):
+    """Enlarge images by whole factors.
+
+    Parameters
+    ----------
+    X : array of shape (n, H, W, C)  # IN
+    Y : array of shape (n, H * k_h, W * k_w, C)  # OUT
+    bilinear : bool
+        False: every pixel is repeated.
+    n_threads : int
+    """
+    k_h, k_w = check_upsample(X=(X, "n H W C"), Y=(Y, "n OH OW C"))
+    _, H, W, _ = X.shape
+
+    if bilinear:
+        # Y(n,x,y,c) = Σ_i Σ_j A(x,i) A(y,j) X(n,i,j,c)
+        rows = np.einsum("xi,nijc->nxjc", _interpolation(H, k_h), _double(X))
+        Y[:] = np.einsum("yj,nxjc->nxyc", _interpolation(W, k_w), rows)
+    else:
+        # Y(n,x,y,c) = X(n, x // k_h, y // k_w, c)
+        Y[:] = X.repeat(k_h, axis=1).repeat(k_w, axis=2)
+
+
+def upsample_backward(dY, dX, bilinear, n_threads):
+    """Take the gradient at the enlarged images to the images.
+
+    Parameters
+    ----------
+    dY : array of shape (n, H * k_h, W * k_w, C)  # IN
+    dX : array of shape (n, H, W, C)  # OUT
+    bilinear, n_threads
+        As in `upsample_forward`.
+    """
+    k_h, k_w = check_upsample(dX=(dX, "n H W C"), dY=(dY, "n OH OW C"))
+    n, H, W, C = dX.shape
+    dY = _double(dY)
+
+    if bilinear:
+        # dX(n,i,j,c) = Σ_x Σ_y A(x,i) A(y,j) dY(n,x,y,c)
+        rows = np.einsum("xi,nxyc->niyc", _interpolation(H, k_h), dY)
+        dX[:] = np.einsum("yj,niyc->nijc", _interpolation(W, k_w), rows)
+    else:
+        # dX(n,i,j,c) = Σ_x' Σ_y' dY(n, i·k_h + x', j·k_w + y', c)
+        dX[:] = dY.reshape(n, H, k_h, W, k_w, C).sum(axis=(2, 4))
+
+
+# ---------------------------------------------------------------------------
+# Sums of maps, and maps side by side
+# ---------------------------------------------------------------------------
+
+
+def add(A, B, Y, n_threads):
+    """Add two arrays.
+
+    Parameters
+    ----------
+    A, B : array of shape (m,)  # IN
+    Y : array of shape (m,)  # OUT
+        May be A or B.
+    n_threads : int
+    """
+    _match(A=(A, "m"), B=(B, "m"), Y=(Y, "m"))
+
+    # Y(i) = A(i) + B(i)
+    Y[:] = _double(A) + _double(B)
+
+
+def copy_channels(X, Y, x_start, y_start, width, accumulate, n_threads):
+    """Copy neighbouring maps to a place among others: concatenation, and its adjoint.
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+    Y : array of shape (m, F)  # INOUT
+        What lies outside the `width` maps stays as it is.
+    x_start, y_start, width : int
+    accumulate : bool
+        Add to Y.
+    n_threads : int
+    """
+    sizes = _match(X=(X, "m C"), Y=(Y, "m F"))
+    for name, start, axis in (("x_start", x_start, "C"), ("y_start", y_start, "F")):
+        if width < 0 or not 0 <= start <= sizes[axis] - width:
+            raise ValueError(
+                f"{name} is {start} and width {width}, expected a range within "
+                f"{sizes[axis]} maps"
+            )
+    source = _double(X[:, x_start : x_start + width])
+    target = Y[:, y_start : y_start + width]
+
+    # Y(i, y_start + c) = X(i, x_start + c), plus what was there
+    target[:] = _double(target) + source if accumulate else source
+
+
+# ---------------------------------------------------------------------------
+# Attention
+# ---------------------------------------------------------------------------
+
+
+def check_attention(**arrays):
+    """Raise ValueError unless the arrays of an attention fit."""
+    sizes = _match(**arrays)
+    _check_not_empty(sizes, "L heads d")
+
+
+def attention_forward(Q, K, V, bias, P, Y, n_threads):
+    """Self-attention over positions (Vaswani et al., 2017), for every image and head.
+
+    Parameters
+    ----------
+    Q, K, V : array of shape (n, L, heads, d)  # IN
+    bias : array of shape (heads, L, L) or None  # IN
+    P : array of shape (n, heads, L, L)  # OUT
+        How much position i attends to position j.
+    Y : array of shape (n, L, heads, d)  # OUT
+    n_threads : int
+    """
+    check_attention(
+        Q=(Q, "n L heads d"),
+        K=(K, "n L heads d"),
+        V=(V, "n L heads d"),
+        bias=(bias, "heads L L"),
+        P=(P, "n heads L L"),
+        Y=(Y, "n L heads d"),
+    )
+    d = Q.shape[-1]
+
+    # S(n,h,i,j) = Σ_d Q(n,i,h,d) K(n,j,h,d) / sqrt(d) + bias(h,i,j)
+    S = np.einsum("nihd,njhd->nhij", _double(Q), _double(K)) / np.sqrt(d)
+    if bias is not None:
+        S += _double(bias)
+
+    # P = softmax(S) over j
+    attention = softmax(S, axis=-1)
+    P[:] = attention
+
+    # Y(n,i,h,d) = Σ_j P(n,h,i,j) V(n,j,h,d)
+    Y[:] = np.einsum("nhij,njhd->nihd", attention, _double(V))
+
+
+def attention_backward(Q, K, V, P, dY, dS, dQ, dK, dV, dbias, n_threads):
+    """Take the gradient at the output of an attention to its arguments.
+
+    Parameters
+    ----------
+    Q, K, V : array of shape (n, L, heads, d)  # IN
+    P : array of shape (n, heads, L, L)  # IN
+        That of the forward pass.
+    dY : array like Q  # IN
+    dS : array like P  # OUT
+        The gradient at the argument of the softmax.
+    dQ, dK, dV : array like Q  # OUT
+    dbias : array of shape (heads, L, L) or None  # OUT
+    n_threads : int
+    """
+    check_attention(
+        Q=(Q, "n L heads d"),
+        K=(K, "n L heads d"),
+        V=(V, "n L heads d"),
+        P=(P, "n heads L L"),
+        dY=(dY, "n L heads d"),
+        dS=(dS, "n heads L L"),
+        dQ=(dQ, "n L heads d"),
+        dK=(dK, "n L heads d"),
+        dV=(dV, "n L heads d"),
+        dbias=(dbias, "heads L L"),
+    )
+    Q, K, V, P, dY = (_double(A) for A in (Q, K, V, P, dY))
+    root = np.sqrt(Q.shape[-1])
+
+    # dV(n,j,h,d) = Σ_i P(n,h,i,j) dY(n,i,h,d)
+    dV[:] = np.einsum("nhij,nihd->njhd", P, dY)
+
+    # dP(n,h,i,j) = Σ_d dY(n,i,h,d) V(n,j,h,d)
+    # dS(n,h,i,j) = P(n,h,i,j) (dP(n,h,i,j) - Σ_j' P(n,h,i,j') dP(n,h,i,j'))
+    dP = np.einsum("nihd,njhd->nhij", dY, V)
+    gradient = P * (dP - np.sum(P * dP, axis=-1, keepdims=True))
+    dS[:] = gradient
+
+    # dQ(n,i,h,d) = Σ_j dS(n,h,i,j) K(n,j,h,d) / sqrt(d)
+    # dK(n,j,h,d) = Σ_i dS(n,h,i,j) Q(n,i,h,d) / sqrt(d)
+    dQ[:] = np.einsum("nhij,njhd->nihd", gradient, K) / root
+    dK[:] = np.einsum("nhij,nihd->njhd", gradient, Q) / root
+
+    # dbias(h,i,j) = Σ_n dS(n,h,i,j)
+    if dbias is not None:
+        dbias[:] = gradient.sum(axis=0)
 
 
 # ---------------------------------------------------------------------------

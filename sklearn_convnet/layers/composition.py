@@ -159,6 +159,10 @@ class LayerComposition:
         """`(name, layer)` pairs of the list, tolerant of any value."""
         return named_layers(layers)
 
+    def named_children(self):
+        """`(name, layer)` pairs of the layers in it."""
+        return self._named(getattr(self, self._list_name))
+
     def _store(self, pairs):
         """Puts `(name, layer)` pairs in the place of the list."""
         self.layers = type(self.layers)(pairs)
@@ -178,7 +182,7 @@ class LayerComposition:
         """
         params = super().get_params(deep=deep)
         if deep:
-            for name, layer in self._named(getattr(self, self._list_name)):
+            for name, layer in self.named_children():
                 params[name] = layer
                 if isinstance(layer, Layer):
                     nested = layer.get_params(deep=True)
@@ -210,7 +214,7 @@ class LayerComposition:
         if self._list_name in params:
             setattr(self, self._list_name, params[self._list_name])
         own = super().get_params(deep=False)
-        children = dict(self._named(getattr(self, self._list_name)))
+        children = dict(self.named_children())
         replaced = {
             key: value
             for key, value in params.items()

@@ -10,6 +10,7 @@ from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
 from .shapes import per_axis, split_shape, window_outputs, window_padding
 
+
 class _Conv(Layer):
     """What convolutions of any number of axes have in common."""
 

@@ -3,7 +3,6 @@
 from ..layers.activation import ALPHA, Activation
 from .node import Node, executes
 
-
 #: Activations that a convolution or dense kernel applies to its own output: those whose
 #: derivative follows from the output.
 EPILOGUES = frozenset(

@@ -77,7 +77,7 @@ class SelfAttentionNode(Node):
 
     def forward(self, X, run):
         n = len(X)
-        rows = X.reshape(n * self.length, -1)
+        rows = X.reshape(n * self.length, X.shape[-1])
         Q, K, V = (self._project(name, rows, run) for name in PROJECTIONS[:3])
         split = (n, *self.heads)
         P = run.empty(self, "P", (n, self.heads[1], self.length, self.length), X.dtype)

@@ -11,10 +11,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from ..layers.composition import LayerComposition, check_layers, named_layers
+
 # Each of these modules says which layers its nodes execute.
 from . import attention, blocks, conv_transpose, dropout, pool, upsample  # noqa: F401
 from .activation import EPILOGUES, ActivationNode
-from ..layers.composition import Sequential, check_layers
 from .conv import ConvNode
 from .dense import DenseNode
 from .depthwise import DepthwiseNode
@@ -37,9 +38,10 @@ def with_channels(layers, input_shape):
 
 def first_n_axes(layers):
     """The number of axes that the first layer which has one works on, or None."""
-    for _, layer in check_layers(layers):
-        inner = isinstance(layer, Sequential)
-        n_axes = first_n_axes(layer.layers) if inner else layer.n_axes
+    for _, layer in named_layers(layers):
+        n_axes = getattr(layer, "n_axes", None)
+        if isinstance(layer, LayerComposition):
+            n_axes = first_n_axes(layer.named_children())
         if n_axes is not None:
             return n_axes
     return None

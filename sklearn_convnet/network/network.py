@@ -128,11 +128,13 @@ class Network:
     def __getstate__(self):
         kept = ("layers", "_given_shape", "dtype", "_passes", "step", "_seed")
         state = {name: self.__dict__[name] for name in kept}
-        return {**state, "params": np.asarray(self.params), "_buffers": self._buffers}
+        return {**state, "params": self.params, "_buffers": self._buffers}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._build()
+        self.params = aligned_zeros(self._size, self.dtype)
+        self.params[:] = state["params"]
         self._bind()
 
     # --- what it knows -----------------------------------------------------------------
@@ -150,6 +152,17 @@ class Network:
     def buffers(self):
         """Views of the statistics that are not trained, by path."""
         return dict(self._buffers)
+
+    def snapshot(self):
+        """A copy of parameters and statistics, for `restore`."""
+        return self.params.copy(), {k: v.copy() for k, v in self._buffers.items()}
+
+    def restore(self, snapshot):
+        """Go back to the parameters and statistics of a snapshot."""
+        params, buffers = snapshot
+        self.params[:] = params
+        for path, value in buffers.items():
+            self._buffers[path][:] = value
 
     @property
     def kernels(self):

@@ -74,13 +74,20 @@ class StandardizeNode(_AffineNode):
     def fit_statistics(self, batches):
         """Mean and deviation of `(X, weight)` batches, merged batch by batch.
 
-        The update is that of Chan, Golub and LeVeque (1983), in float64.
+        The update is that of Chan, Golub and LeVeque (1983), in float64, relative to the
+        first sample: what is constant has a deviation of exactly 0.
         """
         total, mean, squares = 0.0, np.zeros(self.n_columns), np.zeros(self.n_columns)
+        origin = None
         for X, weight in batches:
             columns = X.reshape(len(X), -1, self.n_columns).astype(np.float64)
+            if origin is None:
+                origin = columns[0, 0].copy()
+            columns -= origin
             w = np.asarray(weight, np.float64)[:, None, None]
             added = w.sum() * columns.shape[1]
+            if added == 0:
+                continue
             batch_mean = (w * columns).sum(axis=(0, 1)) / added
             shift = batch_mean - mean
             squares += (w * (columns - batch_mean) ** 2).sum(axis=(0, 1))
@@ -88,9 +95,8 @@ class StandardizeNode(_AffineNode):
             mean += shift * (added / (total + added))
             total += added
         deviation = np.sqrt(squares / total)
-        constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-        self.state["mean"][:] = mean
-        self.state["deviation"][:] = np.where(constant, 1.0, deviation)
+        self.state["mean"][:] = mean + origin
+        self.state["deviation"][:] = np.where(deviation == 0, 1.0, deviation)
 
 
 @executes(BatchNorm)

@@ -1,5 +1,7 @@
 """Pooling nodes."""
 
+from math import prod
+
 import numpy as np
 
 from ..layers.pool import (
@@ -141,7 +143,7 @@ class _GlobalPoolNode(Node):
 
     def pixels(self, X):
         """(n, pixels, channels)"""
-        return X.reshape(len(X), -1, X.shape[-1])
+        return X.reshape(len(X), prod(self.input_shape[:-1]), X.shape[-1])
 
 
 @executes(GlobalMaxPool)

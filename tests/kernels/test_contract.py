@@ -11,8 +11,6 @@ import pytest
 
 from sklearn_convnet.kernels import reference
 
-STEPS = ("sgd_step", "adam_step")  # these read what they write
-
 every_kernel = pytest.mark.parametrize("name", cases.GOOD_CALLS)
 
 
@@ -40,9 +38,10 @@ def test_nothing_but_the_listed_kernels_is_public(kernels, dtype):
 def test_fills_every_output_and_takes_read_only_inputs(name, kernels, dtype):
     call = cases.GOOD_CALLS[name]
     arguments = call.make(dtype)
-    for array, value in arguments.items():
-        if array in call.arrays and value.flags.writeable and name not in STEPS:
-            value.fill(np.nan if value.dtype == dtype else -1)
+    for array, kind in call.arrays.items():
+        if not kind.is_read:
+            value = arguments[array]
+            value.fill(np.nan if value.dtype.kind == "f" else -1)
     before = {k: v.copy() for k, v in arguments.items() if k in call.arrays}
 
     getattr(kernels, name)(**arguments)
@@ -50,7 +49,7 @@ def test_fills_every_output_and_takes_read_only_inputs(name, kernels, dtype):
     for array in call.arrays:
         if arguments[array].flags.writeable:
             assert np.all(np.isfinite(arguments[array]))
-            assert np.all(arguments[array] >= 0) or arguments[array].dtype == dtype
+            assert np.all(arguments[array] >= 0) or arguments[array].dtype.kind == "f"
         else:
             cases.assert_same_bits(arguments[array], before[array])
 
@@ -79,14 +78,16 @@ def test_optional_array_changes_nothing_else(name, optional, kernels, dtype):
 
 
 @cases.every_variant
-@every_kernel
+@pytest.mark.parametrize(
+    "name", [name for name, call in cases.GOOD_CALLS.items() if not call.needs_batch]
+)
 def test_empty_batch(name, kernels, dtype):
     call = cases.GOOD_CALLS[name]
     batch = next(axis for axis in ("n", "m", "s") if axis in call.sizes)
     changes = {
         key: cases.IN(array.axes, array.dtype)
         for key, array in call.arrays.items()
-        if array.values is not None
+        if array.values is not None and batch in array.axes.split()
     }
     call = call.replace(**{batch: 0}, **changes)
     arguments = call.make(dtype)
@@ -96,7 +97,8 @@ def test_empty_batch(name, kernels, dtype):
 
     assert result is None or result == 0
     for array in call.arrays:
-        expected = 0 * before[array] if array in ("dW", "db") else before[array]
+        is_sum = array in ("dW", "db", "dbias")
+        expected = 0 * before[array] if is_sum else before[array]
         np.testing.assert_array_equal(arguments[array], expected)
 
 

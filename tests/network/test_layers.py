@@ -31,8 +31,13 @@ def all_layers(layers):
 
 
 def test_every_layer_has_a_row():
-    exported = set(sklearn_convnet.layers.__all__) - {"Layer"}
-    tested = {type(x).__name__ for c in cases.CASES.values() for x in c.layer_list}
+    exported = {
+        getattr(sklearn_convnet.layers, n) for n in sklearn_convnet.layers.__all__
+    }
+    exported = {x for x in exported if isinstance(x, type)} - {
+        sklearn_convnet.layers.Layer
+    }
+    tested = {type(x) for case in cases.CASES.values() for x in case.layer_list}
     assert exported <= tested
 
 
@@ -73,7 +78,7 @@ def test_gradient_alone(case):
         network = case.network(seed=seed)
         X = case.batch(2, seed)
         loss = cases.random_functional(network.forward(X), seed)
-        cases.check_gradients(network, X, loss, seed, case.kinks, most=60)
+        cases.check_gradients(network, X, loss, seed, case.kinks, most=40)
 
     cases.without_kinks(check)
 
@@ -197,7 +202,8 @@ def test_float32_is_close_to_float64(case):
                 array[...] = rounded[path]
         X = case.batch(dtype=np.float32).astype(dtype)
         Y = network.forward(X, training=True)
-        dX = network.backward(np.ones_like(Y))
+        dY = np.random.RandomState(0).uniform(-1, 1, Y.shape)
+        dX = network.backward(dY)
         results.append({"output": Y, "input": dX, **network.gradients()})
     for name, expected in results[1].items():
         cases.assert_close(results[0][name], expected, 1e-4, name, floor=1e-2)
@@ -215,11 +221,10 @@ def outputs_and_gradients(network, X, n_threads):
 def test_threads_do_not_matter(case):
     # The kernels are tested with maps that several threads are worth while for; so is a
     # network below. This is about what is between the kernels.
-    network = case.network("float32")
     X = case.batch(40, dtype="float32")
-    expected = outputs_and_gradients(network, X, 1)
+    expected = outputs_and_gradients(case.network("float32"), X, 1)
     for n_threads in THREADS[1:]:
-        actual = outputs_and_gradients(network, X, n_threads)
+        actual = outputs_and_gradients(case.network("float32"), X, n_threads)
         for one, other in zip(actual, expected, strict=True):
             cases.assert_same_bits(one, other)
 
@@ -260,7 +265,7 @@ def test_empty_batch(case):
 
 
 @cases.every_case
-def test_training_changes_nothing_but_dropout(case):
+def test_training_and_inference(case):
     network = case.network()
     X = case.batch()
     inference, training = network.forward(X), network.forward(X, training=True)

@@ -72,6 +72,18 @@ def test_weights_are_repetitions(X, per, sizes):
     np.testing.assert_allclose(actual[1], repeated.std(axis=0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("sizes", [[5, 15], [15, 5], [5, 10, 5]])
+def test_batches_without_weight(X, sizes):
+    """As class weights of 0 make them where the samples are in order."""
+    start = 15 if sizes == [15, 5] else 0
+    weights = np.ones(len(X))
+    weights[start : start + 5] = 0
+    actual = statistics(fitted(X, weights, sizes))
+    kept = columns(X[weights > 0], "channel")
+    np.testing.assert_allclose(actual[0], kept.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(actual[1], kept.std(axis=0), rtol=1e-12)
+
+
 def test_only_ratios_of_weights_matter(X):
     weights = np.random.RandomState(1).uniform(0.1, 2, len(X))
     expected = statistics(fitted(X, weights))

@@ -1,6 +1,6 @@
 """Random networks, their losses and their training, against PyTorch.
 
-A new kind of layer gets an entry in `KINDS`: how to draw one, and what it does in PyTorch.
+A new kind of layer gets an entry in `KINDS`: how to draw one, and what PyTorch has.
 PyTorch works on channels-first maps; here its arrays are moved there and back, and all
 padding is done by hand, since its own does not have all of ours.
 """
@@ -28,7 +28,7 @@ from sklearn_convnet.losses import (  # noqa: E402
 from sklearn_convnet.network import compile_network  # noqa: E402
 from sklearn_convnet.optimizers import SGD, Adam  # noqa: E402
 
-N_NETWORKS = 120
+N_NETWORKS = 200
 RTOL = 1e-9
 
 # ---------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def apply_conv(layer, X, arrays):
         each_axis(value, n_axes)
         for value in (layer.kernel_size, layer.stride, layer.dilation)
     )
-    W = arrays["weight"].movedim((-1, -2), (0, 1))
+    W = arrays["weight"].movedim((-1, -2), (0, 1)).contiguous()
     convolve = (F.conv1d, F.conv2d, F.conv3d)[n_axes - 1]
     X = pad(X, 0.0, layer.padding, kernel, stride, dilation)
     bias = arrays.get("bias")
@@ -212,6 +212,94 @@ def draw_dense(rng, shape):
     )
 
 
+def draw_transpose(rng, shape):
+    *sizes, _ = shape
+    n_axes = len(sizes)
+    stride = draw_sizes(rng, [3] * n_axes)
+    extra = [int(rng.randint(s)) for s in each_axis(stride, n_axes)]
+    return of_rank("ConvTranspose", n_axes)(
+        filters=int(rng.randint(1, 5)),
+        kernel_size=draw_sizes(rng, [4] * n_axes),
+        stride=stride,
+        padding=draw_padding(rng, [1] * n_axes),
+        output_padding=pick(rng, 0, tuple(extra)),
+        activation=draw_activation(rng),
+        use_bias=bool(rng.rand() < 0.8),
+    )
+
+
+def apply_transpose(layer, X, arrays):
+    n_axes = X.ndim - 2
+    kernel, stride, extra = (
+        each_axis(value, n_axes)
+        for value in (layer.kernel_size, layer.stride, layer.output_padding)
+    )
+    padding = 0 if layer.padding == "valid" else layer.padding
+    if padding == "same":
+        total = [max(k - s, 0) for k, s in zip(kernel, stride, strict=True)]
+        padding = tuple((t // 2, t - t // 2) for t in total)
+    W = arrays["weight"].movedim((-2, -1), (0, 1)).contiguous()
+    expand = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n_axes - 1]
+    Z = expand(X, W, None, stride)
+    Z = F.pad(Z, [p for more in reversed(extra) for p in (0, more)])
+    for axis, pad in enumerate(each_axis(padding, n_axes), start=2):
+        before, after = each_axis(pad, 2)
+        Z = Z.narrow(axis, before, Z.shape[axis] - before - after)
+    if "bias" in arrays:
+        Z = Z + arrays["bias"].reshape(-1, *[1] * n_axes)
+    return activate(Z, layer)
+
+
+def draw_depthwise(rng, shape):
+    return L.DepthwiseConv2D(
+        draw_sizes(rng, [min(3, size) for size in shape[:-1]]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3)] * 2),
+        padding=draw_padding(rng, [2, 2]),
+        multiplier=int(rng.randint(1, 4)),
+        dilation=draw_sizes(rng, [2, 2]),
+        activation=draw_activation(rng),
+        use_bias=bool(rng.rand() < 0.8),
+    )
+
+
+def apply_depthwise(layer, X, arrays):
+    kernel, stride, dilation = (
+        each_axis(value, 2)
+        for value in (layer.kernel_size, layer.stride, layer.dilation)
+    )
+    W = arrays["weight"].movedim((-2, -1), (0, 1)).flatten(0, 1).unsqueeze(1)
+    X = pad(X, 0.0, layer.padding, kernel, stride, dilation)
+    bias = arrays.get("bias")
+    groups = X.shape[1]
+    return activate(
+        F.conv2d(X, W.contiguous(), bias, stride, 0, dilation, groups), layer
+    )
+
+
+def apply_lppool(layer, X, arrays):
+    # PyTorch's own has no absolute value.
+    window, stride = pool_geometry(layer, X)
+    mean = F.avg_pool2d(X.abs() ** layer.p, window, stride)
+    return (mean * prod(window)) ** (1 / layer.p)
+
+
+def draw_lppool(rng, shape):
+    window = draw_sizes(rng, [min(3, size) for size in shape[:-1]])
+    return L.LpPool2D(window, stride=pick(rng, None, 1, 2), p=pick(rng, 1, 2, 3.5))
+
+
+def apply_batchnorm(layer, X, arrays):
+    scale, offset = arrays["scale"], arrays["offset"]
+    return F.batch_norm(X, None, None, scale, offset, training=True, eps=layer.epsilon)
+
+
+def apply_upsample(layer, X, arrays):
+    factors = each_axis(layer.size, 2)
+    if layer.interpolation == "nearest":
+        return F.interpolate(X, scale_factor=factors)
+    return F.interpolate(X, scale_factor=factors, mode="bilinear", align_corners=False)
+
+
 KINDS = {
     # kind: (layers, draw, apply); a kind that makes vectors of maps ends the maps.
     "conv": ((L.Conv1D, L.Conv2D, L.Conv3D), draw_conv, apply_conv),
@@ -257,11 +345,52 @@ KINDS = {
         lambda rng, shape: L.Standardize(pick(rng, "channel", "value")),
         apply_standardize,
     ),
+    "transpose": (
+        (L.ConvTranspose1D, L.ConvTranspose2D, L.ConvTranspose3D),
+        draw_transpose,
+        apply_transpose,
+    ),
+    "depthwise": ((L.DepthwiseConv2D,), draw_depthwise, apply_depthwise),
+    "lppool": ((L.LpPool2D,), draw_lppool, apply_lppool),
+    "batchnorm": (
+        (L.BatchNorm,),
+        # A large epsilon: channels may be nearly constant.
+        lambda rng, shape: L.BatchNorm(epsilon=float(rng.uniform(0.01, 0.1))),
+        apply_batchnorm,
+    ),
+    "response": (
+        (L.LocalResponseNorm,),
+        lambda rng, shape: L.LocalResponseNorm(
+            int(rng.randint(1, 6)), float(rng.rand()), float(rng.rand()), 0.5
+        ),
+        lambda layer, X, arrays: F.local_response_norm(
+            X, layer.size, layer.alpha, layer.beta, layer.bias
+        ),
+    ),
+    "upsample": (
+        (L.Upsample2D,),
+        lambda rng, shape: L.Upsample2D(
+            draw_sizes(rng, [3, 3]), pick(rng, "nearest", "bilinear")
+        ),
+        apply_upsample,
+    ),
     "dropout": (
         (L.Dropout,),
         lambda rng, shape: L.Dropout(0.0),
         lambda layer, X, arrays: X,
     ),
+}
+
+#: Layers that PyTorch does not have, or has as modules of another form.
+ELSEWHERE = {
+    L.DenseBlock,
+    L.HeterogeneousMaxPool,
+    L.Parallel,
+    L.Residual,
+    L.SelfAttention,
+    L.SeparableConv2D,
+    L.Sequential,
+    L.TransformConv2D,
 }
 
 APPLY = {layer: apply for types, _, apply in KINDS.values() for layer in types}
@@ -270,6 +399,8 @@ APPLY = {layer: apply for types, _, apply in KINDS.values() for layer in types}
 # ---------------------------------------------------------------------------
 # Random networks
 # ---------------------------------------------------------------------------
+
+IMAGES = {kind for kind, row in KINDS.items() if {t.n_axes for t in row[0]} == {2}}
 
 
 def draw_layer(rng, kinds, shape):
@@ -294,7 +425,11 @@ def draw_network(seed):
     # Turn by turn, so that each kind is met, and others at random.
     body = [kind for kind in KINDS if kind not in ("dense", "flatten")]
     body = [kind for kind in body if not kind.startswith("global")]
-    kinds = [[body[seed % len(body)]], *[["conv", "conv", *body]] * rng.randint(1, 5)]
+    body = [kind for kind in body if n_axes == 2 or kind not in IMAGES]
+    kinds = [
+        [body[seed // 3 % len(body)]],
+        *[["conv", "conv", *body]] * rng.randint(1, 5),
+    ]
     drawn = []
     for allowed in kinds:
         layer, shape = draw_layer(rng, allowed, shape)
@@ -386,8 +521,9 @@ def assert_close(actual, expected, what, rtol=RTOL):
 
 
 def test_every_layer_has_a_kind():
-    exported = {getattr(L, name) for name in L.__all__} - {L.Layer, L.Sequential}
-    assert exported <= set(APPLY)
+    exported = {getattr(L, name) for name in L.__all__}
+    exported = {x for x in exported if isinstance(x, type)} - {L.Layer}
+    assert exported == set(APPLY) | ELSEWHERE
 
 
 def test_every_kind_and_activation_is_drawn():

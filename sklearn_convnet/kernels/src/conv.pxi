@@ -133,7 +133,9 @@ cdef int conv_geometry(
         q.n_taps *= q.kernel[axis]
     q.out_size = q.n_windows * q.n_filters
     q.filter_lanes = vectors_for(q.group_filters) * LANES
-    q.block_images = larger(1, smaller(ceil_div(ROW_BLOCK, q.n_windows), q.n_images))
+    # Small images fit one block of rows; the rows of a larger one are cut within it, so
+    # that the order of sums does not depend on its place in the batch.
+    q.block_images = larger(1, smaller(ROW_BLOCK // q.n_windows, q.n_images))
     q.n_blocks = ceil_div(q.n_images, q.block_images)
     if q.dilation[2] == 1 and groups == 1:
         q.n_runs = q.kernel[0] * q.kernel[1]
@@ -264,6 +266,22 @@ cdef void pack_filters(Conv* q, int n_threads) noexcept nogil:
                        q.packed_b + g * q.filter_lanes + v * LANES)
 
 
+cdef void copy_rows(
+    const real* source, Py_ssize_t source_row, real* target, Py_ssize_t n_rows,
+    Py_ssize_t width
+) noexcept nogil:
+    """Packs rows of `width` numbers side by side. Whole vectors are copied, in order, as
+    long as what they write too much is overwritten by the next row."""
+    cdef Py_ssize_t n_vec = vectors_for(width), i, v
+    cdef Py_ssize_t n_whole = larger(0, n_rows - ceil_div(n_vec * LANES - width, width))
+    for i in range(n_whole):
+        for v in range(n_vec):
+            (<vec*> (target + i * width + v * LANES))[0] = (
+                <const vec*> (source + i * source_row + v * LANES))[0]
+    copy_columns(source + n_whole * source_row, source_row, target + n_whole * width, width,
+                 n_rows - n_whole, width)
+
+
 cdef void copy_columns(
     const real* source, Py_ssize_t source_row, real* target, Py_ssize_t target_row,
     Py_ssize_t n_rows, Py_ssize_t width
@@ -293,20 +311,23 @@ cdef void conv_panel(
     cdef Py_ssize_t R = tile_rows(V), t, row, r
     cdef const real* a[MAX_ROWS]
     cdef real* c[MAX_ROWS]
+    x = x + group * q.group_channels
     for step in range(n_steps):
         k = part(q.n_taps, step, n_steps)
         k_end = part(q.n_taps, step + 1, n_steps)
         for t in range(ceil_div(n_rows, R)):
             row = t * R
-            for r in range(R):
-                a[r] = (x + group * q.group_channels
-                        + q.window[first + smaller(row + r, n_rows - 1)])
+            for r in range(smaller(R, n_rows - row)):
+                a[r] = x + q.window[first + row + r]
                 c[r] = target + (row + r) * target_row
-                if row + r >= n_rows:
-                    c[r] = scratch + ROW_BLOCK * n_lanes
+            for r in range(n_rows - row, R):
+                a[r] = a[0]
+                c[r] = scratch + ROW_BLOCK * n_lanes
             tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes,
                  init if step == 0 else ZEROS, step > 0, c)
-    if not direct:
+    if not direct and width == q.n_filters:
+        copy_rows(scratch, n_lanes, y, n_rows, width)
+    elif not direct:
         copy_columns(scratch, n_lanes, y + column, q.n_filters, n_rows, width)
 
 
@@ -423,29 +444,53 @@ cdef void pack_transposed(Conv* q, int n_threads) noexcept nogil:
             q.packed_T + ((g * q.n_runs + u) * n_vec + v) * LANES * q.group_filters)
 
 
+cdef inline Py_ssize_t dz_row(const Conv* q) noexcept nogil:
+    """Distance of two rows of dz. Groups are padded to whole vectors; the rows of one group
+    lie side by side, and a vector over the end of a row has lanes that nobody uses."""
+    return q.n_filters if q.n_groups == 1 else q.n_groups * q.filter_lanes
+
+
+cdef void add_rows(
+    const real* rows, Py_ssize_t row, Py_ssize_t n_rows, Py_ssize_t n_lanes, real* total
+) noexcept nogil:
+    """total += the sum of the rows, n_lanes of them; four sums at a time, then theirs."""
+    cdef vec acc[4]
+    cdef Py_ssize_t v, r
+    cdef const real* column
+    for v in range(n_lanes // LANES):
+        column = rows + v * LANES
+        for r in range(4):
+            acc[r] = (<const vec*> ZEROS)[0]
+        for r in range(n_rows // 4):
+            acc[0] = acc[0] + (<const vec*> column)[0]
+            acc[1] = acc[1] + (<const vec*> (column + row))[0]
+            acc[2] = acc[2] + (<const vec*> (column + 2 * row))[0]
+            acc[3] = acc[3] + (<const vec*> (column + 3 * row))[0]
+            column = column + 4 * row
+        for r in range(n_rows % 4):
+            acc[0] = acc[0] + (<const vec*> (column + r * row))[0]
+        acc[0] = (acc[0] + acc[1]) + (acc[2] + acc[3])
+        acc[0] = acc[0] + (<vec*> (total + v * LANES))[0]
+        (<vec*> (total + v * LANES))[0] = acc[0]
+
+
 cdef void make_dz(
     const Conv* q, Py_ssize_t first, Py_ssize_t n_rows, real* dz, real* db, real* scratch
 ) noexcept nogil:
-    """dz = dY f'(z) for n_rows output positions, each group padded to full vectors; db gets
-    its sum over the positions added."""
-    cdef Py_ssize_t row_lanes = q.n_groups * q.filter_lanes, r, g, j
-    cdef Py_ssize_t n = n_rows * q.n_filters
-    cdef bint dense = row_lanes == q.n_filters
-    cdef real* compact = dz if dense else scratch
+    """dz = dY f'(z) for n_rows output positions; db gets its sum over them added."""
+    cdef Py_ssize_t n = n_rows * q.n_filters, row = dz_row(q), g
+    cdef real* compact = dz if q.n_groups == 1 else scratch
     memcpy(compact, q.dY + first * q.n_filters, n * sizeof(real))
     multiply_derivative(q.code, q.alpha, q.Y_in + first * q.n_filters, compact, n)
-    if not dense:
-        memset(dz, 0, n_rows * row_lanes * sizeof(real))
+    if q.n_groups == 1:
+        memset(dz + n, 0, MAX_VECTORS * LANES * sizeof(real))
+    else:
+        memset(dz, 0, n_rows * row * sizeof(real))
         for g in range(q.n_groups):
-            copy_columns(compact + g * q.group_filters, q.n_filters, dz + g * q.filter_lanes,
-                         row_lanes, n_rows, q.group_filters)
+            copy_columns(compact + g * q.group_filters, q.n_filters,
+                         dz + g * q.filter_lanes, row, n_rows, q.group_filters)
     if db is not NULL:
-        memset(scratch, 0, row_lanes * sizeof(real))
-        for r in range(n_rows):
-            for j in range(row_lanes):
-                scratch[j] += dz[r * row_lanes + j]
-        for j in range(row_lanes):
-            db[j] += scratch[j]
+        add_rows(dz, row, n_rows, q.n_groups * q.filter_lanes, db)
 
 
 cdef void add_weight_gradient(
@@ -454,7 +499,7 @@ cdef void add_weight_gradient(
 ) noexcept nogil:
     """dW += X at the taps, times dz, summed over n_rows windows."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, panel, v, V, R, t, row, r, g
-    cdef Py_ssize_t row_lanes = q.n_groups * q.filter_lanes
+    cdef Py_ssize_t row_lanes = dz_row(q)
     cdef const real* a[MAX_ROWS]
     cdef real* c[MAX_ROWS]
     for g in range(q.n_groups):
@@ -478,7 +523,7 @@ cdef void add_input_gradient(
 ) noexcept nogil:
     """dX += the filters times dz, scattered over n_rows windows."""
     cdef Py_ssize_t n_vec = vectors_for(q.run_width), panel, v, V, R, t, row, r, g, u
-    cdef Py_ssize_t row_lanes = q.n_groups * q.filter_lanes
+    cdef Py_ssize_t row_lanes = dz_row(q)
     cdef Py_ssize_t n_steps = ceil_div(q.group_filters, 2 * REDUCTION_BLOCK), step, k, k_end
     cdef const real* b
     cdef const real* a[MAX_ROWS]
@@ -495,13 +540,13 @@ cdef void add_input_gradient(
                     k_end = part(q.group_filters, step + 1, n_steps)
                     for t in range(ceil_div(n_rows, R)):
                         row = t * R
-                        for r in range(R):
-                            a[r] = (dz + smaller(row + r, n_rows - 1) * row_lanes
-                                    + g * q.filter_lanes)
-                            c[r] = (dx + q.window[first + smaller(row + r, n_rows - 1)]
-                                    + q.run[u] + g * q.group_channels + v * LANES)
-                            if row + r >= n_rows:
-                                c[r] = spare
+                        for r in range(smaller(R, n_rows - row)):
+                            a[r] = dz + (row + r) * row_lanes + g * q.filter_lanes
+                            c[r] = (dx + q.window[first + row + r] + q.run[u]
+                                    + g * q.group_channels + v * LANES)
+                        for r in range(n_rows - row, R):
+                            a[r] = a[0]
+                            c[r] = spare
                         tile(V, a, q.count + k, k_end - k, b + k * V * LANES, V * LANES,
                              ZEROS, True, c)
 
@@ -516,7 +561,7 @@ cdef void conv_backward_block(
     cdef real* spare = scratch
     cdef real* compact = spare + slack
     cdef real* dz = compact + ROW_BLOCK * q.n_groups * q.filter_lanes
-    cdef real* dx = dz + ROW_BLOCK * q.n_groups * q.filter_lanes
+    cdef real* dx = dz + ROW_BLOCK * q.n_groups * q.filter_lanes + slack
     cdef real* padded = dx
     cdef const real* x = NULL
     if q.dX is not NULL:
@@ -623,7 +668,7 @@ def conv_backward(
         n_packed = (q.n_groups * q.n_runs * vectors_for(q.run_width) * LANES
                     * q.group_filters)
     slack = MAX_VECTORS * LANES
-    q.scratch_size = (slack + 2 * ROW_BLOCK * q.n_groups * q.filter_lanes
+    q.scratch_size = (2 * slack + 2 * ROW_BLOCK * q.n_groups * q.filter_lanes
                       + 2 * (q.block_images * q.padded_size + slack))
     tables = conv_tables(&q)
     try:

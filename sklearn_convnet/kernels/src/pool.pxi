@@ -77,34 +77,64 @@ cdef inline Py_ssize_t window_count(const Window* w) noexcept nogil:
     return ((w.end[0] - w.start[0]) * (w.end[1] - w.start[1]) * (w.end[2] - w.start[2]))
 
 
-cdef void maxpool_window(
-    const Pool* q, const real* x, Py_ssize_t position, real* y, int32_t* index
+cdef inline Py_ssize_t last_pixel(const Pool* q, const Window* w) noexcept nogil:
+    return (((w.end[0] - 1) * q.size[1] + w.end[1] - 1) * q.size[2] + w.end[2] - 1)
+
+
+# A row of outputs is computed LANES channels at a time, also where fewer are left: then the
+# vectors reach into the next pixel, whose output is written later. Where nothing is behind
+# the array to read, or behind the row to write, `n` channels are copied in and out.
+
+cdef inline vec lanes_at(const real* pixel, Py_ssize_t n) noexcept nogil:
+    cdef vec some = (<const vec*> ZEROS)[0]
+    if n == LANES:
+        return (<const vec*> pixel)[0]
+    memcpy(&some, pixel, n * sizeof(real))
+    return some
+
+
+cdef void max_lanes(
+    const Pool* q, const Window* w, const real* x, real* y, int32_t* index, Py_ssize_t n
 ) noexcept nogil:
-    cdef Window w = pool_window(q, position)
+    """The maximum of `n` channels, and where it is."""
     cdef Py_ssize_t d, h, i, c
-    cdef int32_t at
-    cdef bint first = True, better
-    cdef const real* pixel
+    cdef Py_ssize_t at = (w.start[0] * q.size[1] + w.start[1]) * q.size[2] + w.start[2]
+    cdef vec best = lanes_at(x + at * q.n_channels, n)
+    cdef bits place[64]
+    for c in range(LANES):
+        place[c] = at
     for d in range(w.start[0], w.end[0]):
         for h in range(w.start[1], w.end[1]):
             for i in range(w.start[2], w.end[2]):
-                at = <int32_t> ((d * q.size[1] + h) * q.size[2] + i)
-                pixel = x + at * q.n_channels
-                if first:
-                    memcpy(y, pixel, q.n_channels * sizeof(real))
-                    if index is not NULL:
-                        for c in range(q.n_channels):
-                            index[c] = at
-                    first = False
-                elif index is NULL:
-                    for c in range(q.n_channels):
-                        better = (pixel[c] > y[c]) | (pixel[c] != pixel[c])
-                        y[c] = pixel[c] if better else y[c]
-                else:
-                    for c in range(q.n_channels):
-                        better = (pixel[c] > y[c]) | ((pixel[c] != pixel[c]) & (y[c] == y[c]))
-                        y[c] = pixel[c] if better else y[c]
-                        index[c] = at if better else index[c]
+                at = (d * q.size[1] + h) * q.size[2] + i
+                keep_larger(&best, <bits_vec*> place, lanes_at(x + at * q.n_channels, n), at)
+    memcpy(y, &best, n * sizeof(real))
+    if index is not NULL:
+        for c in range(n):
+            index[c] = <int32_t> place[c]
+
+
+cdef void maxpool_row(
+    const Pool* q, const real* x, Py_ssize_t x_room, Py_ssize_t row, real* y, int32_t* index
+) noexcept nogil:
+    """One row of outputs. x_room is what may be read from x on."""
+    cdef Window w = pool_window(q, row * q.out[2])
+    cdef Py_ssize_t o, c, n, reach, y_room
+    for o in range(q.out[2]):
+        w.start[2] = o * q.stride[2] - q.before[2]
+        w.end[2] = smaller(w.start[2] + q.window[2], q.size[2])
+        w.start[2] = larger(w.start[2], 0)
+        reach = x_room - last_pixel(q, &w) * q.n_channels
+        y_room = (q.out[2] - o) * q.n_channels
+        c = 0
+        while c < q.n_channels:
+            n = LANES
+            if c + LANES > smaller(reach, y_room):
+                n = smaller(LANES, q.n_channels - c)
+            max_lanes(q, &w, x + c, y + c, NULL if index is NULL else index + c, n)
+            c += LANES
+        y = y + q.n_channels
+        index = NULL if index is NULL else index + q.n_channels
 
 
 def maxpool_forward(
@@ -114,7 +144,8 @@ def maxpool_forward(
     pool_size, stride, padding, int n_threads,
 ):
     cdef Pool q
-    cdef Py_ssize_t t, image, out
+    cdef Py_ssize_t t, n_rows, size_in, size_row
+    cdef const real* x
     cdef real* y
     cdef int32_t* at = NULL
     pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
@@ -122,16 +153,19 @@ def maxpool_forward(
         same_shape((<object> Y).shape, (<object> index).shape, "index")
     if q.n_images * q.n_channels == 0:
         return
+    x = &X[0, 0, 0, 0, 0]
     y = &Y[0, 0, 0, 0, 0]
     if index is not None:
         at = &index[0, 0, 0, 0, 0]
+    n_rows = q.n_out // q.out[2]
+    size_in, size_row = q.n_in * q.n_channels, q.out[2] * q.n_channels
     for t in prange(
-        q.n_images * q.n_out, nogil=True,
-        num_threads=threads_for(q.n_images * q.n_in * q.n_channels, n_threads),
+        q.n_images * n_rows, nogil=True,
+        num_threads=threads_for(q.n_images * size_in, n_threads),
     ):
-        maxpool_window(
-            &q, &X[0, 0, 0, 0, 0] + t // q.n_out * q.n_in * q.n_channels, t % q.n_out,
-            y + t * q.n_channels, NULL if at is NULL else at + t * q.n_channels)
+        maxpool_row(
+            &q, x + t // n_rows * size_in, (q.n_images - t // n_rows) * size_in, t % n_rows,
+            y + t * size_row, NULL if at is NULL else at + t * size_row)
 
 
 cdef void scatter_image(
@@ -168,22 +202,41 @@ def maxpool_backward(
             &dX[0, 0, 0, 0, 0] + image * n_in * n_channels, n_out, n_in, n_channels)
 
 
-cdef void avgpool_window(
-    const Pool* q, const real* x, Py_ssize_t position, real* y
+cdef void mean_lanes(
+    const Pool* q, const Window* w, const real* x, real* y, Py_ssize_t n
 ) noexcept nogil:
-    cdef Window w = pool_window(q, position)
-    cdef Py_ssize_t d, h, i, c
-    cdef real share = <real> 1 / window_count(&w)
-    cdef const real* pixel
-    memset(y, 0, q.n_channels * sizeof(real))
+    """The mean of `n` channels."""
+    cdef Py_ssize_t d, h, i, at
+    cdef vec total = (<const vec*> ZEROS)[0]
     for d in range(w.start[0], w.end[0]):
         for h in range(w.start[1], w.end[1]):
             for i in range(w.start[2], w.end[2]):
-                pixel = x + ((d * q.size[1] + h) * q.size[2] + i) * q.n_channels
-                for c in range(q.n_channels):
-                    y[c] += pixel[c]
-    for c in range(q.n_channels):
-        y[c] = y[c] * share
+                at = (d * q.size[1] + h) * q.size[2] + i
+                total = total + lanes_at(x + at * q.n_channels, n)
+    total = total * (<real> 1 / window_count(w))
+    memcpy(y, &total, n * sizeof(real))
+
+
+cdef void avgpool_row(
+    const Pool* q, const real* x, Py_ssize_t x_room, Py_ssize_t row, real* y
+) noexcept nogil:
+    """One row of outputs, as maxpool_row."""
+    cdef Window w = pool_window(q, row * q.out[2])
+    cdef Py_ssize_t o, c, n, reach, y_room
+    for o in range(q.out[2]):
+        w.start[2] = o * q.stride[2] - q.before[2]
+        w.end[2] = smaller(w.start[2] + q.window[2], q.size[2])
+        w.start[2] = larger(w.start[2], 0)
+        reach = x_room - last_pixel(q, &w) * q.n_channels
+        y_room = (q.out[2] - o) * q.n_channels
+        c = 0
+        while c < q.n_channels:
+            n = LANES
+            if c + LANES > smaller(reach, y_room):
+                n = smaller(LANES, q.n_channels - c)
+            mean_lanes(q, &w, x + c, y + c, n)
+            c += LANES
+        y = y + q.n_channels
 
 
 def avgpool_forward(
@@ -192,19 +245,23 @@ def avgpool_forward(
     pool_size, stride, padding, int n_threads,
 ):
     cdef Pool q
-    cdef Py_ssize_t t
+    cdef Py_ssize_t t, n_rows, size_in, size_row
+    cdef const real* x
     cdef real* y
     pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
     if q.n_images * q.n_channels == 0:
         return
+    x = &X[0, 0, 0, 0, 0]
     y = &Y[0, 0, 0, 0, 0]
+    n_rows = q.n_out // q.out[2]
+    size_in, size_row = q.n_in * q.n_channels, q.out[2] * q.n_channels
     for t in prange(
-        q.n_images * q.n_out, nogil=True,
-        num_threads=threads_for(q.n_images * q.n_in * q.n_channels, n_threads),
+        q.n_images * n_rows, nogil=True,
+        num_threads=threads_for(q.n_images * size_in, n_threads),
     ):
-        avgpool_window(
-            &q, &X[0, 0, 0, 0, 0] + t // q.n_out * q.n_in * q.n_channels, t % q.n_out,
-            y + t * q.n_channels)
+        avgpool_row(
+            &q, x + t // n_rows * size_in, (q.n_images - t // n_rows) * size_in, t % n_rows,
+            y + t * size_row)
 
 
 cdef void avgpool_backward_image(const Pool* q, const real* dy, real* dx) noexcept nogil:
@@ -283,7 +340,8 @@ def globalmax_forward(
     if X.shape[0] * n_channels == 0:
         return
     for image in prange(
-        X.shape[0], nogil=True, num_threads=threads_for(X.shape[0] * n_pixels * n_channels, n_threads)
+        X.shape[0], nogil=True,
+        num_threads=threads_for(X.shape[0] * n_pixels * n_channels, n_threads),
     ):
         globalmax_image(&X[image, 0, 0], n_pixels, n_channels, &Y[image, 0],
                         NULL if index is None else &index[image, 0])
@@ -327,7 +385,8 @@ def globalavg_forward(
     if X.shape[0] * n_channels == 0:
         return
     for image in prange(
-        X.shape[0], nogil=True, num_threads=threads_for(X.shape[0] * n_pixels * n_channels, n_threads)
+        X.shape[0], nogil=True,
+        num_threads=threads_for(X.shape[0] * n_pixels * n_channels, n_threads),
     ):
         globalavg_image(&X[image, 0, 0], n_pixels, n_channels, &Y[image, 0])
 
@@ -351,7 +410,8 @@ def globalavg_backward(
     if dX.shape[0] * n_channels == 0:
         return
     for image in prange(
-        dX.shape[0], nogil=True, num_threads=threads_for(dX.shape[0] * n_pixels * n_channels, n_threads)
+        dX.shape[0], nogil=True,
+        num_threads=threads_for(dX.shape[0] * n_pixels * n_channels, n_threads),
     ):
         spread_image(&dY[image, 0], n_pixels, n_channels, &dX[image, 0, 0])
 

@@ -42,6 +42,7 @@ cdef extern from *:
 
     typedef skcn_real vec
         __attribute__((vector_size(SIMD_BYTES), aligned(sizeof(skcn_real)), may_alias));
+    typedef skcn_bits bits_vec __attribute__((vector_size(SIMD_BYTES)));
     #define LANES ((Py_ssize_t) (SIMD_BYTES / sizeof(skcn_real)))
 
     #ifdef WIDE_REGISTERS
@@ -60,6 +61,16 @@ cdef extern from *:
 
     static const skcn_real ZEROS[MAX_VECTORS * SIMD_BYTES / sizeof(skcn_real)] = {0};
 
+    /* best = max(best, x) and its place, the first of equal ones; NaN is the largest. */
+    static inline void keep_larger(
+        vec *best, bits_vec *place, vec x, skcn_bits here)
+    {
+        bits_vec better = (bits_vec) (x > *best)
+            | ((bits_vec) (x != x) & (bits_vec) (*best == *best));
+        *best = (vec) (((bits_vec) x & better) | ((bits_vec) *best & ~better));
+        *place = (here & better) | (*place & ~better);
+    }
+
     static inline void tile_loop(
         int R, int V, const skcn_real **a, const Py_ssize_t *k_offset, Py_ssize_t n_k,
         const skcn_real *b, Py_ssize_t b_row, const skcn_real *init, int add,
@@ -71,6 +82,8 @@ cdef extern from *:
     """
     ctypedef real vec
     ctypedef int64_t bits "skcn_bits"
+    ctypedef int64_t bits_vec
+    void keep_larger(vec* best, bits_vec* place, vec x, bits here) noexcept nogil
     const Py_ssize_t LANES
     const real* ZEROS
     const int MAX_VECTORS, TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3, TILE_ROWS_4

@@ -10,8 +10,8 @@
 # Design:
 # * Rows are pointers, not a stride: a tile may run over the end of a row of pixels, or of an
 #   image, and still be full.
-# * A tile at an edge is a full tile whose surplus rows repeat the last one and are written to
-#   a spare row. Every row sees the same operations, so its bits do not depend on where in a
+# * A tile at an edge is a full tile whose surplus rows repeat another one and are written
+#   to a spare row. Every row sees the same operations, so its bits do not depend on where in a
 #   tile it lies, nor on what else is in the tile.
 # * `b` is packed in panels of V vectors, padded with zeros, by the caller.
 

@@ -1,0 +1,282 @@
+"""Depth-wise convolution and its gradients."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from dataclasses import replace
+
+import kernel_cases as cases
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_cases import DepthwiseCase
+from scipy.signal import correlate
+
+from sklearn_convnet.kernels import reference
+
+float64 = np.dtype(np.float64)
+every_case = pytest.mark.parametrize("case", cases.DEPTHWISE_CASES)
+
+
+def forward(kernels, case, X, W, b, n_threads=1):
+    Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
+    kernels.depthwise_forward(X, W, b, Y, *case.options, n_threads)
+    return Y
+
+
+def backward(kernels, case, X, W, Y, dY, n_threads=1, skip=()):
+    """dX, dW and db, those in `skip` as None."""
+    shapes = {"dX": X.shape, "dW": W.shape, "db": W.shape[-1:]}
+    gradients = [
+        None if name in skip else cases.output(shape, X.dtype)
+        for name, shape in shapes.items()
+    ]
+    kernels.depthwise_backward(X, W, Y, dY, *gradients, *case.options, n_threads)
+    return gradients
+
+
+def assert_like_reference(kernels, case, dtype, seed=0, n_threads=1, skip=()):
+    X, W, b, dY = case.arrays(dtype, seed)
+    Y = forward(reference, case, X, W, b)
+    cases.assert_close(forward(kernels, case, X, W, b, n_threads), Y, floor=1.0)
+    for actual, expected in zip(
+        backward(kernels, case, X, W, Y, dY, n_threads, skip),
+        backward(reference, case, X, W, Y, dY, skip=skip),
+        strict=True,
+    ):
+        if expected is not None:
+            cases.assert_close(actual, expected, floor=1.0)
+        else:
+            assert actual is None
+
+
+# ---------------------------------------------------------------------------
+# Compiled kernels
+# ---------------------------------------------------------------------------
+
+
+@cases.every_compiled
+@cases.quick
+@given(
+    case=cases.depthwise_cases(),
+    seed=cases.seeds,
+    n_threads=cases.thread_counts,
+    skip=st.sampled_from([(), (), ("dX",), ("dW",), ("db",), ("dX", "db")]),
+)
+def test_like_reference(kernels, dtype, case, seed, n_threads, skip):
+    assert_like_reference(kernels, case, dtype, seed, n_threads, skip)
+
+
+@cases.every_compiled
+@every_case
+def test_larger_like_reference(kernels, dtype, case):
+    assert_like_reference(kernels, cases.DEPTHWISE_CASES[case], dtype, n_threads=2)
+
+
+@cases.every_compiled
+@every_case
+def test_threads_do_not_matter(kernels, dtype, case):
+    case = cases.DEPTHWISE_CASES[case]
+    X, W, b, dY = case.arrays(dtype)
+    Y = forward(kernels, case, X, W, b)
+
+    cases.assert_threads_do_not_matter(
+        lambda n_threads: [
+            forward(kernels, case, X, W, b, n_threads),
+            *backward(kernels, case, X, W, Y, dY, n_threads),
+        ]
+    )
+
+
+@cases.every_compiled
+@every_case
+def test_batch_does_not_matter(kernels, dtype, case):
+    case = replace(cases.DEPTHWISE_CASES[case], n=19)
+    X, W, b, _ = case.arrays(dtype)
+
+    cases.assert_batch_does_not_matter(
+        lambda X: forward(kernels, case, X, W, b, n_threads=2), X
+    )
+
+
+@cases.every_compiled
+@settings(cases.quick, max_examples=15)
+@given(case=cases.depthwise_cases(), seed=cases.seeds)
+def test_input_gradient_of_a_sample_does_not_depend_on_the_batch(
+    kernels, dtype, case, seed
+):
+    case = replace(case, n=8)
+    X, W, b, dY = case.arrays(dtype, seed)
+    Y = forward(kernels, case, X, W, b)
+    whole, _, _ = backward(kernels, case, X, W, Y, dY, n_threads=2)
+
+    for i in (0, 5):
+        part = slice(i, i + 1)
+        dX, _, _ = backward(kernels, case, X[part], W, Y[part], dY[part])
+        cases.assert_same_bits(dX, whole[part])
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("activation", cases.FUSED_ACTIVATIONS)
+def test_fused_activation_is_the_activation(kernels, dtype, activation):
+    case = DepthwiseCase.of(3, (1, 9, 8), 7, 3, (1, 3, 3), activation=activation)
+    X, W, b, dY = case.arrays(dtype)
+    Y = forward(kernels, case, X, W, b)
+    unfused = replace(case, activation="identity")
+    Z = forward(kernels, unfused, X, W, b)
+    activated, dZ = np.empty_like(Z), np.empty_like(Z)
+    kernels.activation_forward(Z.ravel(), activated.ravel(), activation, case.alpha, 1)
+    kernels.activation_backward(
+        Y.ravel(), dY.ravel(), dZ.ravel(), activation, case.alpha, 1
+    )
+
+    cases.assert_same_bits(Y, activated)
+    for fused, separate in zip(
+        backward(kernels, case, X, W, Y, dY),
+        backward(kernels, unfused, X, W, Z, dZ),
+        strict=True,
+    ):
+        cases.assert_same_bits(fused, separate)
+
+
+@cases.every_variant
+def test_maps_do_not_mix(kernels, dtype):
+    case = DepthwiseCase.of(1, (1, 6, 6), 21, 2, (1, 3, 3), activation="relu")
+    X, W, b, dY = case.arrays(dtype)
+    X = X.copy()
+    X[..., 4] = np.nan
+
+    Y = forward(kernels, case, X, W, b)
+    dX, dW, db = backward(kernels, case, X, W, np.zeros_like(Y), dY)
+
+    for array in (Y, dW):
+        is_nan = np.isnan(array)
+        assert is_nan[..., 8:10].all()
+        assert is_nan.sum() == is_nan[..., 8:10].size
+    assert np.isfinite(dX).all()
+    assert np.isfinite(db).all()
+
+
+# ---------------------------------------------------------------------------
+# The twin, against its definition
+# ---------------------------------------------------------------------------
+
+TINY = {
+    "plain": DepthwiseCase.of(2, (1, 5, 6), 3, 1, (1, 2, 3), activation="tanh"),
+    "multiplied": DepthwiseCase.of(
+        2, (1, 4, 5), 2, 3, (1, 2, 2), activation="logistic"
+    ),
+    "strided": DepthwiseCase.of(2, (1, 7, 8), 2, 2, (1, 3, 2), stride=(1, 2, 3)),
+    "padded": DepthwiseCase.of(
+        2, (1, 4, 5), 2, 2, (1, 3, 3), stride=(1, 2, 1),
+        padding=((0, 0), (1, 2), (0, 1)), activation="softplus",
+    ),
+    "as large as the map": DepthwiseCase.of(
+        3, (1, 3, 4), 2, 1, (1, 3, 4), use_bias=False
+    ),
+    "dilated": DepthwiseCase.of(
+        2, (1, 6, 7), 2, 1, (1, 2, 3), dilation=(1, 3, 2), stride=(1, 1, 2),
+        activation="elu",
+    ),
+    "volume": DepthwiseCase.of(
+        2, (3, 4, 3), 2, 2, (2, 2, 3), stride=(1, 2, 1),
+        padding=((1, 0), (1, 1), (0, 2)), activation="tanh",
+    ),
+}  # fmt: skip
+
+
+def definition(case, X, W, b):
+    """One product at a time."""
+    Z = np.zeros(case.output_shape)
+    multiplier = case.filters // case.channels
+    for n, d, h, w, f in np.ndindex(Z.shape):
+        Z[n, d, h, w, f] = 0 if b is None else b[f]
+        for tap in np.ndindex(*W.shape[:3]):
+            pixel = [
+                o * s + t * dilation - before
+                for o, s, t, dilation, (before, _) in zip(
+                    (d, h, w), case.stride, tap, case.dilation, case.padding,
+                    strict=True,
+                )
+            ]  # fmt: skip
+            if all(0 <= p < s for p, s in zip(pixel, case.size, strict=True)):
+                Z[n, d, h, w, f] += X[(n, *pixel, f // multiplier)] * W[(*tap, 0, f)]
+    return Z
+
+
+@pytest.mark.parametrize("case", TINY)
+def test_forward_is_the_definition(case):
+    case = replace(TINY[case], activation="identity")
+    X, W, b, _ = case.arrays(float64)
+
+    np.testing.assert_allclose(
+        forward(reference, case, X, W, b), definition(case, X, W, b), atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("case", ["plain", "multiplied", "strided"])
+def test_forward_is_scipy_correlate(case):
+    case = replace(TINY[case], activation="identity", use_bias=False)
+    X, W, _, _ = case.arrays(float64)
+    Y = forward(reference, case, X, W, None)
+    _, s, t = case.stride
+
+    for n, f in np.ndindex(case.n, case.filters):
+        image = X[n, 0, ..., f * case.channels // case.filters]
+        expected = correlate(image, W[0, ..., 0, f], mode="valid", method="direct")
+        np.testing.assert_allclose(Y[n, 0, ..., f], expected[::s, ::t], atol=1e-14)
+
+
+@cases.quick
+@given(case=cases.depthwise_cases(), seed=cases.seeds)
+def test_is_the_convolution_whose_groups_are_the_maps(case, seed):
+    X, W, b, dY = case.arrays(float64, seed)
+    geometry = case.stride, case.padding, case.dilation, case.channels
+    options = (*geometry, case.activation, case.alpha, 1)
+    Y = forward(reference, case, X, W, b)
+    expected = np.empty_like(Y)
+    reference.conv_forward(X, W, b, expected, *options)
+    gradients = [np.empty_like(X), np.empty_like(W), np.empty(case.filters)]
+    reference.conv_backward(X, W, Y, dY, *gradients, *options)
+
+    cases.assert_close(Y, expected, floor=1.0)
+    for one, other in zip(
+        backward(reference, case, X, W, Y, dY), gradients, strict=True
+    ):
+        cases.assert_close(one, other, floor=1.0)
+
+
+@cases.quick
+@given(case=cases.depthwise_cases(), seed=cases.seeds)
+def test_adjoint(case, seed):
+    case = replace(case, activation="identity", use_bias=False)
+    X, W, _, dY = case.arrays(float64, seed)
+    Y = forward(reference, case, X, W, None)
+    dX, dW, _ = backward(reference, case, X, W, Y, dY)
+    scale = 1 + np.linalg.norm(Y) * np.linalg.norm(dY)
+
+    assert abs(np.vdot(Y, dY) - np.vdot(X, dX)) <= 1e-12 * scale
+    assert abs(np.vdot(Y, dY) - np.vdot(W, dW)) <= 1e-12 * scale
+
+
+@pytest.mark.parametrize("case", TINY)
+def test_gradients_are_central_differences(case):
+    case = replace(TINY[case], use_bias=True)
+    # A seed at which no unit is so close to the kink of an ELU that a step crosses it.
+    for seed in range(100):
+        X, W, b, dY = case.arrays(float64, seed)
+        if np.abs(definition(case, X, W, b)).min() > 0.004:
+            break
+    else:
+        pytest.fail("no such seed")
+
+    def loss(X=X, W=W, b=b):
+        return np.vdot(forward(reference, case, X, W, b), dY)
+
+    Y = forward(reference, case, X, W, b)
+    dX, dW, db = backward(reference, case, X, W, Y, dY)
+
+    cases.assert_gradient(dX, lambda X: loss(X=X), X)
+    cases.assert_gradient(dW, lambda W: loss(W=W), W)
+    cases.assert_gradient(db, lambda b: loss(b=b), b)

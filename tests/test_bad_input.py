@@ -1,0 +1,484 @@
+"""What is wrong is refused, with words that help, and leaves the estimator usable."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.layers import Conv1D, Conv2D, Dense, Dropout, MaxPool2D, Sequential
+from sklearn_convnet.losses import CrossEntropy, Huber
+from sklearn_convnet.optimizers import SGD, Adam
+from sklearn_convnet.training import Trainer
+
+
+def small(**params):
+    layers = [("conv1", Conv2D(3, 3)), ("dense1", Dense(5))]
+    return ConvNetClassifier(
+        **{"layers": layers, "max_iter": 2, "random_state": 0, **params}
+    )
+
+
+def with_layer(layer):
+    return small(layers=[Conv2D(2, 1), Sequential([("odd", layer)])])
+
+
+def spoiled(X, value):
+    X = X.copy()
+    X[3, 2, 1, 0] = value
+    return X
+
+
+def says(*parts):
+    """A pattern: all parts, in this order."""
+    return "(?s)" + ".*".join(map(re.escape, parts))
+
+
+# ---------------------------------------------------------------------------
+# Each case: a message that names what it is about, what was seen, what to do
+# ---------------------------------------------------------------------------
+
+BAD_PARAMETERS = {
+    "filters negative": (
+        with_layer(Conv2D(-2, 3)),
+        says("layer 'sequential1/odd'", "'filters'", "Conv2D", "[1, inf)", "-2"),
+    ),
+    "filters not integer": (
+        with_layer(Conv2D(2.5, 3)),
+        says("layer 'sequential1/odd'", "'filters'", "int", "2.5"),
+    ),
+    "filter size not integer": (
+        with_layer(Conv2D(2, 2.5)),
+        says("layer 'sequential1/odd'", "kernel_size must be an integer", "2.5"),
+    ),
+    "filter size zero": (
+        with_layer(Conv2D(2, 0)),
+        says("layer 'sequential1/odd'", "kernel_size", "at least 1", "0"),
+    ),
+    "filter size of another rank": (
+        with_layer(Conv2D(2, (1, 2, 3))),
+        says("layer 'sequential1/odd'", "kernel_size", "tuple of 2", "(1, 2, 3)"),
+    ),
+    "filter larger than its map": (
+        with_layer(Conv2D(2, (3, 7))),
+        says(
+            "layer 'sequential1/odd'",
+            "7 along the width",
+            "map has 6",
+            "use a smaller kernel_size",
+            "(6, 6, 2)",
+        ),
+    ),
+    "pool larger than its map": (
+        with_layer(MaxPool2D(9)),
+        says("layer 'sequential1/odd'", "9 along the height", "6", "smaller pool_size"),
+    ),
+    "pool that may hold padding only": (
+        with_layer(MaxPool2D(2, padding=2)),
+        says("layer 'sequential1/odd'", "padding (2, 2) must be smaller", "pool_size"),
+    ),
+    "stride negative": (
+        with_layer(Conv2D(2, 3, stride=-1)),
+        says("layer 'sequential1/odd'", "stride must be", "at least 1", "-1"),
+    ),
+    "padding unknown": (
+        with_layer(Conv2D(2, 3, padding="full")),
+        says("layer 'sequential1/odd'", "padding must be 'valid', 'same'", "'full'"),
+    ),
+    "groups that do not divide": (
+        with_layer(Conv2D(3, 3, groups=2)),
+        says("layer 'sequential1/odd'", "groups=2 must divide", "3 filters"),
+    ),
+    "units negative": (
+        with_layer(Dense(-1)),
+        says("layer 'sequential1/odd'", "'units'", "Dense", "[1, inf)", "-1"),
+    ),
+    "activation unknown": (
+        with_layer(Dense(3, activation="swish")),
+        says("layer 'sequential1/odd'", "'activation'", "'relu'", "'swish'"),
+    ),
+    "dropout of everything": (
+        with_layer(Dropout(1.0)),
+        says("layer 'sequential1/odd'", "'rate'", "[0.0, 1.0)", "1.0"),
+    ),
+    "layer for another rank": (
+        small(layers=[Conv1D(2, 3)]),
+        says("layer 'conv1d1'", "(length, channels)", "(6, 6, 2)"),
+    ),
+    "optimizer unknown": (
+        small(optimizer="lbfgs"),
+        says("'optimizer'", "ConvNetClassifier", "'adam'", "'lbfgs'"),
+    ),
+    "optimizer without brackets": (small(optimizer=Adam), says("'optimizer'", "Adam")),
+    "learning rate negative": (
+        small(optimizer=SGD(-0.1)),
+        says("'learning_rate'", "SGD", "(0.0, inf)", "-0.1"),
+    ),
+    "momentum of one": (small(optimizer=SGD(momentum=1.0)), says("'momentum'", "1.0")),
+    "loss unknown": (small(loss="mse"), says("'loss'", "'cross_entropy'", "'mse'")),
+    "loss for values": (small(loss=Huber()), says("'loss'", "CrossEntropy", "Huber()")),
+    "max_iter zero": (small(max_iter=0), says("'max_iter'", "[1, inf)", "0")),
+    "max_iter not integer": (small(max_iter=2.5), says("'max_iter'", "int", "2.5")),
+    "batch_size zero": (small(batch_size=0), says("'batch_size'", "'auto'", "0")),
+    "tol negative": (small(tol=-1.0), says("'tol'", "[0.0, inf)", "-1.0")),
+    "validation_fraction": (
+        small(validation_fraction=1.0),
+        says("'validation_fraction'", "(0.0, 1.0)", "1.0"),
+    ),
+    "n_iter_no_change": (small(n_iter_no_change=0), says("'n_iter_no_change'", "0")),
+    "dtype": (small(dtype="float16"), says("'dtype'", "'float32'", "'float16'")),
+    "n_threads zero": (small(n_threads=0), says("n_threads", "other than 0", "got 0")),
+    "random_state": (small(random_state="x"), says("'random_state'", "'x'")),
+    "layers no list": (small(layers=Dense(3)), says("'layers'", "list", "Dense")),
+    "input_shape no tuple": (small(input_shape=72), says("'input_shape'", "72")),
+    "input_shape negative": (
+        small(input_shape=(6, -6, 2)),
+        says("input_shape", "positive integers", "(6, -6, 2)"),
+    ),
+    "input_shape of other samples": (
+        small(input_shape=(6, 6, 3)),
+        says("X has samples of shape (6, 6, 2)", "input_shape=(6, 6, 3)", "108"),
+    ),
+    "class_weight of no class": (
+        small(class_weight={0: 1, 7: 1}),
+        says("[1, 2]", "class_weight"),
+    ),
+    "class_weight negative": (
+        small(class_weight={0: 1, 1: -1, 2: 1}),
+        says("class_weight={0: 1, 1: -1, 2: 1}", "negative", "at least 0"),
+    ),
+    "class_weight zero": (
+        small(class_weight={0: 0, 1: 0, 2: 0}),
+        says("class_weight leaves every sample with a weight of zero"),
+    ),
+}
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize(
+    ("clf", "message"), BAD_PARAMETERS.values(), ids=BAD_PARAMETERS.keys()
+)
+def test_bad_parameters(maps, clf, message):
+    before = set(vars(clf))
+    with pytest.raises(ValueError, match=message):
+        clf.fit(*maps)
+    assert set(vars(clf)) == before
+    with pytest.raises(NotFittedError):
+        clf.predict(maps[0])
+
+
+def test_an_item_of_layers_that_is_none(maps):
+    message = says("an item of layers must be a layer", "pair, got 7")
+    with pytest.raises(TypeError, match=message):
+        small(layers=[Dense(3), 7]).fit(*maps)
+
+
+BAD_DATA = {
+    "NaN": (lambda X, y: (spoiled(X, np.nan), y), says("X contains NaN")),
+    "inf": (lambda X, y: (spoiled(X, np.inf), y), says("X contains infinity")),
+    "empty": (lambda X, y: (X[:0], y[:0]), says("0 sample(s)", "minimum of 1")),
+    "no values": (lambda X, y: (X[:, :0], y), says("X has", "(0, 6, 2)")),
+    "complex": (lambda X, y: (X * 1j, y), says("Complex data not supported")),
+    "dates": (lambda X, y: (X.astype("M8[s]"), y), says("X must hold real numbers")),
+    "lengths": (lambda X, y: (X, y[:7]), says("X has 60 samples", "y has 7")),
+    "no y": (lambda X, y: (X, None), says("requires y", "None")),
+    "NaN in y": (lambda X, y: (X, np.where(y, y, np.nan)), says("y contains NaN")),
+    "values": (lambda X, y: (X, y + 0.5), says("Unknown label type: continuous")),
+    "columns of classes": (
+        lambda X, y: (X, np.column_stack([y, y])),
+        says("Unknown label type", "MultiOutputClassifier"),
+    ),
+    "flat values": (lambda X, y: (X[0, 0, 0], y), says("Reshape your data")),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), BAD_DATA.values(), ids=BAD_DATA.keys())
+def test_bad_data(maps, spoil, message):
+    clf = small()
+    with pytest.raises(ValueError, match=message):
+        clf.fit(*spoil(*maps))
+    assert not hasattr(clf, "n_features_in_")
+
+
+def test_sparse_data(maps):
+    with pytest.raises(
+        TypeError, match=says("Sparse data was passed for X", "toarray")
+    ):
+        small().fit(csr_array(np.eye(60)), maps[1])
+
+
+BAD_WEIGHTS = {
+    "negative": (-np.ones(60), says("Negative values", "sample_weight")),
+    "all zero": (np.zeros(60), says("weight", "zero")),
+    "NaN": (np.full(60, np.nan), says("sample_weight contains NaN")),
+    "too few": (np.ones(7), says("sample_weight.shape == (7,)", "(60,)")),
+}
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS.keys()
+)
+@pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
+def test_bad_weights(maps, estimator, weight, message):
+    X, y = maps
+    with pytest.raises(ValueError, match=message):
+        estimator([]).fit(X, y, sample_weight=weight)
+
+
+BAD_PREDICTIONS = {
+    "other size": (np.zeros((2, 6, 7, 2)), says("(6, 7, 2)", "fitted", "(6, 6, 2)")),
+    "other axes": (np.zeros((2, 6, 6)), says("X has samples of shape (6, 6)")),
+    "other features": (np.zeros((2, 71)), says("X has 71 features", "expecting 72")),
+    "one sample": (np.zeros(72), says("Reshape your data")),
+    "NaN": (np.full((2, 6, 6, 2), np.nan), says("X contains NaN")),
+    "empty": (np.zeros((0, 6, 6, 2)), says("0 sample(s)")),
+}
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize(
+    ("X", "message"), BAD_PREDICTIONS.values(), ids=BAD_PREDICTIONS.keys()
+)
+def test_bad_predictions(maps, X, message):
+    clf = small().fit(*maps)
+    for method in (clf.predict, clf.predict_proba, clf.predict_log_proba):
+        with pytest.raises(ValueError, match=message):
+            method(X)
+    with pytest.raises(ValueError, match=message):
+        clf.score(X, np.zeros(len(X)))
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(X, np.zeros(len(X), int))
+
+
+def test_before_fit(maps):
+    clf = small()
+    for method in ("predict", "predict_proba", "predict_log_proba"):
+        with pytest.raises(NotFittedError, match=r"ConvNetClassifier.*not fitted"):
+            getattr(clf, method)(maps[0])
+    for method in ("summary", "get_weights"):
+        with pytest.raises(NotFittedError, match=r"ConvNetClassifier.*not fitted"):
+            getattr(clf, method)()
+
+
+def test_labels_that_are_no_classes(maps):
+    X, y = maps
+    clf = small()
+    message = says(
+        "labels that are no classes: [2]", "classes are [0, 1]", "first call"
+    )
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(X, y, classes=[0, 1])
+    assert not hasattr(clf, "network_")
+    clf.fit(X, y).set_params(warm_start=True)
+    with pytest.raises(ValueError, match=says("no classes: ['x']", "[0, 1, 2]")):
+        clf.fit(X, ["x"] * 60)
+
+
+def test_labels_of_another_kind_than_before(maps):
+    X, y = maps
+    Y = np.stack([y == 0, y == 1], axis=1).astype(int)
+    with pytest.raises(ValueError, match=says("(60, 2)", "one label a sample")):
+        small().fit(X, y).partial_fit(X, Y)
+    several = small().fit(X, Y)
+    for wrong in (y > 0, Y[:, [0, 1, 1]]):
+        with pytest.raises(ValueError, match=says("y has shape", "with 2 columns")):
+            several.partial_fit(X, wrong)
+    with pytest.raises(
+        ValueError, match=says("classes=[0, 1, 2]", "2 columns", "[0, 1]")
+    ):
+        small().partial_fit(X, Y, classes=[0, 1, 2])
+
+
+def test_bad_values(maps):
+    X, y = maps
+    reg = ConvNetRegressor([("conv1", Conv2D(2, 3))], max_iter=1)
+    for wrong, message in [
+        (np.full(60, np.nan), says("y contains NaN")),
+        (np.full(60, np.inf), says("y contains infinity")),
+        (
+            np.zeros((60, 2, 2)),
+            says("y has shape (60, 2, 2)", "(n_samples, n_outputs)"),
+        ),
+        (np.zeros((60, 0)), says("y has shape (60, 0)", "at least one output")),
+        (y[:3], says("X has 60 samples", "y has 3")),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            reg.fit(X, wrong)
+    assert not hasattr(reg, "network_")
+    with pytest.raises(ValueError, match=says("y has 3 outputs", "begun with 1")):
+        reg.fit(X, y).partial_fit(X, np.zeros((60, 3)))
+    with pytest.raises(ValueError, match=says("'loss'", "'huber'", "CrossEntropy()")):
+        reg.set_params(loss=CrossEntropy()).fit(X, y)
+
+
+# ---------------------------------------------------------------------------
+# What a failure leaves behind
+# ---------------------------------------------------------------------------
+
+
+def fails(estimator, call, monkeypatch):
+    """Makes the third step of training fail."""
+    step, n_steps = Trainer.run_step, iter(range(99))
+
+    def run_step(self, batch):
+        if next(n_steps) == 2:
+            raise MemoryError("no room")
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_step", run_step)
+        with pytest.raises(MemoryError):
+            call(estimator)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_failed_fit_changes_nothing(maps, monkeypatch, warm_start, early_stopping):
+    X, y = maps
+    clf = small(batch_size=10, warm_start=warm_start, early_stopping=early_stopping)
+    fails(clf, lambda clf: clf.fit(X, y), monkeypatch)
+    assert not hasattr(clf, "network_")
+    clf.fit(X, y)
+    twin = copy.deepcopy(clf)
+    before, state = clf.predict_proba(X), set(vars(clf))
+    fails(clf, lambda clf: clf.fit(X + 1, y), monkeypatch)
+    with pytest.raises(ValueError, match="NaN"):
+        clf.fit(spoiled(X, np.nan), y)
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    assert set(vars(clf)) == state
+    # It goes on as if nothing had been.
+    for model in (clf, twin):
+        model.fit(X, y).set_params(early_stopping=False).partial_fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), twin.predict_proba(X))
+
+
+def test_a_failed_partial_fit_changes_nothing(maps, monkeypatch):
+    X, y = maps
+    clf = small(batch_size=10)
+    fails(clf, lambda clf: clf.partial_fit(X, y, classes=[0, 1, 2]), monkeypatch)
+    assert not hasattr(clf, "network_")
+    clf.partial_fit(X, y, classes=[0, 1, 2])
+    twin = copy.deepcopy(clf)
+    fails(clf, lambda clf: clf.partial_fit(X, y), monkeypatch)
+    with pytest.raises(ValueError, match="no classes"):
+        clf.partial_fit(X, y + 1)
+    for model in (clf, twin):
+        model.partial_fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), twin.predict_proba(X))
+
+
+@pytest.mark.parametrize("where", ["run_step", "score"])
+def test_an_interrupted_fit_keeps_the_weights_so_far(maps, monkeypatch, where):
+    X, y = maps
+    plain = small(batch_size=20, max_iter=2).fit(X, y)
+    owner = {"run_step": Trainer, "score": ConvNetClassifier}[where]
+    name = {"run_step": "run_step", "score": "_score"}[where]
+    original, calls = getattr(owner, name), iter(range(99))
+    last = {"run_step": 7, "score": 2}[where]
+
+    def interrupted(self, *args):
+        if next(calls) == last:
+            raise KeyboardInterrupt
+        return original(self, *args)
+
+    monkeypatch.setattr(owner, name, interrupted)
+    clf = small(batch_size=20, max_iter=50, early_stopping=where == "score")
+    with pytest.warns(
+        ConvergenceWarning, match="interrupted in epoch 3.*weights"
+    ) as seen:
+        clf.fit(X, y)
+    assert seen[0].filename == __file__
+    assert clf.n_iter_ == len(clf.loss_curve_) == 2
+    assert clf.predict(X).shape == (60,)
+    if where == "run_step":  # one step of the third epoch was done
+        assert clf.loss_curve_ == plain.loss_curve_
+        assert not np.array_equal(clf.predict_proba(X), plain.predict_proba(X))
+    monkeypatch.undo()
+    clf.set_params(early_stopping=False).partial_fit(X, y)
+    assert clf.n_iter_ == 3
+
+
+def test_an_interrupted_first_epoch(maps, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "run_epoch", interrupted)
+    with pytest.warns(ConvergenceWarning, match="interrupted in epoch 1"):
+        clf = small().fit(*maps)
+    assert clf.n_iter_ == 0
+    assert np.isfinite(clf.predict_proba(maps[0])).all()
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize(
+    "optimizer", [SGD(1e200), Adam(1e200), SGD(1e200, momentum=0.9)]
+)
+@pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divergence_stops_with_the_last_finite_weights(
+    maps, optimizer, estimator, dtype
+):
+    X, y = maps
+    model = estimator(
+        [Conv2D(3, 3), Dense(5)], optimizer=optimizer, random_state=0, dtype=dtype
+    )
+    message = says("The loss became", "epoch", "last finite weights", "learning rate")
+    with pytest.warns(ConvergenceWarning, match=message) as seen:
+        model.fit(X, y)
+    assert [warning.category for warning in seen] == [ConvergenceWarning]
+    assert seen[0].filename == __file__
+    assert model.n_iter_ == len(model.loss_curve_) < 200
+    assert np.isfinite(model.loss_curve_).all()
+    weights = model.get_weights().values()
+    assert all(np.isfinite(array).all() for array in weights)
+
+
+def test_after_divergence_a_smaller_rate_can_go_on(maps):
+    X, y = maps
+    clf = small(optimizer=Adam(1e-3)).fit(X, y)
+    good = clf.predict_proba(X)
+    clf.set_params(optimizer__learning_rate=1e38, warm_start=True, max_iter=5)
+    with pytest.warns(ConvergenceWarning, match="smaller learning rate"):
+        clf.set_params(layers=clf.layers, batch_size=20).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), good)
+    clf.set_params(optimizer__learning_rate=1e-3)
+    losses = [clf.partial_fit(X, y).loss_ for _ in range(20)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+# ---------------------------------------------------------------------------
+# Processes
+# ---------------------------------------------------------------------------
+
+
+def test_a_forked_child_does_not_hang(run_python):
+    printed = run_python(
+        """
+        import os
+        import numpy as np
+        from sklearn_convnet import ConvNetClassifier
+        from sklearn_convnet.layers import Conv2D, Dense
+
+        rng = np.random.RandomState(0)
+        X, y = rng.normal(size=(128, 24, 24, 4)), np.arange(128) % 2
+        clf = ConvNetClassifier(
+            [Conv2D(32, 3), Dense(64)], max_iter=1, n_threads=2, random_state=0
+        ).fit(X, y)
+        expected = clf.predict_proba(X)
+        child = os.fork()
+        if child == 0:
+            same = np.array_equal(clf.fit(X, y).predict_proba(X), expected)
+            os._exit(0 if same else 3)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        print(np.array_equal(clf.predict_proba(X), expected))
+        """,
+        timeout=60,
+    )
+    assert printed.split() == ["0", "True"]
