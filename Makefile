@@ -21,7 +21,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in README.md LICENSE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-oracle lint bench docs wheel install clean
+.PHONY: help demo test test-oracle lint bench wheel install clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -50,18 +50,15 @@ lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
 	$(VENV)/bin/ruff format --check
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint sklearn_convnet  # it calls pycodestyle
 
-bench: $(VENV)/stamps/bench  ## compare speed with other libraries
-	$(PY) benchmarks/compare.py $(ARGS)
-
-docs: $(VENV)/stamps/docs  ## build the documentation in docs/_build/html
-	$(PY) -m sphinx -q -W --keep-going docs docs/_build/html
+bench: $(VENV)/stamps/oracle  ## time LeNet-5 next to skorch: DATA=FOLDER of Fashion-MNIST
+	$(PY) benchmarks/fashion.py "$(DATA)" $(ARGS)
 
 wheel: build/wheel  ## build the source archive and, from it, the wheel in dist/
 
 install: $(VENV)/stamps/installed  ## build and install the package in .venv
 
 clean:  ## remove what was built; the environments stay
-	rm -rf build dist *.egg-info docs/_build docs/auto_examples
+	rm -rf build dist *.egg-info
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find sklearn_convnet '(' -name '*.c' -o -name '*.so' ')' -delete
 
@@ -82,7 +79,7 @@ $(VENV)/stamps/installed: build/wheel | $(VENV)/stamps/tools
 	$(PY) -m pip install -q 'sklearn_convnet[plot,test]'
 	@touch $@
 
-$(VENV)/stamps/oracle $(VENV)/stamps/bench $(VENV)/stamps/docs: $(VENV)/stamps/installed
+$(VENV)/stamps/oracle: $(VENV)/stamps/installed
 	$(PY) -m pip install -q 'sklearn_convnet[$(@F)]'
 	@touch $@
 

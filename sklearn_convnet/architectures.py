@@ -177,8 +177,7 @@ def lenet5(width=1.0, units=(120, 84), activation="tanh", pool="mean"):
     """
     pool_layer = _chosen("pool", pool, {"mean": AvgPool2D, "max": MaxPool2D})
     dense = [
-        (f"dense{i}", Dense(size, activation=activation))
-        for i, size in enumerate(units, start=1)
+        (f"dense{i}", Dense(size, activation=activation)) for i, size in enumerate(units, start=1)
     ]
     return [
         ("conv1", Conv2D(_scaled(6, width), 5, activation=activation)),
@@ -194,9 +193,7 @@ def _alexnet_maps(width, activation, groups, padding):
     return [
         (
             "conv1",
-            Conv2D(
-                _scaled(96, width), 11, stride=4, padding=padding, activation=activation
-            ),
+            Conv2D(_scaled(96, width), 11, stride=4, padding=padding, activation=activation),
         ),
         ("response1", _response_norm()),
         ("pool1", MaxPool2D(3, stride=2)),
@@ -357,9 +354,7 @@ def _vgg_stages(config, width, activation, batch_norm):
         stage = []
         for j, size in enumerate(sizes, start=1):
             filters_here = _scaled(filters, width)
-            stage += _convolution(
-                f"{i}_{j}", filters_here, size, activation, batch_norm
-            )
+            stage += _convolution(f"{i}_{j}", filters_here, size, activation, batch_norm)
         if i == 1 and config == "A-LRN":
             stage.append(("response1", _response_norm()))
         stages.append([*stage, (f"pool{i}", MaxPool2D(2))])
@@ -640,9 +635,7 @@ def _padded_shortcut():
     )
 
 
-def resnet_cifar(
-    depth=20, width=1.0, activation="relu", pre_activation=False, projection=False
-):
+def resnet_cifar(depth=20, width=1.0, activation="relu", pre_activation=False, projection=False):
     """Residual network for small images, such as those of CIFAR [1]_.
 
     Parameters
@@ -719,9 +712,7 @@ _DENSENET = {
 }
 
 
-def densenet(
-    depth=121, growth_rate=32, compression=0.5, dropout=0.0, activation="relu"
-):
+def densenet(depth=121, growth_rate=32, compression=0.5, dropout=0.0, activation="relu"):
     """Densely connected network: each layer sees the maps of all before it [1]_.
 
     Parameters
@@ -940,9 +931,7 @@ def speech_cnn(
 # ---------------------------------------------------------------------------
 
 
-def fcn(
-    n_maps=21, stride=8, width=1.0, units=(4096, 4096), dropout=0.5, activation="relu"
-):
+def fcn(n_maps=21, stride=8, width=1.0, units=(4096, 4096), dropout=0.5, activation="relu"):
     """Fully convolutional network: VGG-16 whose scores are enlarged to the image [1]_.
 
     Parameters
@@ -993,9 +982,7 @@ def fcn(
     head.append(("score", Conv2D(n_maps, 1, activation=None)))
 
     def doubled():
-        return ConvTranspose2D(
-            n_maps, 4, stride=2, padding="same", activation=None, use_bias=False
-        )
+        return ConvTranspose2D(n_maps, 4, stride=2, padding="same", activation=None, use_bias=False)
 
     def scores_added(stage, body):
         """The scores of a stage are added to those of all that follows it."""

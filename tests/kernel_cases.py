@@ -92,8 +92,7 @@ def assert_same_bits(actual, expected):
     assert actual.dtype == expected.dtype
     assert actual.shape == expected.shape
     actual, expected = (
-        np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        for array in (actual, expected)
+        np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (actual, expected)
     )
     np.testing.assert_array_equal(actual, expected)
 
@@ -131,17 +130,13 @@ def numerical_gradient(function, x, step=1e-3):
             y = x.copy()
             y[i] += k * step
             shifted.append(function(y))
-        gradient[i] = (shifted[0] - 8 * shifted[1] + 8 * shifted[2] - shifted[3]) / (
-            12 * step
-        )
+        gradient[i] = (shifted[0] - 8 * shifted[1] + 8 * shifted[2] - shifted[3]) / (12 * step)
     return gradient
 
 
 def assert_gradient(analytic, function, x):
     """Compare a gradient with central differences of `function` at x."""
-    np.testing.assert_allclose(
-        analytic, numerical_gradient(function, x), rtol=5e-6, atol=1e-9
-    )
+    np.testing.assert_allclose(analytic, numerical_gradient(function, x), rtol=5e-6, atol=1e-9)
 
 
 # ---------------------------------------------------------------------------
@@ -187,9 +182,7 @@ class ConvCase:
 
     @property
     def output_shape(self):
-        size = output_size(
-            self.size, self.kernel, self.stride, self.padding, self.dilation
-        )
+        size = output_size(self.size, self.kernel, self.stride, self.padding, self.dilation)
         return (self.n, *size, self.filters)
 
     @property
@@ -303,29 +296,27 @@ class DepthwiseCase(ConvCase):
 
     @classmethod
     def of(cls, n, size, channels, multiplier, kernel, **options):
-        return cls(
-            n, size, channels, channels * multiplier, kernel, groups=channels, **options
-        )
+        return cls(n, size, channels, channels * multiplier, kernel, groups=channels, **options)
 
 
 # More windows than the weight gradient sums at a time, more samples than partial sums,
 # more and fewer lanes than channels, and enough to do for several threads.
 DEPTHWISE_CASES = {
     "mobilenet": DepthwiseCase.of(
-        19, (1, 14, 13), 70, 1, (1, 3, 3), padding=_pad_image(1), activation="relu"
+        17, (1, 12, 11), 70, 1, (1, 3, 3), padding=_pad_image(1), activation="relu"
     ),
     "strided": DepthwiseCase.of(
-        5, (1, 35, 34), 33, 1, (1, 3, 3), stride=(1, 2, 2),
+        5, (1, 25, 24), 33, 1, (1, 3, 3), stride=(1, 2, 2),
         padding=((0, 0), (0, 1), (1, 0)), use_bias=False,
     ),
     "multiplied": DepthwiseCase.of(
-        18, (1, 21, 20), 11, 3, (1, 5, 5), padding=_pad_image(2), activation="elu"
+        18, (1, 11, 12), 11, 3, (1, 5, 5), padding=_pad_image(2), activation="elu"
     ),
     "one map": DepthwiseCase.of(
-        35, (1, 24, 24), 1, 8, (1, 5, 5), activation="leaky_relu"
+        19, (1, 20, 19), 1, 8, (1, 5, 5), activation="leaky_relu"
     ),
     "whole vectors": DepthwiseCase.of(
-        3, (1, 17, 15), 64, 2, (1, 3, 3), padding=_pad_image(2), dilation=(1, 2, 2),
+        3, (1, 12, 11), 64, 2, (1, 3, 3), padding=_pad_image(2), dilation=(1, 2, 2),
         activation="tanh",
     ),
     "signal": DepthwiseCase.of(
@@ -365,8 +356,8 @@ class GroupPoolCase:
 GROUP_POOL_CASES = {
     "one group": GroupPoolCase(19, (14, 14), 16, ((2, 2),), (2, 2)),
     "growing": GroupPoolCase(5, (17, 15), 66, ((1, 1), (3, 3), (5, 5)), (2, 2)),
-    "rectangular": GroupPoolCase(3, (12, 40), 70, ((1, 8), (6, 2)), (3, 1)),
-    "one pixel apart": GroupPoolCase(4, (24, 24), 8, ((2, 2), (7, 7)), (1, 1)),
+    "rectangular": GroupPoolCase(3, (9, 20), 70, ((1, 8), (6, 2)), (3, 1)),
+    "one pixel apart": GroupPoolCase(19, (11, 12), 8, ((2, 2), (7, 7)), (1, 1)),
 }
 
 # m, channels, samples with a weight (or None), activation: one row more than a block of
@@ -399,10 +390,10 @@ UPSAMPLE_CASES = {
 # than a panel, more terms than a sum takes at a time.
 ATTENTION_CASES = {
     "image": (3, 64, 4, 17),
-    "long": (2, 150, 2, 40),
+    "long": (2, 130, 2, 33),
     "one head": (19, 49, 1, 70),
     "wide": (2, 20, 1, 300),
-    "narrow": (5, 100, 9, 3),
+    "narrow": (5, 70, 9, 3),
     "one position": (19, 1, 3, 8),
 }
 
@@ -491,9 +482,7 @@ def pool_cases(draw):
 @st.composite
 def group_pool_cases(draw):
     """Poolings whose windows are smaller and larger than stride and map."""
-    pool_sizes = st.lists(
-        st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4
-    )
+    pool_sizes = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4)
     pool_sizes = tuple(draw(pool_sizes))
     return GroupPoolCase(
         n=draw(st.integers(1, 4)),
@@ -580,9 +569,7 @@ class Call:
         return {k: v for k, v in self.arguments.items() if isinstance(v, Array)}
 
 
-_CONV_SIZES = named(
-    n=2, D=3, H=6, W=7, C=4, KD=2, KH=3, KW=2, c=2, F=6, OD=4, OH=5, OW=7
-)
+_CONV_SIZES = named(n=2, D=3, H=6, W=7, C=4, KD=2, KH=3, KW=2, c=2, F=6, OD=4, OH=5, OW=7)
 _CONV_OPTIONS = named(
     stride=ONES,
     padding=((1, 1), (1, 0), (0, 1)),

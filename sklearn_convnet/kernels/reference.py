@@ -72,9 +72,7 @@ def _match(**arrays):
         if array.dtype != wanted:
             raise ValueError(f"{name} has dtype {array.dtype}, expected {wanted}")
         if not array.flags.c_contiguous:
-            raise ValueError(
-                f"{name} has strides {array.strides}, expected a C-contiguous array"
-            )
+            raise ValueError(f"{name} has strides {array.strides}, expected a C-contiguous array")
     return sizes
 
 
@@ -88,17 +86,14 @@ def _check_not_empty(sizes, axes):
 def _check_triple(name, values, lowest):
     """Check a tuple with one integer for each of the axes (D, H, W)."""
     if len(values) != 3 or min(values) < lowest:
-        raise ValueError(
-            f"{name} is {values}, expected three integers of at least {lowest}"
-        )
+        raise ValueError(f"{name} is {values}, expected three integers of at least {lowest}")
 
 
 def _check_padding(padding):
     """Check that padding is ((before, after), ...) for the axes (D, H, W)."""
     if len(padding) != 3 or any(len(pair) != 2 or min(pair) < 0 for pair in padding):
         raise ValueError(
-            f"padding is {padding}, expected three pairs (before, after) of integers "
-            "of at least 0"
+            f"padding is {padding}, expected three pairs (before, after) of integers of at least 0"
         )
 
 
@@ -122,8 +117,7 @@ def _check_output_size(what, shape, size, kernel, stride, padding, dilation=(1, 
         expected = (padded - extent) // b + 1
         if shape[1 + axis] != expected:
             raise ValueError(
-                f"Y has shape {shape}, expected an output of {expected} pixels "
-                f"along {letter}"
+                f"Y has shape {shape}, expected an output of {expected} pixels along {letter}"
             )
 
 
@@ -145,17 +139,12 @@ def check_conv(X, W, b, Y, stride, padding, dilation, groups, **like):
     _check_padding(padding)
     C, F = sizes["C"], sizes["F"]
     if groups < 1 or C % groups or F % groups:
-        raise ValueError(
-            f"groups is {groups}, expected a divisor of {C} input and {F} output maps"
-        )
+        raise ValueError(f"groups is {groups}, expected a divisor of {C} input and {F} output maps")
     if sizes["C/groups"] * groups != C:
         raise ValueError(
-            f"W has {sizes['C/groups']} input maps a group, expected "
-            f"{C} / {groups} = {C // groups}"
+            f"W has {sizes['C/groups']} input maps a group, expected {C} / {groups} = {C // groups}"
         )
-    _check_output_size(
-        "filter", Y.shape, X.shape[1:4], W.shape[:3], stride, padding, dilation
-    )
+    _check_output_size("filter", Y.shape, X.shape[1:4], W.shape[:3], stride, padding, dilation)
 
 
 def check_depthwise(X, W, b, Y, stride, padding, dilation, **like):
@@ -196,9 +185,7 @@ def check_index(index, n_positions):
 def check_activation(activation, names):
     """Raise ValueError unless the activation is one of the names."""
     if activation not in names:
-        raise ValueError(
-            f"activation is {activation!r}, expected one of {', '.join(names)}"
-        )
+        raise ValueError(f"activation is {activation!r}, expected one of {', '.join(names)}")
 
 
 def check_segments(n_params, segments):
@@ -206,8 +193,7 @@ def check_segments(n_params, segments):
     for start, stop in segments.tolist():
         if not 0 <= start <= stop <= n_params:
             raise ValueError(
-                f"a segment reads [{start}, {stop}), expected "
-                f"0 <= start <= stop <= {n_params}"
+                f"a segment reads [{start}, {stop}), expected 0 <= start <= stop <= {n_params}"
             )
 
 
@@ -258,9 +244,7 @@ _ACTIVATIONS = {
     # Phi(x) = (1 + erf(x / sqrt 2)) / 2 = erfc(-x / sqrt 2) / 2 and its density phi
     "gelu": (
         lambda x, alpha: x * erfc(-x / np.sqrt(2)) / 2,
-        lambda x, alpha: (
-            erfc(-x / np.sqrt(2)) / 2 + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
-        ),
+        lambda x, alpha: erfc(-x / np.sqrt(2)) / 2 + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
     ),
 }
 
@@ -356,9 +340,7 @@ def _pad(X, padding, value=0.0):
 
 def _crop(padded, padding, size):
     """Undo `_pad`: the view of the true pixels."""
-    inner = (
-        slice(before, before + s) for (before, _), s in zip(padding, size, strict=True)
-    )
+    inner = (slice(before, before + s) for (before, _), s in zip(padding, size, strict=True))
     return padded[(slice(None), *inner)]
 
 
@@ -375,8 +357,7 @@ def _taps(padded, kernel, stride, output, dilation=(1, 1, 1)):
     for tap in np.ndindex(*kernel):
         start = [t * d for t, d in zip(tap, dilation, strict=True)]
         window = (
-            slice(t, t + (o - 1) * s + 1, s)
-            for t, o, s in zip(start, output, stride, strict=True)
+            slice(t, t + (o - 1) * s + 1, s) for t, o, s in zip(start, output, stride, strict=True)
         )
         yield tap, padded[(slice(None), *window)]
 
@@ -465,9 +446,7 @@ def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
     dZ = _by_group(dZ, groups)
     if dW is not None:
         for tap, view in _taps(X, kernel, stride, output, dilation):
-            dW[tap] = _ungroup(
-                _by_group(view, groups).transpose(0, 2, 1) @ dZ, dW[tap].shape
-            )
+            dW[tap] = _ungroup(_by_group(view, groups).transpose(0, 2, 1) @ dZ, dW[tap].shape)
 
     # dX(n, x·s + x'·d, y·s + y'·d, i) += Σ_j dz(n,x,y,j) W(x',y',i,j)
     if dX is not None:
@@ -930,14 +909,10 @@ def group_maxpool_forward(X, Y, index, pool_sizes, stride, n_threads):
     if len(stride) != 2 or min(stride) < 1:
         raise ValueError(f"stride is {stride}, expected two integers of at least 1")
     if pool_sizes.min() < 1:
-        raise ValueError(
-            f"pool_sizes holds {pool_sizes.min()}, expected integers of at least 1"
-        )
+        raise ValueError(f"pool_sizes holds {pool_sizes.min()}, expected integers of at least 1")
     n, *size, C = X.shape
     if C % len(pool_sizes):
-        raise ValueError(
-            f"there are {len(pool_sizes)} pool_sizes, expected a divisor of {C} maps"
-        )
+        raise ValueError(f"there are {len(pool_sizes)} pool_sizes, expected a divisor of {C} maps")
     expected = tuple(-(-s // step) for s, step in zip(size, stride, strict=True))
     if Y.shape[1:3] != expected:
         raise ValueError(
@@ -956,9 +931,7 @@ def group_maxpool_forward(X, Y, index, pool_sizes, stride, n_threads):
             pixels = X[:, top:bottom, left:right, maps]
             pixels = pixels.reshape(n, (bottom - top) * (right - left), width)
             where = np.argmax(pixels, axis=1)
-            Y[:, o_h, o_w, maps] = np.take_along_axis(
-                pixels, where[:, np.newaxis], axis=1
-            )[:, 0]
+            Y[:, o_h, o_w, maps] = np.take_along_axis(pixels, where[:, np.newaxis], axis=1)[:, 0]
             if index is not None:
                 h, w = np.divmod(where, right - left)
                 index[:, o_h, o_w, maps] = (top + h) * size[1] + left + w
@@ -1323,8 +1296,7 @@ def copy_channels(X, Y, x_start, y_start, width, accumulate, n_threads):
     for name, start, axis in (("x_start", x_start, "C"), ("y_start", y_start, "F")):
         if width < 0 or not 0 <= start <= sizes[axis] - width:
             raise ValueError(
-                f"{name} is {start} and width {width}, expected a range within "
-                f"{sizes[axis]} maps"
+                f"{name} is {start} and width {width}, expected a range within {sizes[axis]} maps"
             )
     source = _double(X[:, x_start : x_start + width])
     target = Y[:, y_start : y_start + width]
@@ -1462,8 +1434,7 @@ def softmax_cross_entropy(Z, target, weight, dZ, n_threads):
     m, K = sizes["m"], sizes["K"]
     if m and not (0 <= target.min() and target.max() < K):
         raise ValueError(
-            f"target holds labels from {target.min()} to {target.max()}, expected "
-            f"0 to {K - 1}"
+            f"target holds labels from {target.min()} to {target.max()}, expected 0 to {K - 1}"
         )
     Z = _double(Z)
     weight = np.ones(m) if weight is None else _double(weight)

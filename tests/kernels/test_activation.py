@@ -208,9 +208,7 @@ def test_infinity(kernels, dtype, activation):
         "softplus": (0, np.inf),
     }
     X = np.array([-np.inf, np.inf], dtype)
-    np.testing.assert_allclose(
-        forward(kernels, X, activation), expected[activation], rtol=1e-6
-    )
+    np.testing.assert_allclose(forward(kernels, X, activation), expected[activation], rtol=1e-6)
 
 
 @cases.every_variant
@@ -242,9 +240,7 @@ def test_in_place(kernels, dtype, activation):
 @cases.every_variant
 def test_softmax_of_large_numbers(kernels, dtype):
     X = np.array([[1e4, 0, -1e4], [-1e4, -1e4, -1e4]], dtype)
-    np.testing.assert_allclose(
-        softmax(kernels, X), [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-6
-    )
+    np.testing.assert_allclose(softmax(kernels, X), [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-6)
 
 
 # ---------------------------------------------------------------------------

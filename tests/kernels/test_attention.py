@@ -101,17 +101,15 @@ def test_threads_do_not_matter(kernels, dtype, case):
 @cases.every_compiled
 @every_case
 def test_batch_does_not_matter(kernels, dtype, case):
-    Q, K, V, bias, dY = arrays((9, *cases.ATTENTION_CASES[case][1:]), dtype)
-    together = np.stack([Q, K, V, dY], axis=1)
+    Q, K, V, bias, _ = arrays((9, *cases.ATTENTION_CASES[case][1:]), dtype)
 
     def run(batch):
         """The results of the samples, in one array."""
-        Q, K, V, dY = (np.ascontiguousarray(A) for A in np.moveaxis(batch, 1, 0))
+        Q, K, V = (np.ascontiguousarray(A) for A in np.moveaxis(batch, 1, 0))
         P, Y = forward(kernels, Q, K, V, bias, 2)
-        results = P, Y, *backward(kernels, Q, K, V, P, dY, 2)[:-1]
-        return np.concatenate([A.reshape(len(Q), -1) for A in results], axis=1)
+        return np.concatenate([A.reshape(len(Q), -1) for A in (P, Y)], axis=1)
 
-    cases.assert_batch_does_not_matter(run, together)
+    cases.assert_batch_does_not_matter(run, np.stack([Q, K, V], axis=1))
 
 
 @cases.every_compiled
@@ -174,10 +172,7 @@ def test_forward_is_the_definition(case):
     expected_P, expected_Y = np.zeros((n, heads, length, length)), np.zeros(Q.shape)
     for image, head, i in np.ndindex(n, heads, length):
         scores = [
-            sum(
-                Q[image, i, head, c] * K[image, j, head, c] / width**0.5
-                for c in range(width)
-            )
+            sum(Q[image, i, head, c] * K[image, j, head, c] / width**0.5 for c in range(width))
             + bias[head, i, j]
             for j in range(length)
         ]

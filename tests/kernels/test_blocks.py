@@ -80,9 +80,7 @@ def test_add_in_place(kernels, dtype):
     seed=cases.seeds,
     n_threads=cases.thread_counts,
 )
-def test_copy_channels_like_reference(
-    kernels, dtype, case, accumulate, seed, n_threads
-):
+def test_copy_channels_like_reference(kernels, dtype, case, accumulate, seed, n_threads):
     m, n_x, n_y, ranges = case
     X, Y = inputs(dtype, (m, n_x), (m, n_y), seed=seed)
     cases.assert_same_bits(
@@ -100,9 +98,7 @@ def test_copy_channels(kernels, dtype, m, accumulate):
     expected[:, 25:45] = X[:, 10:30] + (Y[:, 25:45] if accumulate else 0)
 
     for n_threads in cases.THREADS:
-        cases.assert_same_bits(
-            copied(kernels, X, Y, (10, 25, 20), accumulate, n_threads), expected
-        )
+        cases.assert_same_bits(copied(kernels, X, Y, (10, 25, 20), accumulate, n_threads), expected)
 
 
 @cases.every_variant

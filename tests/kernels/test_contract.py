@@ -18,9 +18,7 @@ every_kernel = pytest.mark.parametrize("name", cases.GOOD_CALLS)
 @every_kernel
 def test_signature(name, kernels, dtype):
     kernel = getattr(kernels, name)
-    assert list(inspect.signature(kernel).parameters) == list(
-        cases.GOOD_CALLS[name].arguments
-    )
+    assert list(inspect.signature(kernel).parameters) == list(cases.GOOD_CALLS[name].arguments)
 
 
 @cases.every_compiled
@@ -105,10 +103,7 @@ def test_empty_batch(name, kernels, dtype):
 @cases.every_variant
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [
-        pytest.param(name, changes, id=f"{name}: {what}")
-        for name, what, changes in cases.BAD_CALLS
-    ],
+    [pytest.param(name, changes, id=f"{name}: {what}") for name, what, changes in cases.BAD_CALLS],
 )
 def test_bad_geometry(name, changes, kernels, dtype):
     arguments = cases.GOOD_CALLS[name].replace(**changes).make(dtype)

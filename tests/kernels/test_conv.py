@@ -29,8 +29,7 @@ def backward(kernels, case, X, W, Y, dY, n_threads=1, skip=()):
     """dX, dW and db, those in `skip` as None."""
     shapes = {"dX": X.shape, "dW": W.shape, "db": W.shape[-1:]}
     gradients = [
-        None if name in skip else cases.output(shape, X.dtype)
-        for name, shape in shapes.items()
+        None if name in skip else cases.output(shape, X.dtype) for name, shape in shapes.items()
     ]
     kernels.conv_backward(X, W, Y, dY, *gradients, *case.options, n_threads)
     return gradients
@@ -95,9 +94,7 @@ def test_batch_does_not_matter(kernels, dtype, case):
     case = replace(cases.CONV_CASES[case], n=19)
     X, W, b, _ = case.arrays(dtype)
 
-    cases.assert_batch_does_not_matter(
-        lambda X: forward(kernels, case, X, W, b, n_threads=2), X
-    )
+    cases.assert_batch_does_not_matter(lambda X: forward(kernels, case, X, W, b, n_threads=2), X)
 
 
 @cases.every_compiled
@@ -127,9 +124,7 @@ def test_fused_activation_is_the_activation(kernels, dtype, activation):
     Z = forward(kernels, unfused, X, W, b)
     activated, dZ = np.empty_like(Z), np.empty_like(Z)
     kernels.activation_forward(Z.ravel(), activated.ravel(), activation, case.alpha, 1)
-    kernels.activation_backward(
-        Y.ravel(), dY.ravel(), dZ.ravel(), activation, case.alpha, 1
-    )
+    kernels.activation_backward(Y.ravel(), dY.ravel(), dZ.ravel(), activation, case.alpha, 1)
 
     cases.assert_same_bits(Y, activated)
     for fused, separate in zip(
@@ -256,9 +251,7 @@ def test_input_gradient_is_the_flipped_convolution(case):
 
     dX, _, _ = backward(reference, case, X, W, dY, dY)
 
-    np.testing.assert_allclose(
-        dX[:, 0], expected[:, top : top + H, left : left + W_], atol=1e-14
-    )
+    np.testing.assert_allclose(dX[:, 0], expected[:, top : top + H, left : left + W_], atol=1e-14)
 
 
 @pytest.mark.parametrize("case", TINY)
@@ -270,9 +263,7 @@ def test_weight_gradient_is_the_definition(case):
     expected = np.zeros(W.shape)
     for _, x, y, m, j in np.ndindex(W.shape):
         for i, x_, y_ in np.ndindex(dY.shape[0], *dY.shape[2:4]):
-            expected[0, x, y, m, j] += (
-                dY[i, 0, x_, y_, j] * padded[i, x_ * s + x, y_ * t + y, m]
-            )
+            expected[0, x, y, m, j] += dY[i, 0, x_, y_, j] * padded[i, x_ * s + x, y_ * t + y, m]
 
     _, dW, db = backward(reference, case, X, W, dY, dY)
 
@@ -331,9 +322,7 @@ def test_reference_in_float32_is_the_rounded_float64_result():
         X, W, b, dY = case.arrays(np.dtype(np.float32))
         wide = [None if a is None else a.astype(np.float64) for a in (X, W, b, dY)]
         Y = forward(reference, case, X, W, b)
-        cases.assert_same_bits(
-            Y, forward(reference, case, *wide[:3]).astype(np.float32)
-        )
+        cases.assert_same_bits(Y, forward(reference, case, *wide[:3]).astype(np.float32))
         for narrow, full in zip(
             backward(reference, case, X, W, Y, dY),
             backward(reference, case, *wide[:2], Y.astype(np.float64), wide[3]),

@@ -41,16 +41,13 @@ def backward(kernels, case, X, W, Y, dY, n_threads=1, skip=()):
     """dX, dW and db, those in `skip` as None."""
     shapes = {"dX": X.shape, "dW": W.shape, "db": W.shape[1:]}
     gradients = [
-        None if name in skip else cases.output(shape, X.dtype)
-        for name, shape in shapes.items()
+        None if name in skip else cases.output(shape, X.dtype) for name, shape in shapes.items()
     ]
     kernels.dense_backward(X, W, Y, dY, *gradients, case[3], ALPHA, n_threads)
     return gradients
 
 
-def assert_like_reference(
-    kernels, case, dtype, seed=0, n_threads=1, use_bias=True, skip=()
-):
+def assert_like_reference(kernels, case, dtype, seed=0, n_threads=1, use_bias=True, skip=()):
     X, W, b, dY = arrays(case, dtype, seed)
     b = b if use_bias else None
     Y = forward(reference, case, X, W, b)
@@ -112,9 +109,7 @@ def test_batch_does_not_matter(kernels, dtype, case, n):
     case = (n, *cases.DENSE_CASES[case][1:])
     X, W, b, _ = arrays(case, dtype)
 
-    cases.assert_batch_does_not_matter(
-        lambda X: forward(kernels, case, X, W, b, n_threads=2), X
-    )
+    cases.assert_batch_does_not_matter(lambda X: forward(kernels, case, X, W, b, n_threads=2), X)
 
 
 @cases.every_compiled
@@ -144,9 +139,7 @@ def test_is_a_convolution_as_large_as_the_map(kernels, dtype):
     Y = cases.output(case.output_shape, dtype)
     kernels.conv_forward(X, W, b, Y, *case.options, 1)
 
-    flat = forward(
-        kernels, (None, None, None, "tanh"), X.reshape(5, -1), W.reshape(-1, 33), b
-    )
+    flat = forward(kernels, (None, None, None, "tanh"), X.reshape(5, -1), W.reshape(-1, 33), b)
 
     cases.assert_close(flat, Y.reshape(5, 33), floor=1.0)
 
@@ -164,9 +157,7 @@ def test_forward_is_the_definition(n):
     for i, u in np.ndindex(n, 5):
         expected[i, u] = b[u] + sum(X[i, k] * W[k, u] for k in range(4))
 
-    np.testing.assert_allclose(
-        forward(reference, case, X, W, b), expected, rtol=0, atol=1e-15
-    )
+    np.testing.assert_allclose(forward(reference, case, X, W, b), expected, rtol=0, atol=1e-15)
 
 
 @cases.quick

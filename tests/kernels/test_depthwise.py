@@ -29,8 +29,7 @@ def backward(kernels, case, X, W, Y, dY, n_threads=1, skip=()):
     """dX, dW and db, those in `skip` as None."""
     shapes = {"dX": X.shape, "dW": W.shape, "db": W.shape[-1:]}
     gradients = [
-        None if name in skip else cases.output(shape, X.dtype)
-        for name, shape in shapes.items()
+        None if name in skip else cases.output(shape, X.dtype) for name, shape in shapes.items()
     ]
     kernels.depthwise_backward(X, W, Y, dY, *gradients, *case.options, n_threads)
     return gradients
@@ -92,20 +91,16 @@ def test_threads_do_not_matter(kernels, dtype, case):
 @cases.every_compiled
 @every_case
 def test_batch_does_not_matter(kernels, dtype, case):
-    case = replace(cases.DEPTHWISE_CASES[case], n=19)
+    case = replace(cases.DEPTHWISE_CASES[case], n=9)
     X, W, b, _ = case.arrays(dtype)
 
-    cases.assert_batch_does_not_matter(
-        lambda X: forward(kernels, case, X, W, b, n_threads=2), X
-    )
+    cases.assert_batch_does_not_matter(lambda X: forward(kernels, case, X, W, b, n_threads=2), X)
 
 
 @cases.every_compiled
 @settings(cases.quick, max_examples=15)
 @given(case=cases.depthwise_cases(), seed=cases.seeds)
-def test_input_gradient_of_a_sample_does_not_depend_on_the_batch(
-    kernels, dtype, case, seed
-):
+def test_input_gradient_of_a_sample_does_not_depend_on_the_batch(kernels, dtype, case, seed):
     case = replace(case, n=8)
     X, W, b, dY = case.arrays(dtype, seed)
     Y = forward(kernels, case, X, W, b)
@@ -127,9 +122,7 @@ def test_fused_activation_is_the_activation(kernels, dtype, activation):
     Z = forward(kernels, unfused, X, W, b)
     activated, dZ = np.empty_like(Z), np.empty_like(Z)
     kernels.activation_forward(Z.ravel(), activated.ravel(), activation, case.alpha, 1)
-    kernels.activation_backward(
-        Y.ravel(), dY.ravel(), dZ.ravel(), activation, case.alpha, 1
-    )
+    kernels.activation_backward(Y.ravel(), dY.ravel(), dZ.ravel(), activation, case.alpha, 1)
 
     cases.assert_same_bits(Y, activated)
     for fused, separate in zip(
@@ -167,7 +160,7 @@ TINY = {
     "multiplied": DepthwiseCase.of(
         2, (1, 4, 5), 2, 3, (1, 2, 2), activation="logistic"
     ),
-    "strided": DepthwiseCase.of(2, (1, 7, 8), 2, 2, (1, 3, 2), stride=(1, 2, 3)),
+    "strided": DepthwiseCase.of(1, (1, 7, 8), 2, 2, (1, 3, 2), stride=(1, 2, 3)),
     "padded": DepthwiseCase.of(
         2, (1, 4, 5), 2, 2, (1, 3, 3), stride=(1, 2, 1),
         padding=((0, 0), (1, 2), (0, 1)), activation="softplus",
@@ -180,7 +173,7 @@ TINY = {
         activation="elu",
     ),
     "volume": DepthwiseCase.of(
-        2, (3, 4, 3), 2, 2, (2, 2, 3), stride=(1, 2, 1),
+        1, (3, 4, 3), 2, 2, (2, 2, 3), stride=(1, 2, 1),
         padding=((1, 0), (1, 1), (0, 2)), activation="tanh",
     ),
 }  # fmt: skip
@@ -241,9 +234,7 @@ def test_is_the_convolution_whose_groups_are_the_maps(case, seed):
     reference.conv_backward(X, W, Y, dY, *gradients, *options)
 
     cases.assert_close(Y, expected, floor=1.0)
-    for one, other in zip(
-        backward(reference, case, X, W, Y, dY), gradients, strict=True
-    ):
+    for one, other in zip(backward(reference, case, X, W, Y, dY), gradients, strict=True):
         cases.assert_close(one, other, floor=1.0)
 
 
@@ -263,10 +254,11 @@ def test_adjoint(case, seed):
 @pytest.mark.parametrize("case", TINY)
 def test_gradients_are_central_differences(case):
     case = replace(TINY[case], use_bias=True)
+    linear = replace(case, activation="identity")
     # A seed at which no unit is so close to the kink of an ELU that a step crosses it.
     for seed in range(100):
         X, W, b, dY = case.arrays(float64, seed)
-        if np.abs(definition(case, X, W, b)).min() > 0.004:
+        if np.abs(forward(reference, linear, X, W, b)).min() > 0.004:
             break
     else:
         pytest.fail("no such seed")

@@ -35,9 +35,7 @@ def splitmix64(seed):
 
 @cases.every_compiled
 @cases.quick
-@given(
-    size=st.integers(1, 300), rate=rates, seed=all_seeds, n_threads=cases.thread_counts
-)
+@given(size=st.integers(1, 300), rate=rates, seed=all_seeds, n_threads=cases.thread_counts)
 def test_like_reference(kernels, dtype, size, rate, seed, n_threads):
     X = cases.random_input(np.random.default_rng(0), size, dtype, 0.5, 1.0)
     actual = dropout(kernels, X, rate, seed, n_threads)
@@ -64,9 +62,7 @@ def test_on_the_threshold_is_kept(kernels, dtype):
 @cases.every_compiled
 def test_threads_do_not_matter(kernels, dtype):
     X = cases.random_input(np.random.default_rng(0), 40_003, dtype)
-    cases.assert_threads_do_not_matter(
-        lambda n_threads: [dropout(kernels, X, 0.3, 5, n_threads)]
-    )
+    cases.assert_threads_do_not_matter(lambda n_threads: [dropout(kernels, X, 0.3, 5, n_threads)])
 
 
 @cases.every_variant

@@ -28,9 +28,7 @@ def arrays(name, shape, dtype, seed=0, spread=2.0):
     else:
         target = rng.integers(0, 2, shape).astype(dtype)
     target.flags.writeable = False
-    weight = cases.random_input(
-        rng, shape[: 1 if target.ndim == 1 else 2], dtype, 0.0, 2.0
-    )
+    weight = cases.random_input(rng, shape[: 1 if target.ndim == 1 else 2], dtype, 0.0, 2.0)
     return Z, target, weight
 
 
@@ -75,9 +73,7 @@ def assert_like_reference(
     n_threads=cases.thread_counts,
 )
 def test_like_reference(kernels, dtype, name, shape, seed, spread, weighted, n_threads):
-    assert_like_reference(
-        kernels, name, dtype, shape, seed, spread, weighted, n_threads
-    )
+    assert_like_reference(kernels, name, dtype, shape, seed, spread, weighted, n_threads)
 
 
 @cases.every_compiled
@@ -124,9 +120,7 @@ def test_softmax_of_large_logits(kernels, dtype):
     Z = np.array([[1e4, 0], [0, 1e4], [-1e4, -1e4]], dtype)
     value, dZ = loss(kernels, KERNELS[0], Z, np.array([0, 0, 1]), None)
     assert value == pytest.approx(1e4 + math.log(2), rel=1e-6)
-    np.testing.assert_allclose(
-        dZ, [[0, 0], [-1, 1], [0.5, -0.5]], rtol=1e-6, atol=1e-30
-    )
+    np.testing.assert_allclose(dZ, [[0, 0], [-1, 1], [0.5, -0.5]], rtol=1e-6, atol=1e-30)
 
 
 @cases.every_variant
@@ -177,9 +171,7 @@ def test_softmax_is_the_definition():
     log_p = special.log_softmax(Z, axis=1)
     assert value == pytest.approx(-np.sum(weight * log_p[np.arange(6), target]))
     one_hot = np.arange(5) == target[:, np.newaxis]
-    np.testing.assert_allclose(
-        dZ, weight[:, np.newaxis] * (np.exp(log_p) - one_hot), atol=1e-14
-    )
+    np.testing.assert_allclose(dZ, weight[:, np.newaxis] * (np.exp(log_p) - one_hot), atol=1e-14)
 
 
 def test_logistic_is_the_definition():
@@ -198,17 +190,13 @@ def test_logistic_is_the_definition():
 def test_gradient_is_central_differences(name):
     Z, target, weight = arrays(name, (4, 5), float64)
     _, dZ = loss(reference, name, Z, target, weight)
-    cases.assert_gradient(
-        dZ, lambda Z: getattr(reference, name)(Z, target, weight, None, 1), Z
-    )
+    cases.assert_gradient(dZ, lambda Z: getattr(reference, name)(Z, target, weight, None, 1), Z)
 
 
 def test_one_logistic_output_is_two_classes_of_softmax():
     Z, target, weight = arrays(KERNELS[1], (6, 1), float64)
     two = np.concatenate([np.zeros_like(Z), Z], axis=1)
     value, dZ = loss(reference, KERNELS[1], Z, target, weight)
-    other, other_dZ = loss(
-        reference, KERNELS[0], two, target[:, 0].astype(np.int64), weight[:, 0]
-    )
+    other, other_dZ = loss(reference, KERNELS[0], two, target[:, 0].astype(np.int64), weight[:, 0])
     assert value == pytest.approx(other, rel=1e-14)
     np.testing.assert_allclose(dZ[:, 0], other_dZ[:, 1], atol=1e-15)

@@ -1,4 +1,4 @@
-"""The affine map of every channel, which batch normalisation comes down to."""
+"""The affine map of every channel, batch and local response normalisation."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -10,6 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn_convnet.kernels import reference
+
+float64 = np.dtype(np.float64)
+ALPHA = 0.3
+
+# ---------------------------------------------------------------------------
+# The affine map of every channel
+# ---------------------------------------------------------------------------
 
 
 def arrays(shape, dtype, seed=0):
@@ -53,9 +60,7 @@ def test_threads_and_batch_do_not_matter(kernels, dtype, n_channels, use_shift):
     cases.assert_threads_do_not_matter(
         lambda n_threads: [affine(kernels, X, scale, shift, n_threads)]
     )
-    cases.assert_batch_does_not_matter(
-        lambda X: affine(kernels, X, scale, shift), X[:19]
-    )
+    cases.assert_batch_does_not_matter(lambda X: affine(kernels, X, scale, shift), X[:19])
 
 
 @cases.every_variant
@@ -72,9 +77,7 @@ def test_is_the_definition():
     X, scale, shift = arrays((5, 3), np.float64)
     expected = [[x * a + b for x, a, b in zip(row, scale, shift, strict=True)]
                 for row in X]  # fmt: skip
-    np.testing.assert_allclose(
-        affine(reference, X, scale, shift), expected, rtol=0, atol=1e-15
-    )
+    np.testing.assert_allclose(affine(reference, X, scale, shift), expected, rtol=0, atol=1e-15)
 
 
 def test_adjoint_and_gradient():
@@ -85,6 +88,325 @@ def test_adjoint_and_gradient():
     assert np.vdot(affine(reference, X, scale, None), dY) == pytest.approx(
         np.vdot(X, dX), rel=1e-13
     )
+    cases.assert_gradient(dX, lambda X: np.vdot(affine(reference, X, scale, shift), dY), X)
+
+
+# ---------------------------------------------------------------------------
+# Batch normalisation
+# ---------------------------------------------------------------------------
+
+# m, channels, samples with a weight (or None), activation
+batchnorm_cases = st.tuples(
+    st.integers(1, 10), st.integers(1, 40), st.integers(1, 9), st.booleans(),
+    st.sampled_from(cases.FUSED_ACTIVATIONS),
+).map(lambda c: (c[0] * c[2], c[1], c[2] if c[3] else None, c[4]))  # fmt: skip
+
+every_batchnorm = pytest.mark.parametrize("case", cases.BATCHNORM_CASES)
+
+
+def batchnorm_arrays(case, dtype, seed=0):
+    """X, weight, scale, offset and dY."""
+    m, n_channels, n, _ = case
+    rng = np.random.default_rng(seed)
+    X = cases.random_input(rng, (m, n_channels), dtype, -1, 2)
+    weight = None if n is None else cases.random_input(rng, (n,), dtype, 0.1, 2)
+    scale = cases.random_input(rng, (n_channels,), dtype, 0.5, 1.5)
+    offset = cases.random_input(rng, (n_channels,), dtype)
+    return X, weight, scale, offset, cases.random_input(rng, X.shape, dtype)
+
+
+def batchnorm(kernels, case, X, weight, scale, offset, n_threads=1, epsilon=1e-2):
+    """mean, variance and Y."""
+    mean, variance = cases.output((2, X.shape[1]), np.float64)
+    Y = cases.output(X.shape, X.dtype)
+    kernels.batchnorm_forward(
+        X, weight, scale, offset, mean, variance, Y, epsilon, case[-1], ALPHA, n_threads
+    )
+    return mean, variance, Y
+
+
+def batchnorm_backward(
+    kernels, case, X, weight, scale, forward, dY, n_threads=1, epsilon=1e-2, skip=()
+):
+    """dX, dscale and doffset, those in `skip` as None."""
+    dX = cases.output(X.shape, X.dtype)
+    dscale, doffset = (
+        None if name in skip else cases.output(scale.shape, X.dtype)
+        for name in ("dscale", "doffset")
+    )
+    kernels.batchnorm_backward(
+        X, weight, scale, *forward, dY, dX, dscale, doffset, epsilon, case[-1], ALPHA,
+        n_threads,
+    )  # fmt: skip
+    return dX, dscale, doffset
+
+
+def assert_batchnorm_like_reference(
+    kernels, case, dtype, seed=0, n_threads=1, epsilon=1e-2, skip=()
+):
+    X, weight, scale, offset, dY = batchnorm_arrays(case, dtype, seed)
+    forward = batchnorm(reference, case, X, weight, scale, offset, 1, epsilon)
+    actual = batchnorm(kernels, case, X, weight, scale, offset, n_threads, epsilon)
+    # The statistics are summed in double, whatever the dtype.
+    for one, other in zip(actual[:2], forward[:2], strict=True):
+        cases.assert_close(one, other, floor=1.0)
+    cases.assert_close(actual[2], forward[2], floor=1.0)
+
+    # A gradient is divided by the deviation, which one row or equal ones leave at 0.
+    floor = 1 / np.sqrt(epsilon)
+    for one, other in zip(
+        batchnorm_backward(kernels, case, X, weight, scale, forward, dY, n_threads, epsilon, skip),
+        batchnorm_backward(reference, case, X, weight, scale, forward, dY, 1, epsilon, skip),
+        strict=True,
+    ):
+        if other is not None:
+            cases.assert_close(one, other, floor=floor)
+        else:
+            assert one is None
+
+
+@cases.every_compiled
+@cases.quick
+@given(
+    case=batchnorm_cases,
+    seed=cases.seeds,
+    n_threads=cases.thread_counts,
+    epsilon=st.sampled_from([1e-3, 1e-2, 1.0]),
+    skip=st.sampled_from([(), (), ("dscale",), ("doffset",), ("dscale", "doffset")]),
+)
+def test_batchnorm_like_reference(kernels, dtype, case, seed, n_threads, epsilon, skip):
+    assert_batchnorm_like_reference(kernels, case, dtype, seed, n_threads, epsilon, skip)
+
+
+@cases.every_compiled
+@every_batchnorm
+def test_larger_batchnorm_like_reference(kernels, dtype, case):
+    assert_batchnorm_like_reference(kernels, cases.BATCHNORM_CASES[case], dtype, n_threads=2)
+
+
+@cases.every_compiled
+@every_batchnorm
+def test_batchnorm_threads_do_not_matter(kernels, dtype, case):
+    case = cases.BATCHNORM_CASES[case]
+    X, weight, scale, offset, dY = batchnorm_arrays(case, dtype)
+    forward = batchnorm(kernels, case, X, weight, scale, offset)
+
+    cases.assert_threads_do_not_matter(
+        lambda n_threads: [
+            *batchnorm(kernels, case, X, weight, scale, offset, n_threads),
+            *batchnorm_backward(kernels, case, X, weight, scale, forward, dY, n_threads),
+        ]
+    )
+
+
+@cases.every_variant
+def test_batchnorm_removes_mean_and_deviation(kernels, dtype):
+    case = (4000, 3, None, "identity")
+    X, _, _, _, _ = batchnorm_arrays(case, dtype)
+    mean, variance, Y = batchnorm(
+        kernels, case, X, None, np.ones(3, dtype), np.zeros(3, dtype), 1, 1e-9
+    )
+
+    wide = X.astype(np.float64)
+    np.testing.assert_allclose(mean, wide.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(variance, wide.var(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(Y.mean(axis=0, dtype=np.float64), 0, atol=1e-6)
+    np.testing.assert_allclose(Y.std(axis=0, dtype=np.float64), 1, rtol=1e-6)
+
+
+@cases.every_variant
+def test_batchnorm_variance_of_a_large_mean(kernels, dtype):
+    # The mean of the squares less the square of the mean would be all error.
+    case = (2000, 2, None, "identity")
+    X, _, scale, offset, _ = batchnorm_arrays(case, dtype)
+    X = (X + 1000).astype(dtype)
+    _, variance, _ = batchnorm(kernels, case, X, None, scale, offset)
+    np.testing.assert_allclose(variance, X.astype(np.float64).var(axis=0), rtol=1e-9)
+
+
+@cases.every_variant
+def test_batchnorm_of_a_constant_is_the_offset(kernels, dtype):
+    case = (1030, 3, 10, "identity")
+    X, weight, scale, offset, dY = batchnorm_arrays(case, dtype)
+    X = np.full_like(X, 0.5)
+    forward = batchnorm(kernels, case, X, weight, scale, offset)
+    dX, _, _ = batchnorm_backward(kernels, case, X, weight, scale, forward, dY)
+
+    np.testing.assert_allclose(forward[1], 0, atol=1e-25)
+    np.testing.assert_allclose(forward[2], np.broadcast_to(offset, X.shape), rtol=1e-6)
+    assert np.isfinite(dX).all()
+
+
+@cases.every_variant
+def test_batchnorm_weight_is_a_count_of_samples(kernels, dtype):
+    # Three samples of two rows; the gradient at a repeated one is shared by its copies.
+    counts = np.array([1, 3, 2])
+    case = (6, 4, 3, "tanh")
+    X, _, scale, offset, dY = batchnorm_arrays(case, dtype)
+    samples = X.reshape(3, 2, 4)
+    repeated = samples.repeat(counts, axis=0).reshape(12, 4)
+    forward = batchnorm(kernels, case, X, counts.astype(dtype), scale, offset)
+    forward_repeated = batchnorm(kernels, case, repeated, None, scale, offset)
+    dX, dscale, doffset = batchnorm_backward(
+        kernels, case, X, counts.astype(dtype), scale, forward, dY
+    )
+    shares = (dY.reshape(3, 2, 4) / counts[:, None, None]).astype(dtype)
+    dX_repeated, dscale_repeated, doffset_repeated = batchnorm_backward(
+        kernels, case, repeated, None, scale, forward_repeated,
+        shares.repeat(counts, axis=0).reshape(12, 4),
+    )  # fmt: skip
+    total = np.add.reduceat(dX_repeated.reshape(6, 2, 4), [0, 1, 4]).reshape(6, 4)
+
+    np.testing.assert_allclose(forward[0], forward_repeated[0], rtol=1e-12)
+    np.testing.assert_allclose(forward[1], forward_repeated[1], rtol=1e-12)
+    cases.assert_close(dX, total, floor=1.0)
+    cases.assert_close(dscale, dscale_repeated, floor=1.0)
+    cases.assert_close(doffset, doffset_repeated, floor=1.0)
+
+
+def test_batchnorm_is_the_definition():
+    case = (6, 2, 3, "identity")
+    X, weight, scale, offset, _ = batchnorm_arrays(case, float64)
+    mean, variance, Y = batchnorm(reference, case, X, weight, scale, offset)
+    rows = [weight[i // 2] for i in range(6)]
+    for c in range(2):
+        of_map = sum(w * x for w, x in zip(rows, X[:, c], strict=True)) / sum(rows)
+        spread = sum(w * (x - of_map) ** 2 for w, x in zip(rows, X[:, c], strict=True)) / sum(rows)
+        assert mean[c] == pytest.approx(of_map, rel=1e-13)
+        assert variance[c] == pytest.approx(spread, rel=1e-13)
+        expected = [scale[c] * (x - of_map) / (spread + 1e-2) ** 0.5 + offset[c] for x in X[:, c]]
+        np.testing.assert_allclose(Y[:, c], expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (7, 2, None, "identity"), (6, 2, 3, "identity"), (6, 2, 6, "identity"),
+        *((6, 2, 3, activation) for activation in cases.FUSED_ACTIVATIONS),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_batchnorm_gradients_are_central_differences(case):
+    # A seed at which no unit is so close to the kink of a ReLU that a step crosses it.
+    linear = (*case[:-1], "identity")
+    for seed in range(100):
+        X, weight, scale, offset, dY = batchnorm_arrays(case, float64, seed)
+        _, _, Z = batchnorm(reference, linear, X, weight, scale, offset)
+        if np.abs(Z).min() > 0.02:
+            break
+    else:
+        pytest.fail("no such seed")
+
+    def loss(X=X, scale=scale, offset=offset):
+        return np.vdot(batchnorm(reference, case, X, weight, scale, offset)[2], dY)
+
+    forward = batchnorm(reference, case, X, weight, scale, offset)
+    dX, dscale, doffset = batchnorm_backward(reference, case, X, weight, scale, forward, dY)
+
+    cases.assert_gradient(dX, lambda X: loss(X=X), X)
+    cases.assert_gradient(dscale, lambda scale: loss(scale=scale), scale)
+    cases.assert_gradient(doffset, lambda offset: loss(offset=offset), offset)
+
+
+# ---------------------------------------------------------------------------
+# Local response normalisation
+# ---------------------------------------------------------------------------
+
+# m, channels, size, alpha, beta, bias
+response_cases = st.tuples(
+    st.integers(1, 30), st.integers(1, 40), st.integers(1, 9),
+    st.sampled_from([0.0, 1e-4, 0.5, 3.0]), st.sampled_from([0.5, 0.75, 1.0, 1.3]),
+    st.sampled_from([0.5, 1.0, 2.0]),
+)  # fmt: skip
+
+every_response = pytest.mark.parametrize("case", cases.RESPONSE_NORM_CASES)
+
+
+def response_arrays(case, dtype, seed=0):
+    """X and dY."""
+    rng = np.random.default_rng(seed)
+    return [cases.random_input(rng, case[:2], dtype, -2, 2) for _ in range(2)]
+
+
+def response(kernels, case, X, n_threads=1):
+    Y = cases.output(X.shape, X.dtype)
+    kernels.response_norm_forward(X, Y, *case[2:], n_threads)
+    return Y
+
+
+def response_backward(kernels, case, X, dY, n_threads=1):
+    dX = cases.output(X.shape, X.dtype)
+    kernels.response_norm_backward(X, dY, dX, *case[2:], n_threads)
+    return dX
+
+
+def assert_response_like_reference(kernels, case, dtype, seed=0, n_threads=1):
+    X, dY = response_arrays(case, dtype, seed)
+    cases.assert_close(
+        response(kernels, case, X, n_threads), response(reference, case, X), floor=0.1
+    )
+    cases.assert_close(
+        response_backward(kernels, case, X, dY, n_threads),
+        response_backward(reference, case, X, dY),
+        floor=0.1,
+    )
+
+
+@cases.every_compiled
+@cases.quick
+@given(case=response_cases, seed=cases.seeds, n_threads=cases.thread_counts)
+def test_response_like_reference(kernels, dtype, case, seed, n_threads):
+    assert_response_like_reference(kernels, case, dtype, seed, n_threads)
+
+
+@cases.every_compiled
+@every_response
+def test_larger_response_like_reference(kernels, dtype, case):
+    assert_response_like_reference(kernels, cases.RESPONSE_NORM_CASES[case], dtype, n_threads=2)
+
+
+@cases.every_compiled
+@every_response
+def test_response_threads_and_batch_do_not_matter(kernels, dtype, case):
+    case = cases.RESPONSE_NORM_CASES[case]
+    X, dY = response_arrays(case, dtype)
+
+    cases.assert_threads_do_not_matter(
+        lambda n_threads: [
+            response(kernels, case, X, n_threads),
+            response_backward(kernels, case, X, dY, n_threads),
+        ]
+    )
+    for rows in (X[:19], X[:600]):
+        cases.assert_batch_does_not_matter(lambda X: response(kernels, case, X, 2), rows)
+
+
+RESPONSE_TINY = [
+    (3, 5, 1, 0.5, 0.75, 1.0), (2, 6, 2, 0.5, 0.5, 2.0), (2, 7, 3, 1.5, 0.75, 1.0),
+    (2, 6, 4, 0.7, 1.2, 0.5), (3, 4, 9, 0.9, 0.75, 1.0), (2, 3, 5, 0.0, 0.75, 2.0),
+]  # fmt: skip
+every_tiny_response = pytest.mark.parametrize("case", RESPONSE_TINY, ids=str)
+
+
+@every_tiny_response
+def test_response_is_the_definition(case):
+    m, n_channels, size, alpha, beta, bias = case
+    X, _ = response_arrays(case, float64)
+    expected = np.empty(X.shape)
+    for i, c in np.ndindex(m, n_channels):
+        near = range(c - size // 2, c + (size - 1) // 2 + 1)
+        assert len(near) == size
+        total = sum(X[i, j] ** 2 for j in near if 0 <= j < n_channels)
+        expected[i, c] = X[i, c] / (bias + alpha / size * total) ** beta
+
+    np.testing.assert_allclose(response(reference, case, X), expected, rtol=1e-13)
+
+
+@every_tiny_response
+def test_response_gradient_is_central_differences(case):
+    X, dY = response_arrays(case, float64)
     cases.assert_gradient(
-        dX, lambda X: np.vdot(affine(reference, X, scale, shift), dY), X
+        response_backward(reference, case, X, dY),
+        lambda X: np.vdot(response(reference, case, X), dY),
+        X,
     )

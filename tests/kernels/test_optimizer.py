@@ -96,9 +96,7 @@ def test_larger_like_reference(kernels, dtype, step):
 @every_step
 def test_threads_do_not_matter(kernels, dtype, step):
     arguments = arrays(step, 60_001, LARGE, dtype)
-    cases.assert_threads_do_not_matter(
-        lambda n_threads: run(kernels, step, *arguments, n_threads)
-    )
+    cases.assert_threads_do_not_matter(lambda n_threads: run(kernels, step, *arguments, n_threads))
 
 
 @cases.every_compiled
@@ -206,13 +204,10 @@ def test_sgd_is_the_algorithm(momentum, nesterov):
     params, velocity = start.copy(), np.zeros(6)
     segments, decay = np.array([[0, 2], [2, 6]]), np.array([0.0, 0.3])
     for g in grads:
-        reference.sgd_step(
-            params, g, velocity, segments, decay, 0.1, momentum, nesterov, 1
-        )
+        reference.sgd_step(params, g, velocity, segments, decay, 0.1, momentum, nesterov, 1)
 
     expected = [
-        sgd(start[i], grads[:, i], 0.0 if i < 2 else 0.3, 0.1, momentum, nesterov)
-        for i in range(6)
+        sgd(start[i], grads[:, i], 0.0 if i < 2 else 0.3, 0.1, momentum, nesterov) for i in range(6)
     ]
     np.testing.assert_allclose(params, expected, rtol=1e-13)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_cases import PoolCase
+from kernel_cases import GroupPoolCase, PoolCase
 
 from sklearn_convnet.kernels import reference
 
@@ -109,9 +109,7 @@ def assert_like_reference(kernels, case, dtype, seed=0, n_threads=1, content="nu
     )
 
     X = make_input(case.input_shape, dtype, seed)
-    cases.assert_close(
-        avgpool(kernels, case, X, n_threads), avgpool(reference, case, X), floor=0.1
-    )
+    cases.assert_close(avgpool(kernels, case, X, n_threads), avgpool(reference, case, X), floor=0.1)
     cases.assert_close(
         avgpool_backward(kernels, case, dY, n_threads),
         avgpool_backward(reference, case, dY),
@@ -161,9 +159,7 @@ def test_global_like_reference(kernels, dtype, shape, seed, n_threads, content):
     )
 
     X = make_input(shape, dtype, seed)
-    cases.assert_close(
-        globalavg(kernels, X, n_threads), globalavg(reference, X), floor=0.1
-    )
+    cases.assert_close(globalavg(kernels, X, n_threads), globalavg(reference, X), floor=0.1)
     cases.assert_close(
         globalavg_backward(kernels, dY, n_pixels, n_threads),
         globalavg_backward(reference, dY, n_pixels),
@@ -284,9 +280,7 @@ def test_padding_is_never_the_maximum(kernels, dtype):
     X = np.full(case.input_shape, -np.inf, dtype)
     Y, index = maxpool(kernels, case, X)
     np.testing.assert_array_equal(Y, -np.inf)
-    np.testing.assert_array_equal(
-        index[0, 0, ..., 0], [[0, 0, 1], [0, 0, 1], [2, 2, 3]]
-    )
+    np.testing.assert_array_equal(index[0, 0, ..., 0], [[0, 0, 1], [0, 0, 1], [2, 2, 3]])
 
 
 @cases.every_variant
@@ -353,9 +347,7 @@ def windows(case):
         for tap in np.ndindex(case.pool_size):
             pixel = [
                 o * s + t - before
-                for o, s, t, (before, _) in zip(
-                    out, case.stride, tap, case.padding, strict=True
-                )
+                for o, s, t, (before, _) in zip(out, case.stride, tap, case.padding, strict=True)
             ]
             if all(0 <= p < s for p, s in zip(pixel, case.size, strict=True)):
                 pixels.append((n, *pixel, c))
@@ -395,9 +387,7 @@ def test_avgpool_is_the_definition(case):
         for pixel in pixels:
             expected[pixel] += dY[out] / len(pixels)
 
-    np.testing.assert_allclose(
-        avgpool_backward(reference, case, dY), expected, rtol=0, atol=1e-15
-    )
+    np.testing.assert_allclose(avgpool_backward(reference, case, dY), expected, rtol=0, atol=1e-15)
 
 
 @cases.quick
@@ -481,3 +471,267 @@ def test_global_gradients_are_central_differences():
         lambda X: np.vdot(globalavg(reference, X), dY),
         X,
     )
+
+
+# ---------------------------------------------------------------------------
+# Lp pooling
+# ---------------------------------------------------------------------------
+
+exponents = st.sampled_from([1.0, 1.5, 2.0, 3.0, 4.7, 10.0])
+every_exponent = pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])
+
+
+def lppool(kernels, case, X, p, n_threads=1):
+    Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
+    kernels.lppool_forward(X, Y, *case.options, p, n_threads)
+    return Y
+
+
+def lppool_backward(kernels, case, X, Y, dY, p, n_threads=1):
+    dX = cases.output(X.shape, X.dtype)
+    kernels.lppool_backward(X, Y, dY, dX, *case.options, p, n_threads)
+    return dX
+
+
+def assert_lppool_like_reference(kernels, case, dtype, p, seed=0, n_threads=1):
+    X = make_input(case.input_shape, dtype, seed)
+    dY = make_input(case.output_shape, dtype, seed + 1)
+    Y = lppool(reference, case, X, p)
+    cases.assert_close(lppool(kernels, case, X, p, n_threads), Y)
+    cases.assert_close(
+        lppool_backward(kernels, case, X, Y, dY, p, n_threads),
+        lppool_backward(reference, case, X, Y, dY, p),
+        floor=1.0,
+    )
+
+
+@cases.every_compiled
+@cases.quick
+@given(
+    case=cases.pool_cases(),
+    p=exponents,
+    seed=cases.seeds,
+    n_threads=cases.thread_counts,
+)
+def test_lppool_like_reference(kernels, dtype, case, p, seed, n_threads):
+    assert_lppool_like_reference(kernels, case, dtype, p, seed, n_threads)
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("p", [2.0, 3.5])
+@every_case
+def test_larger_lppool_like_reference(kernels, dtype, case, p):
+    assert_lppool_like_reference(kernels, cases.POOL_CASES[case], dtype, p, n_threads=2)
+
+
+@cases.every_compiled
+@every_case
+def test_lppool_threads_and_batch_do_not_matter(kernels, dtype, case):
+    p = 2.0
+    case = replace(cases.POOL_CASES[case], n=9)
+    X = make_input(case.input_shape, dtype)
+    dY = make_input(case.output_shape, dtype)
+    Y = lppool(kernels, case, X, p)
+
+    cases.assert_threads_do_not_matter(
+        lambda n_threads: [
+            lppool(kernels, case, X, p, n_threads),
+            lppool_backward(kernels, case, X, Y, dY, p, n_threads),
+        ]
+    )
+    cases.assert_batch_does_not_matter(lambda X: lppool(kernels, case, X, p, 2), X)
+
+
+@cases.every_variant
+@every_exponent
+def test_lppool_of_zeros_has_no_gradient(kernels, dtype, p):
+    case = PoolCase(1, (1, 1, 4), 3, (1, 1, 2), (1, 1, 1))
+    X = np.zeros(case.input_shape, dtype)
+    X[0, 0, 0, 0, 1] = -2
+    Y = lppool(kernels, case, X, p)
+    dX = lppool_backward(kernels, case, X, Y, np.ones_like(Y), p)
+
+    np.testing.assert_array_equal(Y[0, 0, 0, :, 1], [2, 0, 0])
+    assert np.count_nonzero(Y) == 1
+    assert dX[0, 0, 0, 0, 1] == -1
+    assert np.count_nonzero(dX) == 1
+
+
+@cases.every_variant
+def test_lppool_from_sum_to_maximum(kernels, dtype):
+    case = PoolCase(2, (1, 5, 6), 5, (1, 3, 3), (1, 2, 2), ((0, 0), (1, 1), (1, 0)))
+    X = np.abs(make_input(case.input_shape, dtype))
+    largest, _ = maxpool(kernels, case, X)
+
+    np.testing.assert_allclose(lppool(kernels, case, X, 300.0), largest, rtol=0.01)
+    for p in (1.0, 2.0, 5.0):
+        Y = lppool(kernels, case, X, p)
+        assert (Y >= largest * (1 - 1e-6)).all()
+        assert (Y <= largest * 9 ** (1 / p) * (1 + 1e-6)).all()
+
+
+@every_exponent
+@pytest.mark.parametrize("case", TINY)
+def test_lppool_is_the_definition(case, p):
+    case = TINY[case]
+    X = make_input(case.input_shape, float64)
+    dY = make_input(case.output_shape, float64)
+    Y = lppool(reference, case, X, p)
+    expected = np.zeros(X.shape)
+    for out, pixels in windows(case):
+        norm = np.linalg.norm([X[pixel] for pixel in pixels], ord=p)
+        assert Y[out] == pytest.approx(norm, rel=1e-13)
+        for pixel in pixels:
+            slope = np.copysign((abs(X[pixel]) / norm) ** (p - 1), X[pixel])
+            expected[pixel] += dY[out] * slope
+
+    np.testing.assert_allclose(
+        lppool_backward(reference, case, X, Y, dY, p), expected, rtol=0, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("p", [1.5, 3.0])
+@pytest.mark.parametrize("case", TINY)
+def test_lppool_gradient_is_central_differences(case, p):
+    case = TINY[case]
+    rng = np.random.default_rng(0)
+    # Not near 0, where there is a kink.
+    X = rng.uniform(0.3, 1, case.input_shape) * rng.choice([-1, 1], case.input_shape)
+    dY = make_input(case.output_shape, float64)
+    Y = lppool(reference, case, X, p)
+
+    cases.assert_gradient(
+        lppool_backward(reference, case, X, Y, dY, p),
+        lambda X: np.vdot(lppool(reference, case, X, p), dY),
+        X,
+    )
+
+
+# ---------------------------------------------------------------------------
+# Max pooling with windows of several sizes
+# ---------------------------------------------------------------------------
+
+
+def group_maxpool(kernels, case, X, n_threads=1, with_index=True):
+    """Y and index."""
+    shape = (len(X), *case.output_shape[1:])
+    Y = cases.output(shape, X.dtype)
+    index = cases.output(shape, np.int32) if with_index else None
+    kernels.group_maxpool_forward(X, Y, index, *case.options, n_threads)
+    return Y, index
+
+
+def assert_group_maxpool_like_reference(
+    kernels, case, dtype, seed=0, n_threads=1, content="numbers"
+):
+    X = make_input(case.input_shape, dtype, seed, content)
+    Y, index = group_maxpool(reference, case, X)
+    actual_Y, actual_index = group_maxpool(kernels, case, X, n_threads)
+    np.testing.assert_array_equal(actual_Y, Y)
+    np.testing.assert_array_equal(actual_index, index)
+    np.testing.assert_array_equal(group_maxpool(kernels, case, X, n_threads, False)[0], Y)
+
+
+@cases.every_compiled
+@cases.quick
+@given(
+    case=cases.group_pool_cases(),
+    seed=cases.seeds,
+    n_threads=cases.thread_counts,
+    content=contents,
+)
+def test_group_maxpool_like_reference(kernels, dtype, case, seed, n_threads, content):
+    assert_group_maxpool_like_reference(kernels, case, dtype, seed, n_threads, content)
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("case", cases.GROUP_POOL_CASES)
+def test_larger_group_maxpool(kernels, dtype, case):
+    case = cases.GROUP_POOL_CASES[case]
+    X = make_input(case.input_shape, dtype)
+
+    assert_group_maxpool_like_reference(kernels, case, dtype, n_threads=2)
+    cases.assert_threads_do_not_matter(lambda n_threads: group_maxpool(kernels, case, X, n_threads))
+    X = make_input((9, *case.input_shape[1:]), dtype)
+    cases.assert_batch_does_not_matter(
+        lambda X: np.concatenate(group_maxpool(kernels, case, X, 2), axis=-1), X
+    )
+
+
+@cases.every_variant
+def test_group_maxpool_by_hand(kernels, dtype):
+    # Windows of 1, 2, 3, 4 and 6 pixels in the middle of two pixels of five.
+    case = GroupPoolCase(1, (1, 5), 5, tuple((1, window) for window in (1, 2, 3, 4, 6)), (1, 2))
+    X = np.array([5, 1, 4, 2, 3], dtype)
+    X = np.broadcast_to(X[:, np.newaxis], (5, 5)).reshape(case.input_shape).copy()
+    Y, index = group_maxpool(kernels, case, X)
+
+    # [0:1 2:3 4:5] [0:2 2:4 4:6] [-1:2 1:4 3:6] [-1:3 1:5 3:7] [-2:4 0:6 2:8]
+    np.testing.assert_array_equal(
+        Y[0, 0].T,
+        [[5, 4, 3], [5, 4, 3], [5, 4, 3], [5, 4, 3], [5, 5, 4]],
+    )
+    np.testing.assert_array_equal(index[0, 0, :, 4], [0, 0, 2])
+
+
+@cases.every_variant
+def test_group_maxpool_beyond_the_map_takes_the_nearest_pixel(kernels, dtype):
+    # The third window begins at 2 · 6 + (6 - 2) // 2 = 14, of 13 pixels.
+    case = GroupPoolCase(1, (13, 13), 1, ((2, 2),), (6, 6))
+    X = np.arange(169, dtype=dtype).reshape(case.input_shape)
+    Y, index = group_maxpool(kernels, case, X)
+
+    np.testing.assert_array_equal(index.ravel(), Y.ravel())
+    np.testing.assert_array_equal(Y[0, 2, :, 0], 12 * 13 + np.array([3, 9, 12]))
+
+
+@pytest.mark.parametrize("content", ["numbers", "ties"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        GroupPoolCase(2, (4, 6), 2, ((2, 3), (1, 1)), (2, 3)),
+        GroupPoolCase(1, (5, 7), 6, ((3, 2), (4, 5), (1, 9)), (2, 1)),
+        GroupPoolCase(2, (3, 1), 2, ((1, 2),), (4, 1)),
+        GroupPoolCase(1, (9, 8), 2, ((2, 1), (3, 2)), (4, 5)),
+    ],
+    ids=str,
+)
+def test_group_maxpool_is_the_definition(case, content):
+    X = make_input(case.input_shape, float64, content=content)
+    Y, index = group_maxpool(reference, case, X)
+    for n, *out, c in np.ndindex(case.output_shape):
+        window = case.pool_sizes[c * len(case.pool_sizes) // case.channels]
+        axes = []
+        for o, s, p, size in zip(out, case.stride, window, case.size, strict=True):
+            start = o * s + int(np.floor((s - p) / 2))
+            inside = [i for i in range(start, start + p) if 0 <= i < size]
+            axes.append(inside or [size - 1])
+        pixels = [(h, w) for h in axes[0] for w in axes[1]]
+        largest = max(X[n, h, w, c] for h, w in pixels)
+        first = next((h, w) for h, w in pixels if X[n, h, w, c] == largest)
+        assert Y[(n, *out, c)] == largest
+        assert index[(n, *out, c)] == np.ravel_multi_index(first, case.size)
+
+
+@pytest.mark.parametrize("content", ["numbers", "ties", "gaps"])
+def test_group_maxpool_with_equal_windows_is_maxpool(content):
+    case = PoolCase(3, (1, 8, 9), 6, (1, 2, 3), (1, 2, 3))
+    X = make_input(case.input_shape, float64, content=content)
+    grouped = GroupPoolCase(3, (8, 9), 6, ((2, 3), (2, 3)), (2, 3))
+    Y, index = maxpool(reference, case, X)
+    group_Y, group_index = group_maxpool(reference, grouped, X[:, 0])
+
+    np.testing.assert_array_equal(group_Y, Y[:, 0])
+    np.testing.assert_array_equal(group_index, index[:, 0])
+
+
+def test_gradient_of_group_maxpool_is_central_differences():
+    case = GroupPoolCase(2, (5, 4), 2, ((3, 3), (2, 1)), (2, 2))
+    rng = np.random.default_rng(0)
+    X = rng.permutation(np.linspace(-1, 1, 80)).reshape(case.input_shape)
+    dY = make_input(case.output_shape, float64)
+    _, index = group_maxpool(reference, case, X)
+    dX = np.empty((2, 1, 5, 4, 2))
+    reference.maxpool_backward(dY[:, None], index[:, None], dX, 1)
+
+    cases.assert_gradient(dX[:, 0], lambda X: np.vdot(group_maxpool(reference, case, X)[0], dY), X)

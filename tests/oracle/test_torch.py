@@ -8,6 +8,7 @@ padding is done by hand, since its own does not have all of ours.
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -26,7 +27,10 @@ from sklearn_convnet.losses import (  # noqa: E402
     SquaredError,
 )
 from sklearn_convnet.network import compile_network  # noqa: E402
+from sklearn_convnet.network.node import walk  # noqa: E402
 from sklearn_convnet.optimizers import SGD, Adam  # noqa: E402
+
+torch.set_num_threads(1)
 
 N_NETWORKS = 200
 RTOL = 1e-9
@@ -137,8 +141,7 @@ def draw_conv(rng, shape):
 def apply_conv(layer, X, arrays):
     n_axes = X.ndim - 2
     kernel, stride, dilation = (
-        each_axis(value, n_axes)
-        for value in (layer.kernel_size, layer.stride, layer.dilation)
+        each_axis(value, n_axes) for value in (layer.kernel_size, layer.stride, layer.dilation)
     )
     W = arrays["weight"].movedim((-1, -2), (0, 1)).contiguous()
     convolve = (F.conv1d, F.conv2d, F.conv3d)[n_axes - 1]
@@ -207,9 +210,7 @@ def draw_own_activation(rng, shape):
 
 
 def draw_dense(rng, shape):
-    return L.Dense(
-        int(rng.randint(1, 9)), draw_activation(rng), use_bias=bool(rng.rand() < 0.8)
-    )
+    return L.Dense(int(rng.randint(1, 9)), draw_activation(rng), use_bias=bool(rng.rand() < 0.8))
 
 
 def draw_transpose(rng, shape):
@@ -262,25 +263,166 @@ def draw_depthwise(rng, shape):
     )
 
 
-def apply_depthwise(layer, X, arrays):
+def depthwise(layer, X, weight, bias):
     kernel, stride, dilation = (
-        each_axis(value, 2)
-        for value in (layer.kernel_size, layer.stride, layer.dilation)
+        each_axis(value, 2) for value in (layer.kernel_size, layer.stride, layer.dilation)
     )
-    W = arrays["weight"].movedim((-2, -1), (0, 1)).flatten(0, 1).unsqueeze(1)
+    W = weight.movedim((-2, -1), (0, 1)).flatten(0, 1).unsqueeze(1).contiguous()
     X = pad(X, 0.0, layer.padding, kernel, stride, dilation)
-    bias = arrays.get("bias")
-    groups = X.shape[1]
-    return activate(
-        F.conv2d(X, W.contiguous(), bias, stride, 0, dilation, groups), layer
+    return F.conv2d(X, W, bias, stride, 0, dilation, groups=X.shape[1])
+
+
+def apply_depthwise(layer, X, arrays):
+    return activate(depthwise(layer, X, arrays["weight"], arrays.get("bias")), layer)
+
+
+def draw_separable(rng, shape):
+    return L.SeparableConv2D(
+        int(rng.randint(1, 6)),
+        draw_sizes(rng, [min(3, size) for size in shape[:-1]]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3, 4)] * 2),
+        padding=draw_padding(rng, [2, 2]),
+        dilation=draw_sizes(rng, [2, 2]),
+        multiplier=int(rng.randint(1, 4)),
+        activation=draw_activation(rng),
+        use_bias=bool(rng.rand() < 0.8),
     )
+
+
+def apply_separable(layer, X, arrays):
+    Z = depthwise(layer, X, arrays["depthwise/weight"], None)
+    Z = torch.einsum("nchw,cf->nfhw", Z, arrays["pointwise/weight"][0, 0])
+    if "pointwise/bias" in arrays:
+        Z = Z + arrays["pointwise/bias"].reshape(-1, 1, 1)
+    return activate(Z, layer)
+
+
+def draw_transform(rng, shape):
+    drawn = [
+        L.rotation(rng.uniform(0, 360)) @ L.scaling(rng.uniform(0.5, 2)),
+        rng.normal(size=(2, 2)) + np.eye(2) * 2,
+        L.rotation(90) @ L.reflection(),
+    ]
+    return L.TransformConv2D(
+        int(rng.randint(1, 4)),
+        draw_sizes(rng, [min(4, size) for size in shape[:-1]]),
+        transforms=pick(rng, "p4", "p4m", drawn[: rng.randint(1, 4)]),
+        pool=pick(rng, None, "max", "mean"),
+        stride=draw_sizes(rng, [pick(rng, 1, 3, 5)] * 2),
+        padding=draw_padding(rng, [2, 2]),
+        activation=draw_activation(rng),
+        use_bias=bool(rng.rand() < 0.8),
+    )
+
+
+def interpolation(matrix, height, width):
+    """What a transform makes of a filter: a hat function around each source position."""
+    position = torch.cartesian_prod(torch.arange(float(width)), torch.arange(float(height)))
+    position = position.double().reshape(width, height, 2).transpose(0, 1).reshape(-1, 2)
+    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float64)
+    inverse = torch.linalg.inv(torch.tensor(np.asarray(matrix), dtype=torch.float64))
+    source = (position - centre) @ inverse.T + centre
+    distance = (source[:, None, :] - position[None, :, :]).abs()
+    return (1 - distance).clamp(min=0).prod(dim=2)
+
+
+def transformed(layer, weight):
+    """The filters in each transform; by right angles without arithmetic."""
+    height, width = weight.shape[:2]
+    if isinstance(layer.transforms, str):
+        turns = [L.rotation(90 * k) for k in range(4)]
+        if height == width:
+            mirrored = torch.flip(weight, (1,))
+            filters = [weight] if layer.transforms == "p4" else [weight, mirrored]
+            return [torch.rot90(w, k) for w in filters for k in range(4)]
+        mirrors = [np.eye(2)] if layer.transforms == "p4" else [np.eye(2), L.reflection()]
+        matrices = [turn @ mirror for mirror in mirrors for turn in turns]
+    else:
+        matrices = layer.transforms
+    flat = weight.flatten(0, 1)
+    return [
+        torch.einsum("pq,qcf->pcf", interpolation(T, height, width), flat).reshape(weight.shape)
+        for T in matrices
+    ]
+
+
+def apply_transform(layer, X, arrays):
+    kernel, stride = (each_axis(value, 2) for value in (layer.kernel_size, layer.stride))
+    X = pad(X, 0.0, layer.padding, kernel, stride)
+    filters = [W.permute(3, 2, 0, 1) for W in transformed(layer, arrays["weight"])]
+    maps = [F.conv2d(X, W.contiguous(), arrays.get("bias"), stride) for W in filters]
+    # A softmax is over the maps of all transforms.
+    Y = activate(torch.cat(maps, dim=1), layer)
+    if layer.pool is None:
+        return Y
+    Y = Y.unflatten(1, (len(filters), layer.filters))
+    return Y.max(dim=1).values if layer.pool == "max" else Y.mean(dim=1)
 
 
 def apply_lppool(layer, X, arrays):
-    # PyTorch's own has no absolute value.
+    # PyTorch's own has no absolute value, and no derivative at 0.
     window, stride = pool_geometry(layer, X)
-    mean = F.avg_pool2d(X.abs() ** layer.p, window, stride)
-    return (mean * prod(window)) ** (1 / layer.p)
+    total = F.avg_pool2d(X.abs() ** layer.p, window, stride) * prod(window)
+    return torch.where(total > 0, total, 1.0) ** (1 / layer.p) * (total > 0)
+
+
+def draw_heterogeneous(rng, shape):
+    *sizes, channels = shape
+    groups = pick(rng, *[g for g in range(1, 7) if channels % g == 0])
+    return L.HeterogeneousMaxPool(
+        [draw_sizes(rng, [size + 2 for size in sizes]) for _ in range(groups)],
+        stride=draw_sizes(rng, [pick(rng, 1, 3)] * 2),
+    )
+
+
+def apply_heterogeneous(layer, X, arrays):
+    stride = each_axis(layer.stride, 2)
+    pooled = []
+    for maps, sizes in zip(X.chunk(len(layer.pool_sizes), dim=1), layer.pool_sizes, strict=True):
+        # The last axis first, so that of equal maxima the first in scan order is taken.
+        for axis, window, step in zip((3, 2), each_axis(sizes, 2)[::-1], stride[::-1], strict=True):
+            size = maps.shape[axis]
+            rows = []
+            for centre in range(0, size, step):
+                first = centre + (step - window) // 2
+                pixels = [x for x in range(first, first + window) if 0 <= x < size]
+                pixels = pixels or [size - 1]  # beyond the map: the nearest one
+                part = maps.narrow(axis, pixels[0], len(pixels))
+                rows.append(part.max(dim=axis).values)
+            maps = torch.stack(rows, dim=axis)
+        pooled.append(maps)
+    return torch.cat(pooled, dim=1)
+
+
+def draw_attention(rng, shape):
+    *sizes, channels = shape
+    if prod(sizes) > 150:
+        raise ValueError("it takes too long")
+    return L.SelfAttention(
+        pick(rng, *[h for h in range(1, 7) if channels % h == 0]),
+        relative_position=bool(rng.rand() < 0.6),
+        residual=bool(rng.rand() < 0.5),
+    )
+
+
+def apply_attention(layer, X, arrays):
+    sizes, channels = X.shape[2:], X.shape[1]
+    rows = channels_last(X).flatten(1, -2)
+    split = (layer.n_heads, channels // layer.n_heads)
+    Q, K, V = (
+        (rows @ arrays[name] + arrays[f"{name}_bias"]).unflatten(2, split).transpose(1, 2)
+        for name in ("query", "key", "value")
+    )
+    bias = None
+    if layer.relative_position:
+        table = arrays["position"].reshape(*[2 * size - 1 for size in sizes], layer.n_heads)
+        places = np.stack([axis.ravel() for axis in np.indices(sizes)])
+        offsets = places[:, :, None] - places[:, None, :]  # of the query from the key
+        index = [torch.tensor(o + s - 1) for o, s in zip(offsets, sizes, strict=True)]
+        bias = table[tuple(index)].permute(2, 0, 1)
+    seen = F.scaled_dot_product_attention(Q, K, V, attn_mask=bias).transpose(1, 2).flatten(2)
+    Y = seen @ arrays["output"] + arrays["output_bias"]
+    return (rows + Y if layer.residual else Y).movedim(-1, 1).reshape(X.shape)
 
 
 def draw_lppool(rng, shape):
@@ -298,6 +440,136 @@ def apply_upsample(layer, X, arrays):
     if layer.interpolation == "nearest":
         return F.interpolate(X, scale_factor=factors)
     return F.interpolate(X, scale_factor=factors, mode="bilinear", align_corners=False)
+
+
+# ---------------------------------------------------------------------------
+# Blocks: layers of layers
+# ---------------------------------------------------------------------------
+
+
+def under(path, arrays):
+    """The arrays whose names begin with a path, without it."""
+    return {name[len(path) + 1 :]: a for name, a in arrays.items() if name.startswith(path + "/")}
+
+
+def apply_chain(pairs, X, arrays):
+    for name, layer in pairs:
+        if layer != "passthrough":
+            X = APPLY[type(layer)](layer, X, under(name, arrays))
+    return X
+
+
+def apply_sequential(layer, X, arrays):
+    # Layers in a Sequential are called "path of it/name", as in other blocks.
+    return apply_chain(layer.named_children(), X, arrays)
+
+
+def apply_residual(layer, X, arrays):
+    Y = apply_chain(layer.named_children(), X, arrays)
+    if isinstance(layer.shortcut, L.Layer):
+        return Y + apply_chain([("shortcut", layer.shortcut)], X, arrays)
+    if Y.shape == X.shape:
+        return Y + X
+    strides = [-(-a // b) for a, b in zip(X.shape[2:], Y.shape[2:], strict=True)]
+    pixels = X[(..., *[slice(None, None, s) for s in strides])]
+    weight = arrays["shortcut/conv/weight"].flatten(0, -3)[0]
+    Z = torch.einsum("nc...,cf->nf...", pixels, weight)
+    scale, offset = arrays["shortcut/norm/scale"], arrays["shortcut/norm/offset"]
+    return Y + F.batch_norm(Z, None, None, scale, offset, training=True, eps=1e-5)
+
+
+def apply_parallel(layer, X, arrays):
+    outputs = [
+        X if branch == "passthrough" else apply_chain([(name, branch)], X, arrays)
+        for name, branch in layer.named_children()
+    ]
+    return torch.cat(outputs, dim=1)
+
+
+def apply_dense_block(layer, X, arrays):
+    for pair in layer.named_children():
+        X = torch.cat([X, apply_chain([pair], X, arrays)], dim=1)
+    return X
+
+
+def draw_inner(rng, shape, n, keep=True, kinds=None):
+    """Layers one after the other, which keep the size of the maps unless told."""
+    drawn = []
+    for _ in range(n):
+        layer, shape = draw_layer(rng, kinds or inner_kinds(rng, shape), shape, keep)
+        drawn.append(layer)
+    return drawn, shape
+
+
+def inner_kinds(rng, shape):
+    """A block now and then, so that drawing comes to an end."""
+    kinds = body_kinds(len(shape) - 1)
+    blocks = [kind for kind in kinds if kind in BLOCKS]
+    return blocks if rng.rand() < 0.15 else [kind for kind in kinds if kind not in BLOCKS]
+
+
+def draw_mixer(rng, shape, filters, stride=1, kernel=3, activation=None):
+    """A dense layer, or a convolution with `same` padding."""
+    if len(shape) == 1:
+        return L.Dense(filters, activation)
+    conv = of_rank("Conv", len(shape) - 1)
+    return conv(filters, kernel, stride=stride, padding="same", activation=activation)
+
+
+def draw_sequential(rng, shape):
+    drawn, _ = draw_inner(rng, shape, rng.randint(1, 4), keep=False)
+    names = [("first", drawn[0]), *drawn[1:]]
+    return L.Sequential(pick(rng, drawn, names, [*drawn, "passthrough"]))
+
+
+def draw_residual(rng, shape):
+    form = pick(rng, "identity", "projection", "layer")
+    if form == "projection" and len(shape) > 1:
+        stride = draw_sizes(rng, [pick(rng, 1, 3, 4)] * (len(shape) - 1))
+        body = [draw_mixer(rng, shape, int(rng.randint(1, 6)), stride, int(rng.randint(1, 4)))]
+        if rng.rand() < 0.7:
+            body += [L.BatchNorm(epsilon=0.05), L.Activation(draw_activation(rng))]
+        return L.Residual(body)
+    body, out = draw_inner(rng, shape, rng.randint(1, 3))
+    if form == "layer":
+        shortcut = draw_mixer(rng, shape, out[-1], kernel=1, activation=draw_activation(rng))
+        return L.Residual(body, shortcut=shortcut)
+    if out != shape:
+        body.append(draw_mixer(rng, out, shape[-1], activation=draw_activation(rng)))
+    return L.Residual(body, shortcut=pick(rng, "auto", "identity"))
+
+
+def draw_parallel(rng, shape):
+    n = rng.randint(1, 4)
+    if rng.rand() < 0.3 and len(shape) > 1:
+        stride = draw_sizes(rng, [4] * (len(shape) - 1))
+        pool = of_rank("MaxPool", len(shape) - 1)(4, stride, padding="same")
+        convs = [
+            draw_mixer(rng, shape, int(rng.randint(1, 4)), stride, int(rng.randint(1, 5)))
+            for _ in range(n)
+        ]
+        return L.Parallel([*convs, pick(rng, pool, [pool])])
+    branches = [draw_inner(rng, shape, rng.randint(1, 3))[0] for _ in range(n)]
+    branches = [b[0] if len(b) == 1 and rng.rand() < 0.5 else b for b in branches]
+    if rng.rand() < 0.3:
+        branches.append(draw_layer(rng, ["residual"], shape, keep=True)[0])
+    if rng.rand() < 0.4:
+        branches.insert(rng.randint(len(branches) + 1), "passthrough")
+    return L.Parallel(branches)
+
+
+def draw_dense_block(rng, shape):
+    drawn = []
+    for _ in range(rng.randint(1, 4)):
+        layer, out = draw_layer(rng, inner_kinds(rng, shape), shape, keep=True)
+        if rng.rand() < 0.6:
+            conv = draw_mixer(rng, shape, int(rng.randint(1, 4)), kernel=int(rng.randint(1, 4)))
+            norm = L.BatchNorm(epsilon=0.05)
+            layer = L.Sequential([norm, L.Activation(draw_activation(rng)), conv])
+            out = layer.output_shape(shape)
+        drawn.append(layer)
+        shape = (*shape[:-1], shape[-1] + out[-1])
+    return L.DenseBlock(drawn)
 
 
 KINDS = {
@@ -369,9 +641,7 @@ KINDS = {
     ),
     "upsample": (
         (L.Upsample2D,),
-        lambda rng, shape: L.Upsample2D(
-            draw_sizes(rng, [3, 3]), pick(rng, "nearest", "bilinear")
-        ),
+        lambda rng, shape: L.Upsample2D(draw_sizes(rng, [3, 3]), pick(rng, "nearest", "bilinear")),
         apply_upsample,
     ),
     "dropout": (
@@ -379,19 +649,16 @@ KINDS = {
         lambda rng, shape: L.Dropout(0.0),
         lambda layer, X, arrays: X,
     ),
+    "separable": ((L.SeparableConv2D,), draw_separable, apply_separable),
+    "transform": ((L.TransformConv2D,), draw_transform, apply_transform),
+    "heterogeneous": ((L.HeterogeneousMaxPool,), draw_heterogeneous, apply_heterogeneous),
+    "attention": ((L.SelfAttention,), draw_attention, apply_attention),
+    "residual": ((L.Residual,), draw_residual, apply_residual),
+    "parallel": ((L.Parallel,), draw_parallel, apply_parallel),
+    "dense_block": ((L.DenseBlock,), draw_dense_block, apply_dense_block),
+    "sequential": ((L.Sequential,), draw_sequential, apply_sequential),
 }
-
-#: Layers that PyTorch does not have, or has as modules of another form.
-ELSEWHERE = {
-    L.DenseBlock,
-    L.HeterogeneousMaxPool,
-    L.Parallel,
-    L.Residual,
-    L.SelfAttention,
-    L.SeparableConv2D,
-    L.Sequential,
-    L.TransformConv2D,
-}
+BLOCKS = ("residual", "parallel", "dense_block", "sequential")
 
 APPLY = {layer: apply for types, _, apply in KINDS.values() for layer in types}
 
@@ -400,18 +667,27 @@ APPLY = {layer: apply for types, _, apply in KINDS.values() for layer in types}
 # Random networks
 # ---------------------------------------------------------------------------
 
+ENDS = ("flatten", "globalmax", "globalavg")
 IMAGES = {kind for kind, row in KINDS.items() if {t.n_axes for t in row[0]} == {2}}
 
 
-def draw_layer(rng, kinds, shape):
-    """A layer that fits the shape; what does not is drawn again."""
+def body_kinds(n_axes):
+    """Kinds of layers for maps of so many axes, or for vectors."""
+    if n_axes == 0:
+        return ["dense", "dense", "activation", "batchnorm", "residual", "parallel", "sequential"]
+    kinds = [kind for kind in KINDS if kind not in ("dense", *ENDS)]
+    return [kind for kind in kinds if n_axes == 2 or kind not in IMAGES]
+
+
+def draw_layer(rng, kinds, shape, keep=False):
+    """A layer that fits the shape; what does not, or is not kept, is drawn again."""
     while True:
-        layer = KINDS[pick(rng, *kinds)][1](rng, shape)
         try:
+            layer = KINDS[pick(rng, *kinds)][1](rng, shape)
             out = layer.output_shape(shape)
         except ValueError:
             continue
-        if prod(out) <= 3000:
+        if prod(out) <= 3000 and not (keep and out[:-1] != shape[:-1]):
             return layer, out
 
 
@@ -421,22 +697,23 @@ def draw_network(seed):
     n_axes = seed % 3 + 1
     largest = {1: 24, 2: 10, 3: 6}[n_axes]
     sizes = [int(rng.randint(largest // 2, largest + 1)) for _ in range(n_axes)]
+    if rng.rand() < 0.1:
+        sizes = [pick(rng, 1, size) for size in sizes]
     given = shape = (*sizes, int(rng.randint(1, 7)))
     # Turn by turn, so that each kind is met, and others at random.
-    body = [kind for kind in KINDS if kind not in ("dense", "flatten")]
-    body = [kind for kind in body if not kind.startswith("global")]
-    body = [kind for kind in body if n_axes == 2 or kind not in IMAGES]
+    body = body_kinds(n_axes)
     kinds = [
         [body[seed // 3 % len(body)]],
-        *[["conv", "conv", *body]] * rng.randint(1, 5),
+        *[["conv", "conv", *body]] * rng.randint(1, 4),
     ]
     drawn = []
     for allowed in kinds:
         layer, shape = draw_layer(rng, allowed, shape)
         drawn.append(layer)
-    end = pick(rng, "flatten", "globalmax", "globalavg", None)
+    end = pick(rng, *ENDS, None)
     heads = [[end]] if end else []
-    heads += [["dense"]] * rng.randint(1, 4)
+    heads += [["dense"]] * rng.randint(1, 3)
+    heads += [body_kinds(0)] * rng.randint(2)
     for allowed in heads:
         layer, shape = draw_layer(rng, allowed, shape)
         drawn.append(layer)
@@ -447,16 +724,32 @@ def draw_network(seed):
     return drawn, given
 
 
+def inside(layer):
+    """A layer and all in it."""
+    yield layer
+    children = layer.named_children() if hasattr(layer, "named_children") else []
+    for child in [*[c for _, c in children], getattr(layer, "shortcut", None)]:
+        if isinstance(child, L.Layer):
+            yield from inside(child)
+
+
+def norm_of_one(network):
+    """Whether a batch norm sees a single value of a map of each sample."""
+    norms = [node for node in walk(network.nodes) if "variance" in node.buffers]
+    return any(prod(node.input_shape[:-1]) == 1 for node in norms)
+
+
 def make_network(seed):
     drawn, shape = draw_network(seed)
     network = compile_network(drawn, shape, dtype="float64", random_state=seed)
     rng = np.random.RandomState(seed)
     for path, array in network.parameters().items():
-        if path.endswith("bias"):
-            array[:] = rng.uniform(-0.5, 0.5, array.shape)
+        if path.endswith(("bias", "position", "scale", "offset")):
+            array += rng.uniform(-0.5, 0.5, array.shape)
     X = rng.normal(size=(10, *network.input_shape))
     network.fit_statistics(lambda: iter([(X, np.ones(len(X)))]))
-    return network, np.ascontiguousarray(X[:4])
+    n = 1 if seed % 5 == 0 and not norm_of_one(network) else 4
+    return network, np.ascontiguousarray(X[:n])
 
 
 def tensors(arrays):
@@ -465,13 +758,7 @@ def tensors(arrays):
 
 def torch_forward(network, X, arrays):
     """The same network in PyTorch, X and output with channels last."""
-    X = X.movedim(-1, 1)
-    for path, layer, _, _ in network.table:
-        own = {
-            k[len(path) + 1 :]: a for k, a in arrays.items() if k.startswith(path + "/")
-        }
-        X = APPLY[type(layer)](layer, X, own)
-    return X.movedim(1, -1)
+    return apply_chain(network.layers, X.movedim(-1, 1), arrays).movedim(1, -1)
 
 
 def weighted(value, weight):
@@ -523,17 +810,67 @@ def assert_close(actual, expected, what, rtol=RTOL):
 def test_every_layer_has_a_kind():
     exported = {getattr(L, name) for name in L.__all__}
     exported = {x for x in exported if isinstance(x, type)} - {L.Layer}
-    assert exported == set(APPLY) | ELSEWHERE
+    assert exported == set(APPLY)
 
 
-def test_every_kind_and_activation_is_drawn():
-    types, activations = set(), set()
+def forms(network, X):
+    """What is worth meeting in a network, by name."""
+    if len(X) == 1:
+        yield "batch of one"
+    for node in walk(network.nodes):
+        if len(node.input_shape) > 1 and prod(node.input_shape[:-1]) == 1:
+            yield f"one pixel of {len(node.input_shape) - 1} axes"
+    for layer in (layer for _, top in network.layers for layer in inside(top)):
+        yield type(layer)
+        yield getattr(layer, "activation", None)
+        name = type(layer).__name__
+        stride = np.max(getattr(layer, "stride", None) or 1)
+        if stride > 1 and getattr(layer, "padding", None) == "same":
+            yield f"{name} of same with a stride"
+        if stride > np.max(getattr(layer, "kernel_size", 99)):
+            yield f"{name} of a stride beyond the filter"
+        if isinstance(layer, L.Residual):
+            yield "shortcut", type(layer.shortcut)
+        if isinstance(layer, L.Parallel):
+            kinds = {type(x) for b in layer.branches if b != "passthrough" for x in np.ravel(b)}
+            yield from (("parallel", kind) for kind in kinds)
+            if "passthrough" in layer.branches:
+                yield "passthrough"
+        if isinstance(layer, L.SelfAttention):
+            yield "attention", layer.relative_position, layer.residual
+        if isinstance(layer, L.TransformConv2D):
+            name = layer.transforms if isinstance(layer.transforms, str) else "matrices"
+            yield "transforms", name
+            yield "pool of transforms", layer.pool
+    for path in network.parameters():
+        if path.endswith("shortcut/conv/weight"):
+            yield "projection"
+
+
+def test_every_form_is_drawn():
+    drawn = set()
     for seed in range(N_NETWORKS):
-        for _, layer, _, _ in make_network(seed)[0].table:
-            types.add(type(layer))
-            activations.add(getattr(layer, "activation", None))
-    assert set(APPLY) <= types
-    assert set(ACTIVATIONS) <= activations
+        drawn.update(forms(*make_network(seed)))
+    expected = {
+        *APPLY,
+        *ACTIVATIONS,
+        "batch of one",
+        *[f"one pixel of {n} axes" for n in (1, 2, 3)],
+        *[f"Conv{n}D of same with a stride" for n in (1, 2, 3)],
+        *[f"Conv{n}D of a stride beyond the filter" for n in (1, 2, 3)],
+        *[f"{n}Conv2D of same with a stride" for n in ("Separable", "Transform")],
+        "projection",
+        "passthrough",
+        ("shortcut", L.Conv2D),
+        ("shortcut", L.Dense),
+        ("parallel", L.Residual),
+        ("parallel", L.Dense),
+        *product(["attention"], [False, True], [False, True]),
+        *product(["transforms"], ["p4", "p4m", "matrices"]),
+        *product(["pool of transforms"], [None, "max", "mean"]),
+    }
+    missing = expected - drawn
+    assert not missing
 
 
 @pytest.mark.parametrize("seed", range(N_NETWORKS))

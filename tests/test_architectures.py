@@ -1,0 +1,682 @@
+"""The architectures: sizes against the papers, and one run of each."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import time
+from functools import partial
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, architectures
+from sklearn_convnet.architectures import (
+    alexnet,
+    box_localizer,
+    densenet,
+    fcn,
+    googlenet,
+    lenet5,
+    pose_net,
+    resnet,
+    resnet_cifar,
+    speech_cnn,
+    tdnn,
+    unet,
+    vgg,
+    zfnet,
+)
+from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, Layer, Sequential
+from sklearn_convnet.network import compile_network
+from sklearn_convnet.network.conv import ConvNode
+from sklearn_convnet.network.dense import DenseNode
+from sklearn_convnet.network.node import build_chain, walk
+from sklearn_convnet.network.norm import BatchNormNode
+from sklearn_convnet.optimizers import SGD
+
+IMAGENET = (224, 224, 3)
+
+
+def built(layers, shape, n_outputs=None):
+    """Nodes and table, without an array of parameters."""
+    output = [] if n_outputs is None else [("output", Dense(n_outputs, activation=None))]
+    return build_chain([*layers, *output], shape)
+
+
+def n_parameters(layers, shape, n_outputs=None):
+    nodes, _ = built(layers, shape, n_outputs)
+    return sum(prod(w.shape) for node in walk(nodes) for w in node.weights.values())
+
+
+def map_shapes(layers, shape):
+    """Output shape of each layer by its path."""
+    return {path: out for path, _, _, out in built(layers, shape)[1]}
+
+
+def layers_within(layers):
+    """All layers in a list of pairs, at any depth."""
+    found = Sequential(layers).get_params(deep=True).items()
+    return [(key, value) for key, value in found if isinstance(value, Layer)]
+
+
+def digit_images(n):
+    """Digits as images of 32 x 32 x 3, each pixel four by four times, and their labels."""
+    X, y = load_digits(return_X_y=True)
+    X = np.kron(X[:n].reshape(n, 8, 8, 1), np.ones((1, 4, 4, 3)))
+    return (X / 16).astype(np.float32), y[:n]
+
+
+# ---------------------------------------------------------------------------
+# Sizes
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "n_outputs", "expected"),
+    [
+        (lenet5(), (32, 32, 1), 10, 61_706),
+        (alexnet(), (227, 227, 3), 1000, 62_378_344),
+        (alexnet(groups=2), (227, 227, 3), 1000, 60_965_224),
+        (zfnet(), IMAGENET, 1000, 107_627_624),
+        (vgg("A"), IMAGENET, 1000, 132_863_336),
+        (vgg("A-LRN"), IMAGENET, 1000, 132_863_336),
+        (vgg("B"), IMAGENET, 1000, 133_047_848),
+        (vgg("C"), IMAGENET, 1000, 133_638_952),
+        (vgg("D"), IMAGENET, 1000, 138_357_544),
+        (vgg("E"), IMAGENET, 1000, 143_667_240),
+        (resnet(18), IMAGENET, 1000, 11_689_512),
+        (resnet(34), IMAGENET, 1000, 21_797_672),
+        (resnet(50), IMAGENET, 1000, 25_557_032),
+        (resnet(101), IMAGENET, 1000, 44_549_160),
+        (resnet(152), IMAGENET, 1000, 60_192_808),
+        (resnet_cifar(20), (32, 32, 3), 10, 269_722),
+        (resnet_cifar(110), (32, 32, 3), 10, 1_727_962),
+        (densenet(121), IMAGENET, 1000, 7_978_856),
+        (densenet(169), IMAGENET, 1000, 14_149_480),
+        (densenet(201), IMAGENET, 1000, 20_013_928),
+        (googlenet(), IMAGENET, 1000, 6_998_552),
+    ],
+)
+def test_number_of_parameters(layers, shape, n_outputs, expected):
+    assert n_parameters(layers, shape, n_outputs) == expected
+
+
+def test_counting_agrees_with_a_network():
+    layers = resnet_cifar(20)
+    network = compile_network(layers, (32, 32, 3))
+    count = sum(array.size for array in network.parameters().values())
+    assert count == n_parameters(layers, (32, 32, 3))
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "expected"),
+    [
+        (
+            lenet5(),
+            (32, 32, 1),
+            {
+                "conv1": (28, 28, 6),
+                "pool1": (14, 14, 6),
+                "conv2": (10, 10, 16),
+                "pool2": (5, 5, 16),
+                "dense1": (120,),
+                "dense2": (84,),
+            },
+        ),
+        (
+            alexnet(),
+            (227, 227, 3),
+            {
+                "conv1": (55, 55, 96),
+                "pool1": (27, 27, 96),
+                "conv2": (27, 27, 256),
+                "pool2": (13, 13, 256),
+                "conv3": (13, 13, 384),
+                "conv5": (13, 13, 256),
+                "pool3": (6, 6, 256),
+            },
+        ),
+        (
+            zfnet(),
+            IMAGENET,
+            {
+                "conv1": (110, 110, 96),
+                "pool1": (55, 55, 96),
+                "conv2": (26, 26, 256),
+                "pool2": (13, 13, 256),
+                "conv3": (13, 13, 512),
+                "conv4": (13, 13, 1024),
+                "conv5": (13, 13, 512),
+                "pool3": (6, 6, 512),
+            },
+        ),
+        (
+            vgg("E"),
+            IMAGENET,
+            {
+                "pool1": (112, 112, 64),
+                "pool2": (56, 56, 128),
+                "pool3": (28, 28, 256),
+                "conv4_4": (28, 28, 512),
+                "pool5": (7, 7, 512),
+            },
+        ),
+        (
+            googlenet(),
+            IMAGENET,
+            {
+                "conv1": (112, 112, 64),
+                "pool1": (56, 56, 64),
+                "pool2": (28, 28, 192),
+                "inception3a": (28, 28, 256),
+                "inception3b": (28, 28, 480),
+                "inception4a": (14, 14, 512),
+                "inception4e": (14, 14, 832),
+                "inception5b": (7, 7, 1024),
+                "pool5": (1024,),
+            },
+        ),
+        (
+            resnet(50),
+            IMAGENET,
+            {
+                "conv1": (112, 112, 64),
+                "pool1": (56, 56, 64),
+                "stage1/block3": (56, 56, 256),
+                "stage2/block4": (28, 28, 512),
+                "stage3/block6": (14, 14, 1024),
+                "stage4/block3": (7, 7, 2048),
+                "average": (2048,),
+            },
+        ),
+        (
+            resnet_cifar(20),
+            (32, 32, 3),
+            {
+                "stage1/block3": (32, 32, 16),
+                "stage2/block3": (16, 16, 32),
+                "stage3/block3": (8, 8, 64),
+            },
+        ),
+        (
+            densenet(121),
+            IMAGENET,
+            {
+                "pool1": (56, 56, 64),
+                "block1": (56, 56, 256),
+                "transition1/pool": (28, 28, 128),
+                "block2": (28, 28, 512),
+                "block3": (14, 14, 1024),
+                "block4": (7, 7, 1024),
+            },
+        ),
+        (tdnn(), (15, 16), {"conv1": (13, 8), "conv2": (9, 3), "pool": (3,)}),
+        (
+            speech_cnn(),
+            (40, 11, 3),
+            {"conv1": (40, 1, 96), "pool1": (20, 1, 96), "dense2": (1024,)},
+        ),
+        (unet(), (64, 96, 1), {"conv2": (64, 96, 64), "level": (64, 96, 128)}),
+        (
+            pose_net(),
+            (220, 220, 3),
+            {
+                "conv1": (55, 55, 96),
+                "pool1": (27, 27, 96),
+                "pool2": (13, 13, 256),
+                "pool3": (6, 6, 256),
+            },
+        ),
+        (box_localizer(), (64, 64, 1), {"pool3": (8, 8, 128), "flatten": (8192,)}),
+    ],
+)
+def test_sizes_of_maps(layers, shape, expected):
+    seen = map_shapes(layers, shape)
+    assert {path: seen[path] for path in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "depth"),
+    [
+        *((vgg(config), IMAGENET, n) for config, n in (("A", 11), ("C", 16), ("E", 19))),
+        *((resnet(depth), IMAGENET, depth) for depth in (18, 50, 101)),
+        *((resnet_cifar(depth), (32, 32, 3), depth) for depth in (20, 44)),
+        (densenet(169), IMAGENET, 169),
+    ],
+)
+def test_depth_counts_layers_with_weights(layers, shape, depth):
+    nodes, _ = built(layers, shape, 10)
+    counted = [
+        node
+        for node in walk(nodes)
+        if isinstance(node, (ConvNode, DenseNode)) and "/shortcut/" not in node.path
+    ]
+    assert len(counted) == depth
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+@pytest.mark.parametrize("shape", [(32, 32, 1), (64, 96, 3)])
+def test_fcn_gives_maps_of_the_size_of_the_image(stride, shape):
+    layers = fcn(5, stride, width=1 / 32, units=(8, 8))
+    assert Sequential(layers).output_shape(shape) == (*shape[:-1], 5)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3, 4])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_unet_gives_maps_of_the_size_of_the_image(depth, batch_norm):
+    layers = unet(width=1 / 16, depth=depth, batch_norm=batch_norm)
+    assert Sequential(layers).output_shape((32, 48, 3)) == (32, 48, 4)
+
+
+def test_unet_says_where_a_size_does_not_halve():
+    with pytest.raises(ValueError, match=r"level.*different sizes"):
+        compile_network(unet(width=1 / 16), (24, 24, 1))
+
+
+def test_response_norm_is_that_of_alexnet():
+    """``x / (2 + 1e-4 sum x^2)^0.75``, the sum over 5 maps and not their mean."""
+    norm = dict(alexnet())["response1"]
+    network = compile_network([("norm", norm)], (1, 1, 8), dtype="float64")
+    x = np.random.RandomState(0).normal(0, 50, 8)
+    padded = np.pad(x**2, 2)
+    sums = np.array([padded[i : i + 5].sum() for i in range(8)])
+    seen = network.forward(x.reshape(1, 1, 1, 8)).ravel()
+    np.testing.assert_allclose(seen, x / (2 + 1e-4 * sums) ** 0.75, rtol=1e-12)
+
+
+def test_padded_shortcut_takes_every_other_pixel_and_zeros():
+    shortcut = dict(resnet_cifar(8))["stage2"].layers[0][1].shortcut
+    network = compile_network([("shortcut", shortcut)], (5, 4, 3))
+    X = np.random.RandomState(0).normal(size=(2, 5, 4, 3)).astype(np.float32)
+    Y = network.forward(X)
+    np.testing.assert_array_equal(Y[..., :3], X[:, ::2, ::2])
+    np.testing.assert_array_equal(Y[..., 3:], 0)
+    assert not network.parameters()
+
+
+# ---------------------------------------------------------------------------
+# What all of them have in common
+# ---------------------------------------------------------------------------
+
+#: name: (function with arguments that make it small, shape of a sample)
+SMALL = {
+    "lenet5": (partial(lenet5), (32, 32, 1)),
+    "lenet5_max": (partial(lenet5, pool="max", activation="relu"), (32, 32, 1)),
+    "alexnet": (partial(alexnet, width=1 / 16, units=(8, 8)), (67, 67, 3)),
+    "alexnet_2": (partial(alexnet, width=1 / 16, units=(8,), groups=2), (67, 67, 3)),
+    "zfnet": (partial(zfnet, width=1 / 32, units=(8, 8)), (64, 64, 3)),
+    "vgg_a_lrn": (partial(vgg, "A-LRN", width=1 / 16, units=(8, 8)), (32, 32, 3)),
+    "vgg_c": (partial(vgg, "C", width=1 / 16, units=(8, 8)), (32, 32, 3)),
+    "vgg_e": (
+        partial(vgg, "E", width=1 / 16, units=(8,), batch_norm=True),
+        (32, 32, 3),
+    ),
+    "googlenet": (partial(googlenet, width=1 / 4), (32, 32, 3)),
+    "resnet18": (partial(resnet, 18, width=1 / 8), (32, 32, 3)),
+    "resnet50": (partial(resnet, 50, width=1 / 16), (64, 64, 3)),
+    "resnet50_pre": (
+        partial(resnet, 50, width=1 / 16, pre_activation=True),
+        (32, 32, 3),
+    ),
+    "resnet_cifar": (partial(resnet_cifar, 20, width=1 / 4), (16, 16, 3)),
+    "resnet_cifar_pre": (
+        partial(resnet_cifar, 14, width=1 / 4, pre_activation=True, projection=True),
+        (15, 13, 3),
+    ),
+    "densenet": (partial(densenet, 121, growth_rate=2, dropout=0.1), (32, 32, 3)),
+    "tdnn": (partial(tdnn, dropout=0.1), (15, 16)),
+    "tdnn_max": (
+        partial(tdnn, (8, 8, 8), (3, 3, 3), (1, 2, 4), activation="relu", pool="max"),
+        (20, 4),
+    ),
+    "speech_cnn": (partial(speech_cnn, filters=8, units=(16, 16)), (40, 11, 3)),
+    "fcn": (partial(fcn, 3, width=1 / 16, units=(8, 8)), (32, 64, 3)),
+    "fcn_32": (partial(fcn, 3, 32, width=1 / 16, units=(8, 8)), (32, 32, 3)),
+    "unet": (partial(unet, width=1 / 16), (32, 16, 1)),
+    "unet_norm": (
+        partial(unet, width=1 / 16, depth=2, batch_norm=True),
+        (16, 16, 1),
+    ),
+    "box_localizer": (
+        partial(box_localizer, filters=(4, 8, 8), units=(16,)),
+        (16, 16, 1),
+    ),
+    "pose_net": (partial(pose_net, width=1 / 16, units=(8, 8)), (64, 64, 3)),
+}
+
+every_small = pytest.mark.parametrize("name", SMALL)
+
+
+def test_every_architecture_is_tested():
+    tested = {make.func.__name__ for make, _ in SMALL.values()}
+    assert tested == set(architectures.__all__)
+
+
+@every_small
+def test_layers_are_named_and_new(name):
+    make, shape = SMALL[name]
+    layers = make()
+    assert all(isinstance(n, str) and isinstance(x, Layer) for n, x in layers)
+    assert "output" not in dict(layers)
+    first, second = layers_within(layers), layers_within(make())
+    # A branch that is a list becomes a new Sequential each time it is read.
+    ids = [id(x) for key, x in first if not key.split("__")[-1].startswith("branch")]
+    others = {id(x) for key, x in second}
+    assert len(set(ids)) == len(ids)
+    assert not set(ids) & others
+    assert [key for key, _ in first] == [key for key, _ in second]
+    copy = clone(Sequential(layers))
+    assert copy.output_shape(shape) == Sequential(layers).output_shape(shape)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lenet5(), lenet5(0.5, (10, 10), "relu", "max")),
+        (alexnet(), alexnet(0.5, (9, 9), 0.0, "tanh", 2)),
+        (zfnet(), zfnet(0.5, (9, 9), 0.0, "tanh")),
+        (vgg("D"), vgg("D", 0.5, (9, 9), 0.0, "tanh")),
+        (googlenet(), googlenet(0.5, 0.0, "tanh")),
+        (resnet(50), resnet(50, 0.5, "tanh")),
+        (resnet_cifar(20, projection=True), resnet_cifar(20, 2.0, "tanh")),
+        (densenet(121), densenet(121, 12, 1.0, 0.2, "tanh")),
+        (tdnn(), tdnn((5, 5), (2, 2), (1, 2), 0.5, "relu", "max")),
+        (speech_cnn(), speech_cnn(8, (3, 3), (1, 2), 1, (9, 9), 0.0, "tanh")),
+        (fcn(), fcn(5, 8, 0.5, (9, 9), 0.0, "tanh")),
+        (unet(), unet(0.5, 4, 0.0, "tanh")),
+        (box_localizer(), box_localizer((4, 4, 4), 5, (9,), 0.0, "tanh")),
+        (pose_net(), pose_net(0.5, (9, 9), 0.0, "tanh", 2)),
+    ],
+)
+def test_names_do_not_depend_on_sizes(one, other):
+    def names(layers):
+        keys = [key for key, _ in layers_within(layers)]
+        return [key for key in keys if "shortcut" not in key]
+
+    assert names(one) == names(other)
+
+
+@every_small
+def test_no_bias_before_a_batch_norm(name):
+    make, shape = SMALL[name]
+    nodes, _ = built(make(), shape)
+    chains = [nodes, *(chain for node in walk(nodes) for chain in node.chains)]
+    for chain in chains:
+        for before, node in pairwise(chain):
+            if isinstance(node, BatchNormNode) and isinstance(before, ConvNode):
+                assert "bias" not in before.weights
+
+
+# ---------------------------------------------------------------------------
+# Runs
+# ---------------------------------------------------------------------------
+
+
+def trained_once(network, n, seed=0):
+    """A batch, the output of a training forward, and a gradient at the output."""
+    rng = np.random.RandomState(seed)
+    X = rng.normal(size=(n, *network.input_shape)).astype(network.dtype)
+    Y = network.forward(X, training=True).copy()
+    dY = rng.normal(size=Y.shape).astype(network.dtype)
+    return X, Y, dY
+
+
+@every_small
+def test_forward_and_backward(name):
+    make, shape = SMALL[name]
+    network = compile_network(make(), shape, random_state=0)
+    X, Y, dY = trained_once(network, 6)
+    assert Y.shape == (6, *network.output_shape)
+    assert Y.dtype == np.float32
+    assert np.isfinite(Y).all()
+    assert Y.any()
+    dX = network.backward(dY)
+    assert dX.shape == X.shape
+    assert np.isfinite(dX).all()
+    assert dX.any()
+    for path, gradient in network.gradients().items():
+        assert np.isfinite(gradient).all(), path
+        assert gradient.any(), path
+    assert np.isfinite(network.forward(X)).all()
+
+
+@every_small
+def test_gradient_along_a_direction(name):
+    """The derivative along the gradient is the length of the gradient, in float64.
+
+    With a smooth activation: units of small networks rest in the kink of a rectifier.
+    """
+    make, shape = SMALL[name]
+    layers = make(activation="tanh")
+    network = compile_network(layers, shape, dtype="float64", random_state=1)
+    X, _, dY = trained_once(network, 6)
+    network.backward(dY)
+    length = np.linalg.norm(network.grads)
+    direction = network.grads / length
+    start = network.params.copy()
+    step = 1e-6 / length
+
+    def value(t):
+        network.params[:] = start + t * direction
+        return np.vdot(network.forward(X, training=True), dY)
+
+    numerical = (value(step) - value(-step)) / (2 * step)
+    np.testing.assert_allclose(numerical, length, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lenet5_max", "vgg_c", "googlenet", "resnet18", "densenet", "tdnn", "speech_cnn"],
+)
+def test_fit_classifier(name):
+    make, shape = SMALL[name]
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(12, *shape)).astype(np.float32)
+    y = np.arange(12) % 3
+    clf = ConvNetClassifier(make(), max_iter=2, batch_size=6, random_state=0)
+    probabilities = clf.fit(X, y).predict_proba(X)
+    assert probabilities.shape == (12, 3)
+    assert np.isfinite(clf.loss_curve_).all()
+    assert clf.layers_[-1][0] == "output"
+
+
+@pytest.mark.parametrize("name", ["pose_net", "box_localizer", "unet"])
+def test_fit_regressor(name):
+    make, shape = SMALL[name]
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(12, *shape)).astype(np.float32)
+    reg = ConvNetRegressor(make(), max_iter=2, random_state=0)
+    assert np.isfinite(reg.fit(X, rng.normal(size=(12, 8))).predict(X)).all()
+
+
+def test_tdnn_learns_where_in_time_does_not_matter():
+    """Which of two short patterns is somewhere in a noisy signal."""
+    rng = np.random.RandomState(0)
+    patterns = 3 * rng.normal(size=(2, 3, 4))
+    y = np.arange(200) % 2
+    X = 0.3 * rng.normal(size=(200, 20, 4))
+    for x, label, start in zip(X, y, rng.randint(0, 17, 200), strict=True):
+        x[start : start + 3] += patterns[label]
+    layers = tdnn((8, 8), activation="relu", pool="max")
+    clf = ConvNetClassifier(layers, max_iter=20, batch_size=20, random_state=0)
+    assert clf.fit(X[:150], y[:150]).score(X[150:], y[150:]) > 0.9
+
+
+def test_resnet_cifar_110_trains():
+    """At its full size: 30 steps of 16 images with gradient descent, in float32.
+
+    As in the paper the learning rate begins at 0.01, since 0.1 is too large at first.
+    """
+    X, y = digit_images(48)
+    clf = ConvNetClassifier(
+        resnet_cifar(110),
+        optimizer=SGD(learning_rate=0.01, momentum=0.9),
+        batch_size=16,
+        max_iter=10,
+        random_state=0,
+    )
+    clf.fit(X, y)
+    assert clf.network_.dtype == np.float32
+    assert clf.t_ == 30 * 16
+    assert np.isfinite(clf.network_.params).all()
+    assert np.isfinite(clf.loss_curve_).all()
+    assert np.mean(clf.loss_curve_[-3:]) < 0.3 * np.mean(clf.loss_curve_[:3])
+
+
+@pytest.mark.parametrize(("call", "most"), [("resnet(50)", 2 * 2**30), ('vgg("D")', 2 * 2**30)])
+def test_memory_of_a_prediction(call, most, run_python):
+    # VmHWM and not ru_maxrss, to which a new process inherits its parent's memory.
+    printed = run_python(
+        f"""
+        import numpy as np
+        from sklearn_convnet.architectures import resnet, vgg
+        from sklearn_convnet.layers import Dense
+        from sklearn_convnet.network import compile_network
+
+        layers = [*{call}, ("output", Dense(1000, activation=None))]
+        network = compile_network(layers, (224, 224, 3), random_state=0)
+        X = np.random.default_rng(0).normal(size=(1, 224, 224, 3))
+        Y = network.forward(X.astype(np.float32))
+        assert Y.shape == (1, 1000) and Y.dtype == np.float32
+        assert np.isfinite(Y).all() and Y.std() > 0
+        with open("/proc/self/status") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        print(int(fields["VmHWM"].split()[0]) * 1024)
+        """
+    )
+    assert int(printed) < most
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ([Conv2D(8, 3, padding="same") for _ in range(100)], (32, 32, 3)),
+        (resnet_cifar(110), (32, 32, 3)),
+        (resnet(101, width=1 / 8), IMAGENET),
+    ],
+    ids=["plain", "resnet_cifar(110)", "resnet(101)"],
+)
+def test_a_hundred_layers_compile_in_a_second(layers, shape):
+    def seconds():
+        # Of this process: what else the machine does is no concern here.
+        start = time.process_time()
+        compile_network(layers, shape)
+        return time.process_time() - start
+
+    assert min(seconds() for _ in range(3)) < 1
+
+
+# ---------------------------------------------------------------------------
+# In a grid
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "key", "value", "path"),
+    [
+        (lenet5(), (32, 32, 1), "conv1__filters", 3, "conv1/weight"),
+        (
+            googlenet(1 / 8),
+            (32, 32, 3),
+            "inception3a__branch2__reduce__filters",
+            3,
+            "inception3a/branch2/reduce/weight",
+        ),
+        (
+            resnet(50, 1 / 8),
+            (32, 32, 3),
+            "stage1__block2__conv1__filters",
+            3,
+            "stage1/block2/conv1/weight",
+        ),
+        (
+            densenet(121, 4),
+            (32, 32, 3),
+            "block2__layer3__conv1__filters",
+            3,
+            "block2/layer3/conv1/weight",
+        ),
+        (
+            unet(1 / 16),
+            (32, 32, 1),
+            "level__branch2__level__branch2__conv1__filters",
+            3,
+            "level/branch2/level/branch2/conv1/weight",
+        ),
+        (
+            fcn(2, width=1 / 32, units=(4, 4)),
+            (32, 32, 1),
+            "skip3__skip4__conv6__filters",
+            3,
+            "skip3/skip4/conv6/weight",
+        ),
+    ],
+)
+def test_nested_parameters_can_be_set(layers, shape, key, value, path):
+    clf = ConvNetClassifier(layers).set_params(**{key: value})
+    assert clf.get_params()[key] == value
+    network = compile_network(clf.layers, shape)
+    assert network.parameters()[path].shape[-1] == value
+
+
+def test_bottleneck_stride_can_move_to_the_middle():
+    """What the notes of `resnet` promise."""
+    block = Sequential(resnet(50, width=1 / 16))
+    for stage in (2, 3, 4):
+        moved = {
+            f"stage{stage}__block1__conv{conv}__stride": stride for conv, stride in ((1, 1), (2, 2))
+        }
+        block.set_params(**moved)
+    before, after = resnet(50, width=1 / 16), block.layers
+    assert map_shapes(before, IMAGENET) == map_shapes(after, IMAGENET)
+    assert n_parameters(before, IMAGENET) == n_parameters(after, IMAGENET)
+
+
+def test_grid_search():
+    X, y = digit_images(60)
+    clf = ConvNetClassifier(lenet5(), batch_size=10, max_iter=2, random_state=0)
+    grid = [
+        {"conv1__filters": [2, 4], "dense2": ["passthrough"]},
+        {"layers": [lenet5(0.5, pool="max"), resnet_cifar(8, width=0.25)]},
+        {
+            "layers": [resnet_cifar(8, width=0.25)],
+            "stage1__block1__conv1__filters": [2],
+            "stage2__block1__norm1": ["passthrough", BatchNorm(momentum=0.5)],
+        },
+    ]
+    search = GridSearchCV(clf, grid, cv=2, error_score="raise").fit(X, y)
+    assert len(search.cv_results_["params"]) == 6
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+# ---------------------------------------------------------------------------
+# Wrong arguments
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: vgg("F"), r"config must be one of 'A', 'A-LRN', .*got 'F'"),
+        (lambda: vgg(["A"]), "config must be one of"),
+        (lambda: resnet(20), "depth must be one of 18, 34, 50, 101, 152, got 20"),
+        (lambda: resnet_cifar(21), r"depth must be 6 n \+ 2, .*got 21"),
+        (lambda: resnet_cifar(2), r"depth must be 6 n \+ 2"),
+        (lambda: densenet(100), "depth must be one of 121, 169, 201"),
+        (lambda: fcn(stride=4), "stride must be one of 8, 16, 32"),
+        (lambda: lenet5(pool="lp"), "pool must be one of 'mean', 'max'"),
+        (lambda: tdnn(pool="none"), "pool must be one of 'mean', 'max'"),
+        (lambda: tdnn((8, 8, 8)), "filters has 3, kernel_sizes has 2"),
+        (lambda: unet(depth=-1), "depth must be at least 0"),
+        (lambda: alexnet(width=0), "width must be above 0, got 0"),
+        (lambda: resnet(18, width=-1.0), "width must be above 0"),
+    ],
+)
+def test_wrong_arguments(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
