@@ -148,13 +148,10 @@ def summarise(rows):
     }
     for package, own in of.items():
         summary[package] = {
-            key: statistics.median(row[key] for row in own)
-            for key in ("seconds", "accuracy")
+            key: statistics.median(row[key] for row in own) for key in ("seconds", "accuracy")
         }
     pairs = list(zip(*of.values(), strict=True))
-    summary["speedup"] = statistics.median(
-        b["seconds"] / a["seconds"] for a, b in pairs
-    )
+    summary["speedup"] = statistics.median(b["seconds"] / a["seconds"] for a, b in pairs)
     summary["accuracy_difference"] = statistics.median(
         a["accuracy"] - b["accuracy"] for a, b in pairs
     )
@@ -185,9 +182,7 @@ def main():
     parser.add_argument("--only", choices=PACKAGES, help="fit once and print JSON")
     options = parser.parse_args()
     if options.only:
-        row = measure(
-            options.only, options.folder, options.epochs, options.threads, options.seed
-        )
+        row = measure(options.only, options.folder, options.epochs, options.threads, options.seed)
         print(json.dumps(row))
         return
     rows = compare(options)
@@ -195,9 +190,7 @@ def main():
     print_summary(summary, options)
     if options.json:
         with open(options.json, "w") as file:
-            json.dump(
-                {"options": vars(options), "fits": rows, **summary}, file, indent=2
-            )
+            json.dump({"options": vars(options), "fits": rows, **summary}, file, indent=2)
 
 
 if __name__ == "__main__":

@@ -143,9 +143,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
     def _check_X(self, X, reset):
         """X as an array, in its own dtype; its shape is learnt if `reset`, or compared."""
         _check_feature_names(self, X, reset=reset)
-        X = check_array(
-            X, dtype="numeric", allow_nd=True, estimator=self, input_name="X"
-        )
+        X = check_array(X, dtype="numeric", allow_nd=True, estimator=self, input_name="X")
         if X.dtype.kind not in "biuf":
             raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
         if X.ndim == 2 and (not reset or self.input_shape is None):
@@ -169,9 +167,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             return shape
         wanted = tuple(self.input_shape)
         if not all(isinstance(size, Integral) and size >= 1 for size in wanted):
-            raise ValueError(
-                f"input_shape must hold positive integers, got {self.input_shape!r}"
-            )
+            raise ValueError(f"input_shape must hold positive integers, got {self.input_shape!r}")
         if shape != wanted and shape != (prod(wanted),):
             raise ValueError(
                 f"X has samples of shape {shape}, expected input_shape={wanted} or "
@@ -183,13 +179,9 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         """Weights as float64, or None."""
         if sample_weight is None:
             return np.ones(len(X))
-        weight = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
-            raise ValueError(
-                "sample_weight: all weights are zero, so nothing is left to fit"
-            )
+            raise ValueError("sample_weight: all weights are zero, so nothing is left to fit")
         return weight
 
     def _work_dtype(self, X):
@@ -227,9 +219,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         dtype = self._work_dtype(X)
         y = self._check_y(y, dtype)
         if len(X) != len(y):
-            raise ValueError(
-                f"X has {len(X)} samples, but y has {len(y)}: give as many"
-            )
+            raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many")
         weight = self._check_weight(sample_weight, X)
         if not weight.all():
             kept = np.flatnonzero(weight)
@@ -270,9 +260,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             X = self._check_X(X, reset=not warm)
             X, y, weight, dtype = self._samples(X, y, sample_weight)
             if warm:
-                self.network_, self._random_state = deepcopy(
-                    (self.network_, self._random_state)
-                )
+                self.network_, self._random_state = deepcopy((self.network_, self._random_state))
             else:
                 self._begin(X, y, dtype)
             (X, y, weight), held_out = self._split(X, y, weight)
@@ -318,9 +306,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         layers = self.layers
         if layers is None:
             layers = default_layers(self.input_shape_)
-        pairs = check_layers(
-            layers, reserved=("output", "box", *self._get_param_names())
-        )
+        pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
         return compile_network(
             [*pairs, ("output", Dense(n_outputs, activation="identity"))],
             self.input_shape_,
@@ -353,6 +339,10 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         network = self.network_
         target = self._encode(y, network.dtype)
         weight = self._with_class_weights(y, weight)
+        if not weight.all():  # of a class without weight
+            kept = np.flatnonzero(weight)
+            X, target, weight = X[kept], target[kept], weight[kept]
+            weight = weight / weight.mean()
         samples = Samples(X, target, weight.astype(network.dtype))
         batch_size = self.batch_size
         if batch_size == "auto":

@@ -218,11 +218,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         fitted = hasattr(self, "network_")
         if not fitted and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        if (
-            fitted
-            and classes is not None
-            and not np.array_equal(np.unique(classes), self.classes_)
-        ):
+        if fitted and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"classes={classes!r} is not the same as on the first call to partial_fit: "
                 f"{self.classes_!r}"

@@ -99,9 +99,7 @@ def _idx_header(path, content):
     code, n_axes = content[2:4]
     if code not in _IDX_DTYPES:
         known = ", ".join(f"0x{known:02x}" for known in _IDX_DTYPES)
-        raise ValueError(
-            f"{path}: not an IDX file: its type is 0x{code:02x}, none of {known}"
-        )
+        raise ValueError(f"{path}: not an IDX file: its type is 0x{code:02x}, none of {known}")
     start = 4 + 4 * n_axes
     if len(content) < start:
         raise ValueError(
@@ -180,7 +178,6 @@ def _read_pair(images_path, labels_path):
             )
     if len(images) != len(labels):
         raise ValueError(
-            f"{images_path} has {len(images)} images, but {labels_path} has "
-            f"{len(labels)} labels"
+            f"{images_path} has {len(images)} images, but {labels_path} has {len(labels)} labels"
         )
     return images, labels

@@ -114,9 +114,7 @@ class SGD(Optimizer):
     }
     _state_names = ("velocity",)
 
-    def __init__(
-        self, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0
-    ):
+    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0):
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.nesterov = nesterov

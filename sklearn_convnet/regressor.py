@@ -121,8 +121,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         y = y.reshape(len(y), -1).astype(dtype, copy=False)
         if y.shape[1] != self.n_outputs_:
             raise ValueError(
-                f"y has {y.shape[1]} outputs, but the network was begun with "
-                f"{self.n_outputs_}"
+                f"y has {y.shape[1]} outputs, but the network was begun with {self.n_outputs_}"
             )
         return y
 

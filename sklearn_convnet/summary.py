@@ -42,12 +42,8 @@ def network_summary(network):
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     lines = []
     for row in rows:
-        texts = [
-            text.ljust(width) for text, width in zip(row[:3], widths, strict=False)
-        ]
-        texts += [
-            text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)
-        ]
+        texts = [text.ljust(width) for text, width in zip(row[:3], widths, strict=False)]
+        texts += [text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)]
         lines.append("  ".join(texts).rstrip())
     rule = "-" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

@@ -49,13 +49,9 @@ def effective_n_threads(n_threads=None):
     3
     """
     if n_threads is not None and (
-        isinstance(n_threads, bool)
-        or not hasattr(n_threads, "__index__")
-        or n_threads == 0
+        isinstance(n_threads, bool) or not hasattr(n_threads, "__index__") or n_threads == 0
     ):
-        raise ValueError(
-            f"n_threads must be None or an integer other than 0, got {n_threads!r}"
-        )
+        raise ValueError(f"n_threads must be None or an integer other than 0, got {n_threads!r}")
     if _forked:
         return 1
     global _ran_parallel

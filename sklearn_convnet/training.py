@@ -131,9 +131,7 @@ class Trainer:
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
             network.step += 1
             self.state["t"] += 1
-            self.optimizer.step(
-                network, self.state["arrays"], self.state["t"], self.n_threads
-            )
+            self.optimizer.step(network, self.state["arrays"], self.state["t"], self.n_threads)
         return total * len(batch)
 
 
@@ -163,9 +161,7 @@ class History:
             self.best_state = network.snapshot()
 
 
-def train(
-    trainer, samples, max_iter, *, score, history, tol, n_iter_no_change, verbose
-):
+def train(trainer, samples, max_iter, *, score, history, tol, n_iter_no_change, verbose):
     """Epochs until one of the reasons to stop; returns their number.
 
     Parameters
@@ -205,9 +201,7 @@ def train(
             if history.n_without_improvement >= n_iter_no_change:
                 break
     except KeyboardInterrupt:
-        warn(
-            f"Training was interrupted in epoch {epoch}: the weights are those so far."
-        )
+        warn(f"Training was interrupted in epoch {epoch}: the weights are those so far.")
     if history.best_state is not None:
         network.restore(history.best_state)
     return len(history.loss)
@@ -232,7 +226,5 @@ def predict_in_chunks(network, X, n_threads):
     rows = max(1, min(PREDICT_ROWS, PREDICT_VALUES // largest))
     Y = np.empty((len(X), *network.output_shape), network.dtype)
     for start in range(0, len(X), rows):
-        Y[start : start + rows] = network.forward(
-            X[start : start + rows], n_threads=n_threads
-        )
+        Y[start : start + rows] = network.forward(X[start : start + rows], n_threads=n_threads)
     return Y

@@ -83,9 +83,7 @@ class LayerCase:
         """
         before, after = around or ([], [])
         layers = [*before, *self.layer_list, *after]
-        network = compile_network(
-            layers, self.shape, dtype=dtype, random_state=seed, **options
-        )
+        network = compile_network(layers, self.shape, dtype=dtype, random_state=seed, **options)
         rng = np.random.RandomState(seed)
         for array in network.parameters().values():
             array += rng.uniform(-0.3, 0.3, array.shape)
@@ -104,11 +102,7 @@ class LayerCase:
         size = int(np.prod(shape))
         size += size % 2
         grid = (np.arange(size) + 0.5) * (3 / size) - 1.5
-        X = (
-            np.random.RandomState(seed)
-            .permutation(grid)[: np.prod(shape)]
-            .reshape(shape)
-        )
+        X = np.random.RandomState(seed).permutation(grid)[: np.prod(shape)].reshape(shape)
         X = X.astype(dtype)
         X.flags.writeable = False
         return X

@@ -20,9 +20,7 @@ from sklearn_convnet.training import Trainer
 
 def small(**params):
     layers = [("conv1", Conv2D(3, 3)), ("dense1", Dense(5))]
-    return ConvNetClassifier(
-        **{"layers": layers, "max_iter": 2, "random_state": 0, **params}
-    )
+    return ConvNetClassifier(**{"layers": layers, "max_iter": 2, "random_state": 0, **params})
 
 
 def with_layer(layer):
@@ -161,9 +159,7 @@ BAD_PARAMETERS = {
 
 
 @pytest.mark.oldest
-@pytest.mark.parametrize(
-    ("clf", "message"), BAD_PARAMETERS.values(), ids=BAD_PARAMETERS.keys()
-)
+@pytest.mark.parametrize(("clf", "message"), BAD_PARAMETERS.values(), ids=BAD_PARAMETERS.keys())
 def test_bad_parameters(maps, clf, message):
     before = set(vars(clf))
     with pytest.raises(ValueError, match=message):
@@ -207,9 +203,7 @@ def test_bad_data(maps, spoil, message):
 
 
 def test_sparse_data(maps):
-    with pytest.raises(
-        TypeError, match=says("Sparse data was passed for X", "toarray")
-    ):
+    with pytest.raises(TypeError, match=says("Sparse data was passed for X", "toarray")):
         small().fit(csr_array(np.eye(60)), maps[1])
 
 
@@ -221,9 +215,7 @@ BAD_WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("weight", "message"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS.keys()
-)
+@pytest.mark.parametrize(("weight", "message"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS.keys())
 @pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
 def test_bad_weights(maps, estimator, weight, message):
     X, y = maps
@@ -242,9 +234,7 @@ BAD_PREDICTIONS = {
 
 
 @pytest.mark.oldest
-@pytest.mark.parametrize(
-    ("X", "message"), BAD_PREDICTIONS.values(), ids=BAD_PREDICTIONS.keys()
-)
+@pytest.mark.parametrize(("X", "message"), BAD_PREDICTIONS.values(), ids=BAD_PREDICTIONS.keys())
 def test_bad_predictions(maps, X, message):
     clf = small().fit(*maps)
     for method in (clf.predict, clf.predict_proba, clf.predict_log_proba):
@@ -269,9 +259,7 @@ def test_before_fit(maps):
 def test_labels_that_are_no_classes(maps):
     X, y = maps
     clf = small()
-    message = says(
-        "labels that are no classes: [2]", "classes are [0, 1]", "first call"
-    )
+    message = says("labels that are no classes: [2]", "classes are [0, 1]", "first call")
     with pytest.raises(ValueError, match=message):
         clf.partial_fit(X, y, classes=[0, 1])
     assert not hasattr(clf, "network_")
@@ -289,9 +277,7 @@ def test_labels_of_another_kind_than_before(maps):
     for wrong in (y > 0, Y[:, [0, 1, 1]]):
         with pytest.raises(ValueError, match=says("y has shape", "with 2 columns")):
             several.partial_fit(X, wrong)
-    with pytest.raises(
-        ValueError, match=says("classes=[0, 1, 2]", "2 columns", "[0, 1]")
-    ):
+    with pytest.raises(ValueError, match=says("classes=[0, 1, 2]", "2 columns", "[0, 1]")):
         small().partial_fit(X, Y, classes=[0, 1, 2])
 
 
@@ -389,9 +375,7 @@ def test_an_interrupted_fit_keeps_the_weights_so_far(maps, monkeypatch, where):
 
     monkeypatch.setattr(owner, name, interrupted)
     clf = small(batch_size=20, max_iter=50, early_stopping=where == "score")
-    with pytest.warns(
-        ConvergenceWarning, match="interrupted in epoch 3.*weights"
-    ) as seen:
+    with pytest.warns(ConvergenceWarning, match="interrupted in epoch 3.*weights") as seen:
         clf.fit(X, y)
     assert seen[0].filename == __file__
     assert clf.n_iter_ == len(clf.loss_curve_) == 2
@@ -416,18 +400,12 @@ def test_an_interrupted_first_epoch(maps, monkeypatch):
 
 
 @pytest.mark.oldest
-@pytest.mark.parametrize(
-    "optimizer", [SGD(1e200), Adam(1e200), SGD(1e200, momentum=0.9)]
-)
+@pytest.mark.parametrize("optimizer", [SGD(1e200), Adam(1e200), SGD(1e200, momentum=0.9)])
 @pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_divergence_stops_with_the_last_finite_weights(
-    maps, optimizer, estimator, dtype
-):
+def test_divergence_stops_with_the_last_finite_weights(maps, optimizer, estimator, dtype):
     X, y = maps
-    model = estimator(
-        [Conv2D(3, 3), Dense(5)], optimizer=optimizer, random_state=0, dtype=dtype
-    )
+    model = estimator([Conv2D(3, 3), Dense(5)], optimizer=optimizer, random_state=0, dtype=dtype)
     message = says("The loss became", "epoch", "last finite weights", "learning rate")
     with pytest.warns(ConvergenceWarning, match=message) as seen:
         model.fit(X, y)

@@ -31,9 +31,7 @@ def layers():
         Conv2D(8, 3, padding="same", activation="elu"),
         MaxPool2D(3, stride=2, padding="same"),
         Dropout(0.3),
-        Sequential(
-            [Conv2D(12, 3, groups=2, activation="gelu"), AvgPool2D(2, stride=1)]
-        ),
+        Sequential([Conv2D(12, 3, groups=2, activation="gelu"), AvgPool2D(2, stride=1)]),
         Dense(20, activation="tanh"),
         Dropout(0.5),
     ]
@@ -59,9 +57,7 @@ def weights(estimator):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_number_of_threads(digits, dtype):
     X, y = digits
-    fits = [
-        model(n_threads=n, dtype=dtype, max_iter=3).fit(X, y) for n in (1, 2, 3, -1)
-    ]
+    fits = [model(n_threads=n, dtype=dtype, max_iter=3).fit(X, y) for n in (1, 2, 3, -1)]
     for other in fits[1:]:
         np.testing.assert_array_equal(weights(other), weights(fits[0]))
         np.testing.assert_array_equal(other.predict_proba(X), fits[0].predict_proba(X))
@@ -108,9 +104,7 @@ def test_threads_of_the_environment(run_python):
     """
     blas = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     found = [
-        run_python(
-            script, OMP_NUM_THREADS=openmp, **dict.fromkeys(blas, n_blas)
-        ).split()
+        run_python(script, OMP_NUM_THREADS=openmp, **dict.fromkeys(blas, n_blas)).split()
         for openmp, n_blas in [("1", "2"), ("2", "1"), ("3", "3")]
     ]
     assert [threads for threads, _ in found] == ["1", "2", "3"]
@@ -131,9 +125,7 @@ def test_a_prediction_does_not_depend_on_its_batch(digits, dtype):
     alone = np.concatenate([clf.predict_proba(X[i : i + 1]) for i in range(60)])
     np.testing.assert_array_equal(alone, whole[:60])
     for size in (2, 3, 5, 17):
-        np.testing.assert_array_equal(
-            clf.predict_proba(X[7 : 7 + size]), whole[7:][:size]
-        )
+        np.testing.assert_array_equal(clf.predict_proba(X[7 : 7 + size]), whole[7:][:size])
     order = np.random.RandomState(0).permutation(300)
     np.testing.assert_array_equal(clf.predict_proba(X[order]), whole[order])
 

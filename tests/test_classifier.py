@@ -121,9 +121,7 @@ def test_a_weight_is_a_repetition(weighted, class_weight, several):
         y = np.stack([y == 0, y < 2], axis=1).astype(int)
         if class_weight is not None:
             class_weight = [{0: 1, 1: 2}, {0: 0.5, 1: 1}]
-    clf = ConvNetClassifier(
-        batch_size=1000, max_iter=10, random_state=0, class_weight=class_weight
-    )
+    clf = ConvNetClassifier(batch_size=1000, max_iter=10, random_state=0, class_weight=class_weight)
     a = clf.fit(X, y, sample_weight=weight).get_weights()
     b = clf.fit(*repeated(X, y, weight)).get_weights()
     for path in a:
@@ -245,9 +243,7 @@ def test_warm_start_goes_on(digits, quick):
     assert not np.array_equal(first["conv1/weight"], clf.get_weights()["conv1/weight"])
     clf.set_params(warm_start=False).fit(X, y)
     assert clf.n_iter_ == 2
-    np.testing.assert_array_equal(
-        first["conv1/weight"], clf.get_weights()["conv1/weight"]
-    )
+    np.testing.assert_array_equal(first["conv1/weight"], clf.get_weights()["conv1/weight"])
 
 
 def test_warm_start_draws_new_dropout_masks(digits):
@@ -305,13 +301,9 @@ def test_the_validation_score_is_that_of_predict(digits, quick):
         (0.25, 2, [5, 6, 4, 5, 4.5]),  # compared with the best, not with the last
     ],
 )
-def test_training_stops_without_improvement(
-    maps, monkeypatch, tol, n_iter_no_change, losses
-):
+def test_training_stops_without_improvement(maps, monkeypatch, tol, n_iter_no_change, losses):
     coming = iter([*losses, 0.0, 0.0])
-    monkeypatch.setattr(
-        "sklearn_convnet.training.Trainer.run_epoch", lambda *_: next(coming)
-    )
+    monkeypatch.setattr("sklearn_convnet.training.Trainer.run_epoch", lambda *_: next(coming))
     clf = ConvNetClassifier([], tol=tol, n_iter_no_change=n_iter_no_change)
     clf.fit(*maps)
     assert clf.loss_curve_ == losses
@@ -336,9 +328,7 @@ def test_batches_are_nearly_equal():
 def test_batches_of_a_fit(digits, quick, monkeypatch, batch_size, expected):
     sizes = []
     step = Trainer.run_step
-    monkeypatch.setattr(
-        Trainer, "run_step", lambda self, b: sizes.append(len(b)) or step(self, b)
-    )
+    monkeypatch.setattr(Trainer, "run_step", lambda self, b: sizes.append(len(b)) or step(self, b))
     quick(max_iter=1, batch_size=batch_size).fit(*digits)
     assert set(sizes) == expected
     assert sum(sizes) == 300
@@ -348,9 +338,7 @@ def test_shuffle(digits, quick, monkeypatch):
     X, y = digits
     seen = []
     step = Trainer.run_step
-    monkeypatch.setattr(
-        Trainer, "run_step", lambda self, b: seen.extend(b.target) or step(self, b)
-    )
+    monkeypatch.setattr(Trainer, "run_step", lambda self, b: seen.extend(b.target) or step(self, b))
     quick(max_iter=2, shuffle=False).fit(X, y)
     np.testing.assert_array_equal(seen, np.tile(y, 2))
     seen.clear()
@@ -523,9 +511,7 @@ def test_x_is_never_converted_as_a_whole(digits, quick, tmp_path, monkeypatch, d
     X = in_a_file(np.asfortranarray(X.astype(dtype)).copy("C"), tmp_path, "r")
     seen = []
     take = Samples.take
-    monkeypatch.setattr(
-        Samples, "take", lambda self, rows: seen.append(self.X) or take(self, rows)
-    )
+    monkeypatch.setattr(Samples, "take", lambda self, rows: seen.append(self.X) or take(self, rows))
     quick(max_iter=1).fit(X, y)
     assert all(np.shares_memory(held, X) for held in seen)
     assert {held.dtype for held in seen} == {X.dtype}

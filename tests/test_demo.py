@@ -40,9 +40,7 @@ def write_idx_folder(folder):
     X = X.reshape(-1, 8, 8).astype(np.uint8)
     for part, rows in (("train", slice(0, 300)), ("t10k", slice(300, 400))):
         for name, array in (("images-idx3", X[rows]), ("labels-idx1", y[rows])):
-            header = struct.pack(
-                f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape
-            )
+            header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
             content = header + array.astype(np.uint8).tobytes()
             (folder / f"{part}-{name}-ubyte").write_bytes(content)
 

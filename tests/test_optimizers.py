@@ -77,9 +77,7 @@ def run(net, optimizer, n_steps, look):
 
 
 @pytest.mark.oldest
-@pytest.mark.parametrize(
-    ("optimizer", "by_the_book"), CASES, ids=lambda x: repr(x)[:60]
-)
+@pytest.mark.parametrize(("optimizer", "by_the_book"), CASES, ids=lambda x: repr(x)[:60])
 def test_steps(optimizer, by_the_book):
     net = network()
     step = by_the_book(optimizer)
@@ -136,9 +134,7 @@ def test_single_precision_follows_double(optimizer):
 def test_a_name_is_the_optimizer_with_its_defaults(maps, name):
     X, y = maps
     a = ConvNetClassifier([Dense(3)], optimizer=name, max_iter=3, random_state=0)
-    b = ConvNetClassifier(
-        [Dense(3)], optimizer=OPTIMIZERS[name](), max_iter=3, random_state=0
-    )
+    b = ConvNetClassifier([Dense(3)], optimizer=OPTIMIZERS[name](), max_iter=3, random_state=0)
     assert a.fit(X, y).loss_curve_ == b.fit(X, y).loss_curve_
 
 

@@ -22,9 +22,7 @@ def test_version():
 def test_public_names():
     for name in sklearn_convnet.__all__:
         assert getattr(sklearn_convnet, name) is not None
-    assert {"ConvNetClassifier", "ConvNetRegressor", "show_config"} <= set(
-        sklearn_convnet.__all__
-    )
+    assert {"ConvNetClassifier", "ConvNetRegressor", "show_config"} <= set(sklearn_convnet.__all__)
 
 
 def test_import_is_fast(run_python):

@@ -95,9 +95,7 @@ def test_a_weight_is_a_repetition(blobs, loss, n_outputs):
     weight = np.random.RandomState(0).randint(4, size=20)
     reg = ConvNetRegressor(loss=loss, batch_size=1000, max_iter=5, random_state=0)
     a = reg.fit(X, Y, sample_weight=weight).get_weights()
-    b = reg.fit(
-        np.repeat(X, weight, axis=0), np.repeat(Y, weight, axis=0)
-    ).get_weights()
+    b = reg.fit(np.repeat(X, weight, axis=0), np.repeat(Y, weight, axis=0)).get_weights()
     for path in a:
         np.testing.assert_allclose(a[path], b[path], rtol=1e-7, atol=1e-9, err_msg=path)
 
@@ -147,9 +145,7 @@ def test_default_network_on_a_table():
     assert reg.score(X[200:], y[200:]) > 0.9
 
 
-@pytest.mark.parametrize(
-    ("given", "computed"), [("uint8", "float32"), ("float64", "float64")]
-)
+@pytest.mark.parametrize(("given", "computed"), [("uint8", "float32"), ("float64", "float64")])
 def test_dtypes(blobs, quick, given, computed):
     X, Y = blobs
     X = (X * 100).astype(given)

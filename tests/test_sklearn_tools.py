@@ -169,9 +169,7 @@ def test_routing_of_sample_weight(flat_digits, estimator):
         pipe = make_pipeline(FunctionTransformer(), model)
         folds = [(np.arange(60), np.arange(60))]
         params = {"sample_weight": weight}
-        found = cross_validate(
-            pipe, X, y, cv=folds, params=params, return_estimator=True
-        )
+        found = cross_validate(pipe, X, y, cv=folds, params=params, return_estimator=True)
         asked = model.get_metadata_routing().partial_fit.requests
     plain = clone(model).fit(X[:30], y[:30])
     np.testing.assert_array_equal(found["estimator"][0].predict(X), plain.predict(X))

@@ -39,9 +39,9 @@ from matplotlib.ticker import LogFormatter
 
 N_JOBS = 2
 
-FASHION = (
-    "T-shirt, trousers, pullover, dress, coat, sandal, shirt, sneaker, bag, boot"
-).split(", ")
+FASHION = ("T-shirt, trousers, pullover, dress, coat, sandal, shirt, sneaker, bag, boot").split(
+    ", "
+)
 
 
 class Data(NamedTuple):
@@ -62,6 +62,7 @@ class Recipe(NamedTuple):
     conv2_padding: str
     conv1_filters: list  # to search over
     conv2_filters: list
+    droppable: str  # a pool that the search may leave out
     n_search: int  # images to search with
     search_epochs: int
     epochs: int
@@ -69,10 +70,10 @@ class Recipe(NamedTuple):
 
 
 FOR_8X8 = Recipe(
-    3, "same", [8, 32], [16, 64], 2000, search_epochs=15, epochs=30, batch_size=64
+    3, "same", [8, 32], [16, 64], "pool1", 2000, search_epochs=15, epochs=30, batch_size=64
 )
 FOR_28X28 = Recipe(
-    5, "valid", [6, 12], [16, 32], 1500, search_epochs=4, epochs=3, batch_size=64
+    5, "valid", [6, 12], [16, 32], "pool2", 1500, search_epochs=4, epochs=3, batch_size=64
 )
 
 
@@ -86,6 +87,7 @@ def lenet(recipe, seed):
             ("pool1", MaxPool2D(2)),
             ("conv2", Conv2D(16, kernel_size, padding=recipe.conv2_padding)),
             ("pool2", MaxPool2D(2)),
+            Dropout(0.25),
             ("dense", Dense(120)),
             Dropout(0.5),
         ],
@@ -101,7 +103,7 @@ def choices(recipe):
     return {
         "conv1__filters": recipe.conv1_filters,
         "conv2__filters": recipe.conv2_filters,
-        "pool2": [MaxPool2D(2), "passthrough"],
+        recipe.droppable: [MaxPool2D(2), "passthrough"],
         "optimizer__learning_rate": [1e-3, 3e-3],
     }
 
@@ -316,9 +318,7 @@ def run(data, recipe, output, seed=0):
     accuracy = accuracy_score(data.y_test, predicted)
     for name, model in models.items():
         print(f"Test accuracy, {name}: {model.score(data.X_test, data.y_test):.4f}")
-    print(
-        f"Misread by the best: {(predicted != data.y_test).sum()} of {len(predicted)}\n"
-    )
+    print(f"Misread by the best: {(predicted != data.y_test).sum()} of {len(predicted)}\n")
 
     figures = {
         "filters.png": draw_filters(best),
@@ -336,9 +336,7 @@ def run(data, recipe, output, seed=0):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Train networks to read images.")
-    parser.add_argument(
-        "--data", metavar="FOLDER", help="where the IDX files of MNIST are"
-    )
+    parser.add_argument("--data", metavar="FOLDER", help="where the IDX files of MNIST are")
     parser.add_argument(
         "--output",
         metavar="FOLDER",

@@ -78,7 +78,6 @@ class SelfAttention(Layer):
             )
         if input_shape[-1] % self.n_heads:
             raise ValueError(
-                f"n_heads={self.n_heads} must divide the {input_shape[-1]} channels of "
-                "its input"
+                f"n_heads={self.n_heads} must divide the {input_shape[-1]} channels of its input"
             )
         return input_shape

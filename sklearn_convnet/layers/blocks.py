@@ -87,15 +87,11 @@ class Residual(LayerComposition, Layer):
 def _projection(shape, out):
     """A strided convolution of single pixels and a batch norm, from one shape to another."""
     if len(shape) != len(out) or not 2 <= len(shape) <= 4:
-        raise ValueError(
-            f"no projection leads from {shape} to {out}: give a layer as shortcut"
-        )
+        raise ValueError(f"no projection leads from {shape} to {out}: give a layer as shortcut")
     conv = {2: Conv1D, 3: Conv2D, 4: Conv3D}[len(shape)]
     # The smallest stride that leaves `b` positions of `a`.
     strides = [-(-a // b) for a, b in zip(shape[:-1], out[:-1], strict=True)]
-    layer = conv(
-        out[-1], 1, stride=tuple(strides), activation=None, use_bias=False
-    )
+    layer = conv(out[-1], 1, stride=tuple(strides), activation=None, use_bias=False)
     return [("conv", layer), ("norm", BatchNorm())]
 
 
@@ -140,7 +136,8 @@ class Parallel(LayerComposition, Layer):
     def _store(self, pairs):
         # A branch that is a list stays one: its Sequential was made to read it.
         branches = [
-            layer.layers if isinstance(old, (list, tuple)) and isinstance(layer, Sequential)
+            layer.layers
+            if isinstance(old, (list, tuple)) and isinstance(layer, Sequential)
             else layer
             for old, (_, layer) in zip(self.branches, pairs, strict=True)
         ]
@@ -154,15 +151,13 @@ class Parallel(LayerComposition, Layer):
         for name, branch in pairs:
             if not isinstance(branch, Layer) and branch != PASSTHROUGH:
                 raise ValueError(
-                    f"{name} must be a list of layers, a layer or 'passthrough', "
-                    f"got {branch!r}"
+                    f"{name} must be a list of layers, a layer or 'passthrough', got {branch!r}"
                 )
         return pairs
 
     def _output_shape(self, input_shape):
         shapes = {
-            name: input_shape if branch == PASSTHROUGH
-            else shape_at(name, branch, input_shape)
+            name: input_shape if branch == PASSTHROUGH else shape_at(name, branch, input_shape)
             for name, branch in self.branch_layers()
         }
         sizes = {shape[:-1] for shape in shapes.values()}

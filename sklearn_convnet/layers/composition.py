@@ -61,8 +61,7 @@ def check_layers(layers, where="layers", reserved=()):
     """
     if not isinstance(layers, (list, tuple)):
         raise TypeError(
-            f"{where} must be a list or tuple of layers or (name, layer) pairs, "
-            f"got {layers!r}"
+            f"{where} must be a list or tuple of layers or (name, layer) pairs, got {layers!r}"
         )
     for item in layers:
         if not (_is_layer(item) or _is_named(item)):

@@ -77,8 +77,7 @@ class _ConvTranspose(Layer):
         ):
             if more >= max(s, 2):
                 raise ValueError(
-                    f"output_padding={more} must be smaller than the stride of {s} along "
-                    f"the {name}"
+                    f"output_padding={more} must be smaller than the stride of {s} along the {name}"
                 )
             length = (size - 1) * s + k - sum(pad) + more
             if length < 1:

@@ -228,7 +228,7 @@ class LpPool2D(_Pool):
     _parameter_constraints = {
         "pool_size": "no_validation",
         "stride": "no_validation",
-        "p": [Interval(Real, 1, None, closed="left")],
+        "p": [Interval(Real, 1, np.inf, closed="left")],
     }
 
     padding = "valid"

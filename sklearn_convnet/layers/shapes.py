@@ -103,7 +103,5 @@ def split_shape(shape, n_axes, what):
     """The sizes and the number of channels of maps with `n_axes` axes."""
     if len(shape) != n_axes + 1:
         axes = ", ".join(AXIS_NAMES[n_axes])
-        raise ValueError(
-            f"{what} needs maps of shape ({axes}, channels), got shape {tuple(shape)}"
-        )
+        raise ValueError(f"{what} needs maps of shape ({axes}, channels), got shape {tuple(shape)}")
     return tuple(shape[:-1]), shape[-1]

@@ -245,9 +245,7 @@ class TransformConv2D(Layer):
     def multiply_adds(self, input_shape):
         """Multiplications with additions that one sample takes."""
         conv = self.as_conv()
-        return prod(conv._output_shape(input_shape)[:-1]) * prod(
-            conv.weight_shape(input_shape)
-        )
+        return prod(conv._output_shape(input_shape)[:-1]) * prod(conv.weight_shape(input_shape))
 
     def _output_shape(self, input_shape):
         out = self.as_conv()._output_shape(input_shape)

@@ -5,9 +5,7 @@ from .node import Node, executes
 
 #: Activations that a convolution or dense kernel applies to its own output: those whose
 #: derivative follows from the output.
-EPILOGUES = frozenset(
-    {"identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus"}
-)
+EPILOGUES = frozenset({"identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus"})
 
 
 @executes(Activation)

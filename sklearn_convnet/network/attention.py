@@ -47,9 +47,7 @@ class SelfAttentionNode(Node):
         self.offsets = None
         if layer.relative_position:
             self.offsets, n_offsets = offset_index(input_shape[:-1])
-            self.weights["position"] = Weight(
-                (n_offsets, layer.n_heads), trainable=layer.trainable
-            )
+            self.weights["position"] = Weight((n_offsets, layer.n_heads), trainable=layer.trainable)
         self.multiply_adds = layer.multiply_adds(input_shape)
 
     def _project(self, name, X, run):

@@ -125,9 +125,7 @@ class DenseBlockNode(_BlockNode):
         maps = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
         copy_channels(X, maps, 0, 0, X.shape[-1], run)
         for chain, stop in zip(self.chains, self.stops, strict=True):
-            new = chain_forward(
-                chain, self._seen(maps, stop, run), self._inner(run, run.recompute)
-            )
+            new = chain_forward(chain, self._seen(maps, stop, run), self._inner(run, run.recompute))
             copy_channels(new, maps, 0, stop, new.shape[-1], run)
         run.save(self, maps)
         return maps

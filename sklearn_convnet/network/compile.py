@@ -86,9 +86,7 @@ TAKES_ACTIVATION = (
 )
 
 
-def compile_network(
-    layers, input_shape, *, dtype="float32", random_state=None, passes=PASSES
-):
+def compile_network(layers, input_shape, *, dtype="float32", random_state=None, passes=PASSES):
     """Make layers executable.
 
     Parameters
@@ -126,9 +124,7 @@ def compile_network(
 'out/weight': (864, 10), 'out/bias': (10,)}
     """
     named = clone(check_layers(layers), safe=False)
-    network = Network(
-        named, tuple(int(size) for size in input_shape), np.dtype(dtype), passes
-    )
+    network = Network(named, tuple(int(size) for size in input_shape), np.dtype(dtype), passes)
     network.initialize(check_random_state(random_state))
     return network
 

@@ -63,9 +63,7 @@ class ConvTransposeNode(Node):
         if "bias" in self.params:
             rows = Y.reshape(-1, Y.shape[-1])
             bias = self.params["bias"]
-            run.kernels.channel_affine(
-                rows, np.ones_like(bias), bias, rows, run.n_threads
-            )
+            run.kernels.channel_affine(rows, np.ones_like(bias), bias, rows, run.n_threads)
         run.save(self, maps)
         return Y.reshape(n, *self.output_shape)
 
@@ -77,9 +75,7 @@ class ConvTransposeNode(Node):
         dX = None
         if need_input:
             dX = run.empty(self, "dX", maps.shape, maps.dtype)
-            run.kernels.conv_forward(
-                dY, weight, None, dX, *self.adjoint, run.n_threads
-            )
+            run.kernels.conv_forward(dY, weight, None, dX, *self.adjoint, run.n_threads)
             dX = dX.reshape(n, *self.input_shape)
         dW = self.gradient("weight")
         if dW is not None:

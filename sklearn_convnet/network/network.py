@@ -75,9 +75,13 @@ class Network:
         """Nodes and segments, from the specs alone."""
         from .compile import compile_nodes  # compile.py makes networks
 
-        self._nodes, self.table = compile_nodes(
-            self.layers, self._given_shape, self._passes
-        )
+        self._nodes, self.table = compile_nodes(self.layers, self._given_shape, self._passes)
+        for node in walk(self._nodes):
+            if hasattr(node, "fit_statistics") and node not in self._nodes:
+                raise ValueError(
+                    f"layer {node.path!r}: statistics of the data are computed before "
+                    "training, for layers outside of blocks only; put it before the block"
+                )
         self.input_shape = self.table[0][2] if self.table else self._given_shape
         self.output_shape = self.table[-1][3] if self.table else self._given_shape
         self.segments = []
@@ -88,9 +92,7 @@ class Network:
                 stop = start + prod(weight.shape)
                 path = f"{node.path}/{name}"
                 self.segments.append(
-                    Segment(
-                        path, start, stop, weight.shape, weight.decayed, weight.trainable
-                    )
+                    Segment(path, start, stop, weight.shape, weight.decayed, weight.trainable)
                 )
                 start = -(-stop // grain) * grain
         self._size = start
@@ -106,9 +108,7 @@ class Network:
         params = self._views(self.params)
         for node in walk(self._nodes):
             node.params = {name: params[f"{node.path}/{name}"] for name in node.weights}
-            node.state = {
-                name: self._buffers[f"{node.path}/{name}"] for name in node.buffers
-            }
+            node.state = {name: self._buffers[f"{node.path}/{name}"] for name in node.buffers}
 
     def _make_gradients(self):
         self.grads = aligned_zeros(self._size, self.dtype)
@@ -181,8 +181,7 @@ class Network:
         if X.shape[1:] != self.input_shape:
             if X.shape[1:] != self._given_shape:
                 raise ValueError(
-                    f"X has samples of shape {X.shape[1:]}, "
-                    f"the network is for {self.input_shape}"
+                    f"X has samples of shape {X.shape[1:]}, the network is for {self.input_shape}"
                 )
             X = X.reshape(len(X), *self.input_shape)
         return X
@@ -260,9 +259,7 @@ class Network:
         """
         for i, node in enumerate(self._nodes):
             if hasattr(node, "fit_statistics"):
-                node.fit_statistics(
-                    (self._through(X, i), weight) for X, weight in batches()
-                )
+                node.fit_statistics((self._through(X, i), weight) for X, weight in batches())
 
     def _through(self, X, n_nodes):
         X = self._check_input(X)

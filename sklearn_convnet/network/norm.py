@@ -33,9 +33,7 @@ class _AffineNode(Node):
         rows = (-1, self.n_columns)
         scale = np.asarray(scale, X.dtype)
         shift = None if shift is None else np.asarray(shift, X.dtype)
-        run.kernels.channel_affine(
-            X.reshape(rows), scale, shift, Y.reshape(rows), run.n_threads
-        )
+        run.kernels.channel_affine(X.reshape(rows), scale, shift, Y.reshape(rows), run.n_threads)
 
 
 @executes(Rescale)
@@ -154,13 +152,9 @@ class BatchNormNode(Node):
     def _predict(self, X, run):
         Y = np.empty_like(X)
         scale, shift = (a.astype(X.dtype) for a in self.affine())
-        run.kernels.channel_affine(
-            self._rows(X), scale, shift, self._rows(Y), run.n_threads
-        )
+        run.kernels.channel_affine(self._rows(X), scale, shift, self._rows(Y), run.n_threads)
         flat = Y.reshape(-1)
-        run.kernels.activation_forward(
-            flat, flat, self.activation, self.alpha, run.n_threads
-        )
+        run.kernels.activation_forward(flat, flat, self.activation, self.alpha, run.n_threads)
         return Y
 
     def backward(self, dY, need_input, run):

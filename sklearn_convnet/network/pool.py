@@ -54,9 +54,7 @@ class MaxPoolNode(_PoolNode):
         (index,) = run.saved[self.path]
         n = len(dY)
         dX = run.empty(self, "dX", (n, *self.maps_in), dY.dtype)
-        run.kernels.maxpool_backward(
-            dY.reshape(n, *self.maps_out), index, dX, run.n_threads
-        )
+        run.kernels.maxpool_backward(dY.reshape(n, *self.maps_out), index, dX, run.n_threads)
         return dX.reshape(n, *self.input_shape)
 
 
@@ -65,9 +63,7 @@ class AvgPoolNode(_PoolNode):
     def forward(self, X, run):
         n = len(X)
         Y = run.empty(self, "Y", (n, *self.maps_out), X.dtype)
-        run.kernels.avgpool_forward(
-            X.reshape(n, *self.maps_in), Y, *self.geometry, run.n_threads
-        )
+        run.kernels.avgpool_forward(X.reshape(n, *self.maps_in), Y, *self.geometry, run.n_threads)
         return Y.reshape(n, *self.output_shape)
 
     def backward(self, dY, need_input, run):
@@ -100,9 +96,7 @@ class LpPoolNode(_PoolNode):
             return None
         X, Y = run.saved[self.path]
         dX = run.empty(self, "dX", X.shape, X.dtype)
-        run.kernels.lppool_backward(
-            X, Y, dY.reshape(Y.shape), dX, *self.geometry, run.n_threads
-        )
+        run.kernels.lppool_backward(X, Y, dY.reshape(Y.shape), dX, *self.geometry, run.n_threads)
         return dX.reshape(len(X), *self.input_shape)
 
 
@@ -130,9 +124,7 @@ class HeterogeneousMaxPoolNode(Node):
             return None
         (index,) = run.saved[self.path]
         dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
-        run.kernels.maxpool_backward(
-            dY[:, None], index[:, None], dX[:, None], run.n_threads
-        )
+        run.kernels.maxpool_backward(dY[:, None], index[:, None], dX[:, None], run.n_threads)
         return dX
 
 

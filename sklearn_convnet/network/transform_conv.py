@@ -104,8 +104,7 @@ class TransformConvNode(Node):
             parts = np.split(d_bank[0], len(self.transforms), axis=-1)
             flat = (prod(dW.shape[:2]), -1)
             turned_back = [
-                T.T @ part.reshape(flat)
-                for T, part in zip(self.transforms, parts, strict=True)
+                T.T @ part.reshape(flat) for T, part in zip(self.transforms, parts, strict=True)
             ]
             dW[...] = np.sum(turned_back, axis=0).reshape(dW.shape)
         if db is not None:

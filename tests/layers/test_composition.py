@@ -60,10 +60,7 @@ def test_init_only_stores(case):
 def test_repr():
     assert repr(Conv2D(6, 5)) == "Conv2D(filters=6, kernel_size=5)"
     assert repr(Dense(3, activation=None)) == "Dense(activation=None, units=3)"
-    assert (
-        repr(Sequential([("a", Dense(3))]))
-        == "Sequential(layers=[('a', Dense(units=3))])"
-    )
+    assert repr(Sequential([("a", Dense(3))])) == "Sequential(layers=[('a', Dense(units=3))])"
 
 
 # ---------------------------------------------------------------------------
@@ -99,9 +96,7 @@ def test_reading_tolerates_anything(layers):
         Sequential(layers).output_shape((4,))
 
 
-@pytest.mark.parametrize(
-    "item", [None, 3, "dense", Dense, ("a", 3), ("a", Dense(2), 1), (1,)]
-)
+@pytest.mark.parametrize("item", [None, 3, "dense", Dense, ("a", 3), ("a", Dense(2), 1), (1,)])
 def test_what_is_no_layer(item):
     layers = [Dense(2), item, ("b", Dense(3))]
     assert names(layers) == ["dense1", "b"]
@@ -152,10 +147,7 @@ def test_get_params(block):
 
 def test_set_params_at_any_depth(block):
     given = block.layers
-    assert (
-        block.set_params(inner__conv__filters=7, maxpool2d1__stride=1, out__units=2)
-        is block
-    )
+    assert block.set_params(inner__conv__filters=7, maxpool2d1__stride=1, out__units=2) is block
     assert block.layers is given
     assert block.get_params()["inner__conv__filters"] == 7
     assert block.output_shape((6, 6, 1)) == (2,)
@@ -224,9 +216,7 @@ def test_clone_is_deep(block):
 
 def test_path_of_an_error(block):
     outer = Sequential([("first", block)])
-    with pytest.raises(
-        ShapeError, match=r"layer 'first/inner/conv'.*shape \(2, 2, 1\)"
-    ):
+    with pytest.raises(ShapeError, match=r"layer 'first/inner/conv'.*shape \(2, 2, 1\)"):
         outer.output_shape((2, 2, 1))
     block.set_params(inner__dropout1__rate=2.0)
     with pytest.raises(ShapeError, match=r"layer 'first/inner/dropout1'.*'rate'"):

@@ -9,9 +9,7 @@ from sklearn_convnet import layers as L  # noqa: N812
 
 SHAPES = {1: (12, 4), 2: (12, 11, 4), 3: (12, 11, 10, 4)}
 POOLS = [
-    (getattr(L, f"{kind}Pool{n}D"), shape)
-    for kind in ("Max", "Avg")
-    for n, shape in SHAPES.items()
+    (getattr(L, f"{kind}Pool{n}D"), shape) for kind in ("Max", "Avg") for n, shape in SHAPES.items()
 ]
 
 every_pool = pytest.mark.parametrize(("pool", "shape"), POOLS)
@@ -58,9 +56,7 @@ def test_stride_is_the_pool_size(pool, shape):
 def test_padding_must_leave_a_pixel_in_each_window(pool, shape):
     n_axes = len(shape) - 1
     assert pool(3, padding=2).output_shape(shape)
-    with pytest.raises(
-        ValueError, match=r"\(0, 3\) must be smaller than the pool_size"
-    ):
+    with pytest.raises(ValueError, match=r"\(0, 3\) must be smaller than the pool_size"):
         pool(3, padding=((0, 3),) * n_axes).output_shape(shape)
 
 

@@ -52,9 +52,7 @@ def assert_output(layer, sizes, expected, channels_out):
         assert layer.output_shape(shape) == (*expected, channels_out)
 
 
-@pytest.mark.parametrize(
-    ("layer_type", "n_axes"), [(Conv1D, 1), (Conv2D, 2), (Conv3D, 3)]
-)
+@pytest.mark.parametrize(("layer_type", "n_axes"), [(Conv1D, 1), (Conv2D, 2), (Conv3D, 3)])
 @quick
 @given(data=st.data())
 def test_conv_pairs(layer_type, n_axes, data):
@@ -97,8 +95,7 @@ def test_conv_valid(geometry):
     sizes, kernel, stride, dilation, _ = geometry
     layer = Conv2D(4, kernel, stride=stride, dilation=dilation)
     expected = [
-        count(n, k, s, 0, 0, d)
-        for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)
+        count(n, k, s, 0, 0, d) for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)
     ]
     assert_output(layer, sizes, expected, 4)
 
@@ -122,21 +119,14 @@ def test_same(geometry):
             assert count(n, k, s, before, max(after - 1, 0), d) < out or after == 0
 
 
-@pytest.mark.parametrize(
-    ("layer_type", "n_axes"), [(MaxPool1D, 1), (AvgPool2D, 2), (MaxPool3D, 3)]
-)
+@pytest.mark.parametrize(("layer_type", "n_axes"), [(MaxPool1D, 1), (AvgPool2D, 2), (MaxPool3D, 3)])
 @quick
 @given(data=st.data())
 def test_pools(layer_type, n_axes, data):
     sizes, window, stride, _, pads = data.draw(geometries(n_axes, largest_padding=3))
-    pads = tuple(
-        tuple(min(p, w - 1) for p in pad) for pad, w in zip(pads, window, strict=True)
-    )
+    pads = tuple(tuple(min(p, w - 1) for p in pad) for pad, w in zip(pads, window, strict=True))
     layer = layer_type(window, stride=stride, padding=pads)
-    expected = [
-        count(n, w, s, *p)
-        for n, w, s, p in zip(sizes, window, stride, pads, strict=True)
-    ]
+    expected = [count(n, w, s, *p) for n, w, s, p in zip(sizes, window, stride, pads, strict=True)]
     assert_output(layer, sizes, expected, 3)
 
 
@@ -161,9 +151,7 @@ def test_no_window_holds_nothing_but_padding(geometry, seed):
         out = layer.output_shape((*sizes, 1))
     except ValueError:
         return
-    for n, w, s, (before, _), n_out in zip(
-        sizes, window, stride, pads, out[:-1], strict=True
-    ):
+    for n, w, s, (before, _), n_out in zip(sizes, window, stride, pads, out[:-1], strict=True):
         for i in range(n_out):
             start = i * s - before
             assert min(start + w, n) > max(start, 0)
@@ -180,9 +168,7 @@ def test_per_axis():
     assert per_axis([3, 1], 2, "stride") == (3, 1)
 
 
-@pytest.mark.parametrize(
-    "value", [0, -1, 1.0, "1", None, True, (1,), (1, 2, 3), (1, 0)]
-)
+@pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True, (1,), (1, 2, 3), (1, 0)])
 def test_per_axis_errors(value):
     with pytest.raises(ValueError, match="stride must be an integer of at least 1"):
         per_axis(value, 2, "stride")
@@ -210,7 +196,5 @@ def test_padding_errors(padding):
 
 def test_split_shape():
     assert split_shape((5, 4, 3), 2, "Conv2D") == ((5, 4), 3)
-    with pytest.raises(
-        ValueError, match=r"Conv2D needs maps of shape \(height, width, ch"
-    ):
+    with pytest.raises(ValueError, match=r"Conv2D needs maps of shape \(height, width, ch"):
         split_shape((5, 4), 2, "Conv2D")

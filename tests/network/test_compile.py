@@ -189,9 +189,7 @@ def test_frozen_layers():
     ]
     free = [Conv2D(3, 2), Dense(4), Dense(2), Dense(2)]
     X = np.random.RandomState(0).uniform(-1, 1, (5, 4, 4, 1))
-    expected = training_pass(
-        compile_network(free, (4, 4), dtype="float64", random_state=0), X
-    )
+    expected = training_pass(compile_network(free, (4, 4), dtype="float64", random_state=0), X)
     network = compile_network(frozen, (4, 4), dtype="float64", random_state=0)
     Y, dX, gradients = training_pass(network, X)
     cases.assert_same_bits(Y, expected[0])
@@ -249,9 +247,7 @@ def test_passes_do_not_matter(case, dtype):
 def test_separate_activation_is_fused(activation, before):
     alpha = 0.2 if activation in ("leaky_relu", "elu") else None
     layers = [
-        Conv2D(5, 3, activation=None)
-        if before == "conv"
-        else Dense(5, activation=None),
+        Conv2D(5, 3, activation=None) if before == "conv" else Dense(5, activation=None),
         Activation(activation, alpha=alpha),
         Activation("tanh"),
     ]
@@ -336,9 +332,7 @@ def test_errors_say_where(layers, shape, parts):
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "layers", [Dense(2), "dense", {"a": Dense(2)}, [Dense], [3], None]
-)
+@pytest.mark.parametrize("layers", [Dense(2), "dense", {"a": Dense(2)}, [Dense], [3], None])
 def test_not_layers(layers):
     with pytest.raises(TypeError, match="layer"):
         compile_network(layers, (4,))

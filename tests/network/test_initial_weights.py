@@ -25,9 +25,7 @@ every_layer = pytest.mark.parametrize("which", LAYERS)
 def first_weights(which, **params):
     layer, shape, fan_in, fan_out = LAYERS[which]
     layer = type(layer)(**{**layer.get_params(), **params})
-    network = compile_network(
-        [("layer", layer)], shape, dtype="float64", random_state=0
-    )
+    network = compile_network([("layer", layer)], shape, dtype="float64", random_state=0)
     assert not network.parameters()["layer/bias"].any()
     return network.parameters()["layer/weight"], fan_in, fan_out
 

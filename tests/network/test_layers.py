@@ -31,12 +31,8 @@ def all_layers(layers):
 
 
 def test_every_layer_has_a_row():
-    exported = {
-        getattr(sklearn_convnet.layers, n) for n in sklearn_convnet.layers.__all__
-    }
-    exported = {x for x in exported if isinstance(x, type)} - {
-        sklearn_convnet.layers.Layer
-    }
+    exported = {getattr(sklearn_convnet.layers, n) for n in sklearn_convnet.layers.__all__}
+    exported = {x for x in exported if isinstance(x, type)} - {sklearn_convnet.layers.Layer}
     tested = {type(x) for case in cases.CASES.values() for x in case.layer_list}
     assert exported <= tested
 

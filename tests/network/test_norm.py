@@ -6,7 +6,7 @@
 import numpy as np
 import pytest
 
-from sklearn_convnet.layers import Activation, Conv2D, Dense, Standardize
+from sklearn_convnet.layers import Activation, Conv2D, Dense, Residual, Standardize
 from sklearn_convnet.network import compile_network
 
 SHAPE = (4, 3, 2)
@@ -87,9 +87,7 @@ def test_batches_without_weight(X, sizes):
 def test_only_ratios_of_weights_matter(X):
     weights = np.random.RandomState(1).uniform(0.1, 2, len(X))
     expected = statistics(fitted(X, weights))
-    for actual, wanted in zip(
-        statistics(fitted(X, 1e-6 * weights)), expected, strict=True
-    ):
+    for actual, wanted in zip(statistics(fitted(X, 1e-6 * weights)), expected, strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=1e-12)
 
 
@@ -120,9 +118,7 @@ def test_constant_columns_are_only_shifted(X, dtype, constant, sizes):
 
 def test_single_sample():
     network = fitted(np.full((1, 3), 7.0), per="value")
-    np.testing.assert_array_equal(
-        network.forward(np.full((2, 3), 8.0)), np.ones((2, 3))
-    )
+    np.testing.assert_array_equal(network.forward(np.full((2, 3), 8.0)), np.ones((2, 3)))
 
 
 def test_far_from_zero():
@@ -159,3 +155,8 @@ def test_training_leaves_statistics(X):
     network.backward(network.forward(2 * X, training=True))
     for actual, expected in zip(statistics(network), before, strict=True):
         np.testing.assert_array_equal(actual, expected)
+
+
+def test_a_block_has_no_statistics_of_the_data():
+    with pytest.raises(ValueError, match=r"'residual1/standardize1'.*before the block"):
+        compile_network([Residual([Standardize()])], (4, 2))

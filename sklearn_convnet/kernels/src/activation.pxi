@@ -8,7 +8,7 @@
 #   into one: the same instructions for every element, so the same bits wherever it lies.
 # * GELU calls the C library's erf for each element, body and tail alike.
 
-from libc.math cimport erf, fabs, log, pow, sqrt
+from libc.math cimport INFINITY, erf, fabs, log, pow, sqrt
 
 cdef enum:
     IDENTITY, RELU, LEAKY_RELU, TANH, LOGISTIC, ELU, SOFTPLUS, GELU

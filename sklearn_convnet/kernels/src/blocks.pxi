@@ -29,7 +29,9 @@ def copy_channels(
     """Y[:, y_start:][:, :width] (+)= X[:, x_start:][:, :width]: concatenation, and its adjoint."""
     cdef Py_ssize_t m = X.shape[0], i
     same_length(m, Y.shape[0], "Y")
-    if not (0 <= x_start <= X.shape[1] - width and 0 <= y_start <= Y.shape[1] - width):
+    if width < 0 or not (
+        0 <= x_start <= X.shape[1] - width and 0 <= y_start <= Y.shape[1] - width
+    ):
         raise ValueError(
             f"{width} channels from {x_start} and {y_start} do not lie within "
             f"{X.shape[1]} and {Y.shape[1]}")

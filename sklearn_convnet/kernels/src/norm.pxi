@@ -100,6 +100,7 @@ def batchnorm_forward(
     cdef double* totals
     cdef real* factor
     cdef real* shift
+    cdef real* rest
     cdef int code = activation_code(activation, True)
     norm_shapes(&q, X, weight, scale)
     same_length(n, offset.shape[0], "offset")
@@ -107,9 +108,10 @@ def batchnorm_forward(
     same_length(n, variance.shape[0], "variance")
     same_shape((<object> X).shape, (<object> Y).shape, "Y")
     n_threads = threads_for(m * n, n_threads)
-    totals = <double*> allocate(n_blocks * n * sizeof(double) + 2 * n * sizeof(real))
+    totals = <double*> allocate(n_blocks * n * sizeof(double) + 3 * n * sizeof(real))
     factor = <real*> (totals + n_blocks * n)
     shift = factor + n
+    rest = shift + n
     with nogil:
         for row in range(m // q.sample_rows):
             total += row_weight(&q, row * q.sample_rows) * q.sample_rows
@@ -124,9 +126,11 @@ def batchnorm_forward(
         for c in range(n):
             variance[c] = totals[c] / total
             factor[c] = <real> (scale[c] / sqrt(variance[c] + epsilon))
+            # What rounding takes from the mean goes into the offset.
             shift[c] = <real> mean[c]
+            rest[c] = <real> (offset[c] + (shift[c] - mean[c]) * factor[c])
         for block in prange(n_blocks, num_threads=n_threads):
-            normalize_block(&q, block, factor, shift, &offset[0], &Y[0, 0], code, alpha)
+            normalize_block(&q, block, factor, shift, rest, &Y[0, 0], code, alpha)
         free(totals)
 
 

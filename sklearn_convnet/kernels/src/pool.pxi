@@ -454,8 +454,8 @@ def lppool_forward(
     cdef Py_ssize_t t
     cdef real* y
     pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
-    if not p >= 1:
-        raise ValueError(f"p must be at least 1, got {p}")
+    if not 1 <= p < INFINITY:
+        raise ValueError(f"p must be finite and at least 1, got {p}")
     if q.n_images * q.n_channels == 0:
         return
     y = &Y[0, 0, 0, 0, 0]
@@ -501,8 +501,8 @@ def lppool_backward(
     pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
     same_shape((<object> Y).shape, (<object> dY).shape, "dY")
     same_shape((<object> X).shape, (<object> dX).shape, "dX")
-    if not p >= 1:
-        raise ValueError(f"p must be at least 1, got {p}")
+    if not 1 <= p < INFINITY:
+        raise ValueError(f"p must be finite and at least 1, got {p}")
     if q.n_images * q.n_channels == 0:
         return
     size_in, size_out = q.n_in * q.n_channels, q.n_out * q.n_channels

@@ -30,9 +30,10 @@ cdef inline void corners(
 ) noexcept nogil:
     """The four input pixels of an output pixel, and their weights."""
     cdef Py_ssize_t top = q.row[h], left = q.column[w]
-    cdef Py_ssize_t bottom = smaller(top + 1, q.height - 1)
-    cdef Py_ssize_t right = smaller(left + 1, q.width - 1)
     cdef real t = q.row_share[h], u = q.column_share[w]
+    # A neighbour without weight is not looked at: it may be infinite.
+    cdef Py_ssize_t bottom = top if t == 0 else smaller(top + 1, q.height - 1)
+    cdef Py_ssize_t right = left if u == 0 else smaller(left + 1, q.width - 1)
     at[0] = (top * q.width + left) * q.n_channels
     at[1] = (top * q.width + right) * q.n_channels
     at[2] = (bottom * q.width + left) * q.n_channels
@@ -65,8 +66,9 @@ cdef void upsample_backward_image(const Upsample* q, const real* dy, real* dx) n
         for w in range(q.width * q.factor_w):
             corners(q, h, w, at, weight)
             for k in range(4):
-                for c in range(q.n_channels):
-                    dx[at[k] + c] += weight[k] * dy[c]
+                if weight[k] != 0:
+                    for c in range(q.n_channels):
+                        dx[at[k] + c] += weight[k] * dy[c]
             dy = dy + q.n_channels
 
 
