@@ -8,9 +8,12 @@ DATA ?=
 VENV := .venv
 OLDEST := .venv-oldest
 PY := $(VENV)/bin/python
-# Safe path: neither a test nor its subprocesses may import the source tree.
-TEST := PYTHONSAFEPATH=1 $(PY)
-TEST_OLDEST := PYTHONSAFEPATH=1 $(OLDEST)/bin/python
+# Safe path: neither a test nor its subprocesses may import the source tree. Tests run side
+# by side, each on one thread unless it asks for more, and threads do not spin meanwhile.
+QUIET := PYTHONSAFEPATH=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+TEST := $(QUIET) $(PY)
+TEST_OLDEST := $(QUIET) $(OLDEST)/bin/python
+SIDE_BY_SIDE := -n 2 --dist worksteal
 CHECK_INSTALLED := -c 'import sys, sklearn_convnet as package; \
 	assert package.__file__.startswith(sys.prefix), package.__file__'
 
@@ -36,14 +39,14 @@ demo: install  ## train on a folder of data and draw the result: DATA=FOLDER
 
 test: install  ## build, install, run all tests and the docstring examples
 	$(TEST) $(CHECK_INSTALLED)
-	$(TEST) -m pytest --ignore=tests/oracle $(ARGS)
+	$(TEST) -m pytest $(SIDE_BY_SIDE) --ignore=tests/oracle $(ARGS)
 	$(TEST) -m pytest --doctest-modules --pyargs sklearn_convnet
 
 test-oracle: $(VENV)/stamps/oracle $(OLDEST)/stamps/installed  ## compare with PyTorch; test with the oldest releases
 	$(TEST) $(CHECK_INSTALLED)
-	$(TEST) -m pytest tests/oracle $(ARGS)
+	$(TEST) -m pytest $(SIDE_BY_SIDE) tests/oracle $(ARGS)
 	$(TEST_OLDEST) $(CHECK_INSTALLED)
-	$(TEST_OLDEST) -m pytest --ignore=tests/oracle -m oldest
+	$(TEST_OLDEST) -m pytest $(SIDE_BY_SIDE) --ignore=tests/oracle -m oldest
 
 lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
 	$(VENV)/bin/ruff check

@@ -77,7 +77,9 @@ def run(net, optimizer, n_steps, look):
 
 
 @pytest.mark.oldest
-@pytest.mark.parametrize(("optimizer", "by_the_book"), CASES, ids=lambda x: repr(x)[:60])
+@pytest.mark.parametrize(
+    ("optimizer", "by_the_book"), CASES, ids=lambda x: getattr(x, "__name__", repr(x))
+)
 def test_steps(optimizer, by_the_book):
     net = network()
     step = by_the_book(optimizer)
