@@ -44,7 +44,8 @@ class Network:
     dtype : dtype
         What it computes in.
     params : ndarray of shape (n,)
-        All parameters. Each begins at a 64-byte boundary.
+        All parameters, each at a multiple of 64 bytes from the first. In a loaded network
+        they are where the pickle left them, perhaps in a read-only memory map.
     grads : ndarray of shape (n,) or None
         Their gradients after a training forward and a backward, in the same layout.
     segments : list of Segment
@@ -133,8 +134,6 @@ class Network:
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._build()
-        self.params = aligned_zeros(self._size, self.dtype)
-        self.params[:] = state["params"]
         self._bind()
 
     # --- what it knows -----------------------------------------------------------------

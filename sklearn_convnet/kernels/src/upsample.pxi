@@ -31,9 +31,8 @@ cdef inline void corners(
     """The four input pixels of an output pixel, and their weights."""
     cdef Py_ssize_t top = q.row[h], left = q.column[w]
     cdef real t = q.row_share[h], u = q.column_share[w]
-    # A neighbour without weight is not looked at: it may be infinite.
-    cdef Py_ssize_t bottom = top if t == 0 else smaller(top + 1, q.height - 1)
-    cdef Py_ssize_t right = left if u == 0 else smaller(left + 1, q.width - 1)
+    cdef Py_ssize_t bottom = smaller(top + 1, q.height - 1)
+    cdef Py_ssize_t right = smaller(left + 1, q.width - 1)
     at[0] = (top * q.width + left) * q.n_channels
     at[1] = (top * q.width + right) * q.n_channels
     at[2] = (bottom * q.width + left) * q.n_channels
@@ -48,12 +47,15 @@ cdef void upsample_row(const Upsample* q, const real* x, Py_ssize_t h, real* y) 
     cdef Py_ssize_t at[4]
     cdef real weight[4]
     cdef Py_ssize_t w, c
+    cdef int k
+    memset(y, 0, q.width * q.factor_w * q.n_channels * sizeof(real))
     for w in range(q.width * q.factor_w):
         corners(q, h, w, at, weight)
-        for c in range(q.n_channels):
-            y[w * q.n_channels + c] = (
-                weight[0] * x[at[0] + c] + weight[1] * x[at[1] + c]
-                + (weight[2] * x[at[2] + c] + weight[3] * x[at[3] + c]))
+        for k in range(4):
+            if weight[k] != 0:  # a neighbour without weight may be infinite
+                for c in range(q.n_channels):
+                    y[c] += weight[k] * x[at[k] + c]
+        y = y + q.n_channels
 
 
 cdef void upsample_backward_image(const Upsample* q, const real* dy, real* dx) noexcept nogil:
