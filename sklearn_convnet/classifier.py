@@ -102,7 +102,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     >>> X, y = load_digits(return_X_y=True)
     >>> clf = ConvNetClassifier(
     ...     [Rescale(1 / 16), Conv2D(16, 3), MaxPool2D(2), Dense(32)],
-    ...     input_shape=(8, 8), max_iter=10, random_state=0,
+    ...     input_shape=(8, 8), max_iter=30, random_state=0,
     ... )
     >>> clf.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.8
     True

@@ -61,12 +61,14 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
     --------
     >>> import numpy as np
     >>> from sklearn_convnet import ConvNetRegressor
-    >>> from sklearn_convnet.layers import Conv1D, Dense
+    >>> from sklearn_convnet.layers import Conv1D, GlobalAvgPool
+    >>> from sklearn_convnet.optimizers import Adam
     >>> rng = np.random.RandomState(0)
-    >>> signals = rng.normal(size=(300, 20))
+    >>> signals = rng.normal(size=(600, 20))
     >>> steps = np.abs(np.diff(signals)).mean(axis=1)
-    >>> reg = ConvNetRegressor([Conv1D(16, 2), Dense(32)], random_state=0)
-    >>> reg.fit(signals[:200], steps[:200]).score(signals[200:], steps[200:]) > 0.8
+    >>> layers = [Conv1D(16, 2), GlobalAvgPool()]
+    >>> reg = ConvNetRegressor(layers, optimizer=Adam(3e-2), random_state=0)
+    >>> reg.fit(signals[:500], steps[:500]).score(signals[500:], steps[500:]) > 0.8
     True
     """
 

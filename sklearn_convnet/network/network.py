@@ -77,12 +77,6 @@ class Network:
         from .compile import compile_nodes  # compile.py makes networks
 
         self._nodes, self.table = compile_nodes(self.layers, self._given_shape, self._passes)
-        for node in walk(self._nodes):
-            if hasattr(node, "fit_statistics") and node not in self._nodes:
-                raise ValueError(
-                    f"layer {node.path!r}: statistics of the data are computed before "
-                    "training, for layers outside of blocks only; put it before the block"
-                )
         self.input_shape = self.table[0][2] if self.table else self._given_shape
         self.output_shape = self.table[-1][3] if self.table else self._given_shape
         self.segments = []
@@ -256,6 +250,12 @@ class Network:
             Returns an iterator over `(X, weight)` batches; called once for each such node,
             which sees what the nodes before it make of them.
         """
+        for node in walk(self._nodes):
+            if hasattr(node, "fit_statistics") and node not in self._nodes:
+                raise ValueError(
+                    f"layer {node.path!r}: statistics of the data are computed before "
+                    "training, for layers outside of blocks only; put it before the block"
+                )
         for i, node in enumerate(self._nodes):
             if hasattr(node, "fit_statistics"):
                 node.fit_statistics((self._through(X, i), weight) for X, weight in batches())

@@ -158,5 +158,6 @@ def test_training_leaves_statistics(X):
 
 
 def test_a_block_has_no_statistics_of_the_data():
+    network = compile_network([Residual([Standardize()])], (4, 2))
     with pytest.raises(ValueError, match=r"'residual1/standardize1'.*before the block"):
-        compile_network([Residual([Standardize()])], (4, 2))
+        network.fit_statistics(lambda: [(np.ones((3, 4, 2)), np.ones(3))])
