@@ -1,9 +1,8 @@
 """LeNet-5 on Fashion-MNIST, next to the same network in skorch (PyTorch).
 
 28 x 28 images, the first convolution padded by 2, ReLU, Adam at 1e-3, batches of 128,
-float32. Both packages get the same images and the same number of threads and train in
-turn; the accuracy on the test images stands beside each time. First weights are each
-package's own.
+float32. Both packages get the same images, the same number of threads and the same first
+weights, and train in turn; the accuracy on the test images stands beside each time.
 
     python benchmarks/fashion.py FOLDER [--epochs 3] [--repeats 3] [--threads 2]
                                  [--json FILE]
@@ -39,26 +38,51 @@ def load(folder):
     )
 
 
+def lenet_layers():
+    from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
+
+    return [
+        ("conv1", Conv2D(6, 5, padding=2)),
+        ("pool1", MaxPool2D(2)),
+        ("conv2", Conv2D(16, 5)),
+        ("pool2", MaxPool2D(2)),
+        ("dense1", Dense(120)),
+        ("dense2", Dense(84)),
+    ]
+
+
 def convnet_model(epochs, threads, seed):
     from sklearn_convnet import ConvNetClassifier
-    from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
     from sklearn_convnet.optimizers import Adam
 
     return ConvNetClassifier(
-        [
-            Conv2D(6, 5, padding=2),
-            MaxPool2D(2),
-            Conv2D(16, 5),
-            MaxPool2D(2),
-            Dense(120),
-            Dense(84),
-        ],
+        lenet_layers(),
         optimizer=Adam(LEARNING_RATE),
         batch_size=BATCH_SIZE,
         max_iter=epochs,
         n_threads=threads,
         random_state=seed,
     )
+
+
+def first_weights(seed):
+    """What `convnet_model` begins with, in the order and layout of the modules below."""
+    from sklearn_convnet.layers import Dense
+    from sklearn_convnet.network import compile_network
+
+    network = compile_network(
+        [*lenet_layers(), ("output", Dense(10, activation="identity"))],
+        (28, 28, 1),
+        random_state=np.random.RandomState(seed),
+    )
+    arrays = network.parameters()
+    rows = np.arange(5 * 5 * 16).reshape(5, 5, 16).transpose(2, 0, 1).ravel()
+    for name in ("conv1", "conv2", "dense1", "dense2", "output"):
+        weight = arrays[f"{name}/weight"]
+        if name == "dense1":
+            weight = weight[rows]  # channels come first there
+        yield weight.transpose(3, 2, 0, 1) if weight.ndim == 4 else weight.T
+        yield arrays[f"{name}/bias"]
 
 
 def skorch_model(epochs, threads, seed):
@@ -82,6 +106,9 @@ def skorch_model(epochs, threads, seed):
         nn.ReLU(),
         nn.Linear(84, 10),
     )
+    with torch.no_grad():
+        for parameter, first in zip(lenet.parameters(), first_weights(seed), strict=True):
+            parameter.copy_(torch.from_numpy(np.ascontiguousarray(first)))
     return NeuralNetClassifier(
         lenet,
         criterion=nn.CrossEntropyLoss,
