@@ -49,6 +49,7 @@ cdef struct Conv:
     Py_ssize_t image_size     # numbers in one image
     Py_ssize_t padded_size    # and with padding
     Py_ssize_t out_size
+    Py_ssize_t width          # neighbouring positions taken together, see widen.pxi
     Py_ssize_t block_images   # images worked on together
     Py_ssize_t n_blocks
     # Runs: stretches of taps that are neighbours in memory, for the input gradient.
@@ -101,10 +102,6 @@ cdef int conv_geometry(
     if shape_Y[0] != q.n_images or shape_Y[4] != q.n_filters:
         raise ValueError(
             f"Y has shape {shape_Y}, expected {q.n_images} images with {q.n_filters} maps")
-    q.has_padding = False
-    q.n_windows = 1
-    q.image_size = q.padded_size = q.n_channels
-    q.n_taps = q.group_channels
     for axis in range(3):
         q.size[axis] = shape_X[1 + axis]
         q.kernel[axis] = shape_W[axis]
@@ -126,6 +123,19 @@ cdef int conv_geometry(
             raise ValueError(
                 f"Y has size {q.out[axis]} on axis {axis}, expected "
                 f"{(q.padded[axis] - extent) // q.stride[axis] + 1}")
+    q.width = 1
+    conv_sizes(q)
+    return 0
+
+
+cdef void conv_sizes(Conv* q) noexcept nogil:
+    """What follows from the sizes of the axes, channels and filters."""
+    cdef int axis
+    q.has_padding = False
+    q.n_windows = 1
+    q.image_size = q.padded_size = q.n_channels
+    q.n_taps = q.group_channels
+    for axis in range(3):
         q.has_padding = q.has_padding or q.padded[axis] != q.size[axis]
         q.n_windows *= q.out[axis]
         q.image_size *= q.size[axis]
@@ -137,13 +147,12 @@ cdef int conv_geometry(
     # that the order of sums does not depend on its place in the batch.
     q.block_images = larger(1, smaller(ROW_BLOCK // q.n_windows, q.n_images))
     q.n_blocks = ceil_div(q.n_images, q.block_images)
-    if q.dilation[2] == 1 and groups == 1:
+    if q.dilation[2] == 1 and q.n_groups == 1:
         q.n_runs = q.kernel[0] * q.kernel[1]
         q.run_width = q.kernel[2] * q.n_channels
     else:
         q.n_runs = q.kernel[0] * q.kernel[1] * q.kernel[2]
         q.run_width = q.group_channels
-    return 0
 
 
 cdef Py_ssize_t* conv_tables(Conv* q) except NULL:
@@ -266,22 +275,6 @@ cdef void pack_filters(Conv* q, int n_threads) noexcept nogil:
                        q.packed_b + g * q.filter_lanes + v * LANES)
 
 
-cdef void copy_rows(
-    const real* source, Py_ssize_t source_row, real* target, Py_ssize_t n_rows,
-    Py_ssize_t width
-) noexcept nogil:
-    """Packs rows of `width` numbers side by side. Whole vectors are copied, in order, as
-    long as what they write too much is overwritten by the next row."""
-    cdef Py_ssize_t n_vec = vectors_for(width), i, v
-    cdef Py_ssize_t n_whole = larger(0, n_rows - ceil_div(n_vec * LANES - width, width))
-    for i in range(n_whole):
-        for v in range(n_vec):
-            (<vec*> (target + i * width + v * LANES))[0] = (
-                <const vec*> (source + i * source_row + v * LANES))[0]
-    copy_columns(source + n_whole * source_row, source_row, target + n_whole * width, width,
-                 n_rows - n_whole, width)
-
-
 cdef void copy_columns(
     const real* source, Py_ssize_t source_row, real* target, Py_ssize_t target_row,
     Py_ssize_t n_rows, Py_ssize_t width
@@ -302,16 +295,20 @@ cdef void conv_panel(
     cdef Py_ssize_t V = panel_start(n_vec, panel + 1) - v, n_lanes = V * LANES
     cdef Py_ssize_t column = group * q.group_filters + v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.group_filters - v * LANES)
-    cdef bint direct = width == n_lanes
-    cdef real* target = y + column if direct else scratch
-    cdef Py_ssize_t target_row = q.n_filters if direct else n_lanes
     cdef const real* b = q.packed + (group * q.filter_lanes + v * LANES) * q.n_taps
     cdef const real* init = q.packed_b + group * q.filter_lanes + v * LANES
     cdef Py_ssize_t n_steps = ceil_div(q.n_taps, REDUCTION_BLOCK), step, k, k_end
-    cdef Py_ssize_t R = tile_rows(V), t, row, r
+    cdef Py_ssize_t n_direct = 0, R = tile_rows(V), t, row, r
     cdef const real* a[MAX_ROWS]
     cdef real* c[MAX_ROWS]
     x = x + group * q.group_channels
+    y = y + column
+    # Rows that go straight to the output: all of them if they are whole vectors; else those
+    # whose surplus the rows after them overwrite.
+    if width == n_lanes:
+        n_direct = n_rows
+    elif width == q.n_filters and n_steps == 1:
+        n_direct = larger(0, n_rows - ceil_div(n_lanes - width, width))
     for step in range(n_steps):
         k = part(q.n_taps, step, n_steps)
         k_end = part(q.n_taps, step + 1, n_steps)
@@ -319,16 +316,16 @@ cdef void conv_panel(
             row = t * R
             for r in range(smaller(R, n_rows - row)):
                 a[r] = x + q.window[first + row + r]
-                c[r] = target + (row + r) * target_row
+                c[r] = scratch + (row + r) * n_lanes
+                if row + r < n_direct:
+                    c[r] = y + (row + r) * q.n_filters
             for r in range(n_rows - row, R):
                 a[r] = a[0]
                 c[r] = scratch + ROW_BLOCK * n_lanes
             tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes,
                  init if step == 0 else ZEROS, step > 0, c)
-    if not direct and width == q.n_filters:
-        copy_rows(scratch, n_lanes, y, n_rows, width)
-    elif not direct:
-        copy_columns(scratch, n_lanes, y + column, q.n_filters, n_rows, width)
+    copy_columns(scratch + n_direct * n_lanes, n_lanes, y + n_direct * q.n_filters,
+                 q.n_filters, n_rows - n_direct, width)
 
 
 cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexcept nogil:
@@ -380,23 +377,25 @@ def conv_forward(
     str activation, double alpha, int n_threads,
 ):
     """Y = f(conv(X, W) + b)."""
-    cdef Conv q
+    cdef Conv given, q
     cdef Py_ssize_t* tables
     cdef real* work
+    cdef real* memory
     cdef Py_ssize_t n_packed, n_tasks, task, n_chunks
-    conv_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+    conv_geometry(&given, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
                   stride, padding, dilation, groups)
-    q.code = activation_code(activation, True)
-    q.alpha = alpha
     if b is not None:
-        same_length(q.n_filters, b.shape[0], "b")
-    if q.n_images == 0:
+        same_length(given.n_filters, b.shape[0], "b")
+    given.code = activation_code(activation, True)
+    given.alpha = alpha
+    if given.n_images == 0:
         return
-    q.X = &X[0, 0, 0, 0, 0]
-    q.W = &W[0, 0, 0, 0, 0]
-    q.b = NULL if b is None else &b[0]
-    q.Y = &Y[0, 0, 0, 0, 0]
-    n_threads = threads_for_products(n_products(&q), n_threads)
+    given.X = &X[0, 0, 0, 0, 0]
+    given.W = &W[0, 0, 0, 0, 0]
+    given.b = NULL if b is None else &b[0]
+    given.Y = &Y[0, 0, 0, 0, 0]
+    q = widened(&given, best_width(&given))
+    n_threads = threads_for_products(n_products(&given), n_threads)
     n_packed = q.n_groups * q.filter_lanes
     n_chunks = ceil_div(q.block_images * q.n_windows, ROW_BLOCK)
     q.n_chunks = larger(1, smaller(n_chunks, WANTED_TASKS // q.n_blocks))
@@ -409,18 +408,21 @@ def conv_forward(
         q.scratch_size += q.block_images * q.padded_size
     tables = conv_tables(&q)
     try:
-        work = <real*> allocate(
-            (n_packed * (q.n_taps + 1) + n_threads * q.scratch_size) * sizeof(real))
-        try:
-            q.packed = work
-            q.packed_b = work + n_packed * q.n_taps
-            work = q.packed_b + n_packed
-            with nogil:
-                pack_filters(&q, n_threads)
-                for task in prange(n_tasks, num_threads=n_threads, schedule="dynamic"):
-                    conv_forward_task(&q, task, work + threadid() * q.scratch_size)
-        finally:
-            free(q.packed)
+        work = memory = <real*> allocate(
+            (n_packed * (q.n_taps + 1) + wide_filters(&q) + n_threads * q.scratch_size)
+            * sizeof(real))
+        with nogil:
+            q.packed, work = work, work + n_packed * q.n_taps
+            q.packed_b, work = work, work + n_packed
+            if q.width > 1:
+                widen_filters(&given, &q, work, work + q.n_taps * q.n_filters)
+                q.W = work
+                q.b = NULL if b is None else work + q.n_taps * q.n_filters
+                work = work + wide_filters(&q)
+            pack_filters(&q, n_threads)
+            for task in prange(n_tasks, num_threads=n_threads, schedule="dynamic"):
+                conv_forward_task(&q, task, work + threadid() * q.scratch_size)
+            free(memory)
     finally:
         free(tables)
 
@@ -519,11 +521,11 @@ cdef void add_weight_gradient(
 
 
 cdef void add_input_gradient(
-    const Conv* q, Py_ssize_t first, Py_ssize_t n_rows, const real* dz, real* dx, real* spare
+    const Conv* q, Py_ssize_t first, Py_ssize_t n_rows, const real* dz, Py_ssize_t row_lanes,
+    real* dx, real* spare
 ) noexcept nogil:
     """dX += the filters times dz, scattered over n_rows windows."""
     cdef Py_ssize_t n_vec = vectors_for(q.run_width), panel, v, V, R, t, row, r, g, u
-    cdef Py_ssize_t row_lanes = dz_row(q)
     cdef Py_ssize_t n_steps = ceil_div(q.group_filters, 2 * REDUCTION_BLOCK), step, k, k_end
     cdef const real* b
     cdef const real* a[MAX_ROWS]
@@ -552,8 +554,9 @@ cdef void add_input_gradient(
 
 
 cdef void conv_backward_block(
-    const Conv* q, Py_ssize_t block, real* dW, real* db, real* scratch
+    const Conv* q, const Conv* given, Py_ssize_t block, real* dW, real* db, real* scratch
 ) noexcept nogil:
+    """The gradients of a block of images: of the filters taken wide, of the input as given."""
     cdef Py_ssize_t image = block * q.block_images, i
     cdef Py_ssize_t n_images = smaller(q.block_images, q.n_images - image)
     cdef Py_ssize_t n_windows = n_images * q.n_windows, row, n_rows
@@ -576,14 +579,16 @@ cdef void conv_backward_block(
         if dW is not NULL:
             add_weight_gradient(q, x, row, n_rows, dz, dW, spare)
         if q.dX is not NULL:
-            add_input_gradient(q, row, n_rows, dz, dx, spare)
+            add_input_gradient(given, row * q.width, n_rows * q.width, dz,
+                               dz_row(q) // q.width, dx, spare)
     if q.dX is not NULL:
         for i in range(n_images):
             crop_image(q, dx + i * q.padded_size, q.dX + (image + i) * q.image_size)
 
 
 cdef void conv_backward_piece(
-    const Conv* q, Py_ssize_t piece, bint need_dW, bint need_db, real* scratch
+    const Conv* q, const Conv* given, Py_ssize_t piece, bint need_dW, bint need_db,
+    real* scratch
 ) noexcept nogil:
     cdef Py_ssize_t dW_size = q.n_groups * q.n_taps * q.filter_lanes
     cdef Py_ssize_t db_size = q.n_groups * q.filter_lanes, block
@@ -597,7 +602,7 @@ cdef void conv_backward_piece(
         memset(db, 0, db_size * sizeof(real))
     for block in range(part(q.n_blocks, piece, q.n_pieces),
                        part(q.n_blocks, piece + 1, q.n_pieces)):
-        conv_backward_block(q, block, dW, db, scratch)
+        conv_backward_block(q, given, block, dW, db, scratch)
 
 
 cdef void add_pieces(
@@ -632,67 +637,80 @@ def conv_backward(
     str activation, double alpha, int n_threads,
 ):
     """The gradients of conv_forward, each computed where its array is given."""
-    cdef Conv q
+    cdef Conv given, q
     cdef Py_ssize_t* tables
+    cdef Py_ssize_t* given_tables
     cdef real* work
+    cdef real* memory
+    cdef real* wide_dW
+    cdef real* wide_db
     cdef bint need_dW = dW is not None, need_db = db is not None
-    cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, block, slack
-    conv_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+    cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, slack = MAX_VECTORS * LANES
+    conv_geometry(&given, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
                   stride, padding, dilation, groups)
     same_shape((<object> Y).shape, (<object> dY).shape, "dY")
-    q.code = activation_code(activation, True)
-    q.alpha = alpha
+    given.code = activation_code(activation, True)
+    given.alpha = alpha
     if dX is not None:
         same_shape((<object> X).shape, (<object> dX).shape, "dX")
     if need_dW:
         same_shape((<object> W).shape, (<object> dW).shape, "dW")
     if need_db:
-        same_length(q.n_filters, db.shape[0], "db")
-    if q.n_images == 0:
+        same_length(given.n_filters, db.shape[0], "db")
+    if given.n_images == 0:
         if need_dW:
             dW[:] = 0
         if need_db:
             db[:] = 0
         return
-    q.X = &X[0, 0, 0, 0, 0]
-    q.W = &W[0, 0, 0, 0, 0]
-    q.Y_in = &Y[0, 0, 0, 0, 0]
-    q.dY = &dY[0, 0, 0, 0, 0]
-    q.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
-    n_threads = threads_for_products(n_products(&q), n_threads)
+    given.X = &X[0, 0, 0, 0, 0]
+    given.W = &W[0, 0, 0, 0, 0]
+    given.Y_in = &Y[0, 0, 0, 0, 0]
+    given.dY = &dY[0, 0, 0, 0, 0]
+    given.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
+    q = widened(&given, best_width(&given))
+    given.block_images = q.block_images
+    n_threads = threads_for_products(n_products(&given), n_threads)
     dW_size = q.n_groups * q.n_taps * q.filter_lanes if need_dW else 0
     db_size = q.n_groups * q.filter_lanes if need_db else 0
     q.n_pieces = smaller(MAX_PIECES, PIECE_BYTES // (larger(dW_size, 1) * sizeof(real)))
     q.n_pieces = smaller(q.n_blocks, larger(MIN_PIECES, q.n_pieces))
-    if q.dX is not NULL:
-        n_packed = (q.n_groups * q.n_runs * vectors_for(q.run_width) * LANES
-                    * q.group_filters)
-    slack = MAX_VECTORS * LANES
+    if dX is not None:
+        n_packed = (q.n_groups * given.n_runs * vectors_for(given.run_width) * LANES
+                    * given.group_filters)
     q.scratch_size = (2 * slack + 2 * ROW_BLOCK * q.n_groups * q.filter_lanes
                       + 2 * (q.block_images * q.padded_size + slack))
     tables = conv_tables(&q)
     try:
-        work = <real*> allocate(
-            (n_packed + q.n_pieces * (dW_size + db_size) + n_threads * q.scratch_size)
-            * sizeof(real))
+        given_tables = conv_tables(&given)
         try:
-            q.packed_T = work
-            q.dW_pieces = q.packed_T + n_packed
-            q.db_pieces = q.dW_pieces + q.n_pieces * dW_size
-            work = q.db_pieces + q.n_pieces * db_size
+            work = memory = <real*> allocate(
+                (n_packed + wide_filters(&q) + q.n_pieces * (dW_size + db_size)
+                 + n_threads * q.scratch_size) * sizeof(real))
             with nogil:
-                if q.dX is not NULL:
-                    pack_transposed(&q, n_threads)
+                given.packed_T, work = work, work + n_packed
+                wide_dW, work = work, work + wide_filters(&q)
+                wide_db = wide_dW + q.n_taps * q.n_filters
+                q.dW_pieces, work = work, work + q.n_pieces * dW_size
+                q.db_pieces, work = work, work + q.n_pieces * db_size
+                if given.dX is not NULL:
+                    pack_transposed(&given, n_threads)
                 for piece in prange(q.n_pieces, num_threads=n_threads, schedule="dynamic"):
-                    conv_backward_piece(
-                        &q, piece, need_dW, need_db, work + threadid() * q.scratch_size)
+                    conv_backward_piece(&q, &given, piece, need_dW, need_db,
+                                        work + threadid() * q.scratch_size)
                 if need_dW:
                     add_pieces(q.dW_pieces, q.n_pieces, q.n_taps, q.n_groups,
-                               q.group_filters, q.filter_lanes, &dW[0, 0, 0, 0, 0], n_threads)
+                               q.group_filters, q.filter_lanes,
+                               wide_dW if q.width > 1 else &dW[0, 0, 0, 0, 0], n_threads)
+                    if q.width > 1:
+                        fold_filters(&given, &q, wide_dW, &dW[0, 0, 0, 0, 0])
                 if need_db:
                     add_pieces(q.db_pieces, q.n_pieces, 1, q.n_groups, q.group_filters,
-                               q.filter_lanes, &db[0], 1)
+                               q.filter_lanes, wide_db if q.width > 1 else &db[0], 1)
+                    if q.width > 1:
+                        fold_biases(&given, &q, wide_db, &db[0])
+                free(memory)
         finally:
-            free(q.packed_T)
+            free(given_tables)
     finally:
         free(tables)

@@ -69,9 +69,7 @@ cdef inline Py_ssize_t product_scratch() noexcept nogil:
 
 
 cdef inline void product_blocks(Product* q) noexcept nogil:
-    """Blocks of rows of nearly equal height, a multiple of every tile's."""
-    q.row_block = ceil_div(q.n_rows, ceil_div(q.n_rows, ROW_BLOCK))
-    q.row_block = ceil_div(q.row_block, 24) * 24
+    q.row_block = ROW_BLOCK
     q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
 
 

@@ -14,40 +14,39 @@ cdef enum:
     CHANNEL_ROWS = 6   # rows of a tile; ROW_BLOCK is a multiple
 
 
-cdef inline void channel_tile_loop "channel_tile_loop"(
-    int R,
-    const real** a,              # IN  R pointers to vectors
-    const Py_ssize_t* k_offset,  # IN  n_k
-    Py_ssize_t n_k,
-    const real* b,               # IN  n_k vectors, b_row apart
-    Py_ssize_t b_row,
-    const real* init,            # IN  a vector
-    bint add,
-    real** c,                    # OUT, INOUT if add: R pointers to vectors
-) noexcept nogil:
-    cdef vec acc[CHANNEL_ROWS]
-    cdef vec b_vec
-    cdef Py_ssize_t k, offset
-    cdef int r
-    for r in range(R):
-        acc[r] = (<const vec*> init)[0]
-    for k in range(n_k):
-        offset = k_offset[k]
-        b_vec = (<const vec*> b)[0]
-        b = b + b_row
-        for r in range(R):
-            acc[r] = acc[r] + (<const vec*> (a[r] + offset))[0] * b_vec
-    for r in range(R):
-        if add:
-            acc[r] = acc[r] + (<vec*> c[r])[0]
-        (<vec*> c[r])[0] = acc[r]
+cdef extern from *:
+    """
+    #define CHANNEL_TILE_ROWS 6
 
-
-cdef void channel_tile(
-    const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
-    Py_ssize_t b_row, const real* init, bint add, real** c,
-) noexcept nogil:
-    channel_tile_loop(CHANNEL_ROWS, a, k_offset, n_k, b, b_row, init, add, c)
+    static void channel_tile(
+        const skcn_real **a,         /* IN  R pointers to vectors */
+        const Py_ssize_t *k_offset,  /* IN  (n_k) */
+        Py_ssize_t n_k,
+        const skcn_real *b,          /* IN  n_k vectors, b_row apart */
+        Py_ssize_t b_row,
+        const skcn_real *init,       /* IN  a vector */
+        int add,
+        skcn_real **c)               /* OUT, INOUT if add: R pointers to vectors */
+    {
+        const Py_ssize_t *end = k_offset + n_k;
+        vec acc[CHANNEL_TILE_ROWS];
+        UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++)
+            acc[r] = *(const vec *) init;
+        for (; k_offset < end; k_offset++, b += b_row) {
+            vec b_vec = *(const vec *) b;
+            UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++)
+                acc[r] += *(const vec *) (a[r] + *k_offset) * b_vec;
+        }
+        UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++) {
+            if (add)
+                acc[r] += *(vec *) c[r];
+            *(vec *) c[r] = acc[r];
+        }
+    }
+    """
+    void channel_tile(
+        const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
+        Py_ssize_t b_row, const real* init, bint add, real** c) noexcept nogil
 
 
 cdef struct Depthwise:

@@ -45,12 +45,19 @@ cdef extern from *:
     typedef skcn_bits bits_vec __attribute__((vector_size(SIMD_BYTES)));
     #define LANES ((Py_ssize_t) (SIMD_BYTES / sizeof(skcn_real)))
 
+    #ifdef __clang__
+    #define UNROLL _Pragma("clang loop unroll(full)")
+    #else
+    #define UNROLL _Pragma("GCC unroll 16")
+    #endif
+
+    #define MAX_TILE_ROWS 14
     #ifdef WIDE_REGISTERS
     #define MAX_VECTORS 4
-    #define TILE_ROWS_1 12
-    #define TILE_ROWS_2 12
-    #define TILE_ROWS_3 8
-    #define TILE_ROWS_4 6
+    #define TILE_ROWS_1 9
+    #define TILE_ROWS_2 14
+    #define TILE_ROWS_3 9
+    #define TILE_ROWS_4 7
     #else
     #define MAX_VECTORS 2
     #define TILE_ROWS_1 8
@@ -70,15 +77,6 @@ cdef extern from *:
         *best = (vec) (((bits_vec) x & better) | ((bits_vec) *best & ~better));
         *place = (here & better) | (*place & ~better);
     }
-
-    static inline void tile_loop(
-        int R, int V, const skcn_real **a, const Py_ssize_t *k_offset, Py_ssize_t n_k,
-        const skcn_real *b, Py_ssize_t b_row, const skcn_real *init, int add,
-        skcn_real **c) __attribute__((always_inline));
-    static inline void channel_tile_loop(
-        int R, const skcn_real **a, const Py_ssize_t *k_offset, Py_ssize_t n_k,
-        const skcn_real *b, Py_ssize_t b_row, const skcn_real *init, int add,
-        skcn_real **c) __attribute__((always_inline));
     """
     ctypedef real vec
     ctypedef int64_t bits "skcn_bits"

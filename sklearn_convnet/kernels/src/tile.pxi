@@ -16,49 +16,58 @@
 # * `b` is packed in panels of V vectors, padded with zeros, by the caller.
 
 cdef enum:
-    MAX_ROWS = 12          # of any tile
-    ROW_BLOCK = 96         # rows between two uses of the same part of b; a multiple of all R
+    MAX_ROWS = 14          # of any tile
+    ROW_BLOCK = 126        # rows between two uses of the same part of b
     REDUCTION_BLOCK = 96   # k of one tile call: a part of b of this length stays in L1
 
 
-cdef inline void tile_loop "tile_loop"(
-    int R, int V,
-    const real** a,              # IN  R pointers
-    const Py_ssize_t* k_offset,  # IN  n_k
-    Py_ssize_t n_k,
-    const real* b,               # IN  (n_k, b_row)
-    Py_ssize_t b_row,
-    const real* init,            # IN  V vectors
-    bint add,
-    real** c,                    # OUT, INOUT if add: R pointers to V vectors
-) noexcept nogil:
-    cdef vec acc[24]
-    cdef vec b_vec[4]
-    cdef real a_k
-    cdef Py_ssize_t k, offset
-    cdef int r, v
-    for r in range(R):
-        for v in range(V):
-            acc[r * V + v] = (<const vec*> (init + v * LANES))[0]
-    for k in range(n_k):
-        offset = k_offset[k]
-        for v in range(V):
-            b_vec[v] = (<const vec*> (b + v * LANES))[0]
-        b = b + b_row
-        for r in range(R):
-            a_k = a[r][offset]
-            for v in range(V):
-                acc[r * V + v] = acc[r * V + v] + a_k * b_vec[v]
-    if add:
-        # Rows may overlap (the input gradient scatters), so they are added one by one.
-        for r in range(R):
-            for v in range(V):
-                acc[r * V + v] = acc[r * V + v] + (<vec*> (c[r] + v * LANES))[0]
-                (<vec*> (c[r] + v * LANES))[0] = acc[r * V + v]
-    else:
-        for r in range(R):
-            for v in range(V):
-                (<vec*> (c[r] + v * LANES))[0] = acc[r * V + v]
+cdef extern from *:
+    """
+    /* In C, because only loops that the compiler is told to unroll keep `acc` in registers
+       from the first number to the last. */
+    static inline __attribute__((always_inline)) void tile_loop(
+        const int R, const int V,
+        const skcn_real *const *a,   /* IN  R pointers */
+        const Py_ssize_t *k_offset,  /* IN  (n_k) */
+        Py_ssize_t n_k,
+        const skcn_real *b,          /* IN  (n_k, b_row) */
+        Py_ssize_t b_row,
+        const skcn_real *init,       /* IN  V vectors */
+        int add,
+        skcn_real **c)               /* OUT, INOUT if add: R pointers to V vectors */
+    {
+        const Py_ssize_t *end = k_offset + n_k;
+        const skcn_real *row[MAX_TILE_ROWS];
+        vec acc[MAX_TILE_ROWS * MAX_VECTORS], b_vec[MAX_VECTORS];
+        UNROLL for (int r = 0; r < R; r++) {
+            row[r] = a[r];
+            UNROLL for (int v = 0; v < V; v++)
+                acc[r * V + v] = *(const vec *) (init + v * LANES);
+        }
+        for (; k_offset < end; k_offset++, b += b_row) {
+            Py_ssize_t offset = *k_offset;
+            UNROLL for (int v = 0; v < V; v++)
+                b_vec[v] = *(const vec *) (b + v * LANES);
+            UNROLL for (int r = 0; r < R; r++) {
+                skcn_real a_k = row[r][offset];
+                UNROLL for (int v = 0; v < V; v++)
+                    acc[r * V + v] += a_k * b_vec[v];
+            }
+        }
+        /* Rows may overlap (the input gradient scatters): each is done before the next. */
+        UNROLL for (int r = 0; r < R; r++) {
+            UNROLL for (int v = 0; v < V; v++) {
+                vec *to = (vec *) (c[r] + v * LANES);
+                if (add)
+                    acc[r * V + v] += *to;
+                *to = acc[r * V + v];
+            }
+        }
+    }
+    """
+    void tile_loop(
+        int R, int V, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
+        const real* b, Py_ssize_t b_row, const real* init, bint add, real** c) noexcept nogil
 
 
 cdef void tile_1(
