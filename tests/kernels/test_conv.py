@@ -137,7 +137,7 @@ def test_fused_activation_is_the_activation(kernels, dtype, activation):
 
 @cases.every_variant
 def test_not_a_number_passes_through(kernels, dtype):
-    case = ConvCase(1, (1, 6, 6), 2, 3, (1, 3, 3), activation="relu")
+    case = ConvCase(1, (1, 6, 6), 2, 64, (1, 3, 3), activation="relu")
     X, W, b, _ = case.arrays(dtype)
     X = X.copy()
     X[0, 0, 0, 0, 0] = np.nan
@@ -145,7 +145,21 @@ def test_not_a_number_passes_through(kernels, dtype):
     is_nan = np.isnan(forward(kernels, case, X, W, b))
 
     assert is_nan[0, 0, 0, 0].all()
-    assert is_nan.sum() == 3
+    assert is_nan.sum() == 64
+
+
+@cases.every_variant
+def test_not_a_number_beside_few_filters(kernels, dtype):
+    """It may reach the positions taken together with its own, but no other row."""
+    case = ConvCase(1, (1, 6, 8), 2, 3, (1, 3, 3))
+    X, W, b, _ = case.arrays(dtype)
+    X = X.copy()
+    X[0, 0, 0, 0, 0] = np.nan
+
+    is_nan = np.isnan(forward(kernels, case, X, W, b))
+
+    assert is_nan[0, 0, 0, 0].all()
+    assert not is_nan[0, 0, 1:].any()
 
 
 # ---------------------------------------------------------------------------

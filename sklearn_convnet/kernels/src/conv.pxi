@@ -58,6 +58,7 @@ cdef struct Conv:
     Py_ssize_t* tap           # (n_taps)
     Py_ssize_t* run           # (n_runs)
     Py_ssize_t* count         # 0, 1, 2 ... (n_filters)
+    Py_ssize_t* order         # of the windows when they are added to, see scatter_order
     # Arrays of the call.
     const real* X
     const real* W
@@ -155,17 +156,35 @@ cdef void conv_sizes(Conv* q) noexcept nogil:
         q.run_width = q.group_channels
 
 
-cdef Py_ssize_t* conv_tables(Conv* q) except NULL:
-    """Fills window, tap, run and count; returns the memory they share."""
+cdef void scatter_order(Conv* q, Py_ssize_t n_windows, Py_ssize_t segment) noexcept nogil:
+    """Fills `order`, segment by segment. A processor that adds to numbers which it has only
+    just written, and at other bounds, has to wait. So windows that follow one another are
+    as far apart as the panels of a run are wide."""
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width)
+    cdef Py_ssize_t n_lanes = ceil_div(n_vec, panels_for(n_vec)) * LANES
+    cdef Py_ssize_t apart = ceil_div(n_lanes, q.stride[2] * q.n_channels), at = 0, s, i, j
+    for s in range(ceil_div(n_windows, segment)):
+        for i in range(apart):
+            for j in range(s * segment, smaller((s + 1) * segment, n_windows)):
+                if j % q.out[2] % apart == i:
+                    q.order[at] = j
+                    at += 1
+
+
+cdef Py_ssize_t* conv_tables(Conv* q, Py_ssize_t chunk=ROW_BLOCK) except NULL:
+    """Fills window, tap, run, count and order; returns the memory they share. `chunk`
+    windows are worked on at a time: all images of a block, or a part of its only one."""
     cdef Py_ssize_t n_window = q.block_images * q.n_windows
     cdef Py_ssize_t* memory = <Py_ssize_t*> allocate(
-        (n_window + q.n_taps + q.n_runs + q.n_filters) * sizeof(Py_ssize_t))
+        (2 * n_window + q.n_taps + q.n_runs + q.n_filters) * sizeof(Py_ssize_t))
     cdef Py_ssize_t row = q.padded[2] * q.n_channels, plane = q.padded[1] * row
     cdef Py_ssize_t i, d, h, w, c, at = 0, run_at = 0, start
     q.window = memory
     q.tap = q.window + n_window
     q.run = q.tap + q.n_taps
     q.count = q.run + q.n_runs
+    q.order = q.count + q.n_filters
+    scatter_order(q, n_window, q.n_windows if q.block_images > 1 else chunk)
     for i in range(q.block_images):
         for d in range(q.out[0]):
             for h in range(q.out[1]):
@@ -525,7 +544,7 @@ cdef void add_input_gradient(
     real* dx, real* spare
 ) noexcept nogil:
     """dX += the filters times dz, scattered over n_rows windows."""
-    cdef Py_ssize_t n_vec = vectors_for(q.run_width), panel, v, V, R, t, row, r, g, u
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width), panel, v, V, R, t, row, r, g, u, at
     cdef Py_ssize_t n_steps = ceil_div(q.group_filters, 2 * REDUCTION_BLOCK), step, k, k_end
     cdef const real* b
     cdef const real* a[MAX_ROWS]
@@ -543,8 +562,9 @@ cdef void add_input_gradient(
                     for t in range(ceil_div(n_rows, R)):
                         row = t * R
                         for r in range(smaller(R, n_rows - row)):
-                            a[r] = dz + (row + r) * row_lanes + g * q.filter_lanes
-                            c[r] = (dx + q.window[first + row + r] + q.run[u]
+                            at = q.order[first + row + r]
+                            a[r] = dz + (at - first) * row_lanes + g * q.filter_lanes
+                            c[r] = (dx + q.window[at] + q.run[u]
                                     + g * q.group_channels + v * LANES)
                         for r in range(n_rows - row, R):
                             a[r] = a[0]
@@ -682,7 +702,7 @@ def conv_backward(
                       + 2 * (q.block_images * q.padded_size + slack))
     tables = conv_tables(&q)
     try:
-        given_tables = conv_tables(&given)
+        given_tables = conv_tables(&given, q.width * ROW_BLOCK)
         try:
             work = memory = <real*> allocate(
                 (n_packed + wide_filters(&q) + q.n_pieces * (dW_size + db_size)

@@ -6,6 +6,35 @@
 # over the n_o true pixels of a window: padding is minus infinity to the maximum and absent
 # from the mean. Where windows overlap, gradients add up. Of equal maxima the first in the
 # order of memory counts; NaN is larger than any number.
+#
+# Design:
+# * A row of outputs is made in two steps: down the rows of its windows, for all pixels and
+#   channels of the row at once, as they lie in memory; then along what that left. So vectors
+#   are full however few the channels are.
+# * The second step works on LANES channels also where fewer are left. What it writes too
+#   much the next pixel overwrites, in a buffer that ends later than the row.
+
+cdef extern from *:
+    """
+    /* best = max(best, x) and its place, the smaller of two where they are equal. */
+    static inline void keep_larger(vec *best, bits_vec *place, vec x, bits_vec here)
+    {
+        bits_vec x_nan = x != x, best_nan = *best != *best;
+        bits_vec better = (x > *best) | (x_nan & ~best_nan)
+            | (((x == *best) | (x_nan & best_nan)) & (here < *place));
+        *best = (vec) (((bits_vec) x & better) | ((bits_vec) *best & ~better));
+        *place = (here & better) | (*place & ~better);
+    }
+
+    static inline void store_places(int32_t *to, bits_vec place)
+    {
+        for (Py_ssize_t lane = 0; lane < LANES; lane++)
+            to[lane] = (int32_t) place[lane];
+    }
+    """
+    void keep_larger(vec* best, bits_vec* place, vec x, bits_vec here) noexcept nogil
+    void store_places(int32_t* to, bits_vec place) noexcept nogil
+
 
 cdef struct Pool:
     Py_ssize_t size[3]
@@ -77,64 +106,92 @@ cdef inline Py_ssize_t window_count(const Window* w) noexcept nogil:
     return ((w.end[0] - w.start[0]) * (w.end[1] - w.start[1]) * (w.end[2] - w.start[2]))
 
 
-cdef inline Py_ssize_t last_pixel(const Pool* q, const Window* w) noexcept nogil:
-    return (((w.end[0] - 1) * q.size[1] + w.end[1] - 1) * q.size[2] + w.end[2] - 1)
-
-
-# A row of outputs is computed LANES channels at a time, also where fewer are left: then the
-# vectors reach into the next pixel, whose output is written later. Where nothing is behind
-# the array to read, or behind the row to write, `n` channels are copied in and out.
-
 cdef inline vec lanes_at(const real* pixel, Py_ssize_t n) noexcept nogil:
+    """The first n numbers of a vector, zeros after them: nothing behind them is read."""
     cdef vec some = (<const vec*> ZEROS)[0]
-    if n == LANES:
+    if n >= LANES:
         return (<const vec*> pixel)[0]
     memcpy(&some, pixel, n * sizeof(real))
     return some
 
 
-cdef void max_lanes(
-    const Pool* q, const Window* w, const real* x, real* y, int32_t* index, Py_ssize_t n
+cdef struct Row:
+    # Scratch of a row of outputs, each array a vector longer than the row of the input.
+    real* best          # of a column of the windows: its maximum or sum
+    bits* place         # the first pixel of the row where the maximum is
+    real* y
+    int32_t* index
+
+
+cdef inline Py_ssize_t row_length(const Pool* q) noexcept nogil:
+    """Of the longer of both rows, in numbers, with a vector of slack, in whole vectors."""
+    return (vectors_for(larger(q.size[2], q.out[2]) * q.n_channels) + 1) * LANES
+
+
+cdef Py_ssize_t row_bytes(const Pool* q) noexcept nogil:
+    return row_length(q) * (2 * sizeof(real) + sizeof(bits) + sizeof(int32_t))
+
+
+cdef Row row_scratch(const Pool* q, char* memory, int thread) noexcept nogil:
+    """The scratch of a thread."""
+    cdef Row row
+    cdef Py_ssize_t n = row_length(q)
+    memory = memory + thread * row_bytes(q)
+    row.best = <real*> memory
+    row.place = <bits*> (row.best + n)
+    row.y = <real*> (row.place + n)
+    row.index = <int32_t*> (row.y + n)
+    return row
+
+
+cdef void max_of_rows(const Pool* q, const Window* w, const real* x, Row* row) noexcept nogil:
+    cdef Py_ssize_t width = q.size[2] * q.n_channels, v, i, d, h, n
+    cdef vec best
+    cdef bits_vec place, here, zero = <bits_vec> (<const vec*> ZEROS)[0]
+    for v in range(vectors_for(width)):
+        i = v * LANES
+        n = width - i
+        place = zero + <bits> ((w.start[0] * q.size[1] + w.start[1]) * q.size[2])
+        best = lanes_at(x + (w.start[0] * q.size[1] + w.start[1]) * width + i, n)
+        for d in range(w.start[0], w.end[0]):
+            for h in range(w.start[1], w.end[1]):
+                here = zero + <bits> ((d * q.size[1] + h) * q.size[2])
+                keep_larger(&best, &place, lanes_at(x + (d * q.size[1] + h) * width + i, n), here)
+        (<vec*> (row.best + i))[0] = best
+        (<bits_vec*> (row.place + i))[0] = place
+
+
+cdef void max_along_row(
+    const Pool* q, Row* row, Py_ssize_t at, Py_ssize_t start, Py_ssize_t end
 ) noexcept nogil:
-    """The maximum of `n` channels, and where it is."""
-    cdef Py_ssize_t d, h, i, c
-    cdef Py_ssize_t at = (w.start[0] * q.size[1] + w.start[1]) * q.size[2] + w.start[2]
-    cdef vec best = lanes_at(x + at * q.n_channels, n)
-    cdef bits place[64]
-    for c in range(LANES):
-        place[c] = at
-    for d in range(w.start[0], w.end[0]):
-        for h in range(w.start[1], w.end[1]):
-            for i in range(w.start[2], w.end[2]):
-                at = (d * q.size[1] + h) * q.size[2] + i
-                keep_larger(&best, <bits_vec*> place, lanes_at(x + at * q.n_channels, n), at)
-    memcpy(y, &best, n * sizeof(real))
-    if index is not NULL:
-        for c in range(n):
-            index[c] = <int32_t> place[c]
+    """The output at `at`, over pixels start to end of the row."""
+    cdef Py_ssize_t v, c, i
+    cdef vec best
+    cdef bits_vec place, here
+    for v in range(vectors_for(q.n_channels)):
+        c = v * LANES
+        best = (<vec*> (row.best + start * q.n_channels + c))[0]
+        place = (<bits_vec*> (row.place + start * q.n_channels + c))[0] + <bits> start
+        for i in range(start + 1, end):
+            here = (<bits_vec*> (row.place + i * q.n_channels + c))[0] + <bits> i
+            keep_larger(&best, &place, (<vec*> (row.best + i * q.n_channels + c))[0], here)
+        (<vec*> (row.y + at * q.n_channels + c))[0] = best
+        store_places(row.index + at * q.n_channels + c, place)
 
 
 cdef void maxpool_row(
-    const Pool* q, const real* x, Py_ssize_t x_room, Py_ssize_t row, real* y, int32_t* index
+    const Pool* q, const real* x, Py_ssize_t number, real* y, int32_t* index, Row row
 ) noexcept nogil:
-    """One row of outputs. x_room is what may be read from x on."""
-    cdef Window w = pool_window(q, row * q.out[2])
-    cdef Py_ssize_t o, c, n, reach, y_room
+    """One row of outputs of an image."""
+    cdef Window w = pool_window(q, number * q.out[2])
+    cdef Py_ssize_t n = q.out[2] * q.n_channels, o, start
+    max_of_rows(q, &w, x, &row)
     for o in range(q.out[2]):
-        w.start[2] = o * q.stride[2] - q.before[2]
-        w.end[2] = smaller(w.start[2] + q.window[2], q.size[2])
-        w.start[2] = larger(w.start[2], 0)
-        reach = x_room - last_pixel(q, &w) * q.n_channels
-        y_room = (q.out[2] - o) * q.n_channels
-        c = 0
-        while c < q.n_channels:
-            n = LANES
-            if c + LANES > smaller(reach, y_room):
-                n = smaller(LANES, q.n_channels - c)
-            max_lanes(q, &w, x + c, y + c, NULL if index is NULL else index + c, n)
-            c += LANES
-        y = y + q.n_channels
-        index = NULL if index is NULL else index + q.n_channels
+        start = o * q.stride[2] - q.before[2]
+        max_along_row(q, &row, o, larger(start, 0), smaller(start + q.window[2], q.size[2]))
+    memcpy(y, row.y, n * sizeof(real))
+    if index is not NULL:
+        memcpy(index, row.index, n * sizeof(int32_t))
 
 
 def maxpool_forward(
@@ -148,6 +205,7 @@ def maxpool_forward(
     cdef const real* x
     cdef real* y
     cdef int32_t* at = NULL
+    cdef char* memory
     pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
     if index is not None:
         same_shape((<object> Y).shape, (<object> index).shape, "index")
@@ -159,13 +217,13 @@ def maxpool_forward(
         at = &index[0, 0, 0, 0, 0]
     n_rows = q.n_out // q.out[2]
     size_in, size_row = q.n_in * q.n_channels, q.out[2] * q.n_channels
-    for t in prange(
-        q.n_images * n_rows, nogil=True,
-        num_threads=threads_for(q.n_images * size_in, n_threads),
-    ):
+    n_threads = threads_for(q.n_images * size_in, n_threads)
+    memory = <char*> allocate(n_threads * row_bytes(&q))
+    for t in prange(q.n_images * n_rows, nogil=True, num_threads=n_threads):
         maxpool_row(
-            &q, x + t // n_rows * size_in, (q.n_images - t // n_rows) * size_in, t % n_rows,
-            y + t * size_row, NULL if at is NULL else at + t * size_row)
+            &q, x + t // n_rows * size_in, t % n_rows, y + t * size_row,
+            NULL if at is NULL else at + t * size_row, row_scratch(&q, memory, threadid()))
+    free(memory)
 
 
 cdef void scatter_image(
@@ -176,7 +234,9 @@ cdef void scatter_image(
     memset(dx, 0, n_in * n_channels * sizeof(real))
     for o in range(n_out):
         for c in range(n_channels):
-            dx[index[o * n_channels + c] * n_channels + c] += dy[o * n_channels + c]
+            dx[index[c] * n_channels + c] += dy[c]
+        index = index + n_channels
+        dy = dy + n_channels
 
 
 def maxpool_backward(
@@ -202,41 +262,32 @@ def maxpool_backward(
             &dX[0, 0, 0, 0, 0] + image * n_in * n_channels, n_out, n_in, n_channels)
 
 
-cdef void mean_lanes(
-    const Pool* q, const Window* w, const real* x, real* y, Py_ssize_t n
-) noexcept nogil:
-    """The mean of `n` channels."""
-    cdef Py_ssize_t d, h, i, at
-    cdef vec total = (<const vec*> ZEROS)[0]
-    for d in range(w.start[0], w.end[0]):
-        for h in range(w.start[1], w.end[1]):
-            for i in range(w.start[2], w.end[2]):
-                at = (d * q.size[1] + h) * q.size[2] + i
-                total = total + lanes_at(x + at * q.n_channels, n)
-    total = total * (<real> 1 / window_count(w))
-    memcpy(y, &total, n * sizeof(real))
-
-
 cdef void avgpool_row(
-    const Pool* q, const real* x, Py_ssize_t x_room, Py_ssize_t row, real* y
+    const Pool* q, const real* x, Py_ssize_t number, real* y, Row row
 ) noexcept nogil:
     """One row of outputs, as maxpool_row."""
-    cdef Window w = pool_window(q, row * q.out[2])
-    cdef Py_ssize_t o, c, n, reach, y_room
+    cdef Window w = pool_window(q, number * q.out[2])
+    cdef Py_ssize_t width = q.size[2] * q.n_channels, v, i, d, h, c, o
+    cdef vec total
+    for v in range(vectors_for(width)):
+        i = v * LANES
+        total = (<const vec*> ZEROS)[0]
+        for d in range(w.start[0], w.end[0]):
+            for h in range(w.start[1], w.end[1]):
+                total = total + lanes_at(x + (d * q.size[1] + h) * width + i, width - i)
+        (<vec*> (row.best + i))[0] = total
     for o in range(q.out[2]):
         w.start[2] = o * q.stride[2] - q.before[2]
         w.end[2] = smaller(w.start[2] + q.window[2], q.size[2])
         w.start[2] = larger(w.start[2], 0)
-        reach = x_room - last_pixel(q, &w) * q.n_channels
-        y_room = (q.out[2] - o) * q.n_channels
-        c = 0
-        while c < q.n_channels:
-            n = LANES
-            if c + LANES > smaller(reach, y_room):
-                n = smaller(LANES, q.n_channels - c)
-            mean_lanes(q, &w, x + c, y + c, n)
-            c += LANES
-        y = y + q.n_channels
+        for v in range(vectors_for(q.n_channels)):
+            c = v * LANES
+            total = (<const vec*> ZEROS)[0]
+            for i in range(w.start[2], w.end[2]):
+                total = total + (<vec*> (row.best + i * q.n_channels + c))[0]
+            total = total * (<real> 1 / window_count(&w))
+            (<vec*> (row.y + o * q.n_channels + c))[0] = total
+    memcpy(y, row.y, q.out[2] * q.n_channels * sizeof(real))
 
 
 def avgpool_forward(
@@ -248,6 +299,7 @@ def avgpool_forward(
     cdef Py_ssize_t t, n_rows, size_in, size_row
     cdef const real* x
     cdef real* y
+    cdef char* memory
     pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
     if q.n_images * q.n_channels == 0:
         return
@@ -255,13 +307,12 @@ def avgpool_forward(
     y = &Y[0, 0, 0, 0, 0]
     n_rows = q.n_out // q.out[2]
     size_in, size_row = q.n_in * q.n_channels, q.out[2] * q.n_channels
-    for t in prange(
-        q.n_images * n_rows, nogil=True,
-        num_threads=threads_for(q.n_images * size_in, n_threads),
-    ):
-        avgpool_row(
-            &q, x + t // n_rows * size_in, (q.n_images - t // n_rows) * size_in, t % n_rows,
-            y + t * size_row)
+    n_threads = threads_for(q.n_images * size_in, n_threads)
+    memory = <char*> allocate(n_threads * row_bytes(&q))
+    for t in prange(q.n_images * n_rows, nogil=True, num_threads=n_threads):
+        avgpool_row(&q, x + t // n_rows * size_in, t % n_rows, y + t * size_row,
+                    row_scratch(&q, memory, threadid()))
+    free(memory)
 
 
 cdef void avgpool_backward_image(const Pool* q, const real* dy, real* dx) noexcept nogil:

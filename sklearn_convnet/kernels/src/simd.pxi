@@ -42,7 +42,8 @@ cdef extern from *:
 
     typedef skcn_real vec
         __attribute__((vector_size(SIMD_BYTES), aligned(sizeof(skcn_real)), may_alias));
-    typedef skcn_bits bits_vec __attribute__((vector_size(SIMD_BYTES)));
+    typedef skcn_bits bits_vec
+        __attribute__((vector_size(SIMD_BYTES), aligned(sizeof(skcn_bits)), may_alias));
     #define LANES ((Py_ssize_t) (SIMD_BYTES / sizeof(skcn_real)))
 
     #ifdef __clang__
@@ -67,21 +68,10 @@ cdef extern from *:
     #endif
 
     static const skcn_real ZEROS[MAX_VECTORS * SIMD_BYTES / sizeof(skcn_real)] = {0};
-
-    /* best = max(best, x) and its place, the first of equal ones; NaN is the largest. */
-    static inline void keep_larger(
-        vec *best, bits_vec *place, vec x, skcn_bits here)
-    {
-        bits_vec better = (bits_vec) (x > *best)
-            | ((bits_vec) (x != x) & (bits_vec) (*best == *best));
-        *best = (vec) (((bits_vec) x & better) | ((bits_vec) *best & ~better));
-        *place = (here & better) | (*place & ~better);
-    }
     """
     ctypedef real vec
     ctypedef int64_t bits "skcn_bits"
     ctypedef int64_t bits_vec
-    void keep_larger(vec* best, bits_vec* place, vec x, bits here) noexcept nogil
     const Py_ssize_t LANES
     const real* ZEROS
     const int MAX_VECTORS, TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3, TILE_ROWS_4

@@ -5,7 +5,8 @@
 #   W'(t, c, (p, f)) = W(t - p s, c, f)      dW(t, c, f) = sum_p dW'(t + p s, c, (p, f))
 #
 # In memory the wide output is the given one. So the forward and the weight gradient are
-# those of conv.pxi, with a stride of n s and 1/n of the windows.
+# those of conv.pxi, with a stride of n s and 1/n of the windows. The zeros have a price: a
+# NaN or an infinity in a window spoils its neighbours too.
 
 cdef double cost_of_width(const Conv* q, Py_ssize_t n) noexcept nogil:
     """Time for an output position and a channel, in a row of taps."""
