@@ -304,12 +304,17 @@ cdef void copy_columns(
             target[i * target_row + j] = source[i * source_row + j]
 
 
+cdef inline Py_ssize_t panel_scratch() noexcept nogil:
+    """A block of rows of a panel, and a spare one."""
+    return (ROW_BLOCK + 1) * MAX_VECTORS * LANES
+
+
 cdef void conv_panel(
     const Conv* q, const real* x, Py_ssize_t first, Py_ssize_t n_rows,
     Py_ssize_t group, Py_ssize_t panel, real* y, real* scratch,
 ) noexcept nogil:
     """One panel of maps at windows first ... first + n_rows of a block; y is the block's
-    output at the first window. Scratch: ROW_BLOCK + 1 rows of a panel."""
+    output at the first window. Scratch: `panel_scratch`."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
     cdef Py_ssize_t V = panel_start(n_vec, panel + 1) - v, n_lanes = V * LANES
     cdef Py_ssize_t column = group * q.group_filters + v * LANES
@@ -366,9 +371,7 @@ cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexc
     cdef const real* x
     if first >= last:
         return
-    x = padded_block(q, block, first, last, scratch)
-    if q.has_padding:
-        scratch = scratch + q.block_images * q.padded_size
+    x = padded_block(q, block, first, last, scratch + panel_scratch())
     # The columns of this part, for the activation.
     left = (start // n_panels) * q.group_filters
     left += panel_start(q.filter_lanes // LANES, start % n_panels) * LANES
@@ -422,9 +425,9 @@ def conv_forward(
     if q.n_blocks * q.n_chunks < WANTED_TASKS // 2:
         q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
     n_tasks = q.n_blocks * q.n_chunks * q.n_panel_parts
-    q.scratch_size = (ROW_BLOCK + 1) * MAX_VECTORS * LANES
+    q.scratch_size = panel_scratch()
     if q.has_padding:
-        q.scratch_size += q.block_images * q.padded_size
+        q.scratch_size += whole_vectors(q.block_images * q.padded_size)
     tables = conv_tables(&q)
     try:
         work = memory = <real*> allocate(
@@ -699,7 +702,7 @@ def conv_backward(
         n_packed = (q.n_groups * given.n_runs * vectors_for(given.run_width) * LANES
                     * given.group_filters)
     q.scratch_size = (2 * slack + 2 * ROW_BLOCK * q.n_groups * q.filter_lanes
-                      + 2 * (q.block_images * q.padded_size + slack))
+                      + 2 * (whole_vectors(q.block_images * q.padded_size) + slack))
     tables = conv_tables(&q)
     try:
         given_tables = conv_tables(&given, q.width * ROW_BLOCK)

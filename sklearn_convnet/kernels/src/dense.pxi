@@ -76,22 +76,20 @@ cdef inline void product_blocks(Product* q) noexcept nogil:
 cdef int multiply(Product* q, int n_threads) except -1:
     cdef Py_ssize_t scratch_size = product_scratch()
     cdef Py_ssize_t k, task, n_tasks
-    cdef Py_ssize_t* offset
     cdef real* scratch
     n_threads = threads_for_products(q.n_rows * q.n_k * q.n_columns, n_threads)
     q.c_row = q.n_columns
     product_blocks(q)
     n_tasks = q.n_row_blocks * panels_for(vectors_for(q.n_columns))
-    offset = <Py_ssize_t*> allocate(
-        q.n_k * sizeof(Py_ssize_t) + n_threads * scratch_size * sizeof(real))
-    q.offset = offset
-    scratch = <real*> (offset + q.n_k)
+    scratch = <real*> allocate(
+        n_threads * scratch_size * sizeof(real) + q.n_k * sizeof(Py_ssize_t))
+    q.offset = <Py_ssize_t*> (scratch + n_threads * scratch_size)
     with nogil:
         for k in range(q.n_k):
-            offset[k] = k * q.a_k
+            q.offset[k] = k * q.a_k
         for task in prange(n_tasks, num_threads=n_threads, schedule="dynamic"):
             product_task(q, task, scratch + threadid() * scratch_size)
-        free(offset)
+        free(scratch)
     return 0
 
 

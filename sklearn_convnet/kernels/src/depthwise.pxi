@@ -12,6 +12,7 @@
 
 cdef enum:
     CHANNEL_ROWS = 6   # rows of a tile; ROW_BLOCK is a multiple
+    SKEW = 2           # vectors: else what is read and what is written share their low bits
 
 
 cdef extern from *:
@@ -66,7 +67,7 @@ cdef int depthwise_geometry(
     q.n_lanes = vectors_for(q.conv.n_filters) * LANES
     positions = q.conv.padded[0] * q.conv.padded[1] * q.conv.padded[2]
     q.conv.n_channels = q.n_lanes
-    q.conv.padded_size = positions * q.n_lanes
+    q.conv.padded_size = positions * q.n_lanes  # whole vectors
     q.conv.block_images = 1
     q.conv.n_blocks = q.conv.n_images
     return 0
@@ -106,35 +107,41 @@ cdef void gather_channels(const Depthwise* q, const real* padded, real* image) n
                 ((d + g.before[0]) * g.padded[1] + h + g.before[1]) * g.padded[2]
                 + g.before[2])
             for w in range(g.size[2]):
-                for c in range(q.n_channels):
-                    image[c] = source[c * q.multiplier]
-                    for j in range(1, q.multiplier):
-                        image[c] += source[c * q.multiplier + j]
+                if q.multiplier == 1:
+                    memcpy(image, source, q.n_channels * sizeof(real))
+                else:
+                    for c in range(q.n_channels):
+                        image[c] = source[c * q.multiplier]
+                        for j in range(1, q.multiplier):
+                            image[c] += source[c * q.multiplier + j]
                 image = image + q.n_channels
                 source = source + q.n_lanes
 
 
 cdef void depthwise_image(const Depthwise* q, Py_ssize_t image, real* scratch) noexcept nogil:
-    """Scratch: a spare row of lanes, rows of output, and the image."""
+    """Scratch: rows of output, and the image."""
     cdef const Conv* g = &q.conv
-    cdef real* rows = scratch + q.n_lanes
+    cdef real* rows = scratch
     cdef real* x = rows + CHANNEL_ROWS * q.n_lanes
     cdef real* y
+    cdef bint direct
     cdef Py_ssize_t t, r, v, n_rows
     cdef const real* a[CHANNEL_ROWS]
     cdef real* c[CHANNEL_ROWS]
     spread_channels(q, g.X + image * g.image_size, x)
     for t in range(ceil_div(g.n_windows, CHANNEL_ROWS)):
         n_rows = smaller(CHANNEL_ROWS, g.n_windows - t * CHANNEL_ROWS)
+        y = g.Y + image * g.out_size + t * CHANNEL_ROWS * g.n_filters
+        direct = n_rows == CHANNEL_ROWS and q.n_lanes == g.n_filters
         for v in range(0, q.n_lanes // LANES):
             for r in range(CHANNEL_ROWS):
                 a[r] = x + v * LANES + g.window[
                     smaller(t * CHANNEL_ROWS + r, g.n_windows - 1)]
-                c[r] = rows + r * q.n_lanes + v * LANES
+                c[r] = (y if direct else rows) + r * q.n_lanes + v * LANES
             channel_tile(a, g.tap, g.n_taps, q.filters + v * LANES, q.n_lanes,
                          q.bias + v * LANES, False, c)
-        y = g.Y + image * g.out_size + t * CHANNEL_ROWS * g.n_filters
-        copy_columns(rows, q.n_lanes, y, g.n_filters, n_rows, g.n_filters)
+        if not direct:
+            copy_columns(rows, q.n_lanes, y, g.n_filters, n_rows, g.n_filters)
         activate(g.code, g.alpha, y, n_rows * g.n_filters)
 
 
@@ -160,7 +167,7 @@ def depthwise_forward(
         return
     q.conv.X = &X[0, 0, 0, 0, 0]
     q.conv.Y = &Y[0, 0, 0, 0, 0]
-    size = (1 + CHANNEL_ROWS) * q.n_lanes + q.conv.padded_size
+    size = CHANNEL_ROWS * q.n_lanes + q.conv.padded_size
     n_threads = threads_for_products(n_products(&q.conv), n_threads)
     tables = conv_tables(&q.conv)
     try:
@@ -184,6 +191,23 @@ def depthwise_forward(
         free(tables)
 
 
+cdef void add_depthwise_input_gradient(
+    const Depthwise* q, const Py_ssize_t* window, Py_ssize_t n_rows, const real* dz, real* dx
+) noexcept nogil:
+    """dX += the filters times dz, scattered over n_rows windows. Windows are the inner loop:
+    for one tap no two of them meet, so no sum waits for another."""
+    cdef Py_ssize_t v, k, r
+    cdef vec w, total
+    cdef vec* to
+    for v in range(q.n_lanes // LANES):
+        for k in range(q.conv.n_taps):
+            w = (<const vec*> (q.filters + k * q.n_lanes + v * LANES))[0]
+            for r in range(n_rows):
+                to = <vec*> (dx + window[r] + q.conv.tap[k] + v * LANES)
+                total = to[0] + w * (<const vec*> (dz + r * q.n_lanes + v * LANES))[0]
+                to[0] = total
+
+
 cdef void depthwise_backward_image(
     const Depthwise* q, Py_ssize_t image, real* dW, real* db, real* scratch
 ) noexcept nogil:
@@ -193,12 +217,11 @@ cdef void depthwise_backward_image(
     cdef real* compact = scratch + q.n_lanes
     cdef real* dz = compact + ROW_BLOCK * q.n_lanes
     cdef real* x = dz + ROW_BLOCK * q.n_lanes
-    cdef real* dx = x + g.padded_size
+    cdef real* dx = x + g.padded_size + SKEW * LANES
     cdef Py_ssize_t i, row, n_rows, t, r, v, k, j
     cdef const real* a[CHANNEL_ROWS]
     cdef real* c[CHANNEL_ROWS]
     cdef real* to
-    cdef const real* w
     if dW is not NULL:
         spread_channels(q, g.X + image * g.image_size, x)
     if g.dX is not NULL:
@@ -207,10 +230,12 @@ cdef void depthwise_backward_image(
         row = i * ROW_BLOCK
         n_rows = smaller(ROW_BLOCK, g.n_windows - row)
         j = image * g.out_size + row * g.n_filters
-        memcpy(compact, g.dY + j, n_rows * g.n_filters * sizeof(real))
-        multiply_derivative(g.code, g.alpha, g.Y_in + j, compact, n_rows * g.n_filters)
-        memset(dz, 0, n_rows * q.n_lanes * sizeof(real))
-        copy_columns(compact, g.n_filters, dz, q.n_lanes, n_rows, g.n_filters)
+        to = dz if q.n_lanes == g.n_filters else compact
+        memcpy(to, g.dY + j, n_rows * g.n_filters * sizeof(real))
+        multiply_derivative(g.code, g.alpha, g.Y_in + j, to, n_rows * g.n_filters)
+        if to == compact:
+            memset(dz, 0, n_rows * q.n_lanes * sizeof(real))
+            copy_columns(compact, g.n_filters, dz, q.n_lanes, n_rows, g.n_filters)
         if db is not NULL:
             memset(compact, 0, q.n_lanes * sizeof(real))
             for r in range(n_rows):
@@ -228,12 +253,7 @@ cdef void depthwise_backward_image(
                     channel_tile(a, g.window + row, n_rows, dz + v * LANES, q.n_lanes,
                                  ZEROS, True, c)
         if g.dX is not NULL:
-            for r in range(n_rows):
-                for k in range(g.n_taps):
-                    to = dx + g.window[row + r] + g.tap[k]
-                    w = q.filters + k * q.n_lanes
-                    for j in range(q.n_lanes):
-                        to[j] += w[j] * dz[r * q.n_lanes + j]
+            add_depthwise_input_gradient(q, g.window + row, n_rows, dz, dx)
     if g.dX is not NULL:
         gather_channels(q, dx, g.dX + image * g.image_size)
 
@@ -284,7 +304,7 @@ def depthwise_backward(
     q.conv.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
     n_pieces = smaller(MAX_PIECES, q.conv.n_images)
     piece_size = (q.conv.n_taps + 1) * q.n_lanes
-    size = (1 + 2 * ROW_BLOCK) * q.n_lanes + 2 * q.conv.padded_size
+    size = (1 + 2 * ROW_BLOCK) * q.n_lanes + 2 * q.conv.padded_size + SKEW * LANES
     n_threads = threads_for_products(n_products(&q.conv), n_threads)
     tables = conv_tables(&q.conv)
     try:

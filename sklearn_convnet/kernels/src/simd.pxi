@@ -11,8 +11,11 @@
 
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
+
+cdef extern from "<stdlib.h>" nogil:
+    void* aligned_alloc(size_t alignment, size_t n_bytes)
 
 cdef extern from *:
     """
@@ -91,14 +94,19 @@ cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return (a + b - 1) // b
 
 
+cdef inline Py_ssize_t whole_vectors(Py_ssize_t n) noexcept nogil:
+    """n numbers, rounded up, so that what lies behind them is at the bound of a vector."""
+    return ceil_div(n, LANES) * LANES
+
+
 cdef inline Py_ssize_t part(Py_ssize_t n, Py_ssize_t i, Py_ssize_t n_parts) noexcept nogil:
     """Where part `i` of `n` things cut into nearly equal parts begins."""
     return n * i // n_parts
 
 
 cdef void* allocate(Py_ssize_t n_bytes) except NULL:
-    """Memory of the call; the caller frees it."""
-    cdef void* memory = malloc(larger(n_bytes, 1))
+    """Memory of the call, at the bounds of vectors; the caller frees it."""
+    cdef void* memory = aligned_alloc(64, larger(ceil_div(n_bytes, 64), 1) * 64)
     if memory is NULL:
         raise MemoryError(f"could not allocate {n_bytes} bytes of work space")
     return memory

@@ -43,7 +43,7 @@ cdef Conv widened(const Conv* q, Py_ssize_t n) noexcept nogil:
 
 cdef inline Py_ssize_t wide_filters(const Conv* q) noexcept nogil:
     """Numbers in the filters and biases of a geometry made wide, none in a given one."""
-    return (q.n_taps + 1) * q.n_filters if q.width > 1 else 0
+    return whole_vectors((q.n_taps + 1) * q.n_filters) if q.width > 1 else 0
 
 
 cdef void widen_filters(const Conv* q, const Conv* wide, real* W, real* b) noexcept nogil:
