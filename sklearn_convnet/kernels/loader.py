@@ -37,10 +37,14 @@ def variants():
     return [variant for variant in VARIANTS if why_not(variant) is None]
 
 
+@functools.cache
+def _best_variant():
+    return variants()[0]
+
+
 def default_variant():
     """The variant in use: the one that the environment forces, or the best."""
-    forced = os.environ.get(ENVIRONMENT)
-    return forced if forced else variants()[0]
+    return os.environ.get(ENVIRONMENT) or _best_variant()
 
 
 @functools.cache
@@ -48,9 +52,9 @@ def _load(dtype, variant):
     reason = why_not(variant)
     if reason is not None:
         raise ImportError(f"The kernels {variant!r} are {reason}.")
-    if dtype not in DTYPES:
-        raise ValueError(f"There are kernels for {' and '.join(DTYPES)}, not {dtype}.")
-    name = "reference" if variant == "reference" else f"_{variant}_{dtype}"
+    if dtype.name not in DTYPES:
+        raise ValueError(f"There are kernels for {' and '.join(DTYPES)}, not {dtype.name}.")
+    name = "reference" if variant == "reference" else f"_{variant}_{dtype.name}"
     # A variant's module initialisation is itself compiled for its CPU: import it only now.
     return importlib.import_module(f"{__package__}.{name}")
 
@@ -71,4 +75,4 @@ def kernels(dtype, variant=None):
     ImportError
         If the variant is unknown, not built or not supported by this CPU.
     """
-    return _load(np.dtype(dtype).name, variant or default_variant())
+    return _load(np.dtype(dtype), variant or default_variant())
