@@ -220,6 +220,16 @@ CASES = {
         (4, 5, 2),
         kinks=True,
     ),
+    "transform-p4m-mean": LayerCase(
+        TransformConv2D(2, 3, transforms="p4m", pool="mean", activation="tanh"), (4, 5, 2)
+    ),
+    "transform-matrices-max": LayerCase(
+        TransformConv2D(
+            2, 3, transforms=[rotation(30), scaling(0.7)], pool="max", activation="tanh"
+        ),
+        (4, 5, 1),
+        kinks=True,
+    ),
     "transform-matrices": _linear_case(
         TransformConv2D(
             2, (3, 4), transforms=[rotation(30), scaling(0.7) @ rotation(45)],

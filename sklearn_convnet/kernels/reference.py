@@ -833,8 +833,11 @@ def lppool_forward(X, Y, pool_size, stride, padding, p, n_threads):
     X = _pad(_double(X), padding)
 
     # Y(n,x,y,c) = (Σ_x' Σ_y' |X(n, x·s + x', y·s + y', c)|ᵖ)^(1/p)
-    views = _taps(X, pool_size, stride, Y.shape[1:4])
-    Y[:] = sum(np.abs(view) ** p for _, view in views) ** (1 / p)
+    # in units of the largest |X| of a window, so that no power overflows before the norm
+    sizes = [np.abs(view) for _, view in _taps(X, pool_size, stride, Y.shape[1:4])]
+    unit = np.fmax.reduce(sizes)
+    unit = np.where((unit > 0) & (unit < np.inf), unit, 1.0)
+    Y[:] = unit * sum((size / unit) ** p for size in sizes) ** (1 / p)
 
 
 def lppool_backward(X, Y, dY, dX, pool_size, stride, padding, p, n_threads):

@@ -91,7 +91,14 @@ def _projection(shape, out):
     conv = {2: Conv1D, 3: Conv2D, 4: Conv3D}[len(shape)]
     # The smallest stride that leaves `b` positions of `a`.
     strides = [-(-a // b) for a, b in zip(shape[:-1], out[:-1], strict=True)]
-    layer = conv(out[-1], 1, stride=tuple(strides), activation=None, use_bias=False)
+    layer = conv(
+        out[-1],
+        1,
+        stride=tuple(strides),
+        activation=None,
+        use_bias=False,
+        kernel_initializer="he_normal",
+    )
     return [("conv", layer), ("norm", BatchNorm())]
 
 

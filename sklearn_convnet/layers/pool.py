@@ -244,9 +244,10 @@ class HeterogeneousMaxPool(Layer):
 
     All groups share the centres of their windows and so the size of the output,
     ``ceil(size / stride)``: along each axis the window of output `o` begins at
-    ``o * stride + (stride - size) // 2``, rounded down, and is clipped to the map. In
-    spectrograms, whose maps tolerate shifts in frequency by different amounts: Deng,
-    Abdel-Hamid and Yu, 2013.
+    ``o * stride + (stride - size) // 2``, rounded down, and is clipped to the map. Where
+    nothing of a small window is left, with a stride beyond its size, the pixel of the map
+    that is nearest stands for it. For spectrograms, whose maps tolerate shifts in frequency
+    by different amounts: Deng, Abdel-Hamid and Yu, 2013.
 
     Parameters
     ----------

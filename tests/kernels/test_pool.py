@@ -524,6 +524,23 @@ def test_larger_lppool_like_reference(kernels, dtype, case, p):
     assert_lppool_like_reference(kernels, cases.POOL_CASES[case], dtype, p, n_threads=2)
 
 
+@cases.every_variant
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_lppool_of_a_high_power(kernels, dtype, size):
+    """Neither the power overflows nor its root is 0."""
+    case = PoolCase(1, (1, 2, 2), 1, (1, 2, 2), (1, 2, 2))
+    X = (np.array([3.0, -4.0, 1.0, 0.0]) * size).astype(dtype).reshape(case.input_shape)
+    p = 12.0
+    norm = (3.0**p + 4.0**p + 1.0) ** (1 / p)
+
+    Y = lppool(kernels, case, X, p)
+    dX = lppool_backward(kernels, case, X, Y, np.ones_like(Y), p)
+
+    np.testing.assert_allclose(Y.ravel(), norm * size, rtol=1e-5)
+    slopes = np.array([3.0, 4.0, 1.0, 0.0]) ** (p - 1) / norm ** (p - 1) * [1, -1, 1, 0]
+    np.testing.assert_allclose(dX.ravel(), slopes, rtol=1e-4, atol=1e-12)
+
+
 @cases.every_compiled
 @every_case
 def test_lppool_threads_and_batch_do_not_matter(kernels, dtype, case):

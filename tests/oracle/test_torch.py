@@ -875,9 +875,8 @@ def test_every_form_is_drawn():
     assert not missing
 
 
-@pytest.mark.parametrize("seed", range(N_NETWORKS))
-def test_random_network(seed):
-    network, X = make_network(seed)
+def assert_like_torch(network, X, seed=0):
+    """Output, loss and all gradients."""
     name = list(LOSSES)[seed % len(LOSSES)]
     loss, draw, torch_loss = LOSSES[name]
     rng = np.random.RandomState(seed)
@@ -901,6 +900,57 @@ def test_random_network(seed):
     assert_close(dX, input_.grad, "gradient at the input")
     for path, gradient in network.gradients().items():
         assert_close(gradient, arrays[path].grad, f"gradient of {path}")
+
+
+@pytest.mark.parametrize("seed", range(N_NETWORKS))
+def test_random_network(seed):
+    assert_like_torch(*make_network(seed), seed)
+
+
+@pytest.mark.parametrize("pool", [None, "max", "mean"])
+@pytest.mark.parametrize("kernel", [3, (2, 3)], ids=["square", "oblong"])
+@pytest.mark.parametrize(
+    "transforms",
+    ["p4", "p4m", [L.rotation(30), L.scaling(0.7) @ L.rotation(45)]],
+    ids=["p4", "p4m", "matrices"],
+)
+def test_transforms(transforms, kernel, pool):
+    layers = [
+        L.TransformConv2D(2, kernel, transforms=transforms, pool=pool, activation="tanh"),
+        L.TransformConv2D(3, kernel, transforms=transforms, pool=pool, padding="same"),
+        L.Dense(4, activation="identity"),
+    ]
+    network = compile_network(layers, (7, 6, 2), dtype="float64", random_state=0)
+    X = np.random.RandomState(0).normal(size=(3, *network.input_shape))
+    assert_like_torch(network, X)
+
+
+def test_prediction_with_running_statistics():
+    """After steps that moved them; there the batch norm is folded into the convolution."""
+    norm = L.BatchNorm(momentum=0.8, epsilon=0.01)
+    layers = [L.Conv2D(5, 3, activation=None), norm, L.Activation("relu")]
+    network = compile_network(layers, (6, 7, 2), dtype="float64", random_state=0)
+    network.parameters()["batchnorm1/scale"][:] = np.linspace(0.5, 2, 5)
+    network.parameters()["batchnorm1/offset"][:] = np.linspace(-1, 1, 5)
+    rng = np.random.RandomState(0)
+    mean, variance = torch.zeros(5).double(), torch.ones(5).double()
+    arrays = tensors(network.parameters())
+    weight = arrays["conv2d1/weight"].permute(3, 2, 0, 1)
+
+    def convolved(X):
+        return F.conv2d(torch.tensor(X).movedim(-1, 1), weight, arrays["conv2d1/bias"])
+
+    for _ in range(4):
+        X = rng.normal(size=(3, 6, 7, 2))
+        network.forward(X, training=True)
+        Z = convolved(X)
+        mean = 0.8 * mean + 0.2 * Z.mean(dim=(0, 2, 3))
+        variance = 0.8 * variance + 0.2 * Z.var(dim=(0, 2, 3), unbiased=False)
+
+    X = rng.normal(size=(3, 6, 7, 2))
+    scale, offset = arrays["batchnorm1/scale"], arrays["batchnorm1/offset"]
+    Z = F.batch_norm(convolved(X), mean, variance, scale, offset, training=False, eps=0.01)
+    assert_close(network.forward(X), F.relu(Z).movedim(1, -1), "prediction")
 
 
 # ---------------------------------------------------------------------------

@@ -483,17 +483,26 @@ cdef inline double power(double x, double p) noexcept nogil:
 cdef void lppool_window(
     const Pool* q, const real* x, Py_ssize_t position, double p, real* y
 ) noexcept nogil:
+    """In units of the largest, so that no power of a number overflows where the norm does not."""
     cdef Window w = pool_window(q, position)
     cdef Py_ssize_t d, h, i, c
-    cdef double total
+    cdef double total, unit, size
     for c in range(q.n_channels):
+        unit = 0
+        for d in range(w.start[0], w.end[0]):
+            for h in range(w.start[1], w.end[1]):
+                for i in range(w.start[2], w.end[2]):
+                    size = fabs(x[((d * q.size[1] + h) * q.size[2] + i) * q.n_channels + c])
+                    unit = size if size > unit else unit
+        if unit == 0 or unit == INFINITY:
+            unit = 1
         total = 0
         for d in range(w.start[0], w.end[0]):
             for h in range(w.start[1], w.end[1]):
                 for i in range(w.start[2], w.end[2]):
-                    total += power(
-                        fabs(x[((d * q.size[1] + h) * q.size[2] + i) * q.n_channels + c]), p)
-        y[c] = <real> (sqrt(total) if p == 2 else power(total, 1 / p))
+                    size = fabs(x[((d * q.size[1] + h) * q.size[2] + i) * q.n_channels + c])
+                    total += power(size / unit, p)
+        y[c] = <real> (unit * (sqrt(total) if p == 2 else power(total, 1 / p)))
 
 
 def lppool_forward(
