@@ -98,6 +98,19 @@ def test_batch_does_not_matter(kernels, dtype, case):
 
 
 @cases.every_compiled
+@every_case
+def test_input_gradient_does_not_see_its_batch(kernels, dtype, case):
+    case = replace(cases.DEPTHWISE_CASES[case], n=19, activation="identity")
+    X, W, _, dY = case.arrays(dtype)
+
+    cases.assert_batch_does_not_matter(
+        lambda dY: backward(kernels, case, X[: len(dY)], W, dY, dY, n_threads=2)[0],
+        dY,
+        beside_nan=False,
+    )
+
+
+@cases.every_compiled
 @settings(cases.quick, max_examples=15)
 @given(case=cases.depthwise_cases(), seed=cases.seeds)
 def test_input_gradient_of_a_sample_does_not_depend_on_the_batch(kernels, dtype, case, seed):

@@ -65,7 +65,9 @@ cdef void widen_filters(const Conv* q, const Conv* wide, real* W, real* b) noexc
             memcpy(b + p * q.n_filters, q.b, q.n_filters * sizeof(real))
 
 
-cdef void fold_filters(const Conv* q, const Conv* wide, const real* dW, real* folded) noexcept nogil:
+cdef void fold_filters(
+    const Conv* q, const Conv* wide, const real* dW, real* folded
+) noexcept nogil:
     """The adjoint of widen_filters."""
     cdef Py_ssize_t i, t, p, j, f
     cdef const real* source
@@ -82,7 +84,9 @@ cdef void fold_filters(const Conv* q, const Conv* wide, const real* dW, real* fo
                         to[f] += source[f]
 
 
-cdef void fold_biases(const Conv* q, const Conv* wide, const real* db, real* folded) noexcept nogil:
+cdef void fold_biases(
+    const Conv* q, const Conv* wide, const real* db, real* folded
+) noexcept nogil:
     cdef Py_ssize_t p, f
     memset(folded, 0, q.n_filters * sizeof(real))
     for p in range(wide.width):
