@@ -8,6 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 
 from .base import BaseConvNet
 from .losses import CLASSIFICATION_LOSSES
+from .scores import RunningAccuracy
 from .targets import check_labels, label_target
 
 
@@ -126,6 +127,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         optimizer="adam",
         batch_size="auto",
         max_iter=200,
+        init_from=None,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -144,6 +146,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.init_from = init_from
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -230,9 +233,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             Z, self.network_.kernels, 1, several_labels=self._target.several_labels
         )
 
-    def _score(self, Z, y, sample_weight):
-        predicted = self._target.decode(self._probabilities(Z))
-        return accuracy(y, predicted, sample_weight)
+    def _new_score(self):
+        return RunningAccuracy(self._target.right)
 
     def predict_proba(self, X):
         """Probabilities of the classes.

@@ -4,6 +4,7 @@ from sklearn.base import RegressorMixin
 
 from .base import BaseConvNet
 from .losses import REGRESSION_LOSSES
+from .scores import RunningR2
 from .targets import check_values
 
 
@@ -83,6 +84,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         optimizer="adam",
         batch_size="auto",
         max_iter=200,
+        init_from=None,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -100,6 +102,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.init_from = init_from
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -147,10 +150,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def _score(self, Z, y, sample_weight):
-        from sklearn.metrics import r2_score  # slow to import
-
-        return r2_score(y.reshape(len(y), -1), Z, sample_weight=sample_weight)
+    def _new_score(self):
+        return RunningR2()
 
     def predict(self, X):
         """The values that the network sees in X.

@@ -47,6 +47,10 @@ class ClassTarget:
         """The label of the largest probability, the first of equal ones."""
         return self.classes[np.argmax(P, axis=1)]
 
+    def right(self, Z, target):
+        """Which outputs Z are largest where they should be."""
+        return np.argmax(Z, axis=1) == target
+
 
 class MultilabelTarget:
     """A row of labels that are there (1) or not (0); an output for each."""
@@ -67,6 +71,10 @@ class MultilabelTarget:
 
     def decode(self, P):
         return (P > 0.5).astype(int)
+
+    def right(self, Z, target):
+        """The share of each sample's labels that Z has on the right side of 0."""
+        return np.mean((Z > 0) == (target > 0.5), axis=1)
 
 
 def check_labels(y):
