@@ -35,11 +35,12 @@ class RunningAccuracy:
 class RunningR2:
     """The coefficient of determination, averaged over the outputs, as `r2_score` has it.
 
-    The spread of the targets is merged as by Chan, Golub and LeVeque (1983), so that one
-    pass gives it without cancellation.
+    The spread of the targets is merged batch by batch, as by Chan, Golub and LeVeque (1983),
+    relative to the first target: what is constant has a spread of exactly 0.
     """
 
     def __init__(self):
+        self.origin = None
         self.weight = self.mean = self.spread = self.error = 0.0
 
     def add(self, Z, target, weight):
@@ -51,6 +52,9 @@ class RunningR2:
             return
         with np.errstate(over="ignore", invalid="ignore"):  # training tells of divergence
             self.error = self.error + (w * (y - Z.reshape(y.shape)) ** 2).sum(axis=0)
+        if self.origin is None:
+            self.origin = y[0].copy()
+        y -= self.origin
         batch_mean = (w * y).sum(axis=0) / added
         shift = batch_mean - self.mean
         total = self.weight + added
@@ -60,7 +64,8 @@ class RunningR2:
         self.weight = total
 
     def value(self):
-        """The score so far; an output that is constant counts 1 if it is met, else 0."""
+        """The score so far, nan of nothing; an output that is constant counts 1 if it is
+        met, else 0."""
         if self.weight == 0:
             return np.nan
         constant = self.spread == 0

@@ -19,8 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 from .messages import warn_caller
 
 #: Values of one sample's largest map times samples that a chunk of a prediction holds.
-PREDICT_VALUES = 2**23
-PREDICT_ROWS = 1024
+PREDICT_VALUES = 2**22
+PREDICT_ROWS = 256
 
 
 @dataclass

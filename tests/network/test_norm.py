@@ -192,7 +192,7 @@ def test_a_frozen_batch_norm_trains_as_it_predicts(X, frozen):
 
 
 def test_the_gradient_through_a_frozen_batch_norm(X, frozen):
-    X = X[:3]
+    X = X[:3] / 10  # where tanh is smooth on the scale of the differences
     dY = np.random.RandomState(2).normal(size=(3, 2))
     frozen.forward(X, training=True)
     dX = frozen.backward(dY)
