@@ -37,9 +37,15 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         into batches of nearly equal size, none larger than this.
     max_iter : int, default=200
         Largest number of epochs.
+    init_from : dict of str to ndarray or FrozenEstimator, default=None
+        Weights to begin with: those that another network's `get_weights` returned, or that
+        network in a `FrozenEstimator`. What has the same path and shape is copied, with the
+        statistics of `Standardize` and `BatchNorm`; a warning tells what was not. A bare
+        estimator is refused, since `clone` would empty it.
     early_stopping : bool, default=False
-        Whether to hold out part of the training data, stop when the score on it no longer
-        improves, and go back to the weights that were best.
+        Whether to stop when the score on validation data no longer improves, and go back to
+        the weights that were best. The data are `X_val` and `y_val` of `fit`; without them
+        part of the training data is held out.
     validation_fraction : float, default=0.1
         Share that is held out, stratified by class.
     n_iter_no_change : int, default=10
@@ -59,8 +65,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         gives a worker; -1 is all. It changes no bit of any result.
     random_state : int, RandomState or None, default=None
         Seeds the first weights, the order of samples and the dropout masks.
-    verbose : bool, default=False
-        Whether to print a row for each epoch.
+    verbose : bool or int, default=False
+        Whether to print a table with a row for each epoch.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with `sample_weight`.
 
@@ -89,11 +95,14 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     best_loss_ : float or None
         The smallest of them; None if `early_stopping`.
     validation_scores_ : list of float or None
-        Score on the data held out after each epoch, if `early_stopping`.
+        Score on the validation data after each epoch, if there were any.
     best_validation_score_ : float or None
-        The largest of them, whose weights are kept.
+        The largest of them; with `early_stopping` the one whose weights are kept.
     history_ : dict of str to list
-        The curves by name.
+        What was seen in each epoch: "loss" and "score" of the training batches, each before
+        its step and weighted as the loss is; "validation_loss" and "validation_score" after
+        the epoch, if there were validation data; "learning_rate" of the last step. Where an
+        earlier fit had no such number, it is nan.
 
     Examples
     --------

@@ -29,6 +29,8 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
         See `ConvNetClassifier`.
     max_iter : int, default=200
         Largest number of epochs.
+    init_from : dict of str to ndarray or FrozenEstimator, default=None
+        See `ConvNetClassifier`.
     early_stopping : bool, default=False
         See `ConvNetClassifier`; the validation score is R^2.
     validation_fraction : float, default=0.1
@@ -47,8 +49,8 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
         See `ConvNetClassifier`.
     random_state : int, RandomState or None, default=None
         See `ConvNetClassifier`.
-    verbose : bool, default=False
-        Whether to print a row for each epoch.
+    verbose : bool or int, default=False
+        See `ConvNetClassifier`.
 
     Attributes
     ----------
