@@ -317,7 +317,7 @@ def _origin(estimator, X, y, metadata):
 
 def _hash(value):
     """A hash of the contents; an array, which may lie in a file, is read in parts."""
-    if not isinstance(value, np.ndarray) or value.dtype == object:
+    if not isinstance(value, np.ndarray) or value.dtype.hasobject:
         return joblib.hash(value)
     digest = hashlib.blake2b(f"{value.dtype.str} {value.shape}".encode())
     for start in range(0, len(value), 1024):

@@ -495,6 +495,18 @@ def test_what_changes_no_bit_may_differ(digits, quick, tmp_path):
     assert again.n_threads == 2
 
 
+def test_labels_of_any_type_are_known_again(digits, quick, tmp_path):
+    X, y = digits
+    for i, names in enumerate([y.astype(str), y.astype(str).astype(object), y.astype("int8")]):
+        checkpoint = Checkpoint(tmp_path / f"fit{i}")
+        clf = quick(checkpoint, max_iter=1).fit(X, names)
+        again = pickle.loads(pickle.dumps(names))  # other objects of equal value
+        assert same_fit(quick(checkpoint, max_iter=1).fit(X, again), clf)
+        names[0] = names[1]
+        with pytest.raises(ValueError, match="of a fit with another y:"):
+            quick(checkpoint, max_iter=1).fit(X, names)
+
+
 def test_other_files_are_refused(digits, quick, tmp_path):
     X, y = digits
     for thing in ([1, 2], quick().fit(X, y)):
