@@ -388,6 +388,14 @@ UPSAMPLE_CASES = {
     "one pixel": (19, 1, 1, 33, (5, 6)),
 }
 
+# n, height, width, channels
+RESAMPLE_CASES = {
+    "mnist": (19, 28, 28, 1),
+    "colour": (9, 32, 31, 3),
+    "many maps": (7, 9, 20, 35),
+    "one pixel": (40, 1, 1, 2),
+}
+
 # n, length, heads, width of a head: more positions than a block of rows, more channels
 # than a panel, more terms than a sum takes at a time.
 ATTENTION_CASES = {
@@ -598,6 +606,7 @@ _BATCHNORM_SIZES = named(m=8, C=5, n=2)
 _BATCHNORM_OPTIONS = named(epsilon=0.1, activation="relu", alpha=0.0, n_threads=2)
 _RESPONSE_OPTIONS = named(size=3, alpha=0.1, beta=0.75, bias=1.0, n_threads=2)
 _UPSAMPLE_SIZES = named(n=2, H=3, W=4, C=5, OH=6, OW=12)
+_RESAMPLE_SIZES = named(n=2, H=4, W=5, C=3, two=2, three=3)
 _ATTENTION_SIZES = named(n=2, L=6, heads=3, d=4)
 _SEGMENTS = IN("s two", "int64", ((0, 5), (7, 11)))
 
@@ -766,6 +775,20 @@ GOOD_CALLS = {
     "upsample_backward": Call(
         _UPSAMPLE_SIZES,
         named(dY=IN("n OH OW C"), dX=OUT("n H W C"), bilinear=True, n_threads=2),
+    ),
+    "affine_resample": Call(
+        _RESAMPLE_SIZES,
+        named(
+            X=IN("n H W C"), matrices=IN("n two three", "float64"), Y=OUT("n H W C"),
+            fill_value=0.25, n_threads=2,
+        ),
+    ),
+    "affine_resample_nearest": Call(
+        _RESAMPLE_SIZES,
+        named(
+            X=IN("n H W C", "int64"), matrices=IN("n two three", "float64"),
+            Y=OUT("n H W C", "int64"), n_threads=2,
+        ),
     ),
     "add": Call(named(m=9), named(A=IN("m"), B=IN("m"), Y=OUT("m"), n_threads=2)),
     "copy_channels": Call(
@@ -976,6 +999,11 @@ BAD_CALLS = [
             ("no pixels", named(H=0, OH=0)),
             ("no maps", named(C=0)),
         )
+    ),
+    *(
+        (kernel, f"no {what}", named(**{axis: 0}))
+        for kernel in ("affine_resample", "affine_resample_nearest")
+        for what, axis in (("rows", "H"), ("columns", "W"), ("maps", "C"))
     ),
     *(
         ("copy_channels", *bad)
