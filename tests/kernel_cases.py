@@ -72,11 +72,11 @@ def output(shape, dtype):
 TOLERANCES = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 
 
-def assert_close(actual, expected, *, floor=0.0, dtype=None):
+def assert_close(actual, expected, *, floor=0.0, dtype=None, factor=1):
     """Compare relative to the largest expected number.
 
     `floor` is the size of a term where the numbers are sums: if a sum happens to
-    cancel, its error is measured against the terms.
+    cancel, its error is measured against the terms. `factor` times the usual tolerance.
     """
     dtype = actual.dtype if dtype is None else dtype
     actual, expected = np.asarray(actual), np.asarray(expected)
@@ -84,7 +84,7 @@ def assert_close(actual, expected, *, floor=0.0, dtype=None):
     scale = max(np.max(np.abs(expected), initial=0.0), floor)
     error = np.max(np.abs(actual - expected), initial=0.0)
     # Not `error > tolerance`: NaN must fail.
-    assert error <= TOLERANCES[dtype] * scale, f"off by {error} at a scale of {scale}"
+    assert error <= factor * TOLERANCES[dtype] * scale, f"off by {error} at a scale of {scale}"
 
 
 def assert_same_bits(actual, expected):
@@ -433,6 +433,23 @@ def _conv_axis(draw, largest_kernel, largest_slack):
     return size, kernel, stride, padding, dilation
 
 
+# Several images in a block, blocks within an image, more channels than one step of a sum,
+# more filters than a panel.
+WINOGRAD_CASES = {
+    "vgg": CONV_CASES["vgg"],
+    "unpadded": ConvCase(19, (1, 26, 26), 32, 64, (1, 3, 3), activation="relu"),
+    "resnet": ConvCase(
+        19, (1, 32, 32), 16, 16, (1, 3, 3), padding=_pad_image(1), use_bias=False
+    ),
+    "wide": ConvCase(
+        19, (1, 30, 5), 7, 9, (1, 3, 3), padding=((0, 0), (2, 1), (0, 2)), activation="tanh"
+    ),
+    "deep": ConvCase(
+        21, (1, 4, 4), 210, 70, (1, 3, 3), padding=_pad_image(1), activation="relu"
+    ),
+}  # fmt: skip
+
+
 @st.composite
 def conv_cases(draw):
     """Convolutions of rank 1 to 3, over every edge that a geometry can have."""
@@ -451,6 +468,26 @@ def conv_cases(draw):
         padding=padding,
         dilation=dilation,
         groups=groups,
+        activation=draw(st.sampled_from(FUSED_ACTIVATIONS)),
+        use_bias=draw(st.booleans()),
+    )
+
+
+@st.composite
+def winograd_cases(draw):
+    """Convolutions with 3 x 3 filters and stride 1, and any padding up to 2."""
+    padding, size = [], []
+    for _ in range(2):
+        pads = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
+        padding.append(pads)
+        size.append(draw(st.integers(max(1, 3 - sum(pads)), 14)))
+    return ConvCase(
+        n=draw(st.integers(1, 5)),
+        size=(1, *size),
+        channels=draw(st.integers(1, 35)),
+        filters=draw(st.integers(1, 35)),
+        kernel=(1, 3, 3),
+        padding=((0, 0), *padding),
         activation=draw(st.sampled_from(FUSED_ACTIVATIONS)),
         use_bias=draw(st.booleans()),
     )
@@ -589,6 +626,10 @@ _CONV_OPTIONS = named(
     alpha=0.0,
     n_threads=2,
 )
+_WINOGRAD_SIZES = named(n=2, H=6, W=7, C=4, three=3, F=6, OH=6, OW=5)
+_WINOGRAD_OPTIONS = named(
+    padding=((2, 0), (0, 0)), m=4, activation="relu", alpha=0.0, n_threads=2
+)
 _DENSE_SIZES = named(n=3, I=5, U=4)
 _DENSE_OPTIONS = named(activation="tanh", alpha=0.0, n_threads=2)
 _POOL_SIZES = named(n=2, D=3, H=5, W=6, C=4, OD=3, OH=5, OW=7)
@@ -625,6 +666,23 @@ GOOD_CALLS = {
             X=IN("n D H W C"), W=IN("KD KH KW c F"), Y=IN("n OD OH OW F"),
             dY=IN("n OD OH OW F"), dX=OUT("n D H W C"), dW=OUT("KD KH KW c F"),
             db=OUT("F"), **_CONV_OPTIONS,
+        ),
+        optional=("dX", "dW", "db"),
+    ),
+    "winograd_forward": Call(
+        _WINOGRAD_SIZES,
+        named(
+            X=IN("n H W C"), W=IN("three three C F"), b=IN("F"), Y=OUT("n OH OW F"),
+            **_WINOGRAD_OPTIONS,
+        ),
+        optional=("b",),
+    ),
+    "winograd_backward": Call(
+        _WINOGRAD_SIZES,
+        named(
+            X=IN("n H W C"), W=IN("three three C F"), Y=IN("n OH OW F"),
+            dY=IN("n OH OW F"), dX=OUT("n H W C"), dW=OUT("three three C F"),
+            db=OUT("F"), **_WINOGRAD_OPTIONS,
         ),
         optional=("dX", "dW", "db"),
     ),
@@ -893,6 +951,23 @@ BAD_CALLS = [
             ("filters for another number of groups", named(groups=1)),
             ("filters for more maps", named(c=4)),
             ("no input maps a group", named(C=0, c=0)),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("winograd_forward", "winograd_backward")
+        for bad in (
+            ("tiles of another size", named(m=3)),
+            ("larger filters", named(three=4, OH=5, OW=4)),
+            ("output too low", named(OH=5)),
+            ("output too wide", named(OW=6)),
+            ("too much padding", named(padding=((3, 0), (0, 0)), OH=7)),
+            ("negative padding", named(padding=((2, 0), (1, -1)))),
+            ("filter larger than the padded map", named(H=1, OH=0, padding=((0, 1), (0, 0)))),
+            ("no input maps", named(C=0)),
+            ("no filters", named(F=0)),
+            ("activation that needs its input", named(activation="gelu")),
+            ("unknown activation", named(activation="swish")),
         )
     ),
     *(

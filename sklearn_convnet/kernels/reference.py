@@ -458,6 +458,70 @@ def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
 
 
 # ---------------------------------------------------------------------------
+# Winograd's form of a convolution: the same numbers, in the plainest way
+# ---------------------------------------------------------------------------
+
+
+def _check_winograd(W, padding, m):
+    if m not in (2, 4):
+        raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
+    if W.shape[:2] != (3, 3):
+        raise ValueError(f"filters must be 3 x 3, got {W.shape[0]} x {W.shape[1]}")
+    if not all(0 <= pad <= 2 for pads in padding for pad in pads):
+        raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
+
+
+def _check_axes(*arrays):
+    for A in arrays:
+        if A is not None and A.ndim != 4:
+            raise ValueError(f"an array has {A.ndim} axes, expected 4")
+
+
+def winograd_forward(X, W, b, Y, padding, m, activation, alpha, n_threads):
+    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions.
+
+    Parameters
+    ----------
+    X : array of shape (n, H, W, C)  # IN
+    W : array of shape (3, 3, C, F)  # IN
+    b : array of shape (F,) or None  # IN
+    Y : array of shape (n, OH, OW, F)  # OUT
+    padding : tuple of 2 pairs (before, after), none above 2
+    m : {2, 4}
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    _check_axes(X, W, Y)
+    _check_winograd(W, padding, m)
+    conv_forward(
+        X[:, None], W[None], b, Y[:, None], (1, 1, 1), ((0, 0), *padding), (1, 1, 1), 1,
+        activation, alpha, n_threads,
+    )  # fmt: skip
+
+
+def winograd_backward(X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads):
+    """Take the gradient at the output of a convolution to input, weights and bias.
+
+    Parameters
+    ----------
+    X, W, Y, padding, m, activation, alpha, n_threads
+        As in `winograd_forward`, Y after the activation.
+    dY : array like Y  # IN
+    dX : array like X or None  # OUT
+    dW : array like W or None  # OUT
+    db : array of shape (F,) or None  # OUT
+    """
+    _check_axes(X, W, Y, dY, dX, dW)
+    _check_winograd(W, padding, m)
+    conv_backward(
+        X[:, None], W[None], Y[:, None], dY[:, None],
+        None if dX is None else dX[:, None], None if dW is None else dW[None], db,
+        (1, 1, 1), ((0, 0), *padding), (1, 1, 1), 1, activation, alpha, n_threads,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------
 # Depth-wise convolution
 # ---------------------------------------------------------------------------
 

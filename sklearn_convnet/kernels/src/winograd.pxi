@@ -573,7 +573,7 @@ cdef void put_weight_gradient(
 cdef int winograd_weight_gradient(
     Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
 ) except -1:
-    """dW and, unless NULL, db. `back` is the pass whose input is dz."""
+    """dW and db, each unless NULL. `back` is the pass whose input is dz."""
     cdef Py_ssize_t n_points = q.n * q.n, n_panels = panels_for(q.filter_lanes // LANES)
     cdef Py_ssize_t n_dU = n_points * q.n_channels * q.filter_lanes, n_tiles, first, n, i, j
     cdef Py_ssize_t slack = MAX_VECTORS * LANES, strip, scratch_size
@@ -620,8 +620,9 @@ cdef int winograd_weight_gradient(
                              V, D, dU, work + threadid() * scratch_size + strip)
             if db is not NULL:
                 add_strip_sums(q, sums, n, db)
-        for j in prange(q.n_channels, num_threads=n_threads):
-            put_weight_gradient(q, j, dU, dW)
+        if dW is not NULL:
+            for j in prange(q.n_channels, num_threads=n_threads):
+                put_weight_gradient(q, j, dU, dW)
         free(work)
     return 0
 
@@ -642,7 +643,7 @@ def winograd_backward(
     const real[:, :, :, ::1] dY,    # IN  like Y
     real[:, :, :, ::1] dX,          # OUT like X, or None
     real[:, :, :, ::1] dW,          # OUT like W, or None
-    real[::1] db,                   # OUT (filters,) or None; only together with dW
+    real[::1] db,                   # OUT (filters,) or None
     padding, Py_ssize_t m, str activation, double alpha, int n_threads,
 ):
     """The gradients of winograd_forward, each computed where its array is given."""
@@ -655,8 +656,6 @@ def winograd_backward(
         same_shape((<object> W).shape, (<object> dW).shape, "dW")
     if db is not None:
         same_length(q.n_filters, db.shape[0], "db")
-        if dW is None:
-            raise ValueError("db needs dW: the two are computed together")
     back = input_gradient_of(&q)
     back.derivative = activation_code(activation, True)
     if q.n_images == 0:
@@ -668,10 +667,11 @@ def winograd_backward(
     back.derivative_alpha = alpha
     back.X = &dY[0, 0, 0, 0]
     back.S = NULL if back.derivative == IDENTITY else &Y[0, 0, 0, 0]
-    if dW is not None:
+    if dW is not None or db is not None:
         q.X, q.S = &X[0, 0, 0, 0], NULL
         winograd_weight_gradient(
-            &q, &back, &dW[0, 0, 0, 0], NULL if db is None else &db[0], n_threads)
+            &q, &back, NULL if dW is None else &dW[0, 0, 0, 0],
+            NULL if db is None else &db[0], n_threads)
     if dX is not None:
         # The filters are turned around: tap 0 is the last one of W.
         back.W = &W[2, 2, 0, 0]
