@@ -92,7 +92,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     best_validation_score_ : float or None
         The largest of them, whose weights are kept.
     history_ : dict of str to list
-        The curves by name.
+        The curves by name; "learning_rate" is that of each epoch's last step.
 
     Examples
     --------

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
-from .schedules import RATE, Schedule, as_schedule
+from .schedules import Schedule, as_schedule
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 _SHARE = [Interval(Real, 0, 1, closed="left")]
@@ -24,7 +24,7 @@ _DECAY = [Interval(Real, 0, None, closed="left")]
 _NORM_EPSILON = 1e-6
 
 
-def stretches(segments, weight_decay, decay_all=False):
+def stretches(segments, weight_decay, decay_all):
     """The parts of the parameter vector to update, and the weight decay of each.
 
     Neighbouring segments of equal decay are one stretch; the zeros between them, which
@@ -53,7 +53,7 @@ class Optimizer(BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "learning_rate": [*RATE, Schedule],
+        "learning_rate": [*_POSITIVE, Schedule],
         "weight_decay": _DECAY,
         "decay_all": ["boolean"],
         "clip_norm": [*_POSITIVE, None],
@@ -425,9 +425,7 @@ class AdamW(Adam):
         decay_all=False,
         clip_norm=None,
     ):
-        super().__init__(
-            learning_rate, beta_1, beta_2, epsilon, weight_decay, decay_all, clip_norm
-        )
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, decay_all, clip_norm)
 
 
 OPTIMIZERS = {"sgd": SGD, "adagrad": Adagrad, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 
-RATE = [Interval(Real, 0, None, closed="neither")]
+_RATE = [Interval(Real, 0, None, closed="neither")]
 _MIN_RATE = [Interval(Real, 0, None, closed="left")]
 _FACTOR = [Interval(Real, 0, 1, closed="neither")]
 _COUNT = [Interval(Integral, 1, None, closed="left")]
@@ -126,7 +126,7 @@ class Constant(Schedule):
     array([0.1, 0.1, 0.1])
     """
 
-    _parameter_constraints = {"initial": RATE}
+    _parameter_constraints = {"initial": _RATE}
 
     def __init__(self, initial):
         self.initial = initial
@@ -166,7 +166,7 @@ class StepDecay(_Counting):
     array([0.1  , 0.1  , 0.05 , 0.05 , 0.025, 0.025])
     """
 
-    _parameter_constraints = {"initial": RATE, "every": _COUNT, "factor": _FACTOR, "per": _PER}
+    _parameter_constraints = {"initial": _RATE, "every": _COUNT, "factor": _FACTOR, "per": _PER}
 
     def __init__(self, initial, every, factor=0.1, per="epoch"):
         self.initial = initial
@@ -197,7 +197,7 @@ class ExponentialDecay(_Counting):
     array([0.1  , 0.05 , 0.025])
     """
 
-    _parameter_constraints = {"initial": RATE, "factor": _FACTOR, "per": _PER}
+    _parameter_constraints = {"initial": _RATE, "factor": _FACTOR, "per": _PER}
 
     def __init__(self, initial, factor=0.95, per="epoch"):
         self.initial = initial
@@ -245,7 +245,7 @@ class CosineDecay(_Counting):
     """
 
     _parameter_constraints = {
-        "initial": RATE,
+        "initial": _RATE,
         "period": _COUNT,
         "growth": [*_COUNT, None],
         "min_rate": _MIN_RATE,
@@ -306,7 +306,7 @@ class OneCycle(_Counting):
     """
 
     _parameter_constraints = {
-        "peak": RATE,
+        "peak": _RATE,
         "length": _COUNT,
         "rise": [Interval(Real, 0, 1, closed="left")],
         "div_factor": [Interval(Real, 1, None, closed="left")],
@@ -314,9 +314,7 @@ class OneCycle(_Counting):
         "per": _PER,
     }
 
-    def __init__(
-        self, peak, length, rise=0.3, div_factor=25.0, final_div_factor=1e4, per="step"
-    ):
+    def __init__(self, peak, length, rise=0.3, div_factor=25.0, final_div_factor=1e4, per="step"):
         self.peak = peak
         self.length = length
         self.rise = rise
@@ -359,7 +357,7 @@ class LinearWarmup(Schedule):
     array([0.025 , 0.05  , 0.0375, 0.05  , 0.025 , 0.025 ])
     """
 
-    _parameter_constraints = {"learning_rate": [*RATE, Schedule], "length": _COUNT, "per": _PER}
+    _parameter_constraints = {"learning_rate": [*_RATE, Schedule], "length": _COUNT, "per": _PER}
 
     def __init__(self, learning_rate, length, per="step"):
         self.learning_rate = learning_rate
@@ -414,7 +412,7 @@ class ReduceOnPlateau(Schedule):
     """
 
     _parameter_constraints = {
-        "initial": RATE,
+        "initial": _RATE,
         "factor": _FACTOR,
         "patience": _COUNT,
         "tol": [Interval(Real, 0, None, closed="left")],

@@ -9,10 +9,10 @@ import pytest
 
 mpl.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
-from sklearn_convnet.inspection import LearningRateDisplay  # noqa: E402
-from sklearn_convnet.schedules import (  # noqa: E402
+from sklearn_convnet.inspection import LearningRateDisplay
+from sklearn_convnet.schedules import (
     CosineDecay,
     LinearWarmup,
     OneCycle,

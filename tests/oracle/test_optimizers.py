@@ -232,6 +232,10 @@ SCHEDULES = {
         lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 3, T_mult=2),
     ),
     "one cycle": (OneCycle(0.2, length=40), lambda o: lr_scheduler.OneCycleLR(o, 0.2, 40)),
+    "one cycle, only down": (
+        OneCycle(0.2, length=40, rise=0.0),
+        lambda o: lr_scheduler.OneCycleLR(o, 0.2, 40, pct_start=0.0),
+    ),
     "one cycle, options": (
         OneCycle(0.2, length=40, rise=0.6, div_factor=4, final_div_factor=8),
         lambda o: lr_scheduler.OneCycleLR(
