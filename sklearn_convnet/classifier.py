@@ -28,7 +28,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Shape of one sample, channels last, where X is flat ``(n_samples, n_features)``.
     loss : "auto", "cross_entropy" or CrossEntropy, default="auto"
         What training makes small: cross-entropy.
-    optimizer : {"adam", "sgd"} or Optimizer, default="adam"
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``, whose parameters can
         then be searched, as ``optimizer__learning_rate``.
     batch_size : int or "auto", default="auto"
@@ -92,7 +92,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     best_validation_score_ : float or None
         The largest of them, whose weights are kept.
     history_ : dict of str to list
-        The curves by name.
+        The curves by name; "learning_rate" is that of each epoch's last step.
 
     Examples
     --------

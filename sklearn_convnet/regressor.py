@@ -22,7 +22,7 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
     loss : {"auto", "squared_error", "absolute_error", "huber"} or Loss, default="auto"
         What training makes small: "auto" is the squared error. An instance, such as
         ``Huber(delta=0.5)``, has parameters that can be searched, as ``loss__delta``.
-    optimizer : {"adam", "sgd"} or Optimizer, default="adam"
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         See `ConvNetClassifier`.
     batch_size : int or "auto", default="auto"
         See `ConvNetClassifier`.

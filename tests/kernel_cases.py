@@ -894,18 +894,41 @@ GOOD_CALLS = {
         ),
         optional=("weight", "dZ"),
     ),
+    "global_norm": Call(
+        named(p=11, s=2, two=2),
+        named(x=IN("p"), segments=_SEGMENTS, n_threads=2),
+        free=("p", "s"),
+    ),
     "sgd_step": Call(
         named(p=11, s=2, two=2),
         named(
             params=INOUT("p"), grads=IN("p"), velocity=INOUT("p"), segments=_SEGMENTS,
-            decay=IN("s"), learning_rate=0.1, momentum=0.9, nesterov=False, n_threads=2,
+            decay=IN("s"), learning_rate=0.1, scale=0.5, momentum=0.0, nesterov=False,
+            n_threads=2,
         ),
+        optional=("velocity",),
+    ),
+    "adagrad_step": Call(
+        named(p=11, s=2, two=2),
+        named(
+            params=INOUT("p"), grads=IN("p"), square=INOUT("p"), segments=_SEGMENTS,
+            decay=IN("s"), learning_rate=0.1, scale=0.5, epsilon=1e-8, n_threads=2,
+        ),
+    ),
+    "rmsprop_step": Call(
+        named(p=11, s=2, two=2),
+        named(
+            params=INOUT("p"), grads=IN("p"), square=INOUT("p"), mean=INOUT("p"),
+            velocity=INOUT("p"), segments=_SEGMENTS, decay=IN("s"), learning_rate=0.1,
+            scale=0.5, alpha=0.9, epsilon=1e-8, momentum=0.0, n_threads=2,
+        ),
+        optional=("velocity",),
     ),
     "adam_step": Call(
         named(p=11, s=2, two=2),
         named(
             params=INOUT("p"), grads=IN("p"), m=INOUT("p"), v=INOUT("p"),
-            segments=_SEGMENTS, decay=IN("s"), learning_rate=0.1, beta1=0.9,
+            segments=_SEGMENTS, decay=IN("s"), learning_rate=0.1, scale=0.5, beta1=0.9,
             beta2=0.999, epsilon=1e-8, step=1, decoupled=False, n_threads=2,
         ),
     ),
@@ -1115,9 +1138,15 @@ BAD_CALLS = [
     ),
     *(
         (kernel, f"segment {start}:{stop} of 11", named(segments=segments))
-        for kernel in ("sgd_step", "adam_step")
+        for kernel in (
+            "global_norm", "sgd_step", "adagrad_step", "rmsprop_step", "adam_step"
+        )
         for start, stop in ((7, 12), (-1, 3), (7, 6), (12, 12))
         for segments in [IN("s two", "int64", ((0, 5), (start, stop)))]
+    ),
+    *(
+        (kernel, "momentum without a velocity", named(momentum=0.9, velocity=None))
+        for kernel in ("sgd_step", "rmsprop_step")
     ),
     ("adam_step", "a step before the first", named(step=0)),
 ]  # fmt: skip
@@ -1131,6 +1160,8 @@ def bad_arrays(call, dtype):
     what, arguments : str, dict
     """
     other = np.float32 if dtype == np.float64 else np.float64
+    # The twin serves both dtypes: it is another array that one has to agree with.
+    n_real = sum(array.dtype is None for array in call.arrays.values())
     for name, array in call.arrays.items():
         good = call.make(dtype)[name]
         for i, axis in enumerate(array.axes.split()):
@@ -1138,7 +1169,7 @@ def bad_arrays(call, dtype):
                 longer = np.concatenate([good, np.take(good, [-1], axis=i)], axis=i)
                 yield f"{name} longer along {axis}", call.make(dtype) | {name: longer}
         yield f"{name} with one axis more", call.make(dtype) | {name: good[np.newaxis]}
-        converted = good.astype("int16" if array.dtype else other)
+        converted = good.astype("int16" if array.dtype or n_real == 1 else other)
         yield f"{name} of another dtype", call.make(dtype) | {name: converted}
         strided = np.repeat(good, 2, axis=-1)[..., ::2]
         yield f"{name} not contiguous", call.make(dtype) | {name: strided}

@@ -197,6 +197,21 @@ def check_segments(n_params, segments):
             )
 
 
+def check_step(params, grads, segments, decay, velocity=None, momentum=0.0, **like):
+    """Raise ValueError unless the arrays of a step fit; `like` are as long as params."""
+    _match(
+        params=(params, "p"),
+        grads=(grads, "p"),
+        velocity=(velocity, "p"),
+        segments=(segments, "s 2", np.int64),
+        decay=(decay, "s"),
+        **{name: (array, "p") for name, array in like.items()},
+    )
+    check_segments(params.size, segments)
+    if velocity is None and momentum != 0:
+        raise ValueError(f"momentum is {momentum}, expected 0 without a velocity")
+
+
 def _double(array):
     """The array in float64, in which all work is done."""
     return np.asarray(array, dtype=np.float64)
@@ -1632,7 +1647,36 @@ def logistic_cross_entropy(Z, target, weight, dZ, n_threads):
 # ---------------------------------------------------------------------------
 
 
-def sgd_step(params, grads, velocity, segments, decay, learning_rate, momentum,
+def _decayed_gradients(params, grads, segments, decay, scale):
+    """Of every segment: its range, p, and g = scale · grad + decay · p."""
+    for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
+        part = slice(start, stop)
+        p = _double(params[part])
+        yield part, p, scale * _double(grads[part]) + segment_decay * p
+
+
+def global_norm(x, segments, n_threads):
+    """The Euclidean norm of all segments together.
+
+    Parameters
+    ----------
+    x : array of shape (p,)  # IN
+    segments : int64 array of shape (s, 2)  # IN
+        Ranges [start, stop) that count.
+    n_threads : int
+
+    Returns
+    -------
+    norm : float
+    """
+    _match(x=(x, "p"), segments=(segments, "s 2", np.int64))
+    check_segments(x.size, segments)
+
+    # sqrt(Σ x²)
+    return float(np.sqrt(sum(np.sum(_double(x[start:stop]) ** 2) for start, stop in segments)))
+
+
+def sgd_step(params, grads, velocity, segments, decay, learning_rate, scale, momentum,
              nesterov, n_threads):  # fmt: skip
     """One step of gradient descent with momentum, in the form of PyTorch.
 
@@ -1640,39 +1684,105 @@ def sgd_step(params, grads, velocity, segments, decay, learning_rate, momentum,
     ----------
     params : array of shape (p,)  # INOUT
     grads : array of shape (p,)  # IN
-    velocity : array of shape (p,)  # INOUT
+    velocity : array of shape (p,) or None  # INOUT
+        None without momentum.
     segments : int64 array of shape (s, 2)  # IN
         Ranges [start, stop) to update; what lies outside them stays as it is.
     decay : array of shape (s,)  # IN
         Weight decay of every segment.
-    learning_rate, momentum : float
+    learning_rate : float
+    scale : float
+        What the gradients are multiplied by, before the decay.
+    momentum : float
     nesterov : bool
     n_threads : int
     """
-    _match(
-        params=(params, "p"),
-        grads=(grads, "p"),
-        velocity=(velocity, "p"),
-        segments=(segments, "s 2", np.int64),
-        decay=(decay, "s"),
-    )
-    check_segments(params.size, segments)
+    check_step(params, grads, segments, decay, velocity, momentum)
 
-    for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
-        part = slice(start, stop)
-        p = _double(params[part])
-
-        # g = grad + decay · p;  v = momentum · v + g
-        g = _double(grads[part]) + segment_decay * p
-        v = momentum * _double(velocity[part]) + g
+    for part, p, g in _decayed_gradients(params, grads, segments, decay, scale):
+        # v = momentum · v + g
+        v = g if velocity is None else momentum * _double(velocity[part]) + g
 
         # p = p - learning_rate · v; Nesterov looks one step ahead: g + momentum · v
         step = g + momentum * v if nesterov else v
-        velocity[part] = v
+        if velocity is not None:
+            velocity[part] = v
         params[part] = p - learning_rate * step
 
 
-def adam_step(params, grads, m, v, segments, decay, learning_rate, beta1, beta2,
+def adagrad_step(params, grads, square, segments, decay, learning_rate, scale, epsilon,
+                 n_threads):  # fmt: skip
+    """One step of Adagrad, in the form of PyTorch.
+
+    Parameters
+    ----------
+    params : array of shape (p,)  # INOUT
+    grads : array of shape (p,)  # IN
+    square : array of shape (p,)  # INOUT
+        Sum of the squared gradients.
+    segments : int64 array of shape (s, 2)  # IN
+        Ranges [start, stop) to update; what lies outside them stays as it is.
+    decay : array of shape (s,)  # IN
+        Weight decay of every segment.
+    learning_rate : float
+    scale : float
+        What the gradients are multiplied by, before the decay.
+    epsilon : float
+    n_threads : int
+    """
+    check_step(params, grads, segments, decay, square=square)
+
+    for part, p, g in _decayed_gradients(params, grads, segments, decay, scale):
+        # s = s + g²;  p = p - learning_rate · g / (sqrt(s) + ε)
+        s = _double(square[part]) + g * g
+        square[part] = s
+        params[part] = p - learning_rate * g / (np.sqrt(s) + epsilon)
+
+
+def rmsprop_step(params, grads, square, mean, velocity, segments, decay, learning_rate,
+                 scale, alpha, epsilon, momentum, n_threads):  # fmt: skip
+    """One step of RMSprop, in the form of PyTorch.
+
+    Parameters
+    ----------
+    params : array of shape (p,)  # INOUT
+    grads : array of shape (p,)  # IN
+    square : array of shape (p,)  # INOUT
+        Running mean of the squared gradient.
+    mean : array of shape (p,) or None  # INOUT
+        Running mean of the gradient; None if the square is not centred.
+    velocity : array of shape (p,) or None  # INOUT
+        None without momentum.
+    segments : int64 array of shape (s, 2)  # IN
+        Ranges [start, stop) to update; what lies outside them stays as it is.
+    decay : array of shape (s,)  # IN
+        Weight decay of every segment.
+    learning_rate : float
+    scale : float
+        What the gradients are multiplied by, before the decay.
+    alpha, epsilon, momentum : float
+    n_threads : int
+    """
+    check_step(params, grads, segments, decay, velocity, momentum, square=square, mean=mean)
+
+    for part, p, g in _decayed_gradients(params, grads, segments, decay, scale):
+        # s = α s + (1 - α) g²;  m = α m + (1 - α) g
+        s = alpha * _double(square[part]) + (1 - alpha) * g * g
+        square[part] = variance = s
+        if mean is not None:
+            m = alpha * _double(mean[part]) + (1 - alpha) * g
+            mean[part] = m
+            variance = np.maximum(s - m * m, 0)  # below zero by rounding only
+
+        # v = momentum · v + g / (sqrt(s - m²) + ε);  p = p - learning_rate · v
+        v = g / (np.sqrt(variance) + epsilon)
+        if velocity is not None:
+            v += momentum * _double(velocity[part])
+            velocity[part] = v
+        params[part] = p - learning_rate * v
+
+
+def adam_step(params, grads, m, v, segments, decay, learning_rate, scale, beta1, beta2,
               epsilon, step, decoupled, n_threads):  # fmt: skip
     """One step of Adam or AdamW, in the form of PyTorch.
 
@@ -1686,7 +1796,10 @@ def adam_step(params, grads, m, v, segments, decay, learning_rate, beta1, beta2,
         Ranges [start, stop) to update; what lies outside them stays as it is.
     decay : array of shape (s,)  # IN
         Weight decay of every segment.
-    learning_rate, beta1, beta2, epsilon : float
+    learning_rate : float
+    scale : float
+        What the gradients are multiplied by, before the decay.
+    beta1, beta2, epsilon : float
     step : int
         Number of this step, from 1.
     decoupled : bool
@@ -1694,23 +1807,15 @@ def adam_step(params, grads, m, v, segments, decay, learning_rate, beta1, beta2,
         first (AdamW).
     n_threads : int
     """
-    _match(
-        params=(params, "p"),
-        grads=(grads, "p"),
-        m=(m, "p"),
-        v=(v, "p"),
-        segments=(segments, "s 2", np.int64),
-        decay=(decay, "s"),
-    )
-    check_segments(params.size, segments)
+    check_step(params, grads, segments, decay, m=m, v=v)
     if step < 1:
         raise ValueError(f"step is {step}, expected a count from 1")
 
     for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
         part = slice(start, stop)
-        p, g = _double(params[part]), _double(grads[part])
+        p, g = _double(params[part]), scale * _double(grads[part])
 
-        # AdamW: p = p - learning_rate · decay · p;  Adam: g = grad + decay · p
+        # AdamW: p = p - learning_rate · decay · p;  Adam: g = g + decay · p
         if decoupled:
             p = p - learning_rate * segment_decay * p
         else:
