@@ -627,9 +627,7 @@ _CONV_OPTIONS = named(
     n_threads=2,
 )
 _WINOGRAD_SIZES = named(n=2, H=6, W=7, C=4, three=3, F=6, OH=6, OW=5)
-_WINOGRAD_OPTIONS = named(
-    padding=((2, 0), (0, 0)), m=4, activation="relu", alpha=0.0, n_threads=2
-)
+_WINOGRAD_OPTIONS = named(padding=((2, 0), (0, 0)), m=4, activation="relu", alpha=0.0, n_threads=2)
 _DENSE_SIZES = named(n=3, I=5, U=4)
 _DENSE_OPTIONS = named(activation="tanh", alpha=0.0, n_threads=2)
 _POOL_SIZES = named(n=2, D=3, H=5, W=6, C=4, OD=3, OH=5, OW=7)

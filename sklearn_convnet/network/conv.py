@@ -10,7 +10,6 @@ from .activation import ActivationNode
 from .node import Node, Weight, executes
 from .norm import folded
 
-
 #: The largest tile of Winograd's form, 4, 2 or 0 for none: smaller ones round less.
 ENVIRONMENT = "SKLEARN_CONVNET_WINOGRAD"
 
