@@ -65,11 +65,18 @@ def check_labels_and_boxes(y, boxes, missing_box):
             f"y has shape {labels.shape}, but with boxes it has one label a sample; boxes are "
             "given once, by boxes= or in the columns of y"
         )
-    boxes = check_array(boxes, dtype=np.float64, ensure_all_finite="allow-nan", input_name="boxes")
-    if boxes.shape[1] not in (4, 8):
+    boxes = check_array(
+        boxes,
+        dtype=np.float64,
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_all_finite="allow-nan",
+        input_name="boxes",
+    )
+    if boxes.shape[1:] not in ((4,), (8,)):
         raise ValueError(
-            f"boxes have {boxes.shape[1]} coordinates, expected 8 (x1, y1, ..., x4, y4: four "
-            "corners, going round) or 4 (x1, y1, x2, y2)"
+            f"boxes has shape {boxes.shape}, expected (n_samples, 8), as x1, y1, ..., x4, y4, "
+            "four corners going round, or (n_samples, 4), as x1, y1, x2, y2"
         )
     if len(boxes) != len(labels):
         raise ValueError(

@@ -12,7 +12,6 @@
 from math import prod
 
 import numpy as np
-from sklearn.utils.validation import check_consistent_length
 
 from .checks import is_indicator
 from .class_weight import product_over_columns, weights_of_classes
@@ -105,8 +104,7 @@ class ClassTarget(Target):
 
     def encode(self, y, dtype):
         """Codes of the labels, as int64."""
-        if y.dtype.names:
-            raise ValueError("boxes were given, but training began without: leave them out")
+        refuse_boxes(y)
         if y.ndim != 1:
             raise ValueError(
                 f"y has shape {y.shape}, expected one label a sample, as before: one of "
@@ -147,7 +145,8 @@ class MultilabelTarget(ClassTarget):
     """A row of labels that are there (1) or not (0); an output for each."""
 
     def encode(self, y, dtype):
-        if y.shape[1:] != (self.n_outputs,) or y.dtype.names:
+        refuse_boxes(y)
+        if y.shape[1:] != (self.n_outputs,):
             raise ValueError(
                 f"y has shape {y.shape}, expected a 0/1 indicator with {self.n_outputs} "
                 "columns, as before"
@@ -191,6 +190,7 @@ class ColumnsTarget(ClassTarget):
 
     def encode(self, y, dtype):
         """Codes of the labels, as int64 of shape (n, n_columns)."""
+        refuse_boxes(y)
         if y.shape[1:] != (len(self.classes),):
             raise ValueError(
                 f"y has shape {y.shape}, expected {len(self.classes)} columns of labels, as before"
@@ -240,6 +240,7 @@ class LabelMapTarget(ClassTarget):
 
     def encode(self, y, dtype):
         """Codes of the labels, in the smallest dtype: there are many."""
+        refuse_boxes(y)
         if y.shape[1:] != self.map_size:
             raise ValueError(
                 f"y has shape {y.shape}, expected maps of {pixels(self.map_size)} labels, as before"
@@ -379,6 +380,12 @@ def move_points(augmentation, X, points, units, random_state):
 def image_size(X, dtype):
     """(width, height) of images."""
     return np.array([X.shape[2], X.shape[1]], dtype)
+
+
+def refuse_boxes(y):
+    """Raises ValueError if checked y has boxes beside its labels."""
+    if y.dtype.names:
+        raise ValueError("boxes were given, but training began without: leave them out")
 
 
 def labels_alone(y):
@@ -546,8 +553,9 @@ class ValueTarget(Target):
         """R^2, averaged over outputs, coordinates and pixels."""
         from sklearn.metrics import r2_score  # slow to import
 
-        check_consistent_length(y, predicted)
         y = np.asarray(y)
+        if y.shape[:1] != predicted.shape[:1] or y.size != predicted.size:
+            raise ValueError(f"y has shape {y.shape}, expected {predicted.shape}, as predicted")
         rows = (len(y), -1)
         return r2_score(y.reshape(rows), predicted.reshape(rows), sample_weight=sample_weight)
 
