@@ -21,13 +21,13 @@ def check_labels(y):
         check_classification_targets(y)
         y = check_array(y, accept_sparse=True, input_name="y", dtype=None)
         return np.asarray(y.todense())
-    assert_all_finite(np.asarray(y), input_name="y")
-    if np.ndim(y) > 2:
-        y = np.asarray(y)
-        if 0 in y.shape:
-            raise ValueError(f"y has shape {y.shape}, which holds no labels")
-        check_classification_targets(y.reshape(-1))
-        return y
+    array = np.asarray(y)
+    assert_all_finite(array, input_name="y")
+    if array.ndim > 2:
+        if 0 in array.shape:
+            raise ValueError(f"y has shape {array.shape}, which holds no labels")
+        check_classification_targets(array.reshape(-1))
+        return array
     kind = type_of_target(y, input_name="y")
     if kind == "continuous-multioutput":
         raise ValueError(

@@ -353,7 +353,22 @@ class FunctionLoss(Loss):
         gradient with respect to `y_pred`, of the shape of `y_pred`. That is the output of
         the network before any link function, of shape (n, n_outputs), or (n, *map_size,
         n_outputs) for maps. `y_true` is alike, or class codes (n,) or (n, *map_size),
-        which are positions in ``classes_``.
+        which are positions in ``classes_``. Weights and the mean over samples are not its
+        business.
+
+    Examples
+    --------
+    What the estimators make of a function that is given as `loss`:
+
+    >>> import numpy as np
+    >>> from sklearn_convnet import ConvNetRegressor
+    >>> def log_cosh(y_true, y_pred):
+    ...     residual = y_pred - y_true
+    ...     loss = np.logaddexp(residual, -residual) - np.log(2)
+    ...     return loss.mean(axis=1), np.tanh(residual) / y_pred.shape[1]
+    >>> reg = ConvNetRegressor([], loss=log_cosh, max_iter=2, random_state=0)
+    >>> reg.fit([[0.0], [1.0]], [3.0, 5.0]).predict([[2.0]]).shape
+    (1,)
     """
 
     def __init__(self, function):

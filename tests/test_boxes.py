@@ -247,6 +247,14 @@ def test_early_stopping_with_boxes(scenes, quick):
     assert clf.best_validation_score_ > 0.85
 
 
+def test_threads_change_no_bit(scenes, quick):
+    X, names, boxes = scenes
+    one, two = (
+        quick(max_iter=2, n_threads=n).fit(X, names, boxes=boxes).predict_box(X) for n in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
 def test_without_boxes_there_is_no_box(scenes, quick):
     X, names, _ = scenes
     clf = quick(max_iter=1).fit(X, names)
