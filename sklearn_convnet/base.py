@@ -209,11 +209,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
     def _resolved(self, value, table):
         """An instance for a name or an instance, its parameters checked."""
         instance = table[value]() if isinstance(value, str) else value
-        validate_parameter_constraints(
-            instance._parameter_constraints,
-            instance.get_params(deep=False),
-            type(instance).__name__,
-        )
+        instance._validate_params()
         return instance
 
     def _samples(self, X, y, sample_weight, boxes=None):
@@ -310,6 +306,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         self._training_state = None
         self.n_iter_ = self.t_ = 0
         self.loss_curve_, self.validation_scores_ = [], []
+        self.history_ = {"learning_rate": []}
 
     def _compile(self, dtype):
         """The network for the user's layers and the output layers of the target."""
@@ -386,7 +383,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             def score():
                 return self._score(self._raw_predict(X_held), target_held, weight_held)
 
-        history = History([], [])
+        history = History([], [], [])
         n_epochs = train(
             trainer,
             samples,
@@ -406,7 +403,8 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         self.loss_curve_ = self.loss_curve_ + history.loss
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
         self.best_loss_ = None if validated else min(self.loss_curve_, default=np.nan)
-        self.history_ = {"loss": self.loss_curve_}
+        rates = self.history_["learning_rate"] + history.learning_rate
+        self.history_ = {"loss": self.loss_curve_, "learning_rate": rates}
         scores = (self.validation_scores_ or []) + history.validation_score
         self.validation_scores_ = self.best_validation_score_ = None
         if validated:

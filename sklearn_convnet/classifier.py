@@ -36,7 +36,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ``CrossEntropy(label_smoothing=0.1)``, has parameters that can be searched. A function
         ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient with respect
         to `y_pred`, the output before softmax; see `sklearn_convnet.losses.FunctionLoss`.
-    optimizer : {"adam", "sgd"} or Optimizer, default="adam"
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``, whose parameters can
         then be searched, as ``optimizer__learning_rate``.
     batch_size : int or "auto", default="auto"
@@ -114,7 +114,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     best_validation_score_ : float or None
         The largest of them, whose weights are kept.
     history_ : dict of str to list
-        The curves by name.
+        The curves by name; "learning_rate" is that of each epoch's last step.
 
     Examples
     --------

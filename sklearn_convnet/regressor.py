@@ -27,7 +27,7 @@ callable, default="auto"
         ``Huber(delta=0.5)``, has parameters that can be searched, as ``loss__delta``. A
         function ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient
         with respect to `y_pred`; see `sklearn_convnet.losses.FunctionLoss`.
-    optimizer : {"adam", "sgd"} or Optimizer, default="adam"
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         See `ConvNetClassifier`.
     batch_size : int or "auto", default="auto"
         See `ConvNetClassifier`.

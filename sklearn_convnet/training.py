@@ -16,6 +16,8 @@ from itertools import pairwise
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .schedules import as_schedule
+
 #: Values of one sample's largest map times samples that a chunk of a prediction holds.
 PREDICT_VALUES = 2**23
 PREDICT_ROWS = 1024
@@ -58,7 +60,12 @@ class Trainer:
         Draws one number an epoch, which seeds its order.
     n_threads : int
     state : dict, default=None
-        The optimiser's state; None begins anew.
+        The state of the optimiser and of its schedule; None begins anew.
+
+    Attributes
+    ----------
+    learning_rate : float or None
+        That of the last step.
     """
 
     def __init__(
@@ -80,12 +87,19 @@ class Trainer:
         self.random_state = random_state
         self.n_threads = n_threads
         self.state = state
+        self.schedule = as_schedule(optimizer.learning_rate)
+        self.learning_rate = None
         if state is None:
             self.restart()
 
     def restart(self):
         """Forget the steps so far, but not the weights."""
-        self.state = {"t": 0, "arrays": self.optimizer.start(self.network)}
+        self.state = {
+            "t": 0,
+            "epoch": 0,
+            "arrays": self.optimizer.start(self.network),
+            "schedule": {},
+        }
 
     def run_epoch(self, samples):
         """One pass over the samples.
@@ -130,9 +144,21 @@ class Trainer:
         if np.isfinite(total):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
             network.step += 1
-            self.state["t"] += 1
-            self.optimizer.step(network, self.state["arrays"], self.state["t"], self.n_threads)
+            self.update()
         return total * len(batch)
+
+    def update(self):
+        """Let the optimiser change the network, at the learning rate of its schedule."""
+        state = self.state
+        rate = self.schedule.rate(state["epoch"], state["t"], state["schedule"])
+        state["t"] += 1
+        self.optimizer.step(self.network, state["arrays"], state["t"], rate, self.n_threads)
+        self.learning_rate = float(rate)
+
+    def end_epoch(self, score):
+        """Count an epoch; the schedule sees its score, the higher the better."""
+        self.state["epoch"] += 1
+        self.schedule.observe(score, self.state["schedule"])
 
 
 @dataclass
@@ -141,14 +167,16 @@ class History:
 
     loss: list
     validation_score: list
+    learning_rate: list
     best_loss: float = np.inf
     best_score: float = -np.inf
     best_state: tuple | None = None
     n_without_improvement: int = 0
 
-    def note(self, loss, score, network, tol):
+    def note(self, loss, score, learning_rate, network, tol):
         """Adds an epoch; of the scores, the best one's weights are kept."""
         self.loss.append(loss)
+        self.learning_rate.append(learning_rate)
         if score is None:
             improved = loss <= self.best_loss - tol
         else:
@@ -195,7 +223,9 @@ def train(trainer, samples, max_iter, *, score, history, tol, n_iter_no_change, 
                 )
                 break
             finite = network.snapshot()
-            history.note(loss, score() if score else None, network, tol)
+            validation_score = score() if score else None
+            trainer.end_epoch(-loss if score is None else validation_score)
+            history.note(loss, validation_score, trainer.learning_rate, network, tol)
             if verbose:
                 report(epoch, history)
             if history.n_without_improvement >= n_iter_no_change:

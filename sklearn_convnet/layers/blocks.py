@@ -133,6 +133,7 @@ class Parallel(LayerComposition, Layer):
         self.branches = branches
 
     _list_name = "branches"
+    _makes_children = True
 
     @staticmethod
     def _named(branches):

@@ -203,7 +203,7 @@ def test_frozen_layers():
             cases.assert_same_bits(gradient, expected[2][path])
     before = {path: array.copy() for path, array in network.parameters().items()}
     optimizer = SGD(learning_rate=0.1, momentum=0.5, weight_decay=0.1)
-    optimizer.step(network, optimizer.start(network), 1, 1)
+    optimizer.step(network, optimizer.start(network), 1, 0.1, 1)
     for path, array in network.parameters().items():
         assert np.array_equal(array, before[path]) == (path in held)
 
