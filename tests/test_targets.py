@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, make_scorer, r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.augmentation import RandomAffine
 from sklearn_convnet.checks import check_labels, check_labels_and_boxes
 from sklearn_convnet.layers import (
     Conv2D,
@@ -378,6 +379,38 @@ def test_boxes_move_and_stay_upright(mirror):
     corners = np.array([[1, 1, 0, 3, 0, 3, 2, 1, 2]] * 3, float)
     _, moved = target.augmented(mirror, IMAGES, corners, None)
     np.testing.assert_array_equal(moved[0], [1, 6, 0, 4, 0, 4, 2, 6, 2])
+
+
+@pytest.mark.parametrize("units", ["share", "pixels"])
+@pytest.mark.parametrize("n_coordinates", [4, 8])
+def test_boxes_and_masks_follow_the_image(units, n_coordinates):
+    """Their middles, to half a pixel, where images are turned, moved, enlarged and mirrored."""
+    rng = np.random.RandomState(0)
+    X, boxes = np.zeros((20, 30, 40, 1), np.float32), np.empty((20, 4))
+    for i in range(20):
+        (top, left), (height, width) = rng.randint(9, 14, 2), rng.randint(5, 9, 2)
+        X[i, top : top + height, left : left + width] = 1
+        boxes[i] = [left, top, left + width, top + height]
+    boxes = boxes / [40, 30, 40, 30] if units == "share" else boxes - 0.5
+    if n_coordinates == 8:
+        boxes = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]]
+    moves = RandomAffine(
+        rotation=(0, 360), translation=(-3, 3), scale=(0.8, 1.25), flip=0.5, stretch=(0.8, 1.25)
+    )
+    target = BoxTarget(np.arange(20), n_coordinates, units, False)
+    encoded = np.column_stack([np.arange(20), boxes])
+    moved, new = target.augmented(moves, X, encoded, np.random.RandomState(1))
+    np.testing.assert_array_equal(new[:, 0], np.arange(20))
+    middles = new[:, 1:].reshape(20, -1, 2).mean(axis=1)
+    middles = middles * [40, 30] - 0.5 if units == "share" else middles
+    ink = moved[..., 0] / moved.sum(axis=(1, 2, 3))[:, None, None]
+    seen = np.einsum("nyx,cyx->nc", ink, np.indices((30, 40))[::-1])
+    assert np.abs(middles - seen).max() < 0.5
+    assert np.abs(new - encoded).max() > 0.1
+    masks = LabelMapTarget(np.arange(2), (30, 40))
+    _, mask = masks.augmented(moves, X, X[..., 0].astype(np.uint8), np.random.RandomState(1))
+    assert mask.dtype == np.uint8
+    assert np.mean(mask == (moved[..., 0] > 0.5)) > 0.99
 
 
 def test_an_encoded_target_is_one_array():
