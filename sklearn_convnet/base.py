@@ -32,10 +32,14 @@ from .layers import (
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
+    Sequential,
     Standardize,
 )
+from .layers.blocks import Outputs
 from .layers.composition import LayerComposition, check_layers
+from .losses import FunctionLoss
 from .network import compile_network
+from .network.compile import with_channels
 from .optimizers import OPTIMIZERS, Optimizer
 from .summary import network_summary
 from .threads import effective_n_threads
@@ -117,26 +121,27 @@ class BaseConvNet(LayerComposition, BaseEstimator):
     #: name: Loss class, for `loss`.
     _losses: dict = {}
 
-    def _check_y(self, y, dtype):
-        """y in the form that `_make_target` and `_encode` take."""
+    def _check_y(self, y, dtype, boxes=None):
+        """y, with the boxes beside it, in the form that a target is made of and encodes."""
         raise NotImplementedError(type(self))
 
     def _make_target(self, y, classes=None):
-        """Learns from y what is to be predicted: sets attributes, returns the number of
-        outputs of the network."""
+        """The `Target` that says what is to be predicted, from checked y."""
         raise NotImplementedError(type(self))
 
-    def _encode(self, y, dtype):
-        """y as the loss takes it."""
-        raise NotImplementedError(type(self))
-
-    def _weights_of_classes(self, y, weight):
-        """A weight for each sample from its class; `weight` is what it has already."""
+    def _weights_of_classes(self, target, weight):
+        """A factor on the weight of each sample; `weight` is what it has already."""
         return 1.0
 
-    def _stratify(self, y):
-        """What a validation split is stratified by, or None."""
-        return None
+    def _objective(self, target, weight):
+        """What training makes small, for encoded y."""
+        loss = self._loss()
+        loss.check_target(target)
+        return self._target.objective(loss, target, weight)
+
+    def _score(self, Z, target, sample_weight):
+        """The score of the network's output for encoded y."""
+        raise NotImplementedError(type(self))
 
     # --- X and weights -------------------------------------------------------------------
 
@@ -195,6 +200,8 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         constraints = dict(self._parameter_constraints)
         losses = dict.fromkeys(self._losses.values())
         constraints["loss"] = [StrOptions(set(self._losses)), *losses]
+        if not isinstance(self.loss, type):  # such as Huber in the place of Huber()
+            constraints["loss"].append(callable)
         params = {name: getattr(self, name) for name in self._get_param_names()}
         validate_parameter_constraints(constraints, params, type(self).__name__)
         effective_n_threads(self.n_threads)
@@ -205,7 +212,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         instance._validate_params()
         return instance
 
-    def _samples(self, X, y, sample_weight):
+    def _samples(self, X, y, sample_weight, boxes=None):
         """Checked samples of weight above zero, their weights with mean 1 and those of the
         classes in them; also y in checked form."""
         if y is None:
@@ -213,7 +220,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         dtype = self._work_dtype(X)
-        y = self._check_y(y, dtype)
+        y = self._check_y(y, dtype, boxes)
         if len(X) != len(y):
             raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many")
         weight = self._check_weight(sample_weight, X)
@@ -222,8 +229,8 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             X, y, weight = X[kept], y[kept], weight[kept]
         return X, y, weight, dtype
 
-    def _with_class_weights(self, y, weight):
-        weight = weight * self._weights_of_classes(y, weight)
+    def _with_class_weights(self, target, weight):
+        weight = weight * self._weights_of_classes(target, weight)
         if not weight.any():
             raise ValueError("class_weight leaves every sample with a weight of zero")
         return weight / weight.mean()
@@ -240,8 +247,8 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         X : array-like of shape (n_samples, *sample_shape)
             Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
             converted batch by batch.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Labels or values.
+        y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
+            Values, as `target` says.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights; samples of weight zero are left out.
 
@@ -250,11 +257,14 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         self : object
             The fitted estimator.
         """
+        return self._fit(X, y, sample_weight)
+
+    def _fit(self, X, y, sample_weight, boxes=None):
         with unchanged_on_error(self):
             self._validate()
             warm = self.warm_start and hasattr(self, "network_")
             X = self._check_X(X, reset=not warm)
-            X, y, weight, dtype = self._samples(X, y, sample_weight)
+            X, y, weight, dtype = self._samples(X, y, sample_weight, boxes)
             if warm:
                 self.network_, self._random_state = deepcopy((self.network_, self._random_state))
             else:
@@ -263,7 +273,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             self._learn(X, y, weight, self.max_iter, held_out, begin=not warm)
         return self
 
-    def _partial_fit(self, X, y, sample_weight, classes=None):
+    def _partial_fit(self, X, y, sample_weight, classes=None, boxes=None):
         if self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True: what it is given is one "
@@ -273,7 +283,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             self._validate()
             first = not hasattr(self, "network_")
             X = self._check_X(X, reset=first)
-            X, y, weight, dtype = self._samples(X, y, sample_weight)
+            X, y, weight, dtype = self._samples(X, y, sample_weight, boxes)
             if first:
                 self._begin(X, y, dtype, classes)
             else:
@@ -291,21 +301,25 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             # What the user or numpy owns is drawn from once; the rest is ours to pickle.
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
-        n_outputs = self._make_target(y, classes)
-        self.network_ = self._compile(n_outputs, dtype)
+        self._target = self._make_target(y, classes)
+        self.network_ = self._compile(dtype)
         self._training_state = None
         self.n_iter_ = self.t_ = 0
         self.loss_curve_, self.validation_scores_ = [], []
         self.history_ = {"learning_rate": []}
 
-    def _compile(self, n_outputs, dtype):
-        """The network for the user's layers and an output layer."""
+    def _compile(self, dtype):
+        """The network for the user's layers and the output layers of the target."""
         layers = self.layers
         if layers is None:
             layers = default_layers(self.input_shape_)
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
+        last_shape = Sequential(pairs).output_shape(with_channels(pairs, self.input_shape_))
+        outputs = self._target.output_layers(last_shape)
+        if len(outputs) > 1:
+            outputs = [("output", Outputs(outputs))]
         return compile_network(
-            [*pairs, ("output", Dense(n_outputs, activation="identity"))],
+            [*pairs, *outputs],
             self.input_shape_,
             dtype=dtype,
             random_state=self._random_state,
@@ -321,7 +335,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             np.arange(len(X)),
             test_size=self.validation_fraction,
             random_state=self._random_state,
-            stratify=self._stratify(y),
+            stratify=self._target.stratify(y),
         )
         if len(held_rows) < 2:
             raise ValueError(
@@ -334,8 +348,8 @@ class BaseConvNet(LayerComposition, BaseEstimator):
     def _learn(self, X, y, weight, max_iter, held_out, *, begin, state=None):
         """Statistics if training begins, epochs, and the attributes that tell of them."""
         network = self.network_
-        target = self._encode(y, network.dtype)
-        weight = self._with_class_weights(y, weight)
+        target = self._target.encode(y, network.dtype)
+        weight = self._with_class_weights(target, weight)
         if not weight.all():  # of a class without weight
             kept = np.flatnonzero(weight)
             X, target, weight = X[kept], target[kept], weight[kept]
@@ -346,7 +360,7 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             batch_size = min(200, len(X))
         trainer = Trainer(
             network,
-            self._loss(),
+            self._objective(target, weight),
             self._resolved(self.optimizer, OPTIMIZERS),
             batch_size,
             self.shuffle,
@@ -364,9 +378,10 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         score = None
         if held_out is not None:
             X_held, y_held, weight_held = held_out
+            target_held = self._target.encode(y_held, network.dtype)
 
             def score():
-                return self._score(self._raw_predict(X_held), y_held, weight_held)
+                return self._score(self._raw_predict(X_held), target_held, weight_held)
 
         history = History([], [], [])
         n_epochs = train(
@@ -398,21 +413,24 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             self.history_["validation_score"] = scores
 
     def _loss(self):
+        if callable(self.loss):
+            return FunctionLoss(self.loss)
         return self._resolved(self.loss, self._losses)
 
     # --- afterwards ----------------------------------------------------------------------
 
     @property
     def layers_(self):
-        """`(name, layer)` pairs of the fitted network, with the output layer."""
+        """`(name, layer)` pairs of the fitted network, with the output layers."""
         check_is_fitted(self)
-        return list(self.network_.layers)
+        pairs = []
+        for name, layer in self.network_.layers:
+            pairs += layer.branches if isinstance(layer, Outputs) else [(name, layer)]
+        return pairs
 
     def _raw_predict(self, X):
         """The output of the last layer, for X as `_check_X` returns it."""
-        threads = effective_n_threads(self.n_threads)
-        Z = predict_in_chunks(self.network_, X, threads)
-        return Z.reshape(len(X), -1)
+        return predict_in_chunks(self.network_, X, effective_n_threads(self.n_threads))
 
     def _outputs(self, X):
         """The output of the last layer, for any X."""

@@ -239,7 +239,7 @@ def train(trainer, samples, max_iter, *, score, history, tol, n_iter_no_change, 
 
 def warn(problem):
     """Says that training ended too early, where the user called `fit`."""
-    warnings.warn(problem, ConvergenceWarning, stacklevel=5)
+    warnings.warn(problem, ConvergenceWarning, stacklevel=6)
 
 
 def report(n_epochs, history):

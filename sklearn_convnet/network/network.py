@@ -78,7 +78,7 @@ class Network:
 
         self._nodes, self.table = compile_nodes(self.layers, self._given_shape, self._passes)
         self.input_shape = self.table[0][2] if self.table else self._given_shape
-        self.output_shape = self.table[-1][3] if self.table else self._given_shape
+        self.output_shape = self._nodes[-1].output_shape if self._nodes else self.input_shape
         self.segments = []
         grain = ALIGNMENT // self.dtype.itemsize
         start = 0
