@@ -86,10 +86,10 @@ class ConvNode(Node):
     def choose_form(self):
         """Takes Winograd's form if it applies and is faster."""
         stride, pads, dilation, groups = self.geometry
-        if set(stride + dilation) == {1} and groups == 1 and max(map(max, pads)) <= 2:
-            kernel, out = self.weight_3d[:3], self.maps_out[:3]
-            if kernel[0] == 1:
-                self.tile = winograd_tile(kernel[1:], out[1:], *self.weight_3d[3:])
+        is_image = len(self.input_shape) == 3
+        if is_image and {*stride, *dilation, groups} == {1} and max(map(max, pads)) <= 2:
+            *kernel, channels, filters = self.weights["weight"].shape
+            self.tile = winograd_tile(tuple(kernel), self.output_shape[:2], channels, filters)
 
     def forward(self, X, run):
         n = len(X)
