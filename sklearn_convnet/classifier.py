@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from .base import BaseConvNet
 from .checks import check_labels, check_labels_and_boxes
 from .losses import CLASSIFICATION_LOSSES
+from .scores import RunningAccuracy
 from .targets import BoxTarget, label_target, same_classes, sorted_classes
 
 
@@ -44,6 +45,17 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         into batches of nearly equal size, none larger than this.
     max_iter : int, default=200
         Largest number of epochs.
+    augmentation : Transform, default=None
+        What is done to the images of each training batch, at random: one of
+        `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))``.
+        Boxes and maps of labels move along.
+    multi_crop : MultiCrop, default=None
+        Training on random crops of the images, predictions by the vote of several; validation
+        while training sees the centre.
+    init_from : dict or FrozenEstimator, default=None
+        Where the first weights come from: arrays by path, as `get_weights` returns them, or a
+        fitted network in a `FrozenEstimator`. What has the path and the shape of an array of
+        this network is copied; a warning tells what is left.
     early_stopping : bool, default=False
         Whether to hold out part of the training data, stop when the score on it no longer
         improves, and go back to the weights that were best.
@@ -151,6 +163,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         optimizer="adam",
         batch_size="auto",
         max_iter=200,
+        augmentation=None,
+        multi_crop=None,
+        init_from=None,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -172,6 +187,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.augmentation = augmentation
+        self.multi_crop = multi_crop
+        self.init_from = init_from
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -206,7 +224,18 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             self._loss(), target, weight, self.class_weight, self.box_weight
         )
 
-    def fit(self, X, y, sample_weight=None, *, boxes=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        boxes=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        boxes_val=None,
+    ):
         """Fit the network to data.
 
         Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
@@ -227,13 +256,25 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             Boxes by their corners, ``x1, y1, ..., x4, y4`` going round, or ``x1, y1, x2, y2``,
             in `box_units`. A row of NaN is a box that is missing.
+        X_val : array-like of shape (n_val, *sample_shape), default=None
+            Samples to validate with after each epoch. Their loss and score are in `history_`;
+            with ``early_stopping=True`` they decide when to stop and whose weights are kept,
+            and nothing is held out of X. In a `Pipeline`, ``transform_input=["X_val"]``
+            transforms them as it does X.
+        y_val : array-like of shape (n_val,), (n_val, n_columns) or (n_val, *map_size), \
+default=None
+            Their labels.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+        boxes_val : array-like of shape (n_val, 8) or (n_val, 4), default=None
+            Their boxes, given as those of X are.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return self._fit(X, y, sample_weight, boxes)
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val)
 
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, boxes=None):
         """One pass over the data, from where the last call or fit ended.
@@ -277,8 +318,18 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             )
         return self._partial_fit(X, y, sample_weight, classes, boxes)
 
-    def _score(self, Z, target, sample_weight):
-        return float(np.average(self._target.right(Z, target), weights=sample_weight))
+    def _new_score(self):
+        return RunningAccuracy(self._target.right)
+
+    def _probabilities(self, X):
+        """What `predict_proba` returns, by the vote of several crops if there are."""
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        kernels = self.network_.kernels
+        views = (
+            self._target.probabilities(self._raw_predict(view), kernels) for view in self._views(X)
+        )
+        return next(views) if self.multi_crop is None else self.multi_crop.vote(list(views))
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -295,8 +346,7 @@ list of ndarray
             In the order of `classes_`; for several labels at once the probability of each,
             for several columns an array for each.
         """
-        Z = self._outputs(X)
-        return self._target.probabilities(Z, self.network_.kernels)
+        return self._probabilities(X)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
@@ -328,6 +378,8 @@ list of ndarray
         ndarray of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Shaped as y was: if y had boxes in its columns, so has this.
         """
+        if self.multi_crop is not None:
+            return self._target.decode(self._probabilities(X))
         Z = self._outputs(X)
         return self._target.predict(Z, self.network_.kernels)
 

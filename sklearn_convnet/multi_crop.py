@@ -114,6 +114,23 @@ class MultiCrop(BaseEstimator):
             crop[...] = part[:, ::-1] if mirror else part
         return crops
 
+    def centre(self, X):
+        """The crop in the middle.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, height, width) or (n, height, width, n_channels)
+            Images.
+
+        Returns
+        -------
+        ndarray of shape (n, *output_shape)
+            A view of X's memory.
+        """
+        height, width = self.output_shape(X.shape[1:])[:2]
+        top, left = (X.shape[1] - height) // 2, (X.shape[2] - width) // 2
+        return X[:, top : top + height, left : left + width]
+
     def views(self, X):
         """The crops that vote, one after the other.
 

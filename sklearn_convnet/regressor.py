@@ -2,10 +2,12 @@
 
 from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
 from .checks import check_values
 from .losses import REGRESSION_LOSSES
+from .scores import RunningR2
 from .targets import value_target
 
 
@@ -33,6 +35,12 @@ callable, default="auto"
         See `ConvNetClassifier`.
     max_iter : int, default=200
         Largest number of epochs.
+    augmentation : Transform, default=None
+        See `ConvNetClassifier`; `target` says what of y moves along.
+    multi_crop : MultiCrop, default=None
+        See `ConvNetClassifier`; the prediction is the mean over the crops. For values only.
+    init_from : dict or FrozenEstimator, default=None
+        See `ConvNetClassifier`.
     early_stopping : bool, default=False
         See `ConvNetClassifier`; the validation score is R^2.
     validation_fraction : float, default=0.1
@@ -103,6 +111,9 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         optimizer="adam",
         batch_size="auto",
         max_iter=200,
+        augmentation=None,
+        multi_crop=None,
+        init_from=None,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -122,6 +133,9 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.augmentation = augmentation
+        self.multi_crop = multi_crop
+        self.init_from = init_from
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -167,8 +181,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         """What the network says, in the shape of y."""
         return self._target.decode(self._loss().inverse_link(Z))
 
-    def _score(self, Z, target, sample_weight):
-        return self._target.score(target, self._values(Z), sample_weight)
+    def _new_score(self):
+        return RunningR2(self._loss().inverse_link)
 
     def predict(self, X):
         """The values that the network sees in X.
@@ -183,7 +197,10 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Shaped as y was.
         """
-        return self._values(self._outputs(X))
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        views = [self._values(self._raw_predict(view)) for view in self._views(X)]
+        return sum(views) / len(views)
 
     def score(self, X, y, sample_weight=None):
         """R^2, averaged over the outputs, coordinates or pixels.

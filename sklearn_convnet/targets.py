@@ -33,7 +33,11 @@ class Target:
     ----------
     n_outputs : int
         Outputs of the layer called "output".
+    votings : tuple of str
+        How several crops of an image can vote.
     """
+
+    votings = ()
 
     def output_layers(self, input_shape):
         """`(name, layer)` pairs of the output layers, side by side on the last maps.
@@ -67,7 +71,19 @@ class Target:
         """What a validation split of checked y is stratified by, or None."""
         return None
 
-    def augmented(self, augmentation, X, target, random_state):
+    def check_voting(self, voting):
+        """Raises ValueError if the predictions of several crops have no such vote."""
+        if not self.votings:
+            raise ValueError(
+                "multi_crop votes over labels or values, but y holds what has a place in the "
+                "image, or several columns of classes: leave it out"
+            )
+        if voting not in self.votings:
+            raise ValueError(
+                f"multi_crop: voting={voting!r} needs one label a sample, use voting='soft'"
+            )
+
+    def augmented(self, augmentation, X, target, random_state, n_threads=None):
         """A batch after an augmentation; what of the target lies in the image moves along.
 
         Parameters
@@ -77,12 +93,13 @@ class Target:
         target : array
             Encoded.
         random_state : RandomState
+        n_threads : int or None, default=None
 
         Returns
         -------
         X, target : arrays
         """
-        X, _, _ = augmentation.augment(X, random_state=random_state)
+        X, _, _ = augmentation.augment(X, random_state=random_state, n_threads=n_threads)
         return X, target
 
 
@@ -97,6 +114,8 @@ class ClassTarget(Target):
     classes : ndarray of shape (n_classes,)
         The labels, sorted.
     """
+
+    votings = ("soft", "hard")
 
     def __init__(self, classes):
         self.classes = classes
@@ -144,6 +163,8 @@ class ClassTarget(Target):
 class MultilabelTarget(ClassTarget):
     """A row of labels that are there (1) or not (0); an output for each."""
 
+    votings = ("soft",)
+
     def encode(self, y, dtype):
         refuse_boxes(y)
         if y.shape[1:] != (self.n_outputs,):
@@ -168,7 +189,8 @@ class MultilabelTarget(ClassTarget):
         return (P > 0.5).astype(int)
 
     def right(self, Z, target):
-        return np.mean((Z > 0) == target, axis=1)
+        """The share of each sample's labels that Z has on the right side of 0."""
+        return np.mean((Z > 0) == (target > 0.5), axis=1)
 
     def stratify(self, y):
         return None
@@ -182,6 +204,8 @@ class ColumnsTarget(ClassTarget):
     classes : list of ndarray
         The labels of each column, sorted.
     """
+
+    votings = ()
 
     def __init__(self, classes):
         self.classes = classes
@@ -231,6 +255,8 @@ class LabelMapTarget(ClassTarget):
         Number of pixels along each axis.
     """
 
+    votings = ()
+
     def __init__(self, classes, map_size):
         super().__init__(classes)
         self.map_size = map_size
@@ -279,8 +305,10 @@ class LabelMapTarget(ClassTarget):
     def stratify(self, y):
         return None
 
-    def augmented(self, augmentation, X, target, random_state):
-        X, _, target = augmentation.augment(X, label_maps=target, random_state=random_state)
+    def augmented(self, augmentation, X, target, random_state, n_threads=None):
+        X, _, target = augmentation.augment(
+            X, label_maps=target, random_state=random_state, n_threads=n_threads
+        )
         return X, target
 
 
@@ -295,6 +323,8 @@ class BoxTarget(ClassTarget):
     n_coordinates : int
         8 for four corners (x1, y1, ..., x4, y4), 4 for two of them (x1, y1, x2, y2).
     """
+
+    votings = ()
 
     def __init__(self, classes, n_coordinates, units, in_y):
         super().__init__(classes)
@@ -345,9 +375,9 @@ class BoxTarget(ClassTarget):
     def stratify(self, y):
         return y["label"]
 
-    def augmented(self, augmentation, X, target, random_state):
+    def augmented(self, augmentation, X, target, random_state, n_threads=None):
         corners = corners_of(target[:, 1:])
-        X, corners = move_points(augmentation, X, corners, self.units, random_state)
+        X, corners = move_points(augmentation, X, corners, self.units, random_state, n_threads)
         if self.n_coordinates == 4:
             # What is turned no longer stands upright: the smallest box around it.
             corners = np.stack([corners.min(axis=1), corners.max(axis=1)], axis=1)
@@ -363,7 +393,7 @@ def corners_of(boxes):
     return boxes.reshape(len(boxes), 4, 2)
 
 
-def move_points(augmentation, X, points, units, random_state):
+def move_points(augmentation, X, points, units, random_state, n_threads):
     """A batch and the points (n, n_points, 2) in it after an augmentation, in their units.
 
     A share `x` of the width is at pixel ``x * width - 1/2``: pixel centres are at integers,
@@ -371,7 +401,9 @@ def move_points(augmentation, X, points, units, random_state):
     """
     if units == "share":
         points = points * image_size(X, points.dtype) - 0.5
-    X, points, _ = augmentation.augment(X, points=points, random_state=random_state)
+    X, points, _ = augmentation.augment(
+        X, points=points, random_state=random_state, n_threads=n_threads
+    )
     if units == "share":
         points = (points + 0.5) / image_size(X, points.dtype)
     return X, points
@@ -533,6 +565,8 @@ class ValueTarget(Target):
         Shape of y without its first axis.
     """
 
+    votings = ("soft",)
+
     def __init__(self, sample_shape):
         self.sample_shape = sample_shape
         self.n_outputs = prod(sample_shape)
@@ -563,13 +597,15 @@ class ValueTarget(Target):
 class PointTarget(ValueTarget):
     """Points in the image, such as joints: (x, y) of each, side by side or on an axis."""
 
+    votings = ()
+
     def __init__(self, sample_shape, units):
         super().__init__(sample_shape)
         self.units = units
 
-    def augmented(self, augmentation, X, target, random_state):
+    def augmented(self, augmentation, X, target, random_state, n_threads=None):
         points = target.reshape(len(target), -1, 2)
-        X, points = move_points(augmentation, X, points, self.units, random_state)
+        X, points = move_points(augmentation, X, points, self.units, random_state, n_threads)
         return X, points.reshape(target.shape).astype(target.dtype, copy=False)
 
 
@@ -581,6 +617,8 @@ class ValueMapTarget(ValueTarget):
     moves : bool
         Whether they move with the image.
     """
+
+    votings = ()
 
     def __init__(self, sample_shape, moves):
         self.sample_shape = sample_shape
@@ -608,10 +646,12 @@ class ValueMapTarget(ValueTarget):
         maps = y.reshape(len(y), *self.map_size, self.n_outputs)
         return maps.astype(dtype, copy=False)
 
-    def augmented(self, augmentation, X, target, random_state):
+    def augmented(self, augmentation, X, target, random_state, n_threads=None):
         if not self.moves:
-            return super().augmented(augmentation, X, target, random_state)
-        X, _, target = augmentation.augment(X, label_maps=target, random_state=random_state)
+            return super().augmented(augmentation, X, target, random_state, n_threads)
+        X, _, target = augmentation.augment(
+            X, label_maps=target, random_state=random_state, n_threads=n_threads
+        )
         return X, target
 
 

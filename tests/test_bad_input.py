@@ -493,22 +493,20 @@ def test_a_failed_partial_fit_changes_nothing(maps, monkeypatch):
     np.testing.assert_array_equal(clf.predict_proba(X), twin.predict_proba(X))
 
 
-@pytest.mark.parametrize("where", ["run_step", "score"])
+@pytest.mark.parametrize("where", ["run_step", "evaluate"])
 def test_an_interrupted_fit_keeps_the_weights_so_far(maps, monkeypatch, where):
     X, y = maps
     plain = small(batch_size=20, max_iter=2).fit(X, y)
-    owner = {"run_step": Trainer, "score": ConvNetClassifier}[where]
-    name = {"run_step": "run_step", "score": "_score"}[where]
-    original, calls = getattr(owner, name), iter(range(99))
-    last = {"run_step": 7, "score": 2}[where]
+    original, calls = getattr(Trainer, where), iter(range(99))
+    last = {"run_step": 7, "evaluate": 2}[where]
 
     def interrupted(self, *args):
         if next(calls) == last:
             raise KeyboardInterrupt
         return original(self, *args)
 
-    monkeypatch.setattr(owner, name, interrupted)
-    clf = small(batch_size=20, max_iter=50, early_stopping=where == "score")
+    monkeypatch.setattr(Trainer, where, interrupted)
+    clf = small(batch_size=20, max_iter=50, early_stopping=where == "evaluate")
     with pytest.warns(ConvergenceWarning, match="interrupted in epoch 3.*weights") as seen:
         clf.fit(X, y)
     assert seen[0].filename == __file__

@@ -41,6 +41,8 @@ class Network:
         The specs.
     input_shape, output_shape : tuple of int
         Shapes of one sample, with channels.
+    largest_map : int
+        Number of values in the largest map of one sample.
     dtype : dtype
         What it computes in.
     params : ndarray of shape (n,)
@@ -241,7 +243,7 @@ class Network:
         dY = np.ascontiguousarray(dY, dtype=self.dtype)
         return chain_backward(self._nodes, dY, need_input, run)
 
-    def fit_statistics(self, batches):
+    def fit_statistics(self, batches, known=()):
         """Let the nodes that need statistics of the data compute them.
 
         Parameters
@@ -249,6 +251,9 @@ class Network:
         batches : callable
             Returns an iterator over `(X, weight)` batches; called once for each such node,
             which sees what the nodes before it make of them.
+        known : collection of str, default=()
+            Paths of buffers that hold what they should; a node all of whose buffers are
+            among them is left alone.
         """
         for node in walk(self._nodes):
             if hasattr(node, "fit_statistics") and node not in self._nodes:
@@ -257,7 +262,9 @@ class Network:
                     "training, for layers outside of blocks only; put it before the block"
                 )
         for i, node in enumerate(self._nodes):
-            if hasattr(node, "fit_statistics"):
+            if hasattr(node, "fit_statistics") and not all(
+                f"{node.path}/{name}" in known for name in node.buffers
+            ):
                 node.fit_statistics((self._through(X, i), weight) for X, weight in batches())
 
     def _through(self, X, n_nodes):
