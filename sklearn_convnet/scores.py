@@ -40,11 +40,11 @@ class RunningR2:
 
     Parameters
     ----------
-    inverse_link : callable
-        What makes values of the network's outputs.
+    inverse_link : callable, default=None
+        What makes values of the network's outputs, if they are no values yet.
     """
 
-    def __init__(self, inverse_link):
+    def __init__(self, inverse_link=None):
         self.inverse_link = inverse_link
         self.origin = None
         self.weight = self.mean = self.spread = self.error = 0.0
@@ -57,8 +57,8 @@ class RunningR2:
         if added == 0:
             return
         with np.errstate(over="ignore", invalid="ignore"):  # training tells of divergence
-            values = self.inverse_link(Z).reshape(y.shape)
-            self.error = self.error + (w * (y - values) ** 2).sum(axis=0)
+            values = Z if self.inverse_link is None else self.inverse_link(Z)
+            self.error = self.error + (w * (y - values.reshape(y.shape)) ** 2).sum(axis=0)
         if self.origin is None:
             self.origin = y[0].copy()
         y -= self.origin
