@@ -11,6 +11,7 @@
 """
 
 import copy
+import hashlib
 import logging
 import os
 from numbers import Integral, Real
@@ -311,7 +312,17 @@ def _origin(estimator, X, y, metadata):
     if decides["init_from"] is not None:
         decides["init_from"] = dict(weights_of(decides["init_from"]))
     decides.update(metadata, X=X, y=y, n_iter_=estimator.n_iter_, estimator=type(estimator))
-    return {name: joblib.hash(value) for name, value in decides.items() if value is not None}
+    return {name: _hash(value) for name, value in decides.items() if value is not None}
+
+
+def _hash(value):
+    """A hash of the contents; an array, which may lie in a file, is read in parts."""
+    if not isinstance(value, np.ndarray) or value.dtype == object:
+        return joblib.hash(value)
+    digest = hashlib.blake2b(f"{value.dtype.str} {value.shape}".encode())
+    for start in range(0, len(value), 1024):
+        digest.update(np.ascontiguousarray(value[start : start + 1024]))
+    return digest.hexdigest()
 
 
 class LearningRateLogger(_NetworkCallback):
