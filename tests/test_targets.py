@@ -317,9 +317,7 @@ def test_maps_of_several_values(scenes):
 class Mirror:
     """An augmentation that mirrors left and right and writes down what it was given."""
 
-    def augment(
-        self, X, *, points=None, label_maps=None, random_state=None, n_threads=None
-    ):
+    def augment(self, X, *, points=None, label_maps=None, random_state=None, n_threads=None):
         self.seen = points, label_maps, random_state
         if points is not None:
             points = points * [-1, 1] + [X.shape[2] - 1, 0]
