@@ -24,6 +24,7 @@ from sklearn.utils.validation import (
 )
 
 from ._version import package_version
+from .augmentation import Transform
 from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
 from .history import EpochTable, with_epoch
 from .layers import (
@@ -34,11 +35,16 @@ from .layers import (
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
+    Sequential,
     Standardize,
 )
+from .layers.blocks import Outputs
 from .layers.composition import LayerComposition, check_layers
+from .losses import FunctionLoss
 from .messages import about
+from .multi_crop import MultiCrop
 from .network import compile_network
+from .network.compile import first_n_axes, with_channels
 from .optimizers import OPTIMIZERS, Optimizer
 from .summary import network_summary
 from .threads import effective_n_threads
@@ -104,6 +110,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
         ],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "augmentation": [Transform, None],
+        "multi_crop": [MultiCrop, None],
         "init_from": "no_validation",  # transfer.py says more of what is wrong
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -122,26 +130,23 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     #: name: Loss class, for `loss`.
     _losses: dict = {}
 
-    def _check_y(self, y, dtype):
-        """y in the form that `_make_target` and `_encode` take."""
+    def _check_y(self, y, dtype, boxes=None):
+        """y, with the boxes beside it, in the form that a target is made of and encodes."""
         raise NotImplementedError(type(self))
 
     def _make_target(self, y, classes=None):
-        """Learns from y what is to be predicted: sets attributes, returns the number of
-        outputs of the network."""
+        """The `Target` that says what is to be predicted, from checked y."""
         raise NotImplementedError(type(self))
 
-    def _encode(self, y, dtype):
-        """y as the loss takes it."""
-        raise NotImplementedError(type(self))
-
-    def _weights_of_classes(self, y, weight):
-        """A weight for each sample from its class; `weight` is what it has already."""
+    def _weights_of_classes(self, target, weight):
+        """A factor on the weight of each sample; `weight` is what it has already."""
         return 1.0
 
-    def _stratify(self, y):
-        """What a validation split is stratified by, or None."""
-        return None
+    def _objective(self, target, weight):
+        """What training makes small, for encoded y."""
+        loss = self._loss()
+        loss.check_target(target)
+        return self._target.objective(loss, target, weight)
 
     def _new_score(self):
         """What gathers the score of a pass, batch by batch."""
@@ -204,6 +209,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         constraints = dict(self._parameter_constraints)
         losses = dict.fromkeys(self._losses.values())
         constraints["loss"] = [StrOptions(set(self._losses)), *losses]
+        if not isinstance(self.loss, type):  # such as Huber in the place of Huber()
+            constraints["loss"].append(callable)
         params = {name: getattr(self, name) for name in self._get_param_names()}
         validate_parameter_constraints(constraints, params, type(self).__name__)
         effective_n_threads(self.n_threads)
@@ -211,20 +218,16 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     def _resolved(self, value, table):
         """An instance for a name or an instance, its parameters checked."""
         instance = table[value]() if isinstance(value, str) else value
-        validate_parameter_constraints(
-            instance._parameter_constraints,
-            instance.get_params(deep=False),
-            type(instance).__name__,
-        )
+        instance._validate_params()
         return instance
 
-    def _samples(self, X, y, sample_weight):
+    def _samples(self, X, y, sample_weight, boxes=None):
         """The rows of weight above zero, and y in checked form and weights of these."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        y = self._check_y(y, self._work_dtype(X))
+        y = self._check_y(y, self._work_dtype(X), boxes)
         if len(X) != len(y):
             raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many")
         weight = self._check_weight(sample_weight, X)
@@ -233,8 +236,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             y, weight = y[rows], weight[rows]
         return rows, y, weight
 
-    def _with_class_weights(self, y, weight):
-        weight = weight * self._weights_of_classes(y, weight)
+    def _with_class_weights(self, target, weight):
+        weight = weight * self._weights_of_classes(target, weight)
         if not weight.any():
             raise ValueError("class_weight leaves every sample with a weight of zero")
         return weight / weight.mean()
@@ -251,8 +254,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         X : array-like of shape (n_samples, *sample_shape)
             Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
             converted batch by batch.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Labels or values.
+        y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
+            Values, as `target` says.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights; samples of weight zero are left out.
         X_val : array-like of shape (n_val, *sample_shape), default=None
@@ -270,29 +273,38 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         self : object
             The fitted estimator.
         """
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+
+    def _fit(
+        self, X, y, sample_weight, X_val, y_val, sample_weight_val, boxes=None, boxes_val=None
+    ):
         with unchanged_on_error(self):
-            return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+            return self._run_fit(
+                X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val
+            )
 
     @with_callbacks
-    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
+    def _run_fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val):
         metadata = {
             "sample_weight": sample_weight,
+            "boxes": boxes,
             "X_val": X_val,
             "y_val": y_val,
             "sample_weight_val": sample_weight_val,
+            "boxes_val": boxes_val,
         }
         metadata = {name: value for name, value in metadata.items() if value is not None}
         self._validate()
         warm = self.warm_start and hasattr(self, "network_")
         X = self._check_X(X, reset=not warm)
-        rows, y, weight = self._samples(X, y, sample_weight)
+        rows, y, weight = self._samples(X, y, sample_weight, boxes)
         copied = None
         if warm:
             self.network_, self._random_state = deepcopy((self.network_, self._random_state))
             self._training_state = None
         else:
             copied = self._begin(X, y)
-        validation = self._validation(X_val, y_val, sample_weight_val)
+        validation = self._validation(X_val, y_val, sample_weight_val, boxes_val)
         holds_out = self.early_stopping and validation is None
         self._split_seed = self._random_state.randint(2**31 - 1) if holds_out else None
         self._progress = Progress()
@@ -310,7 +322,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         tasks.end()
         return self
 
-    def _partial_fit(self, X, y, sample_weight, classes=None):
+    def _partial_fit(self, X, y, sample_weight, classes=None, boxes=None):
         if self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True: what it is given is one "
@@ -320,7 +332,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             self._validate()
             first = not hasattr(self, "network_")
             X = self._check_X(X, reset=first)
-            rows, y, weight = self._samples(X, y, sample_weight)
+            rows, y, weight = self._samples(X, y, sample_weight, boxes)
             copied = None
             if first:
                 copied = self._begin(X, y, classes)
@@ -338,8 +350,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             # What the user or numpy owns is drawn from once; the rest is ours to pickle.
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
-        n_outputs = self._make_target(y, classes)
-        self.network_ = self._compile(n_outputs, self._work_dtype(X))
+        self._target = self._make_target(y, classes)
+        self.network_ = self._compile(self._work_dtype(X))
         self._training_state = None
         self.n_iter_ = self.t_ = 0
         self.history_ = {}
@@ -347,24 +359,72 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             return set()
         return copy_weights(self.network_, weights_of(self.init_from))
 
-    def _compile(self, n_outputs, dtype):
-        """The network for the user's layers and an output layer."""
-        layers = self.layers
+    def _compile(self, dtype):
+        """The network for the user's layers and the output layers of the target."""
+        layers, shape = self.layers, self.input_shape_
+        if self.multi_crop is not None:
+            shape = self.multi_crop.output_shape(shape)
         if layers is None:
-            layers = default_layers(self.input_shape_)
+            layers = default_layers(shape)
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
+        self._check_images(pairs)
+        last_shape = Sequential(pairs).output_shape(with_channels(pairs, shape))
+        outputs = self._target.output_layers(last_shape)
+        if len(outputs) > 1:
+            outputs = [("output", Outputs(outputs))]
         return compile_network(
-            [*pairs, ("output", Dense(n_outputs, activation="identity"))],
-            self.input_shape_,
+            [*pairs, *outputs],
+            shape,
             dtype=dtype,
             random_state=self._random_state,
         )
 
-    def _validation(self, X_val, y_val, sample_weight_val):
+    def _check_images(self, pairs):
+        """Raises ValueError if what is for images alone is asked of other samples, or votes
+        of what is no class or value."""
+        n_axes = first_n_axes(pairs)
+        for name, needed in (
+            ("augmentation", getattr(self.augmentation, "needs_images", False)),
+            ("multi_crop", self.multi_crop is not None),
+        ):
+            if needed and n_axes not in (None, 2):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is for images, but the layers are for "
+                    f"samples of {n_axes} axes and channels"
+                )
+        if self.multi_crop is not None:
+            self._target.check_voting(self.multi_crop.voting)
+
+    def _augment(self):
+        """What is done to a training batch, or None: see `Trainer`."""
+        if self.augmentation is None and self.multi_crop is None:
+            return None
+
+        def augment(X, target, random_state):
+            if self.augmentation is not None:
+                X, target = self._target.augmented(
+                    self.augmentation, X, target, random_state, self.n_threads
+                )
+            if self.multi_crop is not None:
+                X = self.multi_crop.random_crops(X, random_state)
+            return X, target
+
+        return augment
+
+    def _view(self):
+        """What the network sees of X where it does not train, or None for all of it."""
+        return None if self.multi_crop is None else self.multi_crop.centre
+
+    def _validation(self, X_val, y_val, sample_weight_val, boxes_val=None):
         """Samples to validate with from what `fit` was given, or None."""
-        given = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+        given = {
+            "X_val": X_val,
+            "y_val": y_val,
+            "sample_weight_val": sample_weight_val,
+            "boxes_val": boxes_val,
+        }
         lacking = [name for name in ("X_val", "y_val") if given[name] is None]
-        if len(lacking) == 2 and sample_weight_val is None:
+        if all(value is None for value in given.values()):
             return None
         if lacking:
             name = next(name for name, value in given.items() if value is not None)
@@ -372,17 +432,17 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         with about("X_val"):
             X_val = self._check_X(X_val, reset=False)
         with about("y_val"):
-            rows, y_val, weight = self._samples(X_val, y_val, None)
+            rows, y_checked, weight = self._samples(X_val, y_val, None, boxes_val)
         if sample_weight_val is not None:
             with about("sample_weight_val"):
-                rows, y_val, weight = self._samples(X_val, y_val, sample_weight_val)
+                rows, y_checked, weight = self._samples(X_val, y_val, sample_weight_val, boxes_val)
         with about("y_val"):
-            return self._encoded(X_val, rows, y_val, weight)
+            return self._encoded(X_val, rows, y_checked, weight)
 
     def _encoded(self, X, rows, y, weight):
         """Samples as the network and the loss take them."""
         dtype = self.network_.dtype
-        return Samples(X, self._encode(y, dtype), weight.astype(dtype), rows)
+        return Samples(X, self._target.encode(y, dtype), weight.astype(dtype), rows)
 
     def _split(self, X, rows, y, weight):
         """Samples to train on, and to validate with, for early stopping."""
@@ -392,7 +452,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             np.arange(len(rows)),
             test_size=self.validation_fraction,
             random_state=self._split_seed,
-            stratify=self._stratify(y),
+            stratify=self._target.stratify(y),
         )
         if len(held_out) < 2:
             raise ValueError(
@@ -408,30 +468,33 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         `copied` is what `_begin` returned, or None where training goes on.
         """
         network = self.network_
-        weight = self._with_class_weights(y, weight)
+        target = self._target.encode(y, network.dtype)
+        weight = self._with_class_weights(target, weight)
         if not weight.all():  # of a class without weight
             kept = np.flatnonzero(weight)
-            rows, y, weight = rows[kept], y[kept], weight[kept]
+            rows, target, weight = rows[kept], target[kept], weight[kept]
             weight = weight / weight.mean()
-        samples = self._encoded(X, rows, y, weight)
+        samples = Samples(X, target, weight.astype(network.dtype), rows)
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(200, len(samples))
         trainer = Trainer(
             network,
-            self._loss(),
+            self._objective(target, weight),
             self._resolved(self.optimizer, OPTIMIZERS),
             batch_size,
             self.shuffle,
             self._random_state,
             effective_n_threads(self.n_threads),
             self._training_state,
+            self._augment(),
+            self._view(),
         )
         self._training_state = trainer.state
         if copied is not None and progress.epoch == 0:
             network.fit_statistics(
                 lambda: (
-                    (samples.take(slice(start, stop)).X, weight[start:stop])
+                    (trainer.seen(samples.take(slice(start, stop)).X), weight[start:stop])
                     for start, stop in batches_of(len(samples), PREDICT_ROWS)
                 ),
                 copied,
@@ -477,21 +540,28 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             )
 
     def _loss(self):
+        if callable(self.loss):
+            return FunctionLoss(self.loss)
         return self._resolved(self.loss, self._losses)
 
     # --- afterwards ----------------------------------------------------------------------
 
     @property
     def layers_(self):
-        """`(name, layer)` pairs of the fitted network, with the output layer."""
+        """`(name, layer)` pairs of the fitted network, with the output layers."""
         check_is_fitted(self)
-        return list(self.network_.layers)
+        pairs = []
+        for name, layer in self.network_.layers:
+            pairs += layer.branches if isinstance(layer, Outputs) else [(name, layer)]
+        return pairs
 
     def _raw_predict(self, X):
         """The output of the last layer, for X as `_check_X` returns it."""
-        threads = effective_n_threads(self.n_threads)
-        Z = predict_in_chunks(self.network_, X, threads)
-        return Z.reshape(len(X), -1)
+        return predict_in_chunks(self.network_, X, effective_n_threads(self.n_threads))
+
+    def _views(self, X):
+        """What the network is shown of X: all of it, or several crops."""
+        return [X] if self.multi_crop is None else self.multi_crop.views(X)
 
     def _outputs(self, X):
         """The output of the last layer, for any X."""

@@ -37,9 +37,15 @@ class RunningR2:
 
     The spread of the targets is merged batch by batch, as by Chan, Golub and LeVeque (1983),
     relative to the first target: what is constant has a spread of exactly 0.
+
+    Parameters
+    ----------
+    inverse_link : callable, default=None
+        What makes values of the network's outputs, if they are no values yet.
     """
 
-    def __init__(self):
+    def __init__(self, inverse_link=None):
+        self.inverse_link = inverse_link
         self.origin = None
         self.weight = self.mean = self.spread = self.error = 0.0
 
@@ -51,7 +57,8 @@ class RunningR2:
         if added == 0:
             return
         with np.errstate(over="ignore", invalid="ignore"):  # training tells of divergence
-            self.error = self.error + (w * (y - Z.reshape(y.shape)) ** 2).sum(axis=0)
+            values = Z if self.inverse_link is None else self.inverse_link(Z)
+            self.error = self.error + (w * (y - values.reshape(y.shape)) ** 2).sum(axis=0)
         if self.origin is None:
             self.origin = y[0].copy()
         y -= self.origin

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .messages import warn_caller
+from .schedules import as_schedule
 
 #: Values of one sample's largest map times samples that a chunk of a prediction holds.
 PREDICT_VALUES = 2**22
@@ -66,15 +67,17 @@ class Trainer:
         Draws one number an epoch, which seeds its order, and another if `augment` is given.
     n_threads : int
     state : dict, default=None
-        The optimiser's state; None begins anew.
+        The state of the optimiser and of its schedule; None begins anew.
     augment : callable, default=None
         What is done to each training batch: ``X, target = augment(X, target, random_state)``.
         X is a copy in the network's dtype; the generator's seed follows from that of the
         epoch and the number of the batch.
+    view : callable, default=None
+        What the network sees of X where it does not train; None is all of it.
 
     Attributes
     ----------
-    learning_rate : float
+    learning_rate : float or None
         That of the last step.
     """
 
@@ -89,6 +92,7 @@ class Trainer:
         n_threads,
         state=None,
         augment=None,
+        view=None,
     ):
         self.network = network
         self.loss = loss
@@ -98,14 +102,21 @@ class Trainer:
         self.random_state = random_state
         self.n_threads = n_threads
         self.augment = augment
-        self.learning_rate = optimizer.learning_rate
+        self.view = view
         self.state = state
+        self.schedule = as_schedule(optimizer.learning_rate)
+        self.learning_rate = None
         if state is None:
             self.restart()
 
     def restart(self):
         """Forget the steps so far, but not the weights."""
-        self.state = {"t": 0, "arrays": self.optimizer.start(self.network)}
+        self.state = {
+            "t": 0,
+            "epoch": 0,
+            "arrays": self.optimizer.start(self.network),
+            "schedule": {},
+        }
 
     def _seed(self):
         return self.random_state.randint(2**31 - 1)
@@ -173,9 +184,12 @@ class Trainer:
         if np.isfinite(total):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
             network.step += 1
-            self.state["t"] += 1
-            self.optimizer.step(network, self.state["arrays"], self.state["t"], self.n_threads)
+            self.update()
         return total * len(batch), Z
+
+    def seen(self, X):
+        """What the network sees of X where it does not train."""
+        return X if self.view is None else self.view(X)
 
     def evaluate(self, samples, score):
         """Loss and score of the network as it is, without training.
@@ -193,13 +207,26 @@ class Trainer:
         network, total, weight = self.network, 0.0, 0.0
         for start, stop in batches_of(len(samples), chunk_rows(network)):
             batch = samples.take(slice(start, stop))
-            Z = network.forward(batch.X, n_threads=self.n_threads)
+            Z = network.forward(self.seen(batch.X), n_threads=self.n_threads)
             total += self.loss.value_and_gradient(
                 Z, batch.target, batch.weight, None, network.kernels, self.n_threads
             )
             weight += np.sum(batch.weight, dtype=np.float64)
             score.add(Z, batch.target, batch.weight)
         return float(total / weight), score.value()
+
+    def update(self):
+        """Let the optimiser change the network, at the learning rate of its schedule."""
+        state = self.state
+        rate = self.schedule.rate(state["epoch"], state["t"], state["schedule"])
+        state["t"] += 1
+        self.optimizer.step(self.network, state["arrays"], state["t"], rate, self.n_threads)
+        self.learning_rate = float(rate)
+
+    def end_epoch(self, score):
+        """Count an epoch; the schedule sees its score, the higher the better."""
+        self.state["epoch"] += 1
+        self.schedule.observe(score, self.state["schedule"])
 
 
 @dataclass
@@ -309,6 +336,7 @@ def train(
                 seen = trainer.evaluate(validation, new_score())
                 row["validation_loss"], row["validation_score"] = seen
             row["learning_rate"] = trainer.learning_rate
+            trainer.end_epoch(row.get("validation_score", -loss))
             goal = row["validation_score"] if early_stopping else -loss
             if progress.note(goal, tol) and early_stopping:
                 progress.best_state = finite
@@ -325,8 +353,7 @@ def train(
 
 def chunk_rows(network):
     """The number of samples of a prediction whose largest map holds PREDICT_VALUES."""
-    largest = max(int(np.prod(shape)) for *_, shape in network.table)
-    return max(1, min(PREDICT_ROWS, PREDICT_VALUES // largest))
+    return max(1, min(PREDICT_ROWS, PREDICT_VALUES // network.largest_map))
 
 
 def predict_in_chunks(network, X, n_threads):

@@ -114,14 +114,25 @@ def repeated(X, y, weight):
 
 
 @pytest.mark.parametrize("class_weight", [None, {0: 1, 1: 3, 2: 0.5}, "balanced"])
-@pytest.mark.parametrize("several", [False, True])
-def test_a_weight_is_a_repetition(weighted, class_weight, several):
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal", CrossEntropy(label_smoothing=0.1)])
+@pytest.mark.parametrize("kind", ["labels", "indicator", "columns"])
+def test_a_weight_is_a_repetition(weighted, class_weight, loss, kind):
     X, y, weight = weighted
-    if several:
+    if kind == "indicator":
         y = np.stack([y == 0, y < 2], axis=1).astype(int)
-        if class_weight is not None:
-            class_weight = [{0: 1, 1: 2}, {0: 0.5, 1: 1}]
-    clf = ConvNetClassifier(batch_size=1000, max_iter=10, random_state=0, class_weight=class_weight)
+    elif kind == "columns":
+        y = np.stack([y, y < 2], axis=1).astype(int)
+    if kind != "labels" and isinstance(class_weight, dict):
+        class_weight = [{0: 1, 1: 2}, {0: 0.5, 1: 1}]
+        class_weight[0].update({2: 3} if kind == "columns" else {})
+    clf = ConvNetClassifier(
+        [Conv2D(4, 3), Dense(8)],
+        loss=loss,
+        batch_size=1000,
+        max_iter=10,
+        random_state=0,
+        class_weight=class_weight,
+    )
     a = clf.fit(X, y, sample_weight=weight).get_weights()
     b = clf.fit(*repeated(X, y, weight)).get_weights()
     for path in a:

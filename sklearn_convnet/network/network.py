@@ -41,6 +41,8 @@ class Network:
         The specs.
     input_shape, output_shape : tuple of int
         Shapes of one sample, with channels.
+    largest_map : int
+        Number of values in the largest map of one sample.
     dtype : dtype
         What it computes in.
     params : ndarray of shape (n,)
@@ -78,7 +80,8 @@ class Network:
 
         self._nodes, self.table = compile_nodes(self.layers, self._given_shape, self._passes)
         self.input_shape = self.table[0][2] if self.table else self._given_shape
-        self.output_shape = self.table[-1][3] if self.table else self._given_shape
+        self.output_shape = self._nodes[-1].output_shape if self._nodes else self.input_shape
+        self.largest_map = max(map(prod, [self.input_shape, *(row[3] for row in self.table)]))
         self.segments = []
         grain = ALIGNMENT // self.dtype.itemsize
         start = 0
