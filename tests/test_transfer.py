@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, Standardize
 from sklearn_convnet.network import compile_network
-from sklearn_convnet.optimizers import Adam
+from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.transfer import copy_weights
 
 BASE = ("scale/mean", "scale/deviation", "conv1/weight", "conv1/bias")
@@ -99,15 +99,15 @@ def test_other_draws_are_the_same(digits, fitted):
     """What is copied does not change the first weights of the other layers."""
     X, y = digits
     some = {"conv1/weight": fitted.get_weights()["conv1/weight"] * 0}
-    clf = ConvNetClassifier(layers(), random_state=0)
-    plain = clf._check_X(X, reset=True), clf._begin(X, y)
-    assert plain[1] == set()
-    before = clf.get_weights()
-    assert clf.set_params(init_from=some)._begin(X, y) == {"conv1/weight"}
-    after = clf.get_weights()
-    assert not after["conv1/weight"].any()
-    for path in before.keys() - {"conv1/weight"}:
-        np.testing.assert_array_equal(after[path], before[path])
+    # Steps that are lost in rounding: the first weights stay.
+    clf = ConvNetClassifier(layers(), optimizer=SGD(1e-30), max_iter=1, random_state=0)
+    before = clf.fit(X, y).get_weights()
+    after = clf.set_params(init_from=some).fit(X, y).get_weights()
+    assert before["conv1/weight"].all()
+    assert np.abs(after["conv1/weight"]).max() < 1e-25
+    for path in clf.network_.parameters().keys() - {"conv1/weight"}:
+        if not path.endswith(("bias", "offset")):  # those begin with 0
+            np.testing.assert_array_equal(after[path], before[path])
 
 
 def test_only_the_first_of_several_fits_begins_from_them(digits, fitted):
