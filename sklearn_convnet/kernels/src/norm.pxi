@@ -1,10 +1,16 @@
 # Normalisation.
 #
-# Design: statistics are summed over NORM_ROWS rows at a time, each block in the order of its
-# rows, and the blocks in order, in double: threads and their number change nothing.
+# Design:
+# * Statistics are summed over NORM_ROWS rows at a time, each block in the order of its rows,
+#   and the blocks in order: threads and their number change nothing.
+# * Within a block, FEW_NORM_ROWS rows are summed in the arrays' own precision, while they
+#   are in the L1 cache, and these sums in double.
+# * Sums are taken about a number near the mean, the first row or the mean as the arrays'
+#   precision has it, and what that leaves is put right in double.
 
 cdef enum:
     NORM_ROWS = 512
+    FEW_NORM_ROWS = 32
 
 
 # --- one scale and one shift for each map: what remains where statistics are known --------
@@ -44,34 +50,70 @@ cdef struct Norm:
     const real* Y
     const real* dY
     const real* weight        # one a sample, or NULL
-    const double* mean
-    const double* inverse     # 1 / deviation
+    const real* centre        # of each channel, near its mean: what sums are taken about
     int code
     real alpha
 
 
-cdef inline double row_weight(const Norm* q, Py_ssize_t row) noexcept nogil:
+cdef inline real row_weight(const Norm* q, Py_ssize_t row) noexcept nogil:
     return 1 if q.weight is NULL else q.weight[row // q.sample_rows]
 
 
-cdef void moment_block(
-    const Norm* q, Py_ssize_t block, const double* centre, double* total
+cdef void few_weights(
+    const Norm* q, Py_ssize_t start, Py_ssize_t end, real* weights
 ) noexcept nogil:
-    """total = sum of w x over a block of rows, or of w (x - centre)^2."""
-    cdef Py_ssize_t row, c, start = block * NORM_ROWS
-    cdef double w, d
+    """The weights of a few rows, with one division."""
+    cdef Py_ssize_t i, sample = start // q.sample_rows
+    cdef Py_ssize_t left = (sample + 1) * q.sample_rows - start
+    for i in range(end - start):
+        weights[i] = 1 if q.weight is NULL else q.weight[sample]
+        left -= 1
+        if left == 0:
+            left = q.sample_rows
+            sample += 1
+
+
+cdef inline Py_ssize_t block_end(const Norm* q, Py_ssize_t block) noexcept nogil:
+    return smaller((block + 1) * NORM_ROWS, q.n_rows)
+
+
+cdef void moment_rows(
+    const Norm* q, Py_ssize_t start, Py_ssize_t end, bint squared, real* total
+) noexcept nogil:
+    """total = sum of w (x - centre) over a few rows, or of its square."""
+    cdef real w[FEW_NORM_ROWS]
+    cdef vec sums, centre, d
+    cdef real sum_, d_
+    cdef Py_ssize_t row, v, c, n = q.n_channels
     cdef const real* x
+    few_weights(q, start, end, w)
+    for v in range(n // LANES):
+        x = q.X + start * n + v * LANES
+        centre = at(q.centre + v * LANES)
+        sums = at(ZEROS)
+        for row in range(end - start):
+            d = at(x + row * n) - centre
+            sums = sums + w[row] * (d * d if squared else d)
+        put(total + v * LANES, sums)
+    for c in range(n // LANES * LANES, n):
+        sum_ = 0
+        for row in range(start, end):
+            d_ = q.X[row * n + c] - q.centre[c]
+            sum_ += w[row - start] * (d_ * d_ if squared else d_)
+        total[c] = sum_
+
+
+cdef void moment_block(
+    const Norm* q, Py_ssize_t block, bint squared, double* total, real* few
+) noexcept nogil:
+    """`moment_rows` of a block, in double; `few` is scratch for a number a channel."""
+    cdef Py_ssize_t i, c, row, end = block_end(q, block)
     memset(total, 0, q.n_channels * sizeof(double))
-    for row in range(start, smaller(start + NORM_ROWS, q.n_rows)):
-        w = row_weight(q, row)
-        x = q.X + row * q.n_channels
-        if centre is NULL:
-            for c in range(q.n_channels):
-                total[c] += w * x[c]
-        else:
-            for c in range(q.n_channels):
-                d = x[c] - centre[c]
-                total[c] += w * (d * d)
+    for i in range(NORM_ROWS // FEW_NORM_ROWS):
+        row = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
+        moment_rows(q, row, smaller(row + FEW_NORM_ROWS, end), squared, few)
+        for c in range(q.n_channels):
+            total[c] += few[c]
 
 
 cdef void add_blocks(double* totals, Py_ssize_t n_blocks, Py_ssize_t n) noexcept nogil:
@@ -96,11 +138,12 @@ def batchnorm_forward(
     cdef Norm q
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
     cdef Py_ssize_t block, row, c
-    cdef double total = 0
+    cdef double total = 0, left
     cdef double* totals
     cdef real* factor
+    cdef real* centre
     cdef real* shift
-    cdef real* rest
+    cdef real* few
     cdef int code = activation_code(activation, True)
     norm_shapes(&q, X, weight, scale)
     same_length(n, offset.shape[0], "offset")
@@ -108,42 +151,55 @@ def batchnorm_forward(
     same_length(n, variance.shape[0], "variance")
     same_shape((<object> X).shape, (<object> Y).shape, "Y")
     n_threads = threads_for(m * n, n_threads)
-    totals = <double*> allocate(n_blocks * n * sizeof(double) + 3 * n * sizeof(real))
+    totals = <double*> allocate(
+        n_blocks * n * sizeof(double) + (3 + n_threads) * whole_vectors(n) * sizeof(real))
     factor = <real*> (totals + n_blocks * n)
-    shift = factor + n
-    rest = shift + n
+    centre = factor + whole_vectors(n)
+    shift = centre + whole_vectors(n)
+    few = shift + whole_vectors(n)
+    q.centre = q.X  # the first row
     with nogil:
         for row in range(m // q.sample_rows):
-            total += row_weight(&q, row * q.sample_rows) * q.sample_rows
+            total += <double> row_weight(&q, row * q.sample_rows) * q.sample_rows
         for block in prange(n_blocks, num_threads=n_threads):
-            moment_block(&q, block, NULL, totals + block * n)
+            moment_block(&q, block, False, totals + block * n,
+                         few + threadid() * whole_vectors(n))
         add_blocks(totals, n_blocks, n)
         for c in range(n):
-            mean[c] = totals[c] / total
+            mean[c] = q.X[c] + totals[c] / total
+            centre[c] = <real> mean[c]
+        q.centre = centre
         for block in prange(n_blocks, num_threads=n_threads):
-            moment_block(&q, block, &mean[0], totals + block * n)
+            moment_block(&q, block, True, totals + block * n,
+                         few + threadid() * whole_vectors(n))
         add_blocks(totals, n_blocks, n)
         for c in range(n):
-            variance[c] = totals[c] / total
+            left = mean[c] - centre[c]
+            variance[c] = totals[c] / total - left * left
+            variance[c] = variance[c] if variance[c] > 0 else 0
             factor[c] = <real> (scale[c] / sqrt(variance[c] + epsilon))
-            # What rounding takes from the mean goes into the offset.
-            shift[c] = <real> mean[c]
-            rest[c] = <real> (offset[c] + (shift[c] - mean[c]) * factor[c])
+            shift[c] = <real> (offset[c] - left * factor[c])
         for block in prange(n_blocks, num_threads=n_threads):
-            normalize_block(&q, block, factor, shift, rest, &Y[0, 0], code, alpha)
+            normalize_block(&q, block, factor, shift, &Y[0, 0], code, alpha)
         free(totals)
 
 
 cdef void normalize_block(
-    const Norm* q, Py_ssize_t block, const real* factor, const real* mean,
-    const real* offset, real* y, int code, real alpha
+    const Norm* q, Py_ssize_t block, const real* factor, const real* shift,
+    real* y, int code, real alpha
 ) noexcept nogil:
-    cdef Py_ssize_t row, c, n = q.n_channels, start = block * NORM_ROWS
-    cdef Py_ssize_t end = smaller(start + NORM_ROWS, q.n_rows)
-    for row in range(start, end):
-        for c in range(n):
-            y[row * n + c] = (q.X[row * n + c] - mean[c]) * factor[c] + offset[c]
-    activate(code, alpha, y + start * n, (end - start) * n)
+    cdef Py_ssize_t i, row, v, c, n = q.n_channels, end = block_end(q, block), first, last
+    for i in range(NORM_ROWS // FEW_NORM_ROWS):
+        first = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
+        last = smaller(first + FEW_NORM_ROWS, end)
+        for row in range(first, last):
+            for v in range(n // LANES):
+                put(y + row * n + v * LANES,
+                    (at(q.X + row * n + v * LANES) - at(q.centre + v * LANES))
+                    * at(factor + v * LANES) + at(shift + v * LANES))
+            for c in range(n // LANES * LANES, n):
+                y[row * n + c] = (q.X[row * n + c] - q.centre[c]) * factor[c] + shift[c]
+        activate(code, alpha, y + first * n, (last - first) * n)
 
 
 cdef int norm_shapes(Norm* q, X, const real[::1] weight, const real[::1] scale) except -1:
@@ -165,37 +221,71 @@ cdef int norm_shapes(Norm* q, X, const real[::1] weight, const real[::1] scale) 
     return 0
 
 
-cdef void norm_sums_block(
-    const Norm* q, Py_ssize_t block, real* dz, double* totals
+cdef void norm_sums_rows(
+    const Norm* q, Py_ssize_t start, Py_ssize_t end, real* dz, real* totals
 ) noexcept nogil:
-    """dz = dY f'(z) for a block of rows, and the sums of dz and of dz xh."""
-    cdef Py_ssize_t row, c, n = q.n_channels, start = block * NORM_ROWS
-    cdef Py_ssize_t end = smaller(start + NORM_ROWS, q.n_rows)
-    cdef double* products = totals + n
-    memset(totals, 0, 2 * n * sizeof(double))
+    """dz = dY f'(z) for a few rows, and the sums of dz and of dz (x - centre)."""
+    cdef Py_ssize_t row, v, c, n = q.n_channels
+    cdef real* products = totals + n
+    cdef vec sums, products_, centre
+    cdef const real* d
+    cdef const real* x
     memcpy(dz + start * n, q.dY + start * n, (end - start) * n * sizeof(real))
     multiply_derivative(q.code, q.alpha, q.Y + start * n, dz + start * n, (end - start) * n)
-    for row in range(start, end):
-        for c in range(n):
+    for v in range(n // LANES):
+        d = dz + start * n + v * LANES
+        x = q.X + start * n + v * LANES
+        centre = at(q.centre + v * LANES)
+        sums, products_ = at(ZEROS), at(ZEROS)
+        for row in range(end - start):
+            sums = sums + at(d + row * n)
+            products_ = products_ + at(d + row * n) * (at(x + row * n) - centre)
+        put(totals + v * LANES, sums)
+        put(products + v * LANES, products_)
+    for c in range(n // LANES * LANES, n):
+        totals[c] = products[c] = 0
+        for row in range(start, end):
             totals[c] += dz[row * n + c]
-            products[c] += (dz[row * n + c]
-                            * ((q.X[row * n + c] - q.mean[c]) * q.inverse[c]))
+            products[c] += dz[row * n + c] * (q.X[row * n + c] - q.centre[c])
+
+
+cdef void norm_sums_block(
+    const Norm* q, Py_ssize_t block, real* dz, double* totals, real* few
+) noexcept nogil:
+    """`norm_sums_rows` of a block, in double; `few` is scratch for two numbers a channel."""
+    cdef Py_ssize_t i, c, row, end = block_end(q, block)
+    memset(totals, 0, 2 * q.n_channels * sizeof(double))
+    for i in range(NORM_ROWS // FEW_NORM_ROWS):
+        row = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
+        norm_sums_rows(q, row, smaller(row + FEW_NORM_ROWS, end), dz, few)
+        for c in range(2 * q.n_channels):
+            totals[c] += few[c]
 
 
 cdef void norm_input_block(
-    const Norm* q, Py_ssize_t block, const real* scale, const double* totals, double total,
-    real* dx
+    const Norm* q, Py_ssize_t block, const real* factor, const real* level,
+    const real* slope, real* dx
 ) noexcept nogil:
-    """From dz to dx, in place."""
-    cdef Py_ssize_t row, c, n = q.n_channels, start = block * NORM_ROWS
-    cdef double share, xh
-    for row in range(start, smaller(start + NORM_ROWS, q.n_rows)):
-        share = row_weight(q, row) / total
-        for c in range(n):
-            xh = (q.X[row * n + c] - q.mean[c]) * q.inverse[c]
-            dx[row * n + c] = <real> (
-                scale[c] * q.inverse[c]
-                * (dx[row * n + c] - share * (totals[c] + xh * totals[n + c])))
+    """From dz to dx = factor dz - w (level + slope (x - centre)), in place."""
+    cdef Py_ssize_t i, row, v, c, n = q.n_channels, end = block_end(q, block), first, last
+    cdef real w[FEW_NORM_ROWS]
+    cdef real* d
+    cdef const real* x
+    for i in range(NORM_ROWS // FEW_NORM_ROWS):
+        first = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
+        last = smaller(first + FEW_NORM_ROWS, end)
+        few_weights(q, first, last, w)
+        for row in range(first, last):
+            d = dx + row * n
+            x = q.X + row * n
+            for v in range(n // LANES):
+                put(d + v * LANES,
+                    at(factor + v * LANES) * at(d + v * LANES) - w[row - first] * (
+                        at(level + v * LANES) + at(slope + v * LANES)
+                        * (at(x + v * LANES) - at(q.centre + v * LANES))))
+            for c in range(n // LANES * LANES, n):
+                d[c] = factor[c] * d[c] - w[row - first] * (
+                    level[c] + slope[c] * (x[c] - q.centre[c]))
 
 
 def batchnorm_backward(
@@ -214,10 +304,14 @@ def batchnorm_backward(
     """The gradients of batchnorm_forward."""
     cdef Norm q
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
-    cdef Py_ssize_t block, row, c
-    cdef double total = 0
+    cdef Py_ssize_t block, row, c, width = whole_vectors(n)
+    cdef double total = 0, inverse, left
     cdef double* totals
-    cdef double* inverse
+    cdef real* centre
+    cdef real* factor
+    cdef real* level
+    cdef real* slope
+    cdef real* few
     norm_shapes(&q, X, weight, scale)
     for array, name in ((Y, "Y"), (dY, "dY"), (dX, "dX")):
         same_shape((<object> X).shape, array.shape, name)
@@ -229,21 +323,34 @@ def batchnorm_backward(
     q.alpha = alpha
     q.Y = &Y[0, 0]
     q.dY = &dY[0, 0]
-    q.mean = &mean[0]
     n_threads = threads_for(m * n, n_threads)
-    totals = <double*> allocate((2 * n_blocks + 1) * n * sizeof(double))
-    inverse = totals + 2 * n_blocks * n
-    q.inverse = inverse
+    totals = <double*> allocate(
+        2 * n_blocks * n * sizeof(double) + (4 + 2 * n_threads) * width * sizeof(real))
+    centre = <real*> (totals + 2 * n_blocks * n)
+    factor = centre + width
+    level = factor + width
+    slope = level + width
+    few = slope + width
+    q.centre = centre
     with nogil:
         for c in range(n):
-            inverse[c] = 1 / sqrt(variance[c] + epsilon)
+            centre[c] = <real> mean[c]
         for row in range(m // q.sample_rows):
-            total += row_weight(&q, row * q.sample_rows) * q.sample_rows
+            total += <double> row_weight(&q, row * q.sample_rows) * q.sample_rows
         for block in prange(n_blocks, num_threads=n_threads):
-            norm_sums_block(&q, block, &dX[0, 0], totals + 2 * block * n)
+            norm_sums_block(&q, block, &dX[0, 0], totals + 2 * block * n,
+                            few + threadid() * 2 * width)
         add_blocks(totals, n_blocks, 2 * n)
+        for c in range(n):
+            # sum dz xh = (sum dz (x - centre) - (mean - centre) sum dz) / deviation
+            inverse = 1 / sqrt(variance[c] + epsilon)
+            left = mean[c] - centre[c]
+            totals[n + c] = (totals[n + c] - left * totals[c]) * inverse
+            factor[c] = <real> (scale[c] * inverse)
+            slope[c] = <real> (scale[c] * inverse * inverse * totals[n + c] / total)
+            level[c] = <real> (scale[c] * inverse * totals[c] / total - left * slope[c])
         for block in prange(n_blocks, num_threads=n_threads):
-            norm_input_block(&q, block, &scale[0], totals, total, &dX[0, 0])
+            norm_input_block(&q, block, factor, level, slope, &dX[0, 0])
         if doffset is not None:
             for c in range(n):
                 doffset[c] = <real> totals[c]

@@ -85,6 +85,15 @@ cdef extern from *:
     real square_root(real x) nogil
 
 
+cdef inline vec at(const real* x) noexcept nogil:
+    """The vector that begins at x."""
+    return (<const vec*> x)[0]
+
+
+cdef inline void put(real* y, vec value) noexcept nogil:
+    (<vec*> y)[0] = value
+
+
 cdef inline Py_ssize_t smaller(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return a if a < b else b
 

@@ -68,14 +68,6 @@ cdef struct Winograd:
     Py_ssize_t* count           # 0, 1, 2 ...
 
 
-cdef inline vec at(const real* x) noexcept nogil:
-    return (<const vec*> x)[0]
-
-
-cdef inline void put(real* y, vec value) noexcept nogil:
-    (<vec*> y)[0] = value
-
-
 cdef inline void transform_1d(
     Transform kind, const real* x, Py_ssize_t p, real* y, Py_ssize_t q
 ) noexcept nogil:
