@@ -24,6 +24,9 @@ from sklearn.utils.validation import (
 )
 
 from ._version import package_version
+from .augmentation import Transform
+from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
+from .history import EpochTable, with_epoch
 from .layers import (
     Conv1D,
     Conv2D,
@@ -32,22 +35,29 @@ from .layers import (
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
+    Sequential,
     Standardize,
 )
+from .layers.blocks import Outputs
 from .layers.composition import LayerComposition, check_layers
+from .losses import FunctionLoss
+from .messages import about
+from .multi_crop import MultiCrop
 from .network import compile_network
+from .network.compile import first_n_axes, with_channels
 from .optimizers import OPTIMIZERS, Optimizer
 from .summary import network_summary
 from .threads import effective_n_threads
 from .training import (
     PREDICT_ROWS,
-    History,
+    Progress,
     Samples,
     Trainer,
     batches_of,
     predict_in_chunks,
     train,
 )
+from .transfer import copy_weights, weights_of
 
 
 def default_layers(sample_shape):
@@ -88,7 +98,7 @@ def unchanged_on_error(estimator):
         raise
 
 
-class BaseConvNet(LayerComposition, BaseEstimator):
+class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     """Base class of `ConvNetClassifier` and `ConvNetRegressor`."""
 
     _parameter_constraints: dict = {
@@ -100,6 +110,9 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
         ],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "augmentation": [Transform, None],
+        "multi_crop": [MultiCrop, None],
+        "init_from": "no_validation",  # transfer.py says more of what is wrong
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -117,26 +130,27 @@ class BaseConvNet(LayerComposition, BaseEstimator):
     #: name: Loss class, for `loss`.
     _losses: dict = {}
 
-    def _check_y(self, y, dtype):
-        """y in the form that `_make_target` and `_encode` take."""
+    def _check_y(self, y, dtype, boxes=None):
+        """y, with the boxes beside it, in the form that a target is made of and encodes."""
         raise NotImplementedError(type(self))
 
     def _make_target(self, y, classes=None):
-        """Learns from y what is to be predicted: sets attributes, returns the number of
-        outputs of the network."""
+        """The `Target` that says what is to be predicted, from checked y."""
         raise NotImplementedError(type(self))
 
-    def _encode(self, y, dtype):
-        """y as the loss takes it."""
-        raise NotImplementedError(type(self))
-
-    def _weights_of_classes(self, y, weight):
-        """A weight for each sample from its class; `weight` is what it has already."""
+    def _weights_of_classes(self, target, weight):
+        """A factor on the weight of each sample; `weight` is what it has already."""
         return 1.0
 
-    def _stratify(self, y):
-        """What a validation split is stratified by, or None."""
-        return None
+    def _objective(self, target, weight):
+        """What training makes small, for encoded y."""
+        loss = self._loss()
+        loss.check_target(target)
+        return self._target.objective(loss, target, weight)
+
+    def _new_score(self):
+        """What gathers the score of a pass, batch by batch."""
+        raise NotImplementedError(type(self))
 
     # --- X and weights -------------------------------------------------------------------
 
@@ -195,6 +209,8 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         constraints = dict(self._parameter_constraints)
         losses = dict.fromkeys(self._losses.values())
         constraints["loss"] = [StrOptions(set(self._losses)), *losses]
+        if not isinstance(self.loss, type):  # such as Huber in the place of Huber()
+            constraints["loss"].append(callable)
         params = {name: getattr(self, name) for name in self._get_param_names()}
         validate_parameter_constraints(constraints, params, type(self).__name__)
         effective_n_threads(self.n_threads)
@@ -202,37 +218,31 @@ class BaseConvNet(LayerComposition, BaseEstimator):
     def _resolved(self, value, table):
         """An instance for a name or an instance, its parameters checked."""
         instance = table[value]() if isinstance(value, str) else value
-        validate_parameter_constraints(
-            instance._parameter_constraints,
-            instance.get_params(deep=False),
-            type(instance).__name__,
-        )
+        instance._validate_params()
         return instance
 
-    def _samples(self, X, y, sample_weight):
-        """Checked samples of weight above zero, their weights with mean 1 and those of the
-        classes in them; also y in checked form."""
+    def _samples(self, X, y, sample_weight, boxes=None):
+        """The rows of weight above zero, and y in checked form and weights of these."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        dtype = self._work_dtype(X)
-        y = self._check_y(y, dtype)
+        y = self._check_y(y, self._work_dtype(X), boxes)
         if len(X) != len(y):
             raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many")
         weight = self._check_weight(sample_weight, X)
-        if not weight.all():
-            kept = np.flatnonzero(weight)
-            X, y, weight = X[kept], y[kept], weight[kept]
-        return X, y, weight, dtype
+        rows = np.flatnonzero(weight)
+        if len(rows) < len(X):
+            y, weight = y[rows], weight[rows]
+        return rows, y, weight
 
-    def _with_class_weights(self, y, weight):
-        weight = weight * self._weights_of_classes(y, weight)
+    def _with_class_weights(self, target, weight):
+        weight = weight * self._weights_of_classes(target, weight)
         if not weight.any():
             raise ValueError("class_weight leaves every sample with a weight of zero")
         return weight / weight.mean()
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network to data.
 
         Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
@@ -244,30 +254,75 @@ class BaseConvNet(LayerComposition, BaseEstimator):
         X : array-like of shape (n_samples, *sample_shape)
             Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
             converted batch by batch.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Labels or values.
+        y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
+            Values, as `target` says.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights; samples of weight zero are left out.
+        X_val : array-like of shape (n_val, *sample_shape), default=None
+            Samples to validate with after each epoch. Their loss and score are in `history_`;
+            with ``early_stopping=True`` they decide when to stop and whose weights are kept,
+            and nothing is held out of X. In a `Pipeline`, ``transform_input=["X_val"]``
+            transforms them as it does X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their labels or values.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights; `class_weight` does not count here.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+
+    def _fit(
+        self, X, y, sample_weight, X_val, y_val, sample_weight_val, boxes=None, boxes_val=None
+    ):
         with unchanged_on_error(self):
-            self._validate()
-            warm = self.warm_start and hasattr(self, "network_")
-            X = self._check_X(X, reset=not warm)
-            X, y, weight, dtype = self._samples(X, y, sample_weight)
-            if warm:
-                self.network_, self._random_state = deepcopy((self.network_, self._random_state))
-            else:
-                self._begin(X, y, dtype)
-            (X, y, weight), held_out = self._split(X, y, weight)
-            self._learn(X, y, weight, self.max_iter, held_out, begin=not warm)
+            return self._run_fit(
+                X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val
+            )
+
+    @with_callbacks
+    def _run_fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val):
+        metadata = {
+            "sample_weight": sample_weight,
+            "boxes": boxes,
+            "X_val": X_val,
+            "y_val": y_val,
+            "sample_weight_val": sample_weight_val,
+            "boxes_val": boxes_val,
+        }
+        metadata = {name: value for name, value in metadata.items() if value is not None}
+        self._validate()
+        warm = self.warm_start and hasattr(self, "network_")
+        X = self._check_X(X, reset=not warm)
+        rows, y, weight = self._samples(X, y, sample_weight, boxes)
+        copied = None
+        if warm:
+            self.network_, self._random_state = deepcopy((self.network_, self._random_state))
+            self._training_state = None
+        else:
+            copied = self._begin(X, y)
+        validation = self._validation(X_val, y_val, sample_weight_val, boxes_val)
+        holds_out = self.early_stopping and validation is None
+        self._split_seed = self._random_state.randint(2**31 - 1) if holds_out else None
+        self._progress = Progress()
+        tasks = fit_tasks(self)
+        tasks.begin(X, y, metadata)  # where a checkpoint puts back what was done before
+        if holds_out:
+            rows, y, weight, validation = self._split(X, rows, y, weight)
+        tasks.train_on(
+            X if len(rows) == len(X) else lambda: X[rows],
+            y,
+            None if sample_weight is None else {"sample_weight": weight},
+        )
+        self._learn(X, rows, y, weight, validation, self.max_iter, copied, self._progress, tasks)
+        del self._progress, self._split_seed
+        tasks.end()
         return self
 
-    def _partial_fit(self, X, y, sample_weight, classes=None):
+    def _partial_fit(self, X, y, sample_weight, classes=None, boxes=None):
         if self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True: what it is given is one "
@@ -277,144 +332,236 @@ class BaseConvNet(LayerComposition, BaseEstimator):
             self._validate()
             first = not hasattr(self, "network_")
             X = self._check_X(X, reset=first)
-            X, y, weight, dtype = self._samples(X, y, sample_weight)
+            rows, y, weight = self._samples(X, y, sample_weight, boxes)
+            copied = None
             if first:
-                self._begin(X, y, dtype, classes)
+                copied = self._begin(X, y, classes)
             else:
                 self.network_, self._random_state, self._training_state = deepcopy(
                     (self.network_, self._random_state, self._training_state)
                 )
-            state = self._training_state
-            self._learn(X, y, weight, 1, None, begin=first, state=state)
+            self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks())
         return self
 
-    def _begin(self, X, y, dtype, classes=None):
-        """The network before the first step."""
+    def _begin(self, X, y, classes=None):
+        """The network before the first step; returns the paths of what `init_from` filled."""
         self._random_state = check_random_state(self.random_state)
         if self._random_state is self.random_state or self.random_state is None:
             # What the user or numpy owns is drawn from once; the rest is ours to pickle.
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
-        n_outputs = self._make_target(y, classes)
-        self.network_ = self._compile(n_outputs, dtype)
+        self._target = self._make_target(y, classes)
+        self.network_ = self._compile(self._work_dtype(X))
         self._training_state = None
         self.n_iter_ = self.t_ = 0
-        self.loss_curve_, self.validation_scores_ = [], []
+        self.history_ = {}
+        if self.init_from is None:
+            return set()
+        return copy_weights(self.network_, weights_of(self.init_from))
 
-    def _compile(self, n_outputs, dtype):
-        """The network for the user's layers and an output layer."""
-        layers = self.layers
+    def _compile(self, dtype):
+        """The network for the user's layers and the output layers of the target."""
+        layers, shape = self.layers, self.input_shape_
+        if self.multi_crop is not None:
+            shape = self.multi_crop.output_shape(shape)
         if layers is None:
-            layers = default_layers(self.input_shape_)
+            layers = default_layers(shape)
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
+        self._check_images(pairs)
+        last_shape = Sequential(pairs).output_shape(with_channels(pairs, shape))
+        outputs = self._target.output_layers(last_shape)
+        if len(outputs) > 1:
+            outputs = [("output", Outputs(outputs))]
         return compile_network(
-            [*pairs, ("output", Dense(n_outputs, activation="identity"))],
-            self.input_shape_,
+            [*pairs, *outputs],
+            shape,
             dtype=dtype,
             random_state=self._random_state,
         )
 
-    def _split(self, X, y, weight):
-        """Samples to train on, and those held out for early stopping."""
-        if not self.early_stopping:
-            return (X, y, weight), None
+    def _check_images(self, pairs):
+        """Raises ValueError if what is for images alone is asked of other samples, or votes
+        of what is no class or value."""
+        n_axes = first_n_axes(pairs)
+        for name, needed in (
+            ("augmentation", getattr(self.augmentation, "needs_images", False)),
+            ("multi_crop", self.multi_crop is not None),
+        ):
+            if needed and n_axes not in (None, 2):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is for images, but the layers are for "
+                    f"samples of {n_axes} axes and channels"
+                )
+        if self.multi_crop is not None:
+            self._target.check_voting(self.multi_crop.voting)
+
+    def _augment(self):
+        """What is done to a training batch, or None: see `Trainer`."""
+        if self.augmentation is None and self.multi_crop is None:
+            return None
+
+        def augment(X, target, random_state):
+            if self.augmentation is not None:
+                X, target = self._target.augmented(
+                    self.augmentation, X, target, random_state, self.n_threads
+                )
+            if self.multi_crop is not None:
+                X = self.multi_crop.random_crops(X, random_state)
+            return X, target
+
+        return augment
+
+    def _view(self):
+        """What the network sees of X where it does not train, or None for all of it."""
+        return None if self.multi_crop is None else self.multi_crop.centre
+
+    def _validation(self, X_val, y_val, sample_weight_val, boxes_val=None):
+        """Samples to validate with from what `fit` was given, or None."""
+        given = {
+            "X_val": X_val,
+            "y_val": y_val,
+            "sample_weight_val": sample_weight_val,
+            "boxes_val": boxes_val,
+        }
+        lacking = [name for name in ("X_val", "y_val") if given[name] is None]
+        if all(value is None for value in given.values()):
+            return None
+        if lacking:
+            name = next(name for name, value in given.items() if value is not None)
+            raise ValueError(f"{name} is provided, but {lacking[0]} was not provided.")
+        with about("X_val"):
+            X_val = self._check_X(X_val, reset=False)
+        with about("y_val"):
+            rows, y_checked, weight = self._samples(X_val, y_val, None, boxes_val)
+        if sample_weight_val is not None:
+            with about("sample_weight_val"):
+                rows, y_checked, weight = self._samples(X_val, y_val, sample_weight_val, boxes_val)
+        with about("y_val"):
+            return self._encoded(X_val, rows, y_checked, weight)
+
+    def _encoded(self, X, rows, y, weight):
+        """Samples as the network and the loss take them."""
+        dtype = self.network_.dtype
+        return Samples(X, self._target.encode(y, dtype), weight.astype(dtype), rows)
+
+    def _split(self, X, rows, y, weight):
+        """Samples to train on, and to validate with, for early stopping."""
         from sklearn.model_selection import train_test_split  # slow to import
 
-        rows, held_rows = train_test_split(
-            np.arange(len(X)),
+        kept, held_out = train_test_split(
+            np.arange(len(rows)),
             test_size=self.validation_fraction,
-            random_state=self._random_state,
-            stratify=self._stratify(y),
+            random_state=self._split_seed,
+            stratify=self._target.stratify(y),
         )
-        if len(held_rows) < 2:
+        if len(held_out) < 2:
             raise ValueError(
-                f"early_stopping holds out {len(held_rows)} of {len(X)} samples, which is "
+                f"early_stopping holds out {len(held_out)} of {len(rows)} samples, which is "
                 "too few to score: use a larger validation_fraction"
             )
-        held_out = (X[held_rows], y[held_rows], weight[held_rows])
-        return (X[rows], y[rows], weight[rows]), held_out
+        validation = self._encoded(X, rows[held_out], y[held_out], weight[held_out])
+        return rows[kept], y[kept], weight[kept], validation
 
-    def _learn(self, X, y, weight, max_iter, held_out, *, begin, state=None):
-        """Statistics if training begins, epochs, and the attributes that tell of them."""
+    def _learn(self, X, rows, y, weight, validation, max_iter, copied, progress, tasks):
+        """Statistics if training begins, epochs, and the attributes that tell of them.
+
+        `copied` is what `_begin` returned, or None where training goes on.
+        """
         network = self.network_
-        target = self._encode(y, network.dtype)
-        weight = self._with_class_weights(y, weight)
+        target = self._target.encode(y, network.dtype)
+        weight = self._with_class_weights(target, weight)
         if not weight.all():  # of a class without weight
             kept = np.flatnonzero(weight)
-            X, target, weight = X[kept], target[kept], weight[kept]
+            rows, target, weight = rows[kept], target[kept], weight[kept]
             weight = weight / weight.mean()
-        samples = Samples(X, target, weight.astype(network.dtype))
+        samples = Samples(X, target, weight.astype(network.dtype), rows)
         batch_size = self.batch_size
         if batch_size == "auto":
-            batch_size = min(200, len(X))
+            batch_size = min(200, len(samples))
         trainer = Trainer(
             network,
-            self._loss(),
+            self._objective(target, weight),
             self._resolved(self.optimizer, OPTIMIZERS),
             batch_size,
             self.shuffle,
             self._random_state,
             effective_n_threads(self.n_threads),
-            state,
-        )
-        if begin:
-            network.fit_statistics(
-                lambda: (
-                    (X[start:stop], weight[start:stop])
-                    for start, stop in batches_of(len(X), PREDICT_ROWS)
-                )
-            )
-        score = None
-        if held_out is not None:
-            X_held, y_held, weight_held = held_out
-
-            def score():
-                return self._score(self._raw_predict(X_held), y_held, weight_held)
-
-        history = History([], [])
-        n_epochs = train(
-            trainer,
-            samples,
-            max_iter,
-            score=score,
-            history=history,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            verbose=self.verbose,
+            self._training_state,
+            self._augment(),
+            self._view(),
         )
         self._training_state = trainer.state
-        self._note(history, n_epochs, len(X), held_out is not None)
+        if copied is not None and progress.epoch == 0:
+            network.fit_statistics(
+                lambda: (
+                    (trainer.seen(samples.take(slice(start, stop)).X), weight[start:stop])
+                    for start, stop in batches_of(len(samples), PREDICT_ROWS)
+                ),
+                copied,
+            )
+        self._tell_curves(validation is not None)
+        table = EpochTable([] if progress.epoch else list(self.history_))
 
-    def _note(self, history, n_epochs, n_samples, validated):
-        self.n_iter_ += n_epochs
-        self.t_ += n_epochs * n_samples
-        self.loss_curve_ = self.loss_curve_ + history.loss
+        def after_epoch(row, seconds):
+            self.history_ = with_epoch(self.history_, row)
+            self.n_iter_ += 1
+            self.t_ += len(samples)
+            self._tell_curves(validation is not None)
+            if self.verbose:
+                table.print(self.n_iter_, row, seconds)
+            return tasks.end_epoch()
+
+        progress.stopped = tasks.repeat(progress.epoch)
+        train(
+            trainer,
+            samples,
+            progress,
+            max_iter=max_iter,
+            new_score=self._new_score,
+            validation=validation,
+            early_stopping=self.early_stopping,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            before_epoch=tasks.begin_epoch,
+            after_epoch=after_epoch,
+        )
+        self._training_state = trainer.state
+
+    def _tell_curves(self, validated):
+        """The attributes that scikit-learn's networks have, from `history_`."""
+        self.loss_curve_ = self.history_.get("loss", [])
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
-        self.best_loss_ = None if validated else min(self.loss_curve_, default=np.nan)
-        self.history_ = {"loss": self.loss_curve_}
-        scores = (self.validation_scores_ or []) + history.validation_score
+        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_, default=np.nan)
         self.validation_scores_ = self.best_validation_score_ = None
         if validated:
-            self.validation_scores_ = scores
-            self.best_validation_score_ = max(scores, default=np.nan)
-            self.history_["validation_score"] = scores
+            self.validation_scores_ = scores = self.history_.get("validation_score", [])
+            self.best_validation_score_ = max(
+                (score for score in scores if not np.isnan(score)), default=np.nan
+            )
 
     def _loss(self):
+        if callable(self.loss):
+            return FunctionLoss(self.loss)
         return self._resolved(self.loss, self._losses)
 
     # --- afterwards ----------------------------------------------------------------------
 
     @property
     def layers_(self):
-        """`(name, layer)` pairs of the fitted network, with the output layer."""
+        """`(name, layer)` pairs of the fitted network, with the output layers."""
         check_is_fitted(self)
-        return list(self.network_.layers)
+        pairs = []
+        for name, layer in self.network_.layers:
+            pairs += layer.branches if isinstance(layer, Outputs) else [(name, layer)]
+        return pairs
 
     def _raw_predict(self, X):
         """The output of the last layer, for X as `_check_X` returns it."""
-        threads = effective_n_threads(self.n_threads)
-        Z = predict_in_chunks(self.network_, X, threads)
-        return Z.reshape(len(X), -1)
+        return predict_in_chunks(self.network_, X, effective_n_threads(self.n_threads))
+
+    def _views(self, X):
+        """What the network is shown of X: all of it, or several crops."""
+        return [X] if self.multi_crop is None else self.multi_crop.views(X)
 
     def _outputs(self, X):
         """The output of the last layer, for any X."""

@@ -1,21 +1,27 @@
 """`ConvNetClassifier`."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import metadata_routing
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
+from .checks import check_labels, check_labels_and_boxes
 from .losses import CLASSIFICATION_LOSSES
-from .targets import check_labels, label_target
+from .scores import RunningAccuracy
+from .targets import BoxTarget, label_target, same_classes, sorted_classes
 
 
 class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     """A convolutional network that classifies images, signals or volumes.
 
-    Labels may be binary, of several classes, or a 0/1 indicator of several labels at once.
-    The network consists of `layers` and a dense output layer that is added from y.
+    y may be labels of two or more classes; a 0/1 indicator of several labels at once; several
+    columns of labels; maps of labels, one for every pixel; or labels with boxes. The network
+    consists of `layers` and an output layer that is added from y: dense, or for maps a
+    convolution of size 1; a second one for boxes.
 
     Parameters
     ----------
@@ -26,9 +32,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         the shape of X, beginning with `Standardize`.
     input_shape : tuple of int, default=None
         Shape of one sample, channels last, where X is flat ``(n_samples, n_features)``.
-    loss : "auto", "cross_entropy" or CrossEntropy, default="auto"
-        What training makes small: cross-entropy.
-    optimizer : {"adam", "sgd"} or Optimizer, default="adam"
+    loss : {"auto", "cross_entropy", "focal"}, Loss or callable, default="auto"
+        What training makes small: "auto" is cross-entropy. An instance, such as
+        ``CrossEntropy(label_smoothing=0.1)``, has parameters that can be searched. A function
+        ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient with respect
+        to `y_pred`, the output before softmax; see `sklearn_convnet.losses.FunctionLoss`.
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``, whose parameters can
         then be searched, as ``optimizer__learning_rate``.
     batch_size : int or "auto", default="auto"
@@ -36,6 +45,17 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         into batches of nearly equal size, none larger than this.
     max_iter : int, default=200
         Largest number of epochs.
+    augmentation : Transform, default=None
+        What is done to the images of each training batch, at random: one of
+        `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))``.
+        Boxes and maps of labels move along.
+    multi_crop : MultiCrop, default=None
+        Training on random crops of the images, predictions by the vote of several; validation
+        while training sees the centre.
+    init_from : dict or FrozenEstimator, default=None
+        Where the first weights come from: arrays by path, as `get_weights` returns them, or a
+        fitted network in a `FrozenEstimator`. What has the path and the shape of an array of
+        this network is copied; a warning tells what is left.
     early_stopping : bool, default=False
         Whether to hold out part of the training data, stop when the score on it no longer
         improves, and go back to the weights that were best.
@@ -60,13 +80,27 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Seeds the first weights, the order of samples and the dropout masks.
     verbose : bool, default=False
         Whether to print a row for each epoch.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, multiplied with `sample_weight`.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of the classes, multiplied with `sample_weight`. For several columns a dict
+        for each, the weights of a sample's classes being multiplied, as in scikit-learn; for
+        maps the weights of the pixels.
+    box_weight : float or None, default=None
+        Weight of ``|c - c_hat|^2 / 2``, summed over the coordinates c of a box, beside the
+        loss of the class. Where y has the boxes in its columns it must be given; None is 1
+        where they are given as ``boxes``.
+    missing_box : float or None, default=None
+        A box whose coordinates all equal this number is missing, as is a row of NaN: it
+        carries no loss.
+    box_units : {"share", "pixels"}, default="share"
+        Whether coordinates are shares of width and height, a share x being the pixel
+        ``x * width - 1/2``, or pixels, whose centres are at integers. Augmentation has to
+        know.
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The classes; for several labels their numbers.
+    classes_ : ndarray of shape (n_classes,) or list of ndarray
+        The classes; for several labels at once their numbers, for several columns a list
+        with the classes of each.
     n_features_in_ : int
         Number of values of one sample.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -74,7 +108,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     input_shape_ : tuple of int
         Shape of one sample.
     layers_ : list of (str, Layer)
-        The layers with their names, and the output layer.
+        The layers with their names, and the output layers, "output" and "box".
     network_ : Network
         The network.
     n_iter_ : int
@@ -92,7 +126,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     best_validation_score_ : float or None
         The largest of them, whose weights are kept.
     history_ : dict of str to list
-        The curves by name.
+        The curves by name; "learning_rate" is that of each epoch's last step.
 
     Examples
     --------
@@ -111,6 +145,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     _parameter_constraints = {
         **BaseConvNet._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "box_weight": [Interval(Real, 0, None, closed="left"), None],
+        "missing_box": [Interval(Real, None, None, closed="neither"), None],
+        "box_units": [StrOptions({"share", "pixels"})],
     }
     _losses = CLASSIFICATION_LOSSES
 
@@ -126,6 +163,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         optimizer="adam",
         batch_size="auto",
         max_iter=200,
+        augmentation=None,
+        multi_crop=None,
+        init_from=None,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -137,6 +177,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         random_state=None,
         verbose=False,
         class_weight=None,
+        box_weight=None,
+        missing_box=None,
+        box_units="share",
     ):
         self.layers = layers
         self.input_shape = input_shape
@@ -144,6 +187,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.augmentation = augmentation
+        self.multi_crop = multi_crop
+        self.init_from = init_from
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -155,42 +201,82 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.random_state = random_state
         self.verbose = verbose
         self.class_weight = class_weight
+        self.box_weight = box_weight
+        self.missing_box = missing_box
+        self.box_units = box_units
 
-    def _check_y(self, y, dtype):
-        return check_labels(y)
+    def _check_y(self, y, dtype, boxes=None):
+        self._boxes_in_y = boxes is None and self.box_weight is not None
+        if boxes is None and not self._boxes_in_y:
+            return check_labels(y)
+        return check_labels_and_boxes(y, boxes, self.missing_box)
 
     def _make_target(self, y, classes=None):
-        self._target = label_target(y, classes)
-        self.classes_ = self._target.classes
-        return self._target.n_outputs
+        target = label_target(y, classes, self.box_units, self._boxes_in_y)
+        self.classes_ = target.classes
+        return target
 
-    def _encode(self, y, dtype):
-        return self._target.encode(y, dtype)
+    def _weights_of_classes(self, target, weight):
+        return self._target.class_factors(self.class_weight, target, weight)
 
-    def _weights_of_classes(self, y, weight):
-        if self.class_weight is None:
-            return 1.0
-        if y.ndim == 2:
-            weights = compute_sample_weight(self.class_weight, y)
-        else:
-            # A dict may name classes that these samples lack, in partial_fit.
-            balanced = self.class_weight == "balanced"
-            classes = np.unique(y) if balanced else self.classes_
-            of_class = compute_class_weight(
-                self.class_weight, classes=classes, y=y, sample_weight=weight
-            )
-            weights = of_class[np.searchsorted(classes, y)]
-        if np.min(weights) < 0:
-            raise ValueError(
-                f"class_weight={self.class_weight!r} holds a negative weight: give weights "
-                "of at least 0"
-            )
-        return weights
+    def _objective(self, target, weight):
+        return self._target.objective(
+            self._loss(), target, weight, self.class_weight, self.box_weight
+        )
 
-    def _stratify(self, y):
-        return None if y.ndim == 2 else y
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        boxes=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        boxes_val=None,
+    ):
+        """Fit the network to data.
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
+        training that diverges with the last finite ones. If anything else goes wrong, the
+        estimator is as it was before.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *sample_shape)
+            Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
+            converted batch by batch.
+        y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
+            Labels; an indicator or several columns of labels; or maps of labels. With
+            `box_weight` and without `boxes`, column 0 is the label and the others are the
+            coordinates of a box.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights; samples of weight zero are left out.
+        boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
+            Boxes by their corners, ``x1, y1, ..., x4, y4`` going round, or ``x1, y1, x2, y2``,
+            in `box_units`. A row of NaN is a box that is missing.
+        X_val : array-like of shape (n_val, *sample_shape), default=None
+            Samples to validate with after each epoch. Their loss and score are in `history_`;
+            with ``early_stopping=True`` they decide when to stop and whose weights are kept,
+            and nothing is held out of X. In a `Pipeline`, ``transform_input=["X_val"]``
+            transforms them as it does X.
+        y_val : array-like of shape (n_val,), (n_val, n_columns) or (n_val, *map_size), \
+default=None
+            Their labels.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+        boxes_val : array-like of shape (n_val, 8) or (n_val, 4), default=None
+            Their boxes, given as those of X are.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val)
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, boxes=None):
         """One pass over the data, from where the last call or fit ended.
 
         Statistics of `Standardize` are those of the first call.
@@ -199,12 +285,15 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ----------
         X : array-like of shape (n_samples, *sample_shape)
             Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels.
-        classes : array-like of shape (n_classes,), default=None
-            All classes that will come; needed in the first call.
+        y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
+            Labels, as in `fit`.
+        classes : array-like of shape (n_classes,) or list of array-like, default=None
+            All classes that will come, of each column if there are several; needed in the
+            first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights; samples of weight zero are left out.
+        boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
+            Boxes, as in `fit`.
 
         Returns
         -------
@@ -218,21 +307,29 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         fitted = hasattr(self, "network_")
         if not fitted and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        if fitted and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+        if (
+            fitted
+            and classes is not None
+            and not same_classes(sorted_classes(classes), self.classes_)
+        ):
             raise ValueError(
                 f"classes={classes!r} is not the same as on the first call to partial_fit: "
                 f"{self.classes_!r}"
             )
-        return self._partial_fit(X, y, sample_weight, classes)
+        return self._partial_fit(X, y, sample_weight, classes, boxes)
 
-    def _probabilities(self, Z):
-        return self._loss().predict(
-            Z, self.network_.kernels, 1, several_labels=self._target.several_labels
+    def _new_score(self):
+        return RunningAccuracy(self._target.right)
+
+    def _probabilities(self, X):
+        """What `predict_proba` returns, by the vote of several crops if there are."""
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        kernels = self.network_.kernels
+        views = (
+            self._target.probabilities(self._raw_predict(view), kernels) for view in self._views(X)
         )
-
-    def _score(self, Z, y, sample_weight):
-        predicted = self._target.decode(self._probabilities(Z))
-        return accuracy(y, predicted, sample_weight)
+        return next(views) if self.multi_crop is None else self.multi_crop.vote(list(views))
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -244,10 +341,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
         Returns
         -------
-        P : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; for several labels the probability of each.
+        P : ndarray of shape (n_samples, n_classes) or (n_samples, *map_size, n_classes), or \
+list of ndarray
+            In the order of `classes_`; for several labels at once the probability of each,
+            for several columns an array for each.
         """
-        return self._probabilities(self._outputs(X))
+        return self._probabilities(X)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
@@ -259,14 +358,15 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray or list of ndarray
+            As `predict_proba` returns them.
         """
         P = self.predict_proba(X)
         with np.errstate(divide="ignore"):
-            return np.log(P)
+            return [np.log(part) for part in P] if isinstance(P, list) else np.log(P)
 
     def predict(self, X):
-        """The most probable class; for several labels those above one half.
+        """The most probable class; for several labels at once those above one half.
 
         Parameters
         ----------
@@ -275,20 +375,49 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_labels)
+        ndarray of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
+            Shaped as y was: if y had boxes in its columns, so has this.
         """
-        P = self.predict_proba(X)
-        return self._target.decode(P)
+        if self.multi_crop is not None:
+            return self._target.decode(self._probabilities(X))
+        Z = self._outputs(X)
+        return self._target.predict(Z, self.network_.kernels)
+
+    def predict_box(self, X):
+        """The boxes that the network sees, whatever the class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *sample_shape)
+            Samples of the shape of the training data.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_coordinates)
+            Coordinates as they were given, in `box_units`.
+
+        Raises
+        ------
+        ValueError
+            If it was fitted without boxes.
+        """
+        check_is_fitted(self)
+        if not isinstance(self._target, BoxTarget):
+            raise ValueError(
+                "predict_box needs a network that was fitted with boxes: give them to fit, as "
+                "boxes= or in the columns of y with box_weight"
+            )
+        return self._target.boxes(self._outputs(X))
 
     def score(self, X, y, sample_weight=None):
-        """Accuracy; for several labels the mean of their accuracies.
+        """Accuracy; its mean over columns or pixels where y has several labels a sample.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
             Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            True labels.
+        y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
+            True labels; boxes in the columns of y do not count.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights.
 
@@ -296,21 +425,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         -------
         float
         """
-        return accuracy(y, self.predict(X), sample_weight)
+        predicted = self.predict(X)
+        return self._target.score(y, predicted, sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
         return tags
-
-
-def accuracy(y, predicted, sample_weight):
-    """Share of right labels, averaged over the columns where there are several."""
-    from sklearn.metrics import accuracy_score  # slow to import
-
-    if predicted.ndim == 1:
-        return accuracy_score(y, predicted, sample_weight=sample_weight)
-    y = np.asarray(y.todense() if hasattr(y, "todense") else y)
-    columns = zip(y.T, predicted.T, strict=True)
-    scores = [accuracy_score(a, b, sample_weight=sample_weight) for a, b in columns]
-    return float(np.mean(scores))

@@ -4,8 +4,11 @@
 # * A loss sees the last layer's output Z before any link function, and returns the gradient
 #   there: softmax with cross-entropy is one formula, not a product of two Jacobians.
 # * It returns the sum over the samples, weighted; the trainer divides.
+# * Where the output has parts, such as a class and a box, a sum of losses over the parts is
+#   a loss as well, and the trainer knows of no parts.
 """
 
+from itertools import pairwise
 from numbers import Real
 
 import numpy as np
@@ -23,12 +26,13 @@ class Loss(BaseEstimator):
 
         Parameters
         ----------
-        Z : array of shape (n, n_outputs)
+        Z : array of shape (n, n_outputs) or (n, *map_size, n_outputs)
             Output of the last layer.
         target : array
-            What it should be: class codes (n,), or values (n, n_outputs).
+            What it should be: class codes (n,) or (n, *map_size) of an integer dtype, or
+            values like Z.
         weight : array of shape (n,)
-            Weights of the samples.
+            Weights of the samples; for class codes also those of the pixels, like `target`.
         dZ : array like Z, or None
             Filled with the gradient of the returned sum.
         kernels : module
@@ -43,60 +47,184 @@ class Loss(BaseEstimator):
         """
         raise NotImplementedError(type(self))
 
-    def predict(self, Z, kernels, n_threads):
-        """What the network says, from the output of its last layer."""
+    def check_target(self, target):
+        """Raises ValueError if the loss is not defined for a target."""
+
+    def inverse_link(self, Z):
+        """What a regressor predicts, from the output of its last layer."""
         return Z
 
 
-class CrossEntropy(Loss):
+# --- classes -----------------------------------------------------------------------------
+
+
+class _ClassLoss(Loss):
+    """Of class codes, one a sample or a pixel, or of labels that are there (1) or not (0)."""
+
+    def of_classes(self, Z, codes, weight, dZ, kernels, n_threads):
+        """The loss where each row has one class; all arrays have a row for each."""
+        raise NotImplementedError(type(self))
+
+    def of_labels(self, Z, target, weight, dZ, kernels, n_threads):
+        """The loss where each column is a label by itself; weight is like Z."""
+        raise NotImplementedError(type(self))
+
+    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+        if target.dtype.kind == "f":
+            weights = np.repeat(weight[:, None], Z.shape[1], axis=1)
+            return self.of_labels(Z, target, weights, dZ, kernels, n_threads)
+        n_pixels = target[0].size  # 1 where a sample has one label
+        if weight.ndim == 1:
+            weight = np.repeat(weight, n_pixels)
+        return self.of_classes(
+            Z.reshape(-1, Z.shape[-1]),
+            target.reshape(-1).astype(np.int64, copy=False),
+            weight.reshape(-1) / n_pixels,
+            None if dZ is None else dZ.reshape(-1, Z.shape[-1]),
+            kernels,
+            n_threads,
+        )
+
+
+class CrossEntropy(_ClassLoss):
     """``-log p(true class)``, with softmax; for several labels, summed over them.
 
     Where the target is a class, ``p = softmax(Z)``. Where it is a row of labels that are
-    there or not, ``p = logistic(Z)`` for each of them.
+    there or not, ``p = logistic(Z)`` for each of them. Maps of labels are averaged over
+    their pixels.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of the target that is spread over all classes evenly (over "there" and "not
+        there" for each of several labels): Szegedy et al., "Rethinking the Inception
+        architecture for computer vision", 2016.
 
     Examples
     --------
     >>> from sklearn_convnet import ConvNetClassifier
     >>> from sklearn_convnet.losses import CrossEntropy
-    >>> ConvNetClassifier(loss=CrossEntropy()).loss
-    CrossEntropy()
+    >>> ConvNetClassifier(loss=CrossEntropy(label_smoothing=0.1)).loss
+    CrossEntropy(label_smoothing=0.1)
     """
 
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        if target.ndim == 1:
-            return kernels.softmax_cross_entropy(Z, target, weight, dZ, n_threads)
-        weights = np.repeat(weight[:, None], Z.shape[1], axis=1)
-        return kernels.logistic_cross_entropy(Z, target, weights, dZ, n_threads)
+    _parameter_constraints = {"label_smoothing": [Interval(Real, 0, 1, closed="left")]}
 
-    def predict(self, Z, kernels, n_threads, several_labels=False):
-        P = np.empty_like(Z)
-        if several_labels:
-            flat = (Z.reshape(-1), P.reshape(-1))
-            kernels.activation_forward(*flat, "logistic", 0.0, n_threads)
-        else:
-            kernels.softmax_forward(Z, P, n_threads)
-        return P
+    def __init__(self, label_smoothing=0.0):
+        self.label_smoothing = label_smoothing
+
+    def of_classes(self, Z, codes, weight, dZ, kernels, n_threads):
+        total = kernels.softmax_cross_entropy(Z, codes, weight, dZ, n_threads)
+        if not self.label_smoothing:
+            return total
+        # -(1 - e) log p_t - e/K sum_c log p_c = -log p_t + e (z_t - mean_c z_c)
+        rows, share = np.arange(len(Z)), float(self.label_smoothing) * weight
+        total += float(np.sum(share * (Z[rows, codes] - Z.mean(axis=1)), dtype=np.float64))
+        if dZ is not None:
+            dZ -= (share / Z.shape[1])[:, None]
+            dZ[rows, codes] += share
+        return total
+
+    def of_labels(self, Z, target, weight, dZ, kernels, n_threads):
+        if self.label_smoothing:
+            smoothing = float(self.label_smoothing)
+            target = (1 - smoothing) * target + 0.5 * smoothing
+        return kernels.logistic_cross_entropy(Z, target, weight, dZ, n_threads)
+
+
+class Focal(_ClassLoss):
+    """``-(1 - p)^gamma log p`` of the true class: cross-entropy that minds the easy less.
+
+    Lin et al., "Focal loss for dense object detection", 2017; their factor alpha is
+    `class_weight`. Classes and labels are as in `CrossEntropy`, which it is with gamma = 0.
+
+    Parameters
+    ----------
+    gamma : float, default=2.0
+        How little samples count that are classified well.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.losses import Focal
+    >>> Focal(gamma=1.0)
+    Focal(gamma=1.0)
+    """
+
+    _parameter_constraints = {"gamma": [Interval(Real, 0, None, closed="left")]}
+
+    def __init__(self, gamma=2.0):
+        self.gamma = gamma
+
+    def _of_probability(self, log_p, q):
+        """Loss and its derivative by log p, for ``q = 1 - p``, which may be tiny."""
+        # log p / q, which is -1 in the limit
+        ratio = np.divide(log_p, q, out=np.full_like(q, -1), where=q > 0)
+        gamma = float(self.gamma)
+        power = q**gamma
+        return -power * log_p, power * (gamma * np.exp(log_p) * ratio - 1)
+
+    def of_classes(self, Z, codes, weight, dZ, kernels, n_threads):
+        rows = np.arange(len(Z))
+        others = Z - Z.max(axis=1, keepdims=True)
+        log_p = others[rows, codes] - np.log(np.exp(others).sum(axis=1))
+        P = softmax(Z, kernels, n_threads)
+        P[rows, codes] = 0
+        q = P.sum(axis=1)  # not 1 - p, which would lose the digits of a small q
+        log_p = np.where(q < 0.5, np.log1p(-np.minimum(q, 0.5)), log_p)
+        value, slope = self._of_probability(log_p, q)
+        if dZ is not None:
+            # dlog p_t / dz_c = (c = t) - p_c
+            slope *= weight
+            np.multiply(P, -slope[:, None], out=dZ)
+            dZ[rows, codes] = slope * q
+        return float(np.sum(value * weight, dtype=np.float64))
+
+    def of_labels(self, Z, target, weight, dZ, kernels, n_threads):
+        sign = np.where(target > 0.5, 1, -1).astype(Z.dtype)
+        q = logistic(-sign * Z, kernels, n_threads)
+        value, slope = self._of_probability(-np.logaddexp(0, -sign * Z), q)
+        if dZ is not None:
+            np.multiply(slope * q, sign * weight, out=dZ)
+        return float(np.sum(value * weight, dtype=np.float64))
+
+
+def softmax(Z, kernels, n_threads):
+    """Probabilities of classes: softmax over the last axis."""
+    P = np.empty_like(Z)
+    rows = (-1, Z.shape[-1])
+    kernels.softmax_forward(Z.reshape(rows), P.reshape(rows), n_threads)
+    return P
+
+
+def logistic(Z, kernels, n_threads):
+    """Probabilities of labels, each by itself."""
+    P = np.empty_like(Z)
+    kernels.activation_forward(Z.reshape(-1), P.reshape(-1), "logistic", 0.0, n_threads)
+    return P
+
+
+# --- values ------------------------------------------------------------------------------
 
 
 class _Pointwise(Loss):
-    """The mean over the outputs of a function of the residual ``Z - target``."""
+    """The mean over outputs and pixels of a function of output and target."""
 
-    def pointwise(self, residual):
-        """Divergence and derivative of each residual."""
+    def pointwise(self, Z, target):
+        """Divergence and derivative of each output."""
         raise NotImplementedError(type(self))
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        share = (weight / Z.shape[1])[:, None]
+        share = (weight / Z[0].size).reshape(-1, *[1] * (Z.ndim - 1))
         # Training tells of divergence itself.
         with np.errstate(over="ignore", invalid="ignore"):
-            value, slope = self.pointwise(Z - target)
+            value, slope = self.pointwise(Z, target)
             if dZ is not None:
                 np.multiply(slope, share, out=dZ)
             return float(np.sum(value * share, dtype=np.float64))
 
 
 class SquaredError(_Pointwise):
-    """``(z - y)^2 / 2``, averaged over the outputs.
+    """``(z - y)^2 / 2``, averaged over outputs and pixels.
 
     Examples
     --------
@@ -105,12 +233,13 @@ class SquaredError(_Pointwise):
     'squared_error'
     """
 
-    def pointwise(self, residual):
+    def pointwise(self, Z, target):
+        residual = Z - target
         return 0.5 * residual**2, residual
 
 
 class AbsoluteError(_Pointwise):
-    """``|z - y|``, averaged over the outputs; the derivative at 0 is 0.
+    """``|z - y|``, averaged over outputs and pixels; the derivative at 0 is 0.
 
     Examples
     --------
@@ -119,12 +248,13 @@ class AbsoluteError(_Pointwise):
     AbsoluteError()
     """
 
-    def pointwise(self, residual):
+    def pointwise(self, Z, target):
+        residual = Z - target
         return np.abs(residual), np.sign(residual)
 
 
 class Huber(_Pointwise):
-    """Quadratic for small residuals, linear for large ones, averaged over the outputs.
+    """Quadratic for small residuals, linear for large ones, averaged over outputs and pixels.
 
     ``r^2 / 2`` for ``|r| <= delta`` and ``delta (|r| - delta / 2)`` beyond: Huber, 1964.
 
@@ -145,15 +275,214 @@ class Huber(_Pointwise):
     def __init__(self, delta=1.0):
         self.delta = delta
 
-    def pointwise(self, residual):
+    def pointwise(self, Z, target):
+        residual = Z - target
         slope = np.clip(residual, -self.delta, self.delta)
         return slope * (residual - 0.5 * slope), slope
 
 
-CLASSIFICATION_LOSSES = {"auto": CrossEntropy, "cross_entropy": CrossEntropy}
+class Quantile(_Pointwise):
+    """The pinball loss, whose minimum is a quantile: Koenker and Bassett, 1978.
+
+    ``quantile (y - z)`` where y is larger, ``(1 - quantile) (z - y)`` where it is smaller,
+    averaged over outputs and pixels; the derivative at 0 is 0.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        Share of the targets that is to lie below the prediction.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.losses import Quantile
+    >>> Quantile(0.9)
+    Quantile(quantile=0.9)
+    """
+
+    _parameter_constraints = {"quantile": [Interval(Real, 0, 1, closed="neither")]}
+
+    def __init__(self, quantile=0.5):
+        self.quantile = quantile
+
+    def pointwise(self, Z, target):
+        residual = Z - target
+        sign = np.sign(residual)
+        slope = 0.5 * sign + (0.5 - float(self.quantile)) * sign**2
+        return slope * residual, slope
+
+
+class Poisson(_Pointwise):
+    """``exp(z) - y z``, averaged over outputs and pixels: counts, with a logarithmic link.
+
+    The negative log-likelihood of a Poisson distribution of mean ``exp(z)``, without the
+    terms of y alone. The regressor predicts ``exp(z)``.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.losses import Poisson
+    >>> Poisson()
+    Poisson()
+    """
+
+    def pointwise(self, Z, target):
+        mean = np.exp(Z)
+        return mean - target * Z, mean - target
+
+    def check_target(self, target):
+        if np.min(target) < 0:
+            raise ValueError(
+                f"loss='poisson' is for counts, but y holds {np.min(target):g}: give values "
+                "of at least 0"
+            )
+
+    def inverse_link(self, Z):
+        with np.errstate(over="ignore"):
+            return np.exp(Z)
+
+
+# --- the user's own, and sums --------------------------------------------------------------
+
+
+class FunctionLoss(Loss):
+    """A function of the user's.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(y_true, y_pred)`` returns the loss of each sample, of shape (n,), and its
+        gradient with respect to `y_pred`, of the shape of `y_pred`. That is the output of
+        the network before any link function, of shape (n, n_outputs), or (n, *map_size,
+        n_outputs) for maps. `y_true` is alike, or class codes (n,) or (n, *map_size),
+        which are positions in ``classes_``. Weights and the mean over samples are not its
+        business.
+
+    Examples
+    --------
+    What the estimators make of a function that is given as `loss`:
+
+    >>> import numpy as np
+    >>> from sklearn_convnet import ConvNetRegressor
+    >>> def log_cosh(y_true, y_pred):
+    ...     residual = y_pred - y_true
+    ...     loss = np.logaddexp(residual, -residual) - np.log(2)
+    ...     return loss.mean(axis=1), np.tanh(residual) / y_pred.shape[1]
+    >>> reg = ConvNetRegressor([], loss=log_cosh, max_iter=2, random_state=0)
+    >>> reg.fit([[0.0], [1.0]], [3.0, 5.0]).predict([[2.0]]).shape
+    (1,)
+    """
+
+    def __init__(self, function):
+        self.function = function
+
+    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+        losses, gradient = (np.asarray(array) for array in self.function(target, Z))
+        if losses.shape != weight.shape or gradient.shape != Z.shape:
+            raise ValueError(
+                f"the function given as loss returned shapes {losses.shape} and "
+                f"{gradient.shape}, expected {weight.shape}, the loss of each sample, and "
+                f"{Z.shape}, its gradient with respect to y_pred"
+            )
+        if dZ is not None:
+            np.multiply(gradient, weight.reshape(-1, *[1] * (Z.ndim - 1)), out=dZ)
+        return float(np.sum(losses * weight, dtype=np.float64))
+
+
+class _LossOfParts(Loss):
+    """A sum over parts of the output."""
+
+    def part(self, loss, Z, columns, target, weight, dZ, kernels, n_threads):
+        """The loss of some columns of Z, with their gradient put in its place."""
+        part = np.ascontiguousarray(Z[:, columns])
+        d_part = None if dZ is None else np.empty_like(part)
+        value = loss.value_and_gradient(part, target, weight, d_part, kernels, n_threads)
+        if dZ is not None:
+            dZ[:, columns] = d_part
+        return value
+
+
+class SumOverColumns(_LossOfParts):
+    """The loss of several labels a sample, each with classes of its own, summed.
+
+    Parameters
+    ----------
+    loss : Loss
+    n_classes : list of int
+        Of each column of the target, which has their codes.
+    """
+
+    def __init__(self, loss, n_classes):
+        self.loss = loss
+        self.n_classes = n_classes
+
+    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+        total, edges = 0.0, np.cumsum([0, *self.n_classes])
+        for j, (start, stop) in enumerate(pairwise(edges)):
+            codes, columns = np.ascontiguousarray(target[:, j]), slice(start, stop)
+            total += self.part(self.loss, Z, columns, codes, weight, dZ, kernels, n_threads)
+        return total
+
+
+class ClassAndBox(_LossOfParts):
+    """``loss + box_weight |c - c_hat|^2 / 2``, for a class and the coordinates of a box.
+
+    The square is summed over the coordinates, and left out where the box is missing.
+
+    Parameters
+    ----------
+    loss : Loss
+        Of the class.
+    n_classes : int
+        The first columns of the output; the coordinates follow.
+    box_weight : float
+    """
+
+    def __init__(self, loss, n_classes, box_weight):
+        self.loss = loss
+        self.n_classes = n_classes
+        self.box_weight = box_weight
+
+    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+        codes, boxes = target[:, 0].astype(np.int64), target[:, 1:]
+        columns = slice(0, self.n_classes)
+        total = self.part(self.loss, Z, columns, codes, weight, dZ, kernels, n_threads)
+        residual = Z[:, self.n_classes :] - boxes
+        residual[np.isnan(boxes)] = 0
+        share = (float(self.box_weight) * weight)[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):  # as in _Pointwise
+            if dZ is not None:
+                np.multiply(share, residual, out=dZ[:, self.n_classes :])
+            return total + float(np.sum(0.5 * share * residual**2, dtype=np.float64))
+
+
+class WeightedPixels(Loss):
+    """The loss of maps of labels whose pixels have weights by their classes.
+
+    Parameters
+    ----------
+    loss : Loss
+    class_weight : array of shape (n_classes,)
+    """
+
+    def __init__(self, loss, class_weight):
+        self.loss = loss
+        self.class_weight = class_weight
+
+    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+        of_pixels = self.class_weight.astype(Z.dtype)[target]
+        of_pixels *= weight.reshape(-1, *[1] * (target.ndim - 1))
+        return self.loss.value_and_gradient(Z, target, of_pixels, dZ, kernels, n_threads)
+
+
+CLASSIFICATION_LOSSES = {
+    "auto": CrossEntropy,
+    "cross_entropy": CrossEntropy,
+    "focal": Focal,
+}
 REGRESSION_LOSSES = {
     "auto": SquaredError,
     "squared_error": SquaredError,
     "absolute_error": AbsoluteError,
     "huber": Huber,
+    "quantile": Quantile,
+    "poisson": Poisson,
 }

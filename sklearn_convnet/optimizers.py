@@ -3,7 +3,9 @@
 # Design:
 # * An optimiser is a spec, as a layer is; its state is a dict of flat arrays in the layout
 #   of the network's parameters, so that a pickle or a copy of it goes on with the same bits.
-# * A step is one kernel call over stretches of that layout.
+# * A step is one kernel call over stretches of that layout: clipping, decay and update are
+#   one pass over memory. Only the norm that clipping needs reads the gradients before.
+# * The learning rate of a step is an argument: the trainer asks the schedule for it.
 """
 
 from numbers import Real
@@ -12,14 +14,17 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
-from .kernels import loader
+from .schedules import Schedule, as_schedule
 
-_RATE = [Interval(Real, 0, None, closed="neither")]
+_POSITIVE = [Interval(Real, 0, None, closed="neither")]
 _SHARE = [Interval(Real, 0, 1, closed="left")]
 _DECAY = [Interval(Real, 0, None, closed="left")]
 
+#: PyTorch adds it to the norm by which it divides.
+_NORM_EPSILON = 1e-6
 
-def stretches(segments, weight_decay):
+
+def stretches(segments, weight_decay, decay_all):
     """The parts of the parameter vector to update, and the weight decay of each.
 
     Neighbouring segments of equal decay are one stretch; the zeros between them, which
@@ -28,7 +33,7 @@ def stretches(segments, weight_decay):
     rows, decay = [], []
     mergeable = False
     for segment in segments:
-        wanted = weight_decay if segment.decayed else 0.0
+        wanted = weight_decay if segment.decayed or decay_all else 0.0
         if not segment.trainable:
             mergeable = False
         elif mergeable and decay[-1] == wanted:
@@ -41,11 +46,33 @@ def stretches(segments, weight_decay):
 
 
 class Optimizer(BaseEstimator):
-    """Base class of the optimisers."""
+    """Base class of the optimisers.
 
-    _parameter_constraints: dict = {}
-    #: Names of the arrays of its state.
-    _state_names = ()
+    A subclass has the parameters `learning_rate`, `weight_decay`, `decay_all` and
+    `clip_norm`, besides its own, and says which kernel makes its step.
+    """
+
+    _parameter_constraints: dict = {
+        "learning_rate": [*_POSITIVE, Schedule],
+        "weight_decay": _DECAY,
+        "decay_all": ["boolean"],
+        "clip_norm": [*_POSITIVE, None],
+    }
+    #: Name of the kernel.
+    _kernel = ""
+
+    def _validate_params(self):
+        super()._validate_params()
+        as_schedule(self.learning_rate)._validate_params()
+
+    def _state_names(self):
+        """The arrays of its state, in the order in which the kernel takes them; None for one
+        that the options do without."""
+        raise NotImplementedError(type(self))
+
+    def _options(self, t):
+        """What the kernel takes after the learning rate and the scale of the gradients."""
+        raise NotImplementedError(type(self))
 
     def start(self, network):
         """The state before the first step.
@@ -58,9 +85,16 @@ class Optimizer(BaseEstimator):
         -------
         dict of str to ndarray
         """
-        return {name: np.zeros_like(network.params) for name in self._state_names}
+        return self._completed({}, network)
 
-    def step(self, network, state, t, n_threads):
+    def _completed(self, state, network):
+        """The state, with zeros for what options that changed between two steps need."""
+        for name in self._state_names():
+            if name is not None and name not in state:
+                state[name] = np.zeros_like(network.params)
+        return state
+
+    def step(self, network, state, t, learning_rate, n_threads):
         """Change the network's parameters, given its gradients.
 
         Parameters
@@ -71,12 +105,31 @@ class Optimizer(BaseEstimator):
             As `start` returned it; updated in place.
         t : int
             Number of the step, from 1.
+        learning_rate : float
+            That of this step.
         n_threads : int
             Number of threads.
         """
-        rows, decay = stretches(network.segments, self.weight_decay)
-        decay = np.array(decay, network.dtype)
-        self._step(network, state, rows, decay, t, n_threads)
+        rows, decay = stretches(network.segments, self.weight_decay, self.decay_all)
+        self._completed(state, network)
+        getattr(network.kernels, self._kernel)(
+            network.params,
+            network.grads,
+            *(name and state[name] for name in self._state_names()),
+            rows,
+            np.array(decay, network.dtype),
+            learning_rate,
+            self._clip_scale(network, rows, n_threads),
+            *self._options(t),
+            n_threads,
+        )
+
+    def _clip_scale(self, network, rows, n_threads):
+        """What brings the norm of all gradients together down to `clip_norm`."""
+        if self.clip_norm is None:
+            return 1.0
+        norm = network.kernels.global_norm(network.grads, rows, n_threads)
+        return min(1.0, self.clip_norm / (norm + _NORM_EPSILON))
 
 
 class SGD(Optimizer):
@@ -88,14 +141,19 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default=0.01
+    learning_rate : float or Schedule, default=0.01
         Length of a step.
     momentum : float, default=0.0
         Share of the last step that is kept.
     nesterov : bool, default=False
         Whether the gradient is followed once more after the momentum.
     weight_decay : float, default=0.0
-        L2 penalty on weights; biases have none.
+        L2 penalty on weights, added to the gradient.
+    decay_all : bool, default=False
+        Whether biases, and scales and offsets of norms, are decayed like the weights.
+    clip_norm : float, default=None
+        If the gradients of all trained parameters together have a larger norm, they are
+        scaled down to it, before weight decay.
 
     Examples
     --------
@@ -107,31 +165,160 @@ class SGD(Optimizer):
     """
 
     _parameter_constraints = {
-        "learning_rate": _RATE,
+        **Optimizer._parameter_constraints,
         "momentum": _SHARE,
         "nesterov": ["boolean"],
-        "weight_decay": _DECAY,
     }
-    _state_names = ("velocity",)
+    _kernel = "sgd_step"
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0):
+    def __init__(
+        self,
+        learning_rate=0.01,
+        momentum=0.0,
+        nesterov=False,
+        weight_decay=0.0,
+        decay_all=False,
+        clip_norm=None,
+    ):
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
+        self.decay_all = decay_all
+        self.clip_norm = clip_norm
 
-    def _step(self, network, state, rows, decay, t, n_threads):
-        loader.kernels(network.dtype).sgd_step(
-            network.params,
-            network.grads,
-            state["velocity"],
-            rows,
-            decay,
-            self.learning_rate,
-            self.momentum,
-            self.nesterov,
-            n_threads,
+    def _state_names(self):
+        return ("velocity" if self.momentum else None,)
+
+    def _options(self, t):
+        return self.momentum, self.nesterov
+
+
+class Adagrad(Optimizer):
+    """Steps scaled by the root of the sum of all squared gradients.
+
+    ``s = s + g^2`` and ``w = w - learning_rate g / (sqrt(s) + epsilon)``: Duchi, Hazan and
+    Singer, "Adaptive subgradient methods for online learning and stochastic optimization",
+    2011.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule, default=0.01
+        Length of the first step.
+    epsilon : float, default=1e-10
+        Added to the root.
+    weight_decay : float, default=0.0
+        L2 penalty on weights, added to the gradient.
+    decay_all : bool, default=False
+        Whether biases, and scales and offsets of norms, are decayed like the weights.
+    clip_norm : float, default=None
+        If the gradients of all trained parameters together have a larger norm, they are
+        scaled down to it, before weight decay.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.optimizers import Adagrad
+    >>> Adagrad(learning_rate=0.1)
+    Adagrad(learning_rate=0.1)
+    """
+
+    _parameter_constraints = {**Optimizer._parameter_constraints, "epsilon": _POSITIVE}
+    _kernel = "adagrad_step"
+
+    def __init__(
+        self,
+        learning_rate=0.01,
+        epsilon=1e-10,
+        weight_decay=0.0,
+        decay_all=False,
+        clip_norm=None,
+    ):
+        self.learning_rate = learning_rate
+        self.epsilon = epsilon
+        self.weight_decay = weight_decay
+        self.decay_all = decay_all
+        self.clip_norm = clip_norm
+
+    def _state_names(self):
+        return ("square",)
+
+    def _options(self, t):
+        return (self.epsilon,)
+
+
+class RMSprop(Optimizer):
+    """Steps scaled by the root of a running mean of the squared gradient.
+
+    ``s = alpha s + (1 - alpha) g^2``, ``v = momentum v + g / (sqrt(s) + epsilon)`` and
+    ``w = w - learning_rate v``: Tieleman and Hinton, lecture 6.5 of "Neural networks for
+    machine learning", 2012, in the form that PyTorch has.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule, default=0.01
+        Length of a step.
+    alpha : float, default=0.99
+        Share of the running means that is kept.
+    epsilon : float, default=1e-8
+        Added to the root.
+    momentum : float, default=0.0
+        Share of the last step that is kept.
+    centered : bool, default=False
+        Whether the square of the running mean of the gradient is taken off, so that the
+        root is the gradient's deviation (Graves, 2013).
+    weight_decay : float, default=0.0
+        L2 penalty on weights, added to the gradient.
+    decay_all : bool, default=False
+        Whether biases, and scales and offsets of norms, are decayed like the weights.
+    clip_norm : float, default=None
+        If the gradients of all trained parameters together have a larger norm, they are
+        scaled down to it, before weight decay.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.optimizers import RMSprop
+    >>> RMSprop(learning_rate=1e-3, momentum=0.9)
+    RMSprop(learning_rate=0.001, momentum=0.9)
+    """
+
+    _parameter_constraints = {
+        **Optimizer._parameter_constraints,
+        "alpha": _SHARE,
+        "epsilon": _POSITIVE,
+        "momentum": _SHARE,
+        "centered": ["boolean"],
+    }
+    _kernel = "rmsprop_step"
+
+    def __init__(
+        self,
+        learning_rate=0.01,
+        alpha=0.99,
+        epsilon=1e-8,
+        momentum=0.0,
+        centered=False,
+        weight_decay=0.0,
+        decay_all=False,
+        clip_norm=None,
+    ):
+        self.learning_rate = learning_rate
+        self.alpha = alpha
+        self.epsilon = epsilon
+        self.momentum = momentum
+        self.centered = centered
+        self.weight_decay = weight_decay
+        self.decay_all = decay_all
+        self.clip_norm = clip_norm
+
+    def _state_names(self):
+        return (
+            "square",
+            "mean" if self.centered else None,
+            "velocity" if self.momentum else None,
         )
+
+    def _options(self, t):
+        return self.alpha, self.epsilon, self.momentum
 
 
 class Adam(Optimizer):
@@ -141,14 +328,19 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default=0.001
+    learning_rate : float or Schedule, default=0.001
         Length of a step.
     beta_1, beta_2 : float, default=0.9, 0.999
         Share of the running means that is kept.
     epsilon : float, default=1e-8
         Added to the root of the mean square.
     weight_decay : float, default=0.0
-        L2 penalty on weights, added to the gradient; biases have none.
+        L2 penalty on weights, added to the gradient.
+    decay_all : bool, default=False
+        Whether biases, and scales and offsets of norms, are decayed like the weights.
+    clip_norm : float, default=None
+        If the gradients of all trained parameters together have a larger norm, they are
+        scaled down to it, before weight decay.
 
     Examples
     --------
@@ -158,13 +350,13 @@ class Adam(Optimizer):
     """
 
     _parameter_constraints = {
-        "learning_rate": _RATE,
+        **Optimizer._parameter_constraints,
         "beta_1": _SHARE,
         "beta_2": _SHARE,
-        "epsilon": _RATE,
-        "weight_decay": _DECAY,
+        "epsilon": _POSITIVE,
     }
-    _state_names = ("mean", "square")
+    _kernel = "adam_step"
+    _decoupled = False
 
     def __init__(
         self,
@@ -173,29 +365,67 @@ class Adam(Optimizer):
         beta_2=0.999,
         epsilon=1e-8,
         weight_decay=0.0,
+        decay_all=False,
+        clip_norm=None,
     ):
         self.learning_rate = learning_rate
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.weight_decay = weight_decay
+        self.decay_all = decay_all
+        self.clip_norm = clip_norm
 
-    def _step(self, network, state, rows, decay, t, n_threads):
-        loader.kernels(network.dtype).adam_step(
-            network.params,
-            network.grads,
-            state["mean"],
-            state["square"],
-            rows,
-            decay,
-            self.learning_rate,
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
-            t,
-            False,
-            n_threads,
-        )
+    def _state_names(self):
+        return "mean", "square"
+
+    def _options(self, t):
+        return self.beta_1, self.beta_2, self.epsilon, t, self._decoupled
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+class AdamW(Adam):
+    """Adam, with a weight decay that its running means do not see.
+
+    Each step takes ``learning_rate weight_decay w`` off the weights, besides Adam's step:
+    Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule, default=0.001
+        Length of a step.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Share of the running means that is kept.
+    epsilon : float, default=1e-8
+        Added to the root of the mean square.
+    weight_decay : float, default=0.01
+        Share of the weights that a step of length 1 takes off.
+    decay_all : bool, default=False
+        Whether biases, and scales and offsets of norms, are decayed like the weights.
+    clip_norm : float, default=None
+        If the gradients of all trained parameters together have a larger norm, they are
+        scaled down to it.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.optimizers import AdamW
+    >>> from sklearn_convnet.schedules import CosineDecay
+    >>> AdamW(CosineDecay(1e-3, period=30), weight_decay=0.05)
+    AdamW(learning_rate=CosineDecay(initial=0.001, period=30), weight_decay=0.05)
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        weight_decay=0.01,
+        decay_all=False,
+        clip_norm=None,
+    ):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, decay_all, clip_norm)
+
+
+OPTIMIZERS = {"sgd": SGD, "adagrad": Adagrad, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}

@@ -1,17 +1,21 @@
 """`ConvNetRegressor`."""
 
 from sklearn.base import RegressorMixin
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
+from .checks import check_values
 from .losses import REGRESSION_LOSSES
-from .targets import check_values
+from .scores import RunningR2
+from .targets import value_target
 
 
 class ConvNetRegressor(RegressorMixin, BaseConvNet):
-    """A convolutional network that predicts one or several numbers.
+    """A convolutional network that predicts numbers, points or images.
 
-    The network consists of `layers` and a dense output layer with an output for each column
-    of y.
+    The network consists of `layers` and an output layer that is added from y: dense, with an
+    output for each number of a sample; or, where y is maps, a convolution of size 1.
 
     Parameters
     ----------
@@ -19,15 +23,24 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
         See `ConvNetClassifier`.
     input_shape : tuple of int, default=None
         See `ConvNetClassifier`.
-    loss : {"auto", "squared_error", "absolute_error", "huber"} or Loss, default="auto"
+    loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, Loss or \
+callable, default="auto"
         What training makes small: "auto" is the squared error. An instance, such as
-        ``Huber(delta=0.5)``, has parameters that can be searched, as ``loss__delta``.
-    optimizer : {"adam", "sgd"} or Optimizer, default="adam"
+        ``Huber(delta=0.5)``, has parameters that can be searched, as ``loss__delta``. A
+        function ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient
+        with respect to `y_pred`; see `sklearn_convnet.losses.FunctionLoss`.
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         See `ConvNetClassifier`.
     batch_size : int or "auto", default="auto"
         See `ConvNetClassifier`.
     max_iter : int, default=200
         Largest number of epochs.
+    augmentation : Transform, default=None
+        See `ConvNetClassifier`; `target` says what of y moves along.
+    multi_crop : MultiCrop, default=None
+        See `ConvNetClassifier`; the prediction is the mean over the crops. For values only.
+    init_from : dict or FrozenEstimator, default=None
+        See `ConvNetClassifier`.
     early_stopping : bool, default=False
         See `ConvNetClassifier`; the validation score is R^2.
     validation_fraction : float, default=0.1
@@ -48,6 +61,16 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
         See `ConvNetClassifier`.
     verbose : bool, default=False
         Whether to print a row for each epoch.
+    target : {"values", "points", "maps"}, default="values"
+        What y is, and what of it moves when augmentation moves the image: "points" are
+        ``(n_samples, 2 * n_points)``, as ``x1, y1, x2, y2, ...``, or ``(n_samples, n_points,
+        2)``; "maps" are ``(n_samples, height, width)`` or, with several values a pixel,
+        ``(n_samples, height, width, n_values)``, of the size of the last maps of `layers`.
+        "values" are numbers, or maps, that stay as they are.
+    point_units : {"share", "pixels"}, default="share"
+        Whether coordinates of points are shares of width and height, a share x being the
+        pixel ``x * width - 1/2``, or pixels, whose centres are at integers. Augmentation has
+        to know.
 
     Attributes
     ----------
@@ -55,7 +78,7 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
 loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         See `ConvNetClassifier`.
     n_outputs_ : int
-        Number of outputs.
+        Number of values of a sample, or of a pixel where y is maps.
 
     Examples
     --------
@@ -72,6 +95,11 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
     True
     """
 
+    _parameter_constraints = {
+        **BaseConvNet._parameter_constraints,
+        "target": [StrOptions({"values", "points", "maps"})],
+        "point_units": [StrOptions({"share", "pixels"})],
+    }
     _losses = REGRESSION_LOSSES
 
     def __init__(
@@ -83,6 +111,9 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         optimizer="adam",
         batch_size="auto",
         max_iter=200,
+        augmentation=None,
+        multi_crop=None,
+        init_from=None,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -93,6 +124,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         n_threads=None,
         random_state=None,
         verbose=False,
+        target="values",
+        point_units="share",
     ):
         self.layers = layers
         self.input_shape = input_shape
@@ -100,6 +133,9 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.augmentation = augmentation
+        self.multi_crop = multi_crop
+        self.init_from = init_from
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -110,22 +146,16 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         self.n_threads = n_threads
         self.random_state = random_state
         self.verbose = verbose
+        self.target = target
+        self.point_units = point_units
 
-    def _check_y(self, y, dtype):
-        return check_values(y, dtype)
+    def _check_y(self, y, dtype, boxes=None):
+        return check_values(y, dtype, self.target)
 
     def _make_target(self, y, classes=None):
-        self._flat_target = y.ndim == 1
-        self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-        return self.n_outputs_
-
-    def _encode(self, y, dtype):
-        y = y.reshape(len(y), -1).astype(dtype, copy=False)
-        if y.shape[1] != self.n_outputs_:
-            raise ValueError(
-                f"y has {y.shape[1]} outputs, but the network was begun with {self.n_outputs_}"
-            )
-        return y
+        target = value_target(y, self.target, self.point_units)
+        self.n_outputs_ = target.n_outputs
+        return target
 
     def partial_fit(self, X, y, sample_weight=None):
         """One pass over the data, from where the last call or fit ended.
@@ -136,8 +166,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         ----------
         X : array-like of shape (n_samples, *sample_shape)
             Samples.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Values.
+        y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
+            Values, as in `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights; samples of weight zero are left out.
 
@@ -147,10 +177,12 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def _score(self, Z, y, sample_weight):
-        from sklearn.metrics import r2_score  # slow to import
+    def _values(self, Z):
+        """What the network says, in the shape of y."""
+        return self._target.decode(self._loss().inverse_link(Z))
 
-        return r2_score(y.reshape(len(y), -1), Z, sample_weight=sample_weight)
+    def _new_score(self):
+        return RunningR2(self._loss().inverse_link)
 
     def predict(self, X):
         """The values that the network sees in X.
@@ -162,11 +194,31 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Shaped as y was.
         """
-        Y = self._outputs(X)
-        return Y[:, 0] if self._flat_target else Y
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        views = [self._values(self._raw_predict(view)) for view in self._views(X)]
+        return sum(views) / len(views)
+
+    def score(self, X, y, sample_weight=None):
+        """R^2, averaged over the outputs, coordinates or pixels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *sample_shape)
+            Samples.
+        y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
+            True values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        float
+        """
+        return self._target.score(y, self.predict(X), sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

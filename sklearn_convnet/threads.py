@@ -1,5 +1,6 @@
 """How many threads to use."""
 
+import functools
 import os
 
 import joblib
@@ -19,6 +20,12 @@ if hasattr(os, "register_at_fork"):
     # A child made by fork has no copy of the parent's OpenMP threads, and libgomp would wait
     # for them forever.
     os.register_at_fork(after_in_child=_note_fork)
+
+
+@functools.cache
+def _cores():
+    """Cores that the process may use; asking the system takes longer than a small forward."""
+    return joblib.cpu_count(only_physical_cores=True)
 
 
 def effective_n_threads(n_threads=None):
@@ -59,7 +66,7 @@ def effective_n_threads(n_threads=None):
     if n_threads is None or n_threads < 0:
         available = _cpu.max_threads()
         if "OMP_NUM_THREADS" not in os.environ:
-            available = min(available, joblib.cpu_count(only_physical_cores=True))
+            available = min(available, _cores())
         count = max(1, available + 1 + (-1 if n_threads is None else n_threads))
     _ran_parallel = _ran_parallel or count > 1
     return int(count)

@@ -9,31 +9,40 @@
 #   weight 2 and the same sample twice train alike where a batch holds them all.
 """
 
-import warnings
 from dataclasses import dataclass
 from itertools import pairwise
+from time import perf_counter
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .messages import warn_caller
+from .schedules import as_schedule
+
 #: Values of one sample's largest map times samples that a chunk of a prediction holds.
-PREDICT_VALUES = 2**23
-PREDICT_ROWS = 1024
+PREDICT_VALUES = 2**22
+PREDICT_ROWS = 256
 
 
 @dataclass
 class Samples:
-    """Samples with targets and weights, as a batch needs them."""
+    """Samples with targets and weights, as a batch needs them.
+
+    `rows` says which rows of X they are, in the order of `target` and `weight`; None is all.
+    X itself is never copied.
+    """
 
     X: np.ndarray
     target: np.ndarray
     weight: np.ndarray
+    rows: np.ndarray | None = None
 
     def __len__(self):
-        return len(self.X)
+        return len(self.target)
 
-    def take(self, rows):
-        return Samples(self.X[rows], self.target[rows], self.weight[rows])
+    def take(self, which):
+        rows = which if self.rows is None else self.rows[which]
+        return Samples(self.X[rows], self.target[which], self.weight[which])
 
 
 def batches_of(n, batch_size):
@@ -55,10 +64,21 @@ class Trainer:
     batch_size : int
     shuffle : bool
     random_state : RandomState
-        Draws one number an epoch, which seeds its order.
+        Draws one number an epoch, which seeds its order, and another if `augment` is given.
     n_threads : int
     state : dict, default=None
-        The optimiser's state; None begins anew.
+        The state of the optimiser and of its schedule; None begins anew.
+    augment : callable, default=None
+        What is done to each training batch: ``X, target = augment(X, target, random_state)``.
+        X is a copy in the network's dtype; the generator's seed follows from that of the
+        epoch and the number of the batch.
+    view : callable, default=None
+        What the network sees of X where it does not train; None is all of it.
+
+    Attributes
+    ----------
+    learning_rate : float or None
+        That of the last step.
     """
 
     def __init__(
@@ -71,6 +91,8 @@ class Trainer:
         random_state,
         n_threads,
         state=None,
+        augment=None,
+        view=None,
     ):
         self.network = network
         self.loss = loss
@@ -79,16 +101,34 @@ class Trainer:
         self.shuffle = shuffle
         self.random_state = random_state
         self.n_threads = n_threads
+        self.augment = augment
+        self.view = view
         self.state = state
+        self.schedule = as_schedule(optimizer.learning_rate)
+        self.learning_rate = None
         if state is None:
             self.restart()
 
     def restart(self):
         """Forget the steps so far, but not the weights."""
-        self.state = {"t": 0, "arrays": self.optimizer.start(self.network)}
+        self.state = {
+            "t": 0,
+            "epoch": 0,
+            "arrays": self.optimizer.start(self.network),
+            "schedule": {},
+        }
 
-    def run_epoch(self, samples):
+    def _seed(self):
+        return self.random_state.randint(2**31 - 1)
+
+    def run_epoch(self, samples, score):
         """One pass over the samples.
+
+        Parameters
+        ----------
+        samples : Samples
+        score : RunningAccuracy or RunningR2
+            Gets the outputs of each batch, before the step that it took part in.
 
         Returns
         -------
@@ -97,20 +137,34 @@ class Trainer:
             not finite if training diverged; the pass then ends early.
         """
         n = len(samples)
-        order = None
-        if self.shuffle:
-            seed = self.random_state.randint(2**31 - 1)
-            order = np.random.RandomState(seed).permutation(n)
+        order = np.random.RandomState(self._seed()).permutation(n) if self.shuffle else None
+        augment_seed = self._seed() if self.augment else None
         total = 0.0
-        for start, stop in batches_of(n, self.batch_size):
-            rows = slice(start, stop) if order is None else order[start:stop]
-            total += self.run_step(samples.take(rows))
+        for i, (start, stop) in enumerate(batches_of(n, self.batch_size)):
+            batch = samples.take(slice(start, stop) if order is None else order[start:stop])
+            if self.augment:
+                batch = self._augmented(batch, np.random.RandomState([augment_seed, i]))
+            loss, Z = self.run_step(batch)
+            total += loss
             if not np.isfinite(total):
                 break
+            score.add(Z, batch.target, batch.weight)
         return total / n
 
+    def _augmented(self, batch, random_state):
+        X = np.array(batch.X, dtype=self.network.dtype, order="C")
+        return Samples(*self.augment(X, batch.target, random_state), batch.weight)
+
     def run_step(self, batch):
-        """One step of the optimiser; returns the sum of the losses."""
+        """One step of the optimiser.
+
+        Returns
+        -------
+        loss : float
+            Sum of the losses.
+        Z : ndarray
+            The outputs, until the next step.
+        """
         network = self.network
         Z = network.forward(
             batch.X,
@@ -130,100 +184,181 @@ class Trainer:
         if np.isfinite(total):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
             network.step += 1
-            self.state["t"] += 1
-            self.optimizer.step(network, self.state["arrays"], self.state["t"], self.n_threads)
-        return total * len(batch)
+            self.update()
+        return total * len(batch), Z
+
+    def seen(self, X):
+        """What the network sees of X where it does not train."""
+        return X if self.view is None else self.view(X)
+
+    def evaluate(self, samples, score):
+        """Loss and score of the network as it is, without training.
+
+        Parameters
+        ----------
+        samples : Samples
+        score : RunningAccuracy or RunningR2
+            Gets the outputs of each batch.
+
+        Returns
+        -------
+        loss, score : float
+        """
+        network, total, weight = self.network, 0.0, 0.0
+        for start, stop in batches_of(len(samples), chunk_rows(network)):
+            batch = samples.take(slice(start, stop))
+            Z = network.forward(self.seen(batch.X), n_threads=self.n_threads)
+            total += self.loss.value_and_gradient(
+                Z, batch.target, batch.weight, None, network.kernels, self.n_threads
+            )
+            weight += np.sum(batch.weight, dtype=np.float64)
+            score.add(Z, batch.target, batch.weight)
+        return float(total / weight), score.value()
+
+    def update(self):
+        """Let the optimiser change the network, at the learning rate of its schedule."""
+        state = self.state
+        rate = self.schedule.rate(state["epoch"], state["t"], state["schedule"])
+        state["t"] += 1
+        self.optimizer.step(self.network, state["arrays"], state["t"], rate, self.n_threads)
+        self.learning_rate = float(rate)
+
+    def end_epoch(self, score):
+        """Count an epoch; the schedule sees its score, the higher the better."""
+        self.state["epoch"] += 1
+        self.schedule.observe(score, self.state["schedule"])
 
 
 @dataclass
-class History:
-    """What was seen, epoch by epoch, and the best of it."""
+class Progress:
+    """How far a fit has come, and the best of it.
 
-    loss: list
-    validation_score: list
-    best_loss: float = np.inf
-    best_score: float = -np.inf
+    Attributes
+    ----------
+    epoch : int
+        Number of epochs done.
+    best : float
+        The best that was seen of what decides when to stop, larger is better.
+    best_state : tuple or None
+        The weights to go back to at the end, as `Network.snapshot` returns them.
+    n_without_improvement : int
+        Number of epochs since the last that was better by `tol`.
+    stopped : bool
+        Whether `after_epoch` has said so.
+    origin : dict or None
+        What a checkpoint knows the fit by.
+    """
+
+    epoch: int = 0
+    best: float = -np.inf
     best_state: tuple | None = None
     n_without_improvement: int = 0
+    stopped: bool = False
+    origin: dict | None = None
 
-    def note(self, loss, score, network, tol):
-        """Adds an epoch; of the scores, the best one's weights are kept."""
-        self.loss.append(loss)
-        if score is None:
-            improved = loss <= self.best_loss - tol
-        else:
-            self.validation_score.append(score)
-            improved = score >= self.best_score + tol
+    def is_over(self, max_iter, n_iter_no_change):
+        """Whether there is a reason to stop."""
+        return (
+            self.stopped or self.epoch >= max_iter or self.n_without_improvement >= n_iter_no_change
+        )
+
+    def note(self, goal, tol):
+        """Adds an epoch; says whether it was the best."""
+        self.epoch += 1
+        improved = goal >= self.best + tol
         self.n_without_improvement = 0 if improved else self.n_without_improvement + 1
-        self.best_loss = min(loss, self.best_loss)
-        if score is not None and score > self.best_score:
-            self.best_score = score
-            self.best_state = network.snapshot()
+        is_best = goal > self.best
+        if is_best:
+            self.best = goal
+        return is_best
 
 
-def train(trainer, samples, max_iter, *, score, history, tol, n_iter_no_change, verbose):
-    """Epochs until one of the reasons to stop; returns their number.
+def train(
+    trainer,
+    samples,
+    progress,
+    *,
+    max_iter,
+    new_score,
+    validation,
+    early_stopping,
+    tol,
+    n_iter_no_change,
+    before_epoch,
+    after_epoch,
+):
+    """Epochs until one of the reasons to stop.
 
     Parameters
     ----------
     trainer : Trainer
     samples : Samples
+    progress : Progress
+        Where to go on from; kept up to date.
     max_iter : int
         The largest number of epochs.
-    score : callable or None
-        The validation score of the network as it is, if that decides when to stop.
-    history : History
-        Gets an entry an epoch.
+    new_score : callable
+        Makes a `RunningAccuracy` or `RunningR2`.
+    validation : Samples or None
+        What to evaluate the network on after each epoch.
+    early_stopping : bool
+        Whether the validation score decides when to stop and whose weights are kept, and
+        not the training loss.
     tol, n_iter_no_change : float, int
         Stop after so many epochs in a row without an improvement by `tol`.
-    verbose : bool
-        Print a row an epoch.
+    before_epoch : callable
+        Called before each epoch.
+    after_epoch : callable
+        ``after_epoch(row, seconds)`` is told what was seen, a dict by name; it says whether
+        to stop.
     """
     network = trainer.network
     finite = network.snapshot()
-    epoch = 0
     try:
-        for epoch in range(1, max_iter + 1):
-            loss = trainer.run_epoch(samples)
+        while not progress.is_over(max_iter, n_iter_no_change):
+            before_epoch()
+            start = perf_counter()
+            score = new_score()
+            loss = trainer.run_epoch(samples, score)
             if not (np.isfinite(loss) and np.isfinite(network.params).all()):
                 network.restore(finite)
                 trainer.restart()  # the optimiser's means may not be finite either
-                warn(
-                    f"The loss became {loss} in epoch {epoch}: training stopped with "
-                    "the last finite weights. Use a smaller learning rate, or scale X "
-                    "(Standardize, Rescale)."
+                warn_caller(
+                    f"The loss became {loss} in epoch {progress.epoch + 1}: training stopped "
+                    "with the last finite weights. Use a smaller learning rate, or scale X "
+                    "(Standardize, Rescale).",
+                    ConvergenceWarning,
                 )
                 break
             finite = network.snapshot()
-            history.note(loss, score() if score else None, network, tol)
-            if verbose:
-                report(epoch, history)
-            if history.n_without_improvement >= n_iter_no_change:
-                break
+            row = {"loss": loss, "score": score.value()}
+            if validation is not None:
+                seen = trainer.evaluate(validation, new_score())
+                row["validation_loss"], row["validation_score"] = seen
+            row["learning_rate"] = trainer.learning_rate
+            trainer.end_epoch(row.get("validation_score", -loss))
+            goal = row["validation_score"] if early_stopping else -loss
+            if progress.note(goal, tol) and early_stopping:
+                progress.best_state = finite
+            progress.stopped = after_epoch(row, perf_counter() - start)
     except KeyboardInterrupt:
-        warn(f"Training was interrupted in epoch {epoch}: the weights are those so far.")
-    if history.best_state is not None:
-        network.restore(history.best_state)
-    return len(history.loss)
+        warn_caller(
+            f"Training was interrupted in epoch {progress.epoch + 1}: the weights are those "
+            "so far.",
+            ConvergenceWarning,
+        )
+    if progress.best_state is not None:
+        network.restore(progress.best_state)
 
 
-def warn(problem):
-    """Says that training ended too early, where the user called `fit`."""
-    warnings.warn(problem, ConvergenceWarning, stacklevel=5)
-
-
-def report(n_epochs, history):
-    """Prints the row of an epoch."""
-    row = f"epoch {n_epochs:4d}   loss {history.loss[-1]:.6f}"
-    if history.validation_score:
-        row += f"   validation score {history.validation_score[-1]:.6f}"
-    print(row)
+def chunk_rows(network):
+    """The number of samples of a prediction whose largest map holds PREDICT_VALUES."""
+    return max(1, min(PREDICT_ROWS, PREDICT_VALUES // network.largest_map))
 
 
 def predict_in_chunks(network, X, n_threads):
     """The network's output, chunk by chunk, so that memory does not grow with X."""
-    largest = max(int(np.prod(shape)) for *_, shape in network.table)
-    rows = max(1, min(PREDICT_ROWS, PREDICT_VALUES // largest))
+    rows = chunk_rows(network)
     Y = np.empty((len(X), *network.output_shape), network.dtype)
     for start in range(0, len(X), rows):
         Y[start : start + rows] = network.forward(X[start : start + rows], n_threads=n_threads)

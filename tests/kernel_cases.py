@@ -72,11 +72,11 @@ def output(shape, dtype):
 TOLERANCES = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 
 
-def assert_close(actual, expected, *, floor=0.0, dtype=None):
+def assert_close(actual, expected, *, floor=0.0, dtype=None, factor=1):
     """Compare relative to the largest expected number.
 
     `floor` is the size of a term where the numbers are sums: if a sum happens to
-    cancel, its error is measured against the terms.
+    cancel, its error is measured against the terms. `factor` times the usual tolerance.
     """
     dtype = actual.dtype if dtype is None else dtype
     actual, expected = np.asarray(actual), np.asarray(expected)
@@ -84,7 +84,7 @@ def assert_close(actual, expected, *, floor=0.0, dtype=None):
     scale = max(np.max(np.abs(expected), initial=0.0), floor)
     error = np.max(np.abs(actual - expected), initial=0.0)
     # Not `error > tolerance`: NaN must fail.
-    assert error <= TOLERANCES[dtype] * scale, f"off by {error} at a scale of {scale}"
+    assert error <= factor * TOLERANCES[dtype] * scale, f"off by {error} at a scale of {scale}"
 
 
 def assert_same_bits(actual, expected):
@@ -388,6 +388,14 @@ UPSAMPLE_CASES = {
     "one pixel": (19, 1, 1, 33, (5, 6)),
 }
 
+# n, height, width, channels
+RESAMPLE_CASES = {
+    "mnist": (19, 28, 28, 1),
+    "colour": (9, 32, 31, 3),
+    "many maps": (7, 9, 20, 35),
+    "one pixel": (40, 1, 1, 2),
+}
+
 # n, length, heads, width of a head: more positions than a block of rows, more channels
 # than a panel, more terms than a sum takes at a time.
 ATTENTION_CASES = {
@@ -425,6 +433,23 @@ def _conv_axis(draw, largest_kernel, largest_slack):
     return size, kernel, stride, padding, dilation
 
 
+# Several images in a block, blocks within an image, more channels than one step of a sum,
+# more filters than a panel.
+WINOGRAD_CASES = {
+    "vgg": CONV_CASES["vgg"],
+    "unpadded": ConvCase(19, (1, 26, 26), 32, 64, (1, 3, 3), activation="relu"),
+    "resnet": ConvCase(
+        19, (1, 32, 32), 16, 16, (1, 3, 3), padding=_pad_image(1), use_bias=False
+    ),
+    "wide": ConvCase(
+        19, (1, 30, 5), 7, 9, (1, 3, 3), padding=((0, 0), (2, 1), (0, 2)), activation="tanh"
+    ),
+    "deep": ConvCase(
+        21, (1, 4, 4), 210, 70, (1, 3, 3), padding=_pad_image(1), activation="relu"
+    ),
+}  # fmt: skip
+
+
 @st.composite
 def conv_cases(draw):
     """Convolutions of rank 1 to 3, over every edge that a geometry can have."""
@@ -443,6 +468,26 @@ def conv_cases(draw):
         padding=padding,
         dilation=dilation,
         groups=groups,
+        activation=draw(st.sampled_from(FUSED_ACTIVATIONS)),
+        use_bias=draw(st.booleans()),
+    )
+
+
+@st.composite
+def winograd_cases(draw):
+    """Convolutions with 3 x 3 filters and stride 1, and any padding up to 2."""
+    padding, size = [], []
+    for _ in range(2):
+        pads = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
+        padding.append(pads)
+        size.append(draw(st.integers(max(1, 3 - sum(pads)), 14)))
+    return ConvCase(
+        n=draw(st.integers(1, 5)),
+        size=(1, *size),
+        channels=draw(st.integers(1, 35)),
+        filters=draw(st.integers(1, 35)),
+        kernel=(1, 3, 3),
+        padding=((0, 0), *padding),
         activation=draw(st.sampled_from(FUSED_ACTIVATIONS)),
         use_bias=draw(st.booleans()),
     )
@@ -581,6 +626,8 @@ _CONV_OPTIONS = named(
     alpha=0.0,
     n_threads=2,
 )
+_WINOGRAD_SIZES = named(n=2, H=6, W=7, C=4, three=3, F=6, OH=6, OW=5)
+_WINOGRAD_OPTIONS = named(padding=((2, 0), (0, 0)), m=4, activation="relu", alpha=0.0, n_threads=2)
 _DENSE_SIZES = named(n=3, I=5, U=4)
 _DENSE_OPTIONS = named(activation="tanh", alpha=0.0, n_threads=2)
 _POOL_SIZES = named(n=2, D=3, H=5, W=6, C=4, OD=3, OH=5, OW=7)
@@ -598,6 +645,7 @@ _BATCHNORM_SIZES = named(m=8, C=5, n=2)
 _BATCHNORM_OPTIONS = named(epsilon=0.1, activation="relu", alpha=0.0, n_threads=2)
 _RESPONSE_OPTIONS = named(size=3, alpha=0.1, beta=0.75, bias=1.0, n_threads=2)
 _UPSAMPLE_SIZES = named(n=2, H=3, W=4, C=5, OH=6, OW=12)
+_RESAMPLE_SIZES = named(n=2, H=4, W=5, C=3, two=2, three=3)
 _ATTENTION_SIZES = named(n=2, L=6, heads=3, d=4)
 _SEGMENTS = IN("s two", "int64", ((0, 5), (7, 11)))
 
@@ -616,6 +664,23 @@ GOOD_CALLS = {
             X=IN("n D H W C"), W=IN("KD KH KW c F"), Y=IN("n OD OH OW F"),
             dY=IN("n OD OH OW F"), dX=OUT("n D H W C"), dW=OUT("KD KH KW c F"),
             db=OUT("F"), **_CONV_OPTIONS,
+        ),
+        optional=("dX", "dW", "db"),
+    ),
+    "winograd_forward": Call(
+        _WINOGRAD_SIZES,
+        named(
+            X=IN("n H W C"), W=IN("three three C F"), b=IN("F"), Y=OUT("n OH OW F"),
+            **_WINOGRAD_OPTIONS,
+        ),
+        optional=("b",),
+    ),
+    "winograd_backward": Call(
+        _WINOGRAD_SIZES,
+        named(
+            X=IN("n H W C"), W=IN("three three C F"), Y=IN("n OH OW F"),
+            dY=IN("n OH OW F"), dX=OUT("n H W C"), dW=OUT("three three C F"),
+            db=OUT("F"), **_WINOGRAD_OPTIONS,
         ),
         optional=("dX", "dW", "db"),
     ),
@@ -767,6 +832,20 @@ GOOD_CALLS = {
         _UPSAMPLE_SIZES,
         named(dY=IN("n OH OW C"), dX=OUT("n H W C"), bilinear=True, n_threads=2),
     ),
+    "affine_resample": Call(
+        _RESAMPLE_SIZES,
+        named(
+            X=IN("n H W C"), matrices=IN("n two three", "float64"), Y=OUT("n H W C"),
+            fill_value=0.25, n_threads=2,
+        ),
+    ),
+    "affine_resample_nearest": Call(
+        _RESAMPLE_SIZES,
+        named(
+            X=IN("n H W C", "int64"), matrices=IN("n two three", "float64"),
+            Y=OUT("n H W C", "int64"), n_threads=2,
+        ),
+    ),
     "add": Call(named(m=9), named(A=IN("m"), B=IN("m"), Y=OUT("m"), n_threads=2)),
     "copy_channels": Call(
         named(m=3, C=5, F=7),
@@ -813,18 +892,41 @@ GOOD_CALLS = {
         ),
         optional=("weight", "dZ"),
     ),
+    "global_norm": Call(
+        named(p=11, s=2, two=2),
+        named(x=IN("p"), segments=_SEGMENTS, n_threads=2),
+        free=("p", "s"),
+    ),
     "sgd_step": Call(
         named(p=11, s=2, two=2),
         named(
             params=INOUT("p"), grads=IN("p"), velocity=INOUT("p"), segments=_SEGMENTS,
-            decay=IN("s"), learning_rate=0.1, momentum=0.9, nesterov=False, n_threads=2,
+            decay=IN("s"), learning_rate=0.1, scale=0.5, momentum=0.0, nesterov=False,
+            n_threads=2,
         ),
+        optional=("velocity",),
+    ),
+    "adagrad_step": Call(
+        named(p=11, s=2, two=2),
+        named(
+            params=INOUT("p"), grads=IN("p"), square=INOUT("p"), segments=_SEGMENTS,
+            decay=IN("s"), learning_rate=0.1, scale=0.5, epsilon=1e-8, n_threads=2,
+        ),
+    ),
+    "rmsprop_step": Call(
+        named(p=11, s=2, two=2),
+        named(
+            params=INOUT("p"), grads=IN("p"), square=INOUT("p"), mean=INOUT("p"),
+            velocity=INOUT("p"), segments=_SEGMENTS, decay=IN("s"), learning_rate=0.1,
+            scale=0.5, alpha=0.9, epsilon=1e-8, momentum=0.0, n_threads=2,
+        ),
+        optional=("velocity",),
     ),
     "adam_step": Call(
         named(p=11, s=2, two=2),
         named(
             params=INOUT("p"), grads=IN("p"), m=INOUT("p"), v=INOUT("p"),
-            segments=_SEGMENTS, decay=IN("s"), learning_rate=0.1, beta1=0.9,
+            segments=_SEGMENTS, decay=IN("s"), learning_rate=0.1, scale=0.5, beta1=0.9,
             beta2=0.999, epsilon=1e-8, step=1, decoupled=False, n_threads=2,
         ),
     ),
@@ -870,6 +972,23 @@ BAD_CALLS = [
             ("filters for another number of groups", named(groups=1)),
             ("filters for more maps", named(c=4)),
             ("no input maps a group", named(C=0, c=0)),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("winograd_forward", "winograd_backward")
+        for bad in (
+            ("tiles of another size", named(m=3)),
+            ("larger filters", named(three=4, OH=5, OW=4)),
+            ("output too low", named(OH=5)),
+            ("output too wide", named(OW=6)),
+            ("too much padding", named(padding=((3, 0), (0, 0)), OH=7)),
+            ("negative padding", named(padding=((2, 0), (1, -1)))),
+            ("filter larger than the padded map", named(H=1, OH=0, padding=((0, 1), (0, 0)))),
+            ("no input maps", named(C=0)),
+            ("no filters", named(F=0)),
+            ("activation that needs its input", named(activation="gelu")),
+            ("unknown activation", named(activation="swish")),
         )
     ),
     *(
@@ -978,6 +1097,11 @@ BAD_CALLS = [
         )
     ),
     *(
+        (kernel, f"no {what}", named(**{axis: 0}))
+        for kernel in ("affine_resample", "affine_resample_nearest")
+        for what, axis in (("rows", "H"), ("columns", "W"), ("maps", "C"))
+    ),
+    *(
         ("copy_channels", *bad)
         for bad in (
             ("beyond the last map of X", named(x_start=2)),
@@ -1012,9 +1136,15 @@ BAD_CALLS = [
     ),
     *(
         (kernel, f"segment {start}:{stop} of 11", named(segments=segments))
-        for kernel in ("sgd_step", "adam_step")
+        for kernel in (
+            "global_norm", "sgd_step", "adagrad_step", "rmsprop_step", "adam_step"
+        )
         for start, stop in ((7, 12), (-1, 3), (7, 6), (12, 12))
         for segments in [IN("s two", "int64", ((0, 5), (start, stop)))]
+    ),
+    *(
+        (kernel, "momentum without a velocity", named(momentum=0.9, velocity=None))
+        for kernel in ("sgd_step", "rmsprop_step")
     ),
     ("adam_step", "a step before the first", named(step=0)),
 ]  # fmt: skip
@@ -1028,6 +1158,8 @@ def bad_arrays(call, dtype):
     what, arguments : str, dict
     """
     other = np.float32 if dtype == np.float64 else np.float64
+    # The twin serves both dtypes: it is another array that one has to agree with.
+    n_real = sum(array.dtype is None for array in call.arrays.values())
     for name, array in call.arrays.items():
         good = call.make(dtype)[name]
         for i, axis in enumerate(array.axes.split()):
@@ -1035,7 +1167,7 @@ def bad_arrays(call, dtype):
                 longer = np.concatenate([good, np.take(good, [-1], axis=i)], axis=i)
                 yield f"{name} longer along {axis}", call.make(dtype) | {name: longer}
         yield f"{name} with one axis more", call.make(dtype) | {name: good[np.newaxis]}
-        converted = good.astype("int16" if array.dtype else other)
+        converted = good.astype("int16" if array.dtype or n_real == 1 else other)
         yield f"{name} of another dtype", call.make(dtype) | {name: converted}
         strided = np.repeat(good, 2, axis=-1)[..., ::2]
         yield f"{name} not contiguous", call.make(dtype) | {name: strided}

@@ -158,6 +158,7 @@ CASES = {
     "conv2d-groups": _conv(Conv2D, (5, 4, 6), filters=4, groups=2, padding=1),
     "conv2d-no-bias": _conv(Conv2D, (5, 5, 2), use_bias=False),
     "conv2d-many": _conv(Conv2D, (4, 4, 9), filters=19),
+    "conv2d-tiles": _conv(Conv2D, (9, 6, 8), filters=9, padding=1, activation="relu"),
     "conv2d-all": _conv(
         Conv2D, (9, 8, 4), kernel_size=(3, 2), stride=(2, 3), padding=((1, 2), 1),
         dilation=(1, 2), groups=2, activation="tanh",

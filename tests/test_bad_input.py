@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.layers import Conv1D, Conv2D, Dense, Dropout, MaxPool2D, Sequential
-from sklearn_convnet.losses import CrossEntropy, Huber
+from sklearn_convnet.losses import CrossEntropy, Focal, Huber, Quantile
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.training import Trainer
 
@@ -121,6 +121,23 @@ BAD_PARAMETERS = {
     "momentum of one": (small(optimizer=SGD(momentum=1.0)), says("'momentum'", "1.0")),
     "loss unknown": (small(loss="mse"), says("'loss'", "'cross_entropy'", "'mse'")),
     "loss for values": (small(loss=Huber()), says("'loss'", "CrossEntropy", "Huber()")),
+    "loss without brackets": (small(loss=CrossEntropy), says("'loss'", "losses.CrossEntropy'>")),
+    "label_smoothing": (
+        small(loss=CrossEntropy(1.0)),
+        says("'label_smoothing'", "[0.0, 1.0)", "1.0"),
+    ),
+    "gamma": (small(loss=Focal(-1.0)), says("'gamma'", "[0.0, inf)", "-1.0")),
+    "loss that returns one number": (
+        small(loss=lambda y, p: (0.0, p)),
+        says("loss returned shapes ()", "expected (60,)", "(60, 3)"),
+    ),
+    "box_weight negative": (small(box_weight=-1.0), says("'box_weight'", "[0.0, inf)", "-1.0")),
+    "box_weight without boxes": (
+        small(box_weight=1.0),
+        says("box_weight is set", "(60,)", "boxes=", "column 0"),
+    ),
+    "missing_box not finite": (small(missing_box=np.nan), says("'missing_box'", "nan")),
+    "box_units": (small(box_units="percent"), says("'box_units'", "'share'", "'percent'")),
     "max_iter zero": (small(max_iter=0), says("'max_iter'", "[1, inf)", "0")),
     "max_iter not integer": (small(max_iter=2.5), says("'max_iter'", "int", "2.5")),
     "batch_size zero": (small(batch_size=0), says("'batch_size'", "'auto'", "0")),
@@ -150,6 +167,10 @@ BAD_PARAMETERS = {
     "class_weight negative": (
         small(class_weight={0: 1, 1: -1, 2: 1}),
         says("class_weight={0: 1, 1: -1, 2: 1}", "negative", "at least 0"),
+    ),
+    "class_weight of columns": (
+        small(class_weight=[{0: 1}, {0: 1}]),
+        says("class_weight=[", "several columns", "give a dict or 'balanced'"),
     ),
     "class_weight zero": (
         small(class_weight={0: 0, 1: 0, 2: 0}),
@@ -186,9 +207,18 @@ BAD_DATA = {
     "no y": (lambda X, y: (X, None), says("requires y", "None")),
     "NaN in y": (lambda X, y: (X, np.where(y, y, np.nan)), says("y contains NaN")),
     "values": (lambda X, y: (X, y + 0.5), says("Unknown label type: continuous")),
-    "columns of classes": (
-        lambda X, y: (X, np.column_stack([y, y])),
-        says("Unknown label type", "MultiOutputClassifier"),
+    "columns of values": (
+        lambda X, y: (X, np.column_stack([y, y + 0.5])),
+        says("Unknown label type: continuous-multioutput", "box_weight", "ConvNetRegressor"),
+    ),
+    "maps of values": (
+        lambda X, y: (X, np.full((60, 6, 6), 0.5)),
+        says("Unknown label type: continuous"),
+    ),
+    "maps of NaN": (lambda X, y: (X, np.full((60, 6, 6), np.nan)), says("y contains NaN")),
+    "empty maps": (
+        lambda X, y: (X, np.zeros((60, 6, 0), int)),
+        says("y has shape (60, 6, 0)", "no labels"),
     ),
     "flat values": (lambda X, y: (X[0, 0, 0], y), says("Reshape your data")),
 }
@@ -288,9 +318,14 @@ def test_bad_values(maps):
         (np.full(60, np.nan), says("y contains NaN")),
         (np.full(60, np.inf), says("y contains infinity")),
         (
-            np.zeros((60, 2, 2)),
-            says("y has shape (60, 2, 2)", "(n_samples, n_outputs)"),
+            np.zeros((60, 3, 3)),
+            says("maps of 3 x 3", "end in maps of 4 x 4", "or give y in the size of the maps"),
         ),
+        (
+            np.zeros((60, 2, 3, 4, 1)),
+            says("maps of 2 x 3 x 4", "shape (4, 4, 2)", "no such maps"),
+        ),
+        (np.zeros((60, 2, 2)), says("maps of 2 x 2", "set target='points'")),
         (np.zeros((60, 0)), says("y has shape (60, 0)", "at least one output")),
         (y[:3], says("X has 60 samples", "y has 3")),
     ]:
@@ -299,8 +334,107 @@ def test_bad_values(maps):
     assert not hasattr(reg, "network_")
     with pytest.raises(ValueError, match=says("y has 3 outputs", "begun with 1")):
         reg.fit(X, y).partial_fit(X, np.zeros((60, 3)))
+    reg.fit(X, np.zeros((60, 4, 4)))
+    with pytest.raises(ValueError, match=says("(60, 4, 4, 1)", "begun with (4, 4) a sample")):
+        reg.partial_fit(X, np.zeros((60, 4, 4, 1)))
+    with pytest.raises(ValueError, match=says("y has shape (60,)", "(60, 4, 4), as predicted")):
+        reg.score(X, y)
+    for target, wrong, message in [
+        ("points", np.zeros((60, 3)), says("(60, 3)", "2 * n_points", "(n_samples, n_points, 2)")),
+        ("points", np.zeros((60, 2, 3)), says("(60, 2, 3)", "target='points'")),
+        ("points", np.zeros(60), says("(60,)", "target='points'")),
+        ("maps", np.zeros((60, 16)), says("(60, 16)", "target='maps'", "n_values")),
+        ("joints", y, says("'target'", "'points'", "'joints'")),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ConvNetRegressor([], target=target).fit(X, wrong)
+    with pytest.raises(ValueError, match=says("'point_units'", "'share'", "'mm'")):
+        ConvNetRegressor([], point_units="mm").fit(X, y)
+    with pytest.raises(ValueError, match=says("'quantile'", "(0.0, 1.0)", "1.0")):
+        ConvNetRegressor([], loss=Quantile(1.0)).fit(X, y)
     with pytest.raises(ValueError, match=says("'loss'", "'huber'", "CrossEntropy()")):
         reg.set_params(loss=CrossEntropy()).fit(X, y)
+
+
+def test_kinds_of_labels_that_change(maps):
+    X, y = maps
+    columns = np.column_stack([y, y + 1])
+    label_maps = np.repeat(y, 36).reshape(60, 6, 6)
+    layers = [Conv2D(2, 1)]
+    boxes = np.zeros((60, 4))
+    for first, then, message in [
+        (columns, y, says("(60,)", "2 columns of labels, as before")),
+        (columns, columns + 5, says("labels that are no classes: [5, 6, 7]", "[0, 1, 2]")),
+        (label_maps, y, says("(60,)", "maps of 6 x 6 labels, as before")),
+        (label_maps, label_maps[:, 1:], says("(60, 5, 6)", "maps of 6 x 6 labels")),
+        (columns > 1, columns[:, :1] * [1, 2], says("values other than 0 and 1")),
+    ]:
+        clf = small(layers=layers).fit(X, first)
+        with pytest.raises(ValueError, match=message):
+            clf.partial_fit(X, then)
+        with pytest.raises(ValueError, match=says("training began without")):
+            clf.partial_fit(X, y, boxes=boxes)
+    with pytest.raises(ValueError, match=says("(60, 6, 6)", "as predicted")):
+        small(layers=layers).fit(X, label_maps).score(X, label_maps[:, 1:])
+    with pytest.raises(ValueError, match=says("classes=[", "(60,)", "each column")):
+        small().partial_fit(X, y, classes=[[0, 1], [0, 1, 2]])
+    with pytest.raises(ValueError, match=says("classes=array([0, 1, 2])", "(60, 2)")):
+        small().partial_fit(X, columns, classes=[0, 1, 2])
+
+
+def test_weights_of_classes_that_do_not_fit(maps):
+    X, y = maps
+    columns = np.column_stack([y, y + 1])
+    for class_weight in ({0: 1}, [{0: 1}]):
+        clf = small(class_weight=class_weight)
+        with pytest.raises(ValueError, match=says("class_weight=", "2 columns", "a dict for each")):
+            clf.fit(X, columns)
+    label_maps = np.repeat(y, 36).reshape(60, 6, 6)
+    clf = small(layers=[Conv2D(2, 1)], class_weight={0: 0, 1: 0, 2: 0})
+    with pytest.raises(ValueError, match=says("every pixel", "weight of zero")):
+        clf.fit(X, label_maps)
+    clf.set_params(class_weight="balanced", loss=lambda y, p: (p[..., 0].mean(axis=(1, 2)), p))
+    with pytest.raises(ValueError, match=says("class_weight", "one loss a sample")):
+        clf.fit(X, label_maps)
+
+
+BAD_BOXES = {
+    "columns": (np.zeros((60, 6)), says("boxes has shape (60, 6)", "8", "x1, y1, x2, y2")),
+    "rows": (np.zeros((59, 4)), says("y has 60 samples, but boxes 59", "NaN")),
+    "one axis": (np.zeros(60), says("boxes has shape (60,)", "(n_samples, 8)")),
+    "inf": (np.full((60, 4), np.inf), says("boxes contains infinity")),
+    "partly NaN": (
+        np.where(np.eye(60, 4), np.nan, 1.0)[::-1],
+        says("row 56 of boxes", "NaN beside numbers", "row of NaN"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("boxes", "message"), BAD_BOXES.values(), ids=BAD_BOXES.keys())
+def test_bad_boxes(maps, boxes, message):
+    X, y = maps
+    with pytest.raises(ValueError, match=message):
+        small().fit(X, y, boxes=boxes)
+
+
+def test_boxes_and_labels_that_do_not_fit(maps):
+    X, y = maps
+    boxes = np.zeros((60, 4))
+    Y = np.column_stack([y, boxes])
+    with pytest.raises(ValueError, match=says("one label a sample", "boxes are given once")):
+        small(box_weight=1.0).fit(X, Y, boxes=boxes)
+    for wrong in (Y[:, :4], Y.astype(str)):
+        with pytest.raises(ValueError, match=says("box_weight is set", "numeric y", "column 0")):
+            small(box_weight=1.0).fit(X, wrong)
+    with pytest.raises(ValueError, match=says("Unknown label type: continuous")):
+        small(box_weight=1.0).fit(X, Y + 0.5)
+    clf = small().fit(X, y, boxes=boxes)
+    with pytest.raises(ValueError, match=says("training began with boxes", "rows of NaN")):
+        clf.partial_fit(X, y)
+    with pytest.raises(ValueError, match=says("boxes have 8 coordinates, expected 4")):
+        clf.partial_fit(X, y, boxes=np.zeros((60, 8)))
+    with pytest.raises(ValueError, match=says("training began without", "leave them out")):
+        small().fit(X, y).partial_fit(X, y, boxes=boxes)
 
 
 # ---------------------------------------------------------------------------
@@ -359,22 +493,20 @@ def test_a_failed_partial_fit_changes_nothing(maps, monkeypatch):
     np.testing.assert_array_equal(clf.predict_proba(X), twin.predict_proba(X))
 
 
-@pytest.mark.parametrize("where", ["run_step", "score"])
+@pytest.mark.parametrize("where", ["run_step", "evaluate"])
 def test_an_interrupted_fit_keeps_the_weights_so_far(maps, monkeypatch, where):
     X, y = maps
     plain = small(batch_size=20, max_iter=2).fit(X, y)
-    owner = {"run_step": Trainer, "score": ConvNetClassifier}[where]
-    name = {"run_step": "run_step", "score": "_score"}[where]
-    original, calls = getattr(owner, name), iter(range(99))
-    last = {"run_step": 7, "score": 2}[where]
+    original, calls = getattr(Trainer, where), iter(range(99))
+    last = {"run_step": 7, "evaluate": 2}[where]
 
     def interrupted(self, *args):
         if next(calls) == last:
             raise KeyboardInterrupt
         return original(self, *args)
 
-    monkeypatch.setattr(owner, name, interrupted)
-    clf = small(batch_size=20, max_iter=50, early_stopping=where == "score")
+    monkeypatch.setattr(Trainer, where, interrupted)
+    clf = small(batch_size=20, max_iter=50, early_stopping=where == "evaluate")
     with pytest.warns(ConvergenceWarning, match="interrupted in epoch 3.*weights") as seen:
         clf.fit(X, y)
     assert seen[0].filename == __file__

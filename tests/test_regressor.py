@@ -9,7 +9,7 @@ from sklearn.metrics import r2_score
 
 from sklearn_convnet import ConvNetRegressor
 from sklearn_convnet.layers import Conv2D, Dense
-from sklearn_convnet.losses import AbsoluteError, Huber
+from sklearn_convnet.losses import AbsoluteError, Huber, Poisson, Quantile
 from sklearn_convnet.optimizers import SGD, Adam
 
 
@@ -35,7 +35,9 @@ def quick():
 
 
 @pytest.mark.oldest
-@pytest.mark.parametrize("loss", ["auto", "squared_error", "absolute_error", "huber"])
+@pytest.mark.parametrize(
+    "loss", ["auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"]
+)
 def test_one_output(blobs, quick, loss):
     X, Y = blobs
     y = Y[:, 0]
@@ -69,11 +71,16 @@ def test_the_named_losses_are_the_classes(blobs, quick):
     X, Y = blobs
     curves = {
         loss: tuple(quick(loss=loss, max_iter=3).fit(X, Y).loss_curve_)
-        for loss in ("auto", "squared_error", "absolute_error", "huber")
+        for loss in ("auto", "squared_error", "absolute_error", "huber", "quantile", "poisson")
     }
     assert curves["auto"] == curves["squared_error"]
-    assert len(set(curves.values())) == 3
-    for loss, named in [(Huber(), "huber"), (AbsoluteError(), "absolute_error")]:
+    assert len(set(curves.values())) == 5
+    for loss, named in [
+        (Huber(), "huber"),
+        (AbsoluteError(), "absolute_error"),
+        (Quantile(), "quantile"),
+        (Poisson(), "poisson"),
+    ]:
         reg = quick(loss=loss, max_iter=3).fit(X, Y)
         assert tuple(reg.loss_curve_) == curves[named]
     other = quick(loss=Huber(), max_iter=3).set_params(loss__delta=0.1).fit(X, Y)
@@ -87,7 +94,9 @@ def test_loss_is_the_mean_over_samples_and_outputs(blobs):
     assert reg.loss_ == pytest.approx(0.5 * np.mean(residual**2), rel=1e-6)
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
+@pytest.mark.parametrize(
+    "loss", ["squared_error", "absolute_error", "huber", "quantile", "poisson"]
+)
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_a_weight_is_a_repetition(blobs, loss, n_outputs):
     X, Y = blobs

@@ -197,6 +197,21 @@ def check_segments(n_params, segments):
             )
 
 
+def check_step(params, grads, segments, decay, velocity=None, momentum=0.0, **like):
+    """Raise ValueError unless the arrays of a step fit; `like` are as long as params."""
+    _match(
+        params=(params, "p"),
+        grads=(grads, "p"),
+        velocity=(velocity, "p"),
+        segments=(segments, "s 2", np.int64),
+        decay=(decay, "s"),
+        **{name: (array, "p") for name, array in like.items()},
+    )
+    check_segments(params.size, segments)
+    if velocity is None and momentum != 0:
+        raise ValueError(f"momentum is {momentum}, expected 0 without a velocity")
+
+
 def _double(array):
     """The array in float64, in which all work is done."""
     return np.asarray(array, dtype=np.float64)
@@ -455,6 +470,70 @@ def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
             W_group = _by_group(W[tap], groups)
             view += _ungroup(dZ @ W_group.transpose(0, 2, 1), view.shape)
         dX[:] = _crop(padded, padding, size)
+
+
+# ---------------------------------------------------------------------------
+# Winograd's form of a convolution: the same numbers, in the plainest way
+# ---------------------------------------------------------------------------
+
+
+def _check_winograd(W, padding, m):
+    if m not in (2, 4):
+        raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
+    if W.shape[:2] != (3, 3):
+        raise ValueError(f"filters must be 3 x 3, got {W.shape[0]} x {W.shape[1]}")
+    if not all(0 <= pad <= 2 for pads in padding for pad in pads):
+        raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
+
+
+def _check_axes(*arrays):
+    for A in arrays:
+        if A is not None and A.ndim != 4:
+            raise ValueError(f"an array has {A.ndim} axes, expected 4")
+
+
+def winograd_forward(X, W, b, Y, padding, m, activation, alpha, n_threads):
+    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions.
+
+    Parameters
+    ----------
+    X : array of shape (n, H, W, C)  # IN
+    W : array of shape (3, 3, C, F)  # IN
+    b : array of shape (F,) or None  # IN
+    Y : array of shape (n, OH, OW, F)  # OUT
+    padding : tuple of 2 pairs (before, after), none above 2
+    m : {2, 4}
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    _check_axes(X, W, Y)
+    _check_winograd(W, padding, m)
+    conv_forward(
+        X[:, None], W[None], b, Y[:, None], (1, 1, 1), ((0, 0), *padding), (1, 1, 1), 1,
+        activation, alpha, n_threads,
+    )  # fmt: skip
+
+
+def winograd_backward(X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads):
+    """Take the gradient at the output of a convolution to input, weights and bias.
+
+    Parameters
+    ----------
+    X, W, Y, padding, m, activation, alpha, n_threads
+        As in `winograd_forward`, Y after the activation.
+    dY : array like Y  # IN
+    dX : array like X or None  # OUT
+    dW : array like W or None  # OUT
+    db : array of shape (F,) or None  # OUT
+    """
+    _check_axes(X, W, Y, dY, dX, dW)
+    _check_winograd(W, padding, m)
+    conv_backward(
+        X[:, None], W[None], Y[:, None], dY[:, None],
+        None if dX is None else dX[:, None], None if dW is None else dW[None], db,
+        (1, 1, 1), ((0, 0), *padding), (1, 1, 1), 1, activation, alpha, n_threads,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------
@@ -1262,6 +1341,83 @@ def upsample_backward(dY, dX, bilinear, n_threads):
 
 
 # ---------------------------------------------------------------------------
+# Moving images
+# ---------------------------------------------------------------------------
+
+
+def check_resample(**arrays):
+    """Raise ValueError unless images, matrices and results fit."""
+    _check_not_empty(_match(**arrays), "H W C")
+
+
+def _sources(matrices, H, W):
+    """x(n,h,w) and y(n,h,w): where the maps take the pixels of an image."""
+    h, w = np.mgrid[:H, :W]
+    return np.einsum("nij,jhw->inhw", matrices, np.stack([w, h, np.ones_like(w)]))
+
+
+def _pixels(X, rows, columns, fill_value):
+    """X(n,rows(n,h,w),columns(n,h,w),c), or the fill value where there is no such pixel."""
+    n, H, W, _ = X.shape
+    inside = (rows >= 0) & (rows < H) & (columns >= 0) & (columns < W)
+    rows, columns = (np.where(inside, axis, 0).astype(int) for axis in (rows, columns))
+    found = X[np.arange(n)[:, np.newaxis, np.newaxis], rows, columns]
+    return np.where(inside[..., np.newaxis], found, fill_value)
+
+
+def affine_resample(X, matrices, Y, fill_value, n_threads):
+    """Take the pixels of images from where affine maps say, by bilinear interpolation.
+
+    Parameters
+    ----------
+    X : array of shape (n, H, W, C)  # IN
+        Finite: a neighbour of weight 0 counts as well.
+    matrices : float64 array of shape (n, 2, 3)  # IN
+        From places ``(x, y, 1)`` in Y to places ``(x, y)`` in X, in pixels.
+    Y : array of shape (n, H, W, C)  # OUT
+    fill_value : float
+        X goes on with it beyond its border.
+    n_threads : int
+    """
+    check_resample(X=(X, "n H W C"), matrices=(matrices, "n 2 3", np.float64), Y=(Y, "n H W C"))
+    _, H, W, _ = X.shape
+    x, y = _sources(matrices, H, W)
+    left, top = np.floor(x), np.floor(y)
+
+    # Y(n,h,w,c) = Σ_i Σ_j (1 - |y - i|) (1 - |x - j|) X(n,i,j,c), over the four pixels around
+    total = np.zeros(X.shape)
+    for i in (top, top + 1):
+        for j in (left, left + 1):
+            weight = (1 - np.abs(y - i)) * (1 - np.abs(x - j))
+            total += weight[..., np.newaxis] * _pixels(_double(X), i, j, fill_value)
+    Y[:] = total
+
+
+def affine_resample_nearest(X, matrices, Y, n_threads):
+    """Take the labels of pixels from where affine maps say, from the nearest pixel.
+
+    Parameters
+    ----------
+    X : int64 array of shape (n, H, W, C)  # IN
+    matrices : float64 array of shape (n, 2, 3)  # IN
+        As in `affine_resample`.
+    Y : int64 array of shape (n, H, W, C)  # OUT
+        0 where X does not reach. Halfway, up to rounding, it is the pixel behind.
+    n_threads : int
+    """
+    check_resample(
+        X=(X, "n H W C", np.int64),
+        matrices=(matrices, "n 2 3", np.float64),
+        Y=(Y, "n H W C", np.int64),
+    )
+    _, H, W, _ = X.shape
+    x, y = _sources(matrices, H, W)
+
+    # Y(n,h,w,c) = X(n, ⌊y + 1/2⌋, ⌊x + 1/2⌋, c)
+    Y[:] = _pixels(X, np.floor(y + 0.5 + 1e-9), np.floor(x + 0.5 + 1e-9), 0)
+
+
+# ---------------------------------------------------------------------------
 # Sums of maps, and maps side by side
 # ---------------------------------------------------------------------------
 
@@ -1491,7 +1647,36 @@ def logistic_cross_entropy(Z, target, weight, dZ, n_threads):
 # ---------------------------------------------------------------------------
 
 
-def sgd_step(params, grads, velocity, segments, decay, learning_rate, momentum,
+def _decayed_gradients(params, grads, segments, decay, scale):
+    """Of every segment: its range, p, and g = scale · grad + decay · p."""
+    for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
+        part = slice(start, stop)
+        p = _double(params[part])
+        yield part, p, scale * _double(grads[part]) + segment_decay * p
+
+
+def global_norm(x, segments, n_threads):
+    """The Euclidean norm of all segments together.
+
+    Parameters
+    ----------
+    x : array of shape (p,)  # IN
+    segments : int64 array of shape (s, 2)  # IN
+        Ranges [start, stop) that count.
+    n_threads : int
+
+    Returns
+    -------
+    norm : float
+    """
+    _match(x=(x, "p"), segments=(segments, "s 2", np.int64))
+    check_segments(x.size, segments)
+
+    # sqrt(Σ x²)
+    return float(np.sqrt(sum(np.sum(_double(x[start:stop]) ** 2) for start, stop in segments)))
+
+
+def sgd_step(params, grads, velocity, segments, decay, learning_rate, scale, momentum,
              nesterov, n_threads):  # fmt: skip
     """One step of gradient descent with momentum, in the form of PyTorch.
 
@@ -1499,39 +1684,105 @@ def sgd_step(params, grads, velocity, segments, decay, learning_rate, momentum,
     ----------
     params : array of shape (p,)  # INOUT
     grads : array of shape (p,)  # IN
-    velocity : array of shape (p,)  # INOUT
+    velocity : array of shape (p,) or None  # INOUT
+        None without momentum.
     segments : int64 array of shape (s, 2)  # IN
         Ranges [start, stop) to update; what lies outside them stays as it is.
     decay : array of shape (s,)  # IN
         Weight decay of every segment.
-    learning_rate, momentum : float
+    learning_rate : float
+    scale : float
+        What the gradients are multiplied by, before the decay.
+    momentum : float
     nesterov : bool
     n_threads : int
     """
-    _match(
-        params=(params, "p"),
-        grads=(grads, "p"),
-        velocity=(velocity, "p"),
-        segments=(segments, "s 2", np.int64),
-        decay=(decay, "s"),
-    )
-    check_segments(params.size, segments)
+    check_step(params, grads, segments, decay, velocity, momentum)
 
-    for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
-        part = slice(start, stop)
-        p = _double(params[part])
-
-        # g = grad + decay · p;  v = momentum · v + g
-        g = _double(grads[part]) + segment_decay * p
-        v = momentum * _double(velocity[part]) + g
+    for part, p, g in _decayed_gradients(params, grads, segments, decay, scale):
+        # v = momentum · v + g
+        v = g if velocity is None else momentum * _double(velocity[part]) + g
 
         # p = p - learning_rate · v; Nesterov looks one step ahead: g + momentum · v
         step = g + momentum * v if nesterov else v
-        velocity[part] = v
+        if velocity is not None:
+            velocity[part] = v
         params[part] = p - learning_rate * step
 
 
-def adam_step(params, grads, m, v, segments, decay, learning_rate, beta1, beta2,
+def adagrad_step(params, grads, square, segments, decay, learning_rate, scale, epsilon,
+                 n_threads):  # fmt: skip
+    """One step of Adagrad, in the form of PyTorch.
+
+    Parameters
+    ----------
+    params : array of shape (p,)  # INOUT
+    grads : array of shape (p,)  # IN
+    square : array of shape (p,)  # INOUT
+        Sum of the squared gradients.
+    segments : int64 array of shape (s, 2)  # IN
+        Ranges [start, stop) to update; what lies outside them stays as it is.
+    decay : array of shape (s,)  # IN
+        Weight decay of every segment.
+    learning_rate : float
+    scale : float
+        What the gradients are multiplied by, before the decay.
+    epsilon : float
+    n_threads : int
+    """
+    check_step(params, grads, segments, decay, square=square)
+
+    for part, p, g in _decayed_gradients(params, grads, segments, decay, scale):
+        # s = s + g²;  p = p - learning_rate · g / (sqrt(s) + ε)
+        s = _double(square[part]) + g * g
+        square[part] = s
+        params[part] = p - learning_rate * g / (np.sqrt(s) + epsilon)
+
+
+def rmsprop_step(params, grads, square, mean, velocity, segments, decay, learning_rate,
+                 scale, alpha, epsilon, momentum, n_threads):  # fmt: skip
+    """One step of RMSprop, in the form of PyTorch.
+
+    Parameters
+    ----------
+    params : array of shape (p,)  # INOUT
+    grads : array of shape (p,)  # IN
+    square : array of shape (p,)  # INOUT
+        Running mean of the squared gradient.
+    mean : array of shape (p,) or None  # INOUT
+        Running mean of the gradient; None if the square is not centred.
+    velocity : array of shape (p,) or None  # INOUT
+        None without momentum.
+    segments : int64 array of shape (s, 2)  # IN
+        Ranges [start, stop) to update; what lies outside them stays as it is.
+    decay : array of shape (s,)  # IN
+        Weight decay of every segment.
+    learning_rate : float
+    scale : float
+        What the gradients are multiplied by, before the decay.
+    alpha, epsilon, momentum : float
+    n_threads : int
+    """
+    check_step(params, grads, segments, decay, velocity, momentum, square=square, mean=mean)
+
+    for part, p, g in _decayed_gradients(params, grads, segments, decay, scale):
+        # s = α s + (1 - α) g²;  m = α m + (1 - α) g
+        s = alpha * _double(square[part]) + (1 - alpha) * g * g
+        square[part] = variance = s
+        if mean is not None:
+            m = alpha * _double(mean[part]) + (1 - alpha) * g
+            mean[part] = m
+            variance = np.maximum(s - m * m, 0)  # below zero by rounding only
+
+        # v = momentum · v + g / (sqrt(s - m²) + ε);  p = p - learning_rate · v
+        v = g / (np.sqrt(variance) + epsilon)
+        if velocity is not None:
+            v += momentum * _double(velocity[part])
+            velocity[part] = v
+        params[part] = p - learning_rate * v
+
+
+def adam_step(params, grads, m, v, segments, decay, learning_rate, scale, beta1, beta2,
               epsilon, step, decoupled, n_threads):  # fmt: skip
     """One step of Adam or AdamW, in the form of PyTorch.
 
@@ -1545,7 +1796,10 @@ def adam_step(params, grads, m, v, segments, decay, learning_rate, beta1, beta2,
         Ranges [start, stop) to update; what lies outside them stays as it is.
     decay : array of shape (s,)  # IN
         Weight decay of every segment.
-    learning_rate, beta1, beta2, epsilon : float
+    learning_rate : float
+    scale : float
+        What the gradients are multiplied by, before the decay.
+    beta1, beta2, epsilon : float
     step : int
         Number of this step, from 1.
     decoupled : bool
@@ -1553,23 +1807,15 @@ def adam_step(params, grads, m, v, segments, decay, learning_rate, beta1, beta2,
         first (AdamW).
     n_threads : int
     """
-    _match(
-        params=(params, "p"),
-        grads=(grads, "p"),
-        m=(m, "p"),
-        v=(v, "p"),
-        segments=(segments, "s 2", np.int64),
-        decay=(decay, "s"),
-    )
-    check_segments(params.size, segments)
+    check_step(params, grads, segments, decay, m=m, v=v)
     if step < 1:
         raise ValueError(f"step is {step}, expected a count from 1")
 
     for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
         part = slice(start, stop)
-        p, g = _double(params[part]), _double(grads[part])
+        p, g = _double(params[part]), scale * _double(grads[part])
 
-        # AdamW: p = p - learning_rate · decay · p;  Adam: g = grad + decay · p
+        # AdamW: p = p - learning_rate · decay · p;  Adam: g = g + decay · p
         if decoupled:
             p = p - learning_rate * segment_decay * p
         else:

@@ -133,6 +133,7 @@ class Parallel(LayerComposition, Layer):
         self.branches = branches
 
     _list_name = "branches"
+    _makes_children = True
 
     @staticmethod
     def _named(branches):
@@ -174,6 +175,22 @@ class Parallel(LayerComposition, Layer):
                 "use padding='same' and equal strides"
             )
         return (*sizes.pop(), sum(shape[-1] for shape in shapes.values()))
+
+
+class Outputs(Parallel):
+    """Output layers side by side, each under its own name instead of the block's.
+
+    What an estimator puts last where a network tells two things, such as a class and a box.
+
+    Parameters
+    ----------
+    branches : list of (str, Layer)
+        The output layers with their names.
+    """
+
+    @staticmethod
+    def _named(branches):
+        return list(branches)
 
 
 def _as_layer(branch):

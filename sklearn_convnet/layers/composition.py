@@ -14,32 +14,32 @@ from .base import Layer
 PASSTHROUGH = "passthrough"
 
 
-def _is_layer(item):
-    return isinstance(item, Layer) or (isinstance(item, str) and item == PASSTHROUGH)
+def _is_layer(item, kind=Layer):
+    return isinstance(item, kind) or (isinstance(item, str) and item == PASSTHROUGH)
 
 
 def _is_pair(item):
     return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
 
 
-def _is_named(item):
-    return _is_pair(item) and _is_layer(item[1])
+def _is_named(item, kind=Layer):
+    return _is_pair(item) and _is_layer(item[1], kind)
 
 
-def named_layers(layers):
+def named_layers(layers, kind=Layer):
     """`(name, layer)` pairs of a list of layers and pairs; what is neither is left out.
 
     Unnamed layers are called after their class and counted: ``conv2d1``, ``conv2d2``,
-    ``dense1`` and so on.
+    ``dense1`` and so on. `kind` is their base class, where they are no layers.
     """
     if not isinstance(layers, (list, tuple)):
         return []
-    items = [item for item in layers if _is_layer(item) or _is_named(item)]
-    taken = {item[0] for item in items if _is_named(item)}
+    items = [item for item in layers if _is_layer(item, kind) or _is_named(item, kind)]
+    taken = {item[0] for item in items if _is_named(item, kind)}
     counts = {}
     pairs = []
     for item in items:
-        if _is_named(item):
+        if _is_named(item, kind):
             pairs.append(tuple(item))
             continue
         stem = item if isinstance(item, str) else type(item).__name__.lower()
@@ -51,7 +51,7 @@ def named_layers(layers):
     return pairs
 
 
-def check_layers(layers, where="layers", reserved=()):
+def check_layers(layers, where="layers", reserved=(), kind=Layer):
     """The `(name, layer)` pairs of a list of layers, without those that are passed through.
 
     Raises
@@ -59,29 +59,30 @@ def check_layers(layers, where="layers", reserved=()):
     TypeError, ValueError
         If it is not a list or tuple of layers or pairs, or a name is not allowed.
     """
+    what = kind.__name__.lower()
     if not isinstance(layers, (list, tuple)):
         raise TypeError(
-            f"{where} must be a list or tuple of layers or (name, layer) pairs, got {layers!r}"
+            f"{where} must be a list or tuple of {what}s or (name, {what}) pairs, got {layers!r}"
         )
     for item in layers:
-        if not (_is_layer(item) or _is_named(item)):
+        if not (_is_layer(item, kind) or _is_named(item, kind)):
             raise TypeError(
-                f"an item of {where} must be a layer, 'passthrough' or a (name, layer) "
+                f"an item of {where} must be a {what}, 'passthrough' or a (name, {what}) "
                 f"pair, got {item!r}"
             )
-    pairs = named_layers(layers)
+    pairs = named_layers(layers, kind)
     seen = set()
     for name, _ in pairs:
         if not name or "__" in name or "/" in name or name in ("layers", *reserved):
             raise ValueError(
                 f"the name {name!r} in {where} is not allowed: names are not empty, hold "
-                "no '__' or '/', and are no parameters of what holds the layers; 'output' "
+                f"no '__' or '/', and are no parameters of what holds the {what}s; 'output' "
                 "and 'box' are the estimator's"
             )
         if name in seen:
             raise ValueError(f"the name {name!r} occurs twice in {where}")
         seen.add(name)
-    return [(name, layer) for name, layer in pairs if isinstance(layer, Layer)]
+    return [(name, layer) for name, layer in pairs if isinstance(layer, kind)]
 
 
 def _check_keys(owner, params, prefix=""):
@@ -105,9 +106,10 @@ def _check_keys(owner, params, prefix=""):
             )
         if tail:
             nested.setdefault(head, {})[tail] = value
-        elif head not in own and not _is_layer(value):
+        elif head not in own and not _is_layer(value, owner._kind):
             raise ValueError(
-                f"{prefix}{head} can be replaced by a layer or 'passthrough', got {value!r}"
+                f"{prefix}{head} can be replaced by a {owner._kind.__name__.lower()} or "
+                f"'passthrough', got {value!r}"
             )
     for head, sub_params in nested.items():
         target = params.get(head, own.get(head, children.get(head)))
@@ -145,18 +147,22 @@ def shape_at(name, layer, input_shape):
 
 
 class LayerComposition:
-    """Mix-in for what has a list of layers: names reach into it at any depth.
+    """Mix-in for what has a list of layers, or the like: names reach into it at any depth.
 
     Left of `BaseEstimator` in the list of bases.
     """
 
     #: The parameter that is the list.
     _list_name = "layers"
+    #: The base class of what is in it.
+    _kind = Layer
+    #: Whether children are made when they are read, so that a change has to be stored.
+    _makes_children = False
 
-    @staticmethod
-    def _named(layers):
+    @classmethod
+    def _named(cls, layers):
         """`(name, layer)` pairs of the list, tolerant of any value."""
-        return named_layers(layers)
+        return named_layers(layers, cls._kind)
 
     def named_children(self):
         """`(name, layer)` pairs of the layers in it."""
@@ -164,7 +170,7 @@ class LayerComposition:
 
     def _store(self, pairs):
         """Puts `(name, layer)` pairs in the place of the list."""
-        self.layers = type(self.layers)(pairs)
+        setattr(self, self._list_name, type(getattr(self, self._list_name))(pairs))
 
     def get_params(self, deep=True):
         """Get parameters, those of the layers by their names.
@@ -183,7 +189,7 @@ class LayerComposition:
         if deep:
             for name, layer in self.named_children():
                 params[name] = layer
-                if isinstance(layer, Layer):
+                if isinstance(layer, self._kind):
                     nested = layer.get_params(deep=True)
                     params.update((f"{name}__{k}", v) for k, v in nested.items())
         return params
@@ -230,7 +236,7 @@ class LayerComposition:
         for head, sub_params in nested.items():
             target = getattr(self, head) if head in own else children[head]
             target.set_params(**sub_params)
-        if replaced or (nested and self._list_name != "layers"):
+        if replaced or (nested and self._makes_children):
             self._store(list(children.items()))
         return self
 

@@ -75,8 +75,8 @@ class BatchNorm(Layer):
     epsilon : float, default=1e-5
         Added to the variance.
     trainable : bool, default=True
-        Whether training changes `scale` and `offset`. The running statistics follow the
-        data in any case.
+        Whether training changes `scale` and `offset`. If not, training takes the running
+        statistics as a prediction does and leaves them alone.
 
     Examples
     --------

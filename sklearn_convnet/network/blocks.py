@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..layers.blocks import DenseBlock, Parallel, Residual
+from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH
 from .node import Node, build_chain, chain_backward, chain_forward, executes
 from .workspace import LayerWorkspace
@@ -68,11 +68,17 @@ class ParallelNode(_BlockNode):
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.widths = []
+        prefix = self.prefix(path)
         for name, branch in layer.branch_layers():
             layers = [] if branch == PASSTHROUGH else [(name, branch)]
-            nodes, table = build_chain(layers, input_shape, f"{path}/")
+            nodes, table = build_chain(layers, input_shape, prefix)
             self.chains.append(nodes)
             self.widths.append(table[-1][3][-1] if table else input_shape[-1])
+
+    @staticmethod
+    def prefix(path):
+        """What the paths of the branches begin with."""
+        return f"{path}/"
 
     def forward(self, X, run):
         Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
@@ -92,6 +98,20 @@ class ParallelNode(_BlockNode):
             if need_input:
                 total = dX if total is None else sum_of(total, dX, self, f"dX{i % 2}", run)
         return total
+
+
+@executes(Outputs)
+class OutputsNode(ParallelNode):
+    """Output layers side by side; their paths are those of layers without a block."""
+
+    def __init__(self, layer, path, input_shape):
+        super().__init__(layer, path, input_shape)
+        # Not the path of the output layer that is called as the block is.
+        self.path = f"{path}/outputs"
+
+    @staticmethod
+    def prefix(path):
+        return ""
 
 
 @executes(DenseBlock)

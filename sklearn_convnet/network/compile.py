@@ -16,7 +16,7 @@ from ..layers.composition import LayerComposition, check_layers, named_layers
 # Each of these modules says which layers its nodes execute.
 from . import attention, blocks, conv_transpose, dropout, pool, upsample  # noqa: F401
 from .activation import EPILOGUES, ActivationNode
-from .conv import ConvNode
+from .conv import ConvNode, use_winograd
 from .dense import DenseNode
 from .depthwise import DepthwiseNode
 from .network import Network
@@ -76,7 +76,7 @@ def fold_batch_norms(nodes):
     return nodes
 
 
-PASSES = (fuse_activations, fold_batch_norms)
+PASSES = (fuse_activations, fold_batch_norms, use_winograd)
 TAKES_ACTIVATION = (
     ConvNode,
     DenseNode,

@@ -41,6 +41,8 @@ class Network:
         The specs.
     input_shape, output_shape : tuple of int
         Shapes of one sample, with channels.
+    largest_map : int
+        Number of values in the largest map of one sample.
     dtype : dtype
         What it computes in.
     params : ndarray of shape (n,)
@@ -78,7 +80,8 @@ class Network:
 
         self._nodes, self.table = compile_nodes(self.layers, self._given_shape, self._passes)
         self.input_shape = self.table[0][2] if self.table else self._given_shape
-        self.output_shape = self.table[-1][3] if self.table else self._given_shape
+        self.output_shape = self._nodes[-1].output_shape if self._nodes else self.input_shape
+        self.largest_map = max(map(prod, [self.input_shape, *(row[3] for row in self.table)]))
         self.segments = []
         grain = ALIGNMENT // self.dtype.itemsize
         start = 0
@@ -241,7 +244,7 @@ class Network:
         dY = np.ascontiguousarray(dY, dtype=self.dtype)
         return chain_backward(self._nodes, dY, need_input, run)
 
-    def fit_statistics(self, batches):
+    def fit_statistics(self, batches, known=()):
         """Let the nodes that need statistics of the data compute them.
 
         Parameters
@@ -249,6 +252,9 @@ class Network:
         batches : callable
             Returns an iterator over `(X, weight)` batches; called once for each such node,
             which sees what the nodes before it make of them.
+        known : collection of str, default=()
+            Paths of buffers that hold what they should; a node all of whose buffers are
+            among them is left alone.
         """
         for node in walk(self._nodes):
             if hasattr(node, "fit_statistics") and node not in self._nodes:
@@ -257,7 +263,9 @@ class Network:
                     "training, for layers outside of blocks only; put it before the block"
                 )
         for i, node in enumerate(self._nodes):
-            if hasattr(node, "fit_statistics"):
+            if hasattr(node, "fit_statistics") and not all(
+                f"{node.path}/{name}" in known for name in node.buffers
+            ):
                 node.fit_statistics((self._through(X, i), weight) for X, weight in batches())
 
     def _through(self, X, n_nodes):

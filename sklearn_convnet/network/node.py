@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..layers.blocks import Outputs
 from ..layers.composition import Sequential, check_layers, shape_at
 
 _NODES = {}
@@ -62,7 +63,10 @@ def build_chain(layers, input_shape, prefix=""):
             shape = inner_table[-1][3] if inner_table else shape
             continue
         out = shape_at(path, layer, shape)
-        table.append((path, layer, shape, out))
+        if isinstance(layer, Outputs):
+            table += [(n, inner, shape, inner.output_shape(shape)) for n, inner in layer.branches]
+        else:
+            table.append((path, layer, shape, out))
         nodes += build_nodes(layer, path, shape)
         shape = out
     return nodes, table

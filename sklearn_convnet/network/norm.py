@@ -101,7 +101,8 @@ class StandardizeNode(_AffineNode):
 class BatchNormNode(Node):
     """Y = f(scale (X - mean) / deviation + offset); `activation` is put here by a pass.
 
-    `folded` says that the node before does all of it at a prediction.
+    `folded` says that the node before does all of it at a prediction. A frozen node takes
+    its running statistics in training too, and leaves them alone.
     """
 
     @classmethod
@@ -112,6 +113,7 @@ class BatchNormNode(Node):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         channels = input_shape[-1]
         self.momentum, self.epsilon = float(layer.momentum), float(layer.epsilon)
+        self.frozen = not layer.trainable
         self.weights["scale"] = Weight((channels,), "ones", trainable=layer.trainable)
         self.weights["offset"] = Weight((channels,), trainable=layer.trainable)
         self.buffers["mean"] = np.zeros(channels)
@@ -127,6 +129,10 @@ class BatchNormNode(Node):
     def forward(self, X, run):
         if not run.training:
             return X if self.folded else self._predict(X, run)
+        if self.frozen:
+            Y = self._predict(X, run)
+            run.save(self, Y)
+            return Y
         Y = run.empty(self, "Y", X.shape, X.dtype)
         mean, variance = np.empty((2, X.shape[-1]))
         run.kernels.batchnorm_forward(
@@ -150,14 +156,26 @@ class BatchNormNode(Node):
         return Y
 
     def _predict(self, X, run):
-        Y = np.empty_like(X)
+        Y = run.empty(self, "Y", X.shape, X.dtype)
         scale, shift = (a.astype(X.dtype) for a in self.affine())
         run.kernels.channel_affine(self._rows(X), scale, shift, self._rows(Y), run.n_threads)
         flat = Y.reshape(-1)
         run.kernels.activation_forward(flat, flat, self.activation, self.alpha, run.n_threads)
         return Y
 
+    def _frozen_backward(self, dY, run):
+        """dX = scale / deviation f'(z) dY"""
+        (Y,) = run.saved[self.path]
+        dX = run.empty(self, "dX", dY.shape, dY.dtype)
+        flat = (Y.reshape(-1), dY.reshape(-1), dX.reshape(-1))
+        run.kernels.activation_backward(*flat, self.activation, self.alpha, run.n_threads)
+        scale = self.affine()[0].astype(dX.dtype)
+        run.kernels.channel_affine(self._rows(dX), scale, None, self._rows(dX), run.n_threads)
+        return dX
+
     def backward(self, dY, need_input, run):
+        if self.frozen:
+            return self._frozen_backward(dY, run) if need_input else None
         X, Y, mean, variance = run.saved[self.path]
         dX = run.empty(self, "dX", X.shape, X.dtype)
         run.kernels.batchnorm_backward(

@@ -1,4 +1,4 @@
-"""Steps of gradient descent and Adam."""
+"""Steps of the optimisers, and the norm of the gradients."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -14,14 +14,23 @@ from hypothesis import strategies as st
 from sklearn_convnet.kernels import reference
 
 float64 = np.dtype(np.float64)
-# Name of the kernel, its options, and the number of vectors that it keeps.
+# Name of the kernel, its options, and what it keeps: one letter a vector, "s" for squares,
+# "v" for anything else and "-" for None.
 STEPS = {
-    "sgd": ("sgd_step", (0.1, 0.0, False), 1),
-    "momentum": ("sgd_step", (0.1, 0.9, False), 1),
-    "nesterov": ("sgd_step", (0.1, 0.9, True), 1),
-    "adam": ("adam_step", (0.01, 0.9, 0.999, 1e-8, 1, False), 2),
-    "adam, later": ("adam_step", (0.01, 0.8, 0.95, 1e-3, 1000, False), 2),
-    "adamw": ("adam_step", (0.01, 0.9, 0.999, 1e-8, 3, True), 2),
+    "sgd": ("sgd_step", (0.1, 1.0, 0.0, False), "-"),
+    "sgd, nesterov": ("sgd_step", (0.1, 0.5, 0.0, True), "-"),
+    "sgd with a velocity": ("sgd_step", (0.1, 1.0, 0.0, False), "v"),
+    "momentum": ("sgd_step", (0.1, 0.3, 0.9, False), "v"),
+    "nesterov": ("sgd_step", (0.1, 1.0, 0.9, True), "v"),
+    "adagrad": ("adagrad_step", (0.1, 0.4, 1e-3), "s"),
+    "rmsprop": ("rmsprop_step", (0.01, 1.0, 0.9, 1e-3, 0.0), "s--"),
+    "rmsprop, momentum": ("rmsprop_step", (0.01, 0.2, 0.8, 1e-3, 0.9), "s-v"),
+    "rmsprop, centered": ("rmsprop_step", (0.01, 0.7, 0.9, 1e-1, 0.0), "sv-"),
+    "rmsprop, all": ("rmsprop_step", (0.01, 1.0, 0.95, 1e-1, 0.5), "svv"),
+    "adam": ("adam_step", (0.01, 1.0, 0.9, 0.999, 1e-8, 1, False), "vs"),
+    "adam, later": ("adam_step", (0.01, 0.6, 0.8, 0.95, 1e-3, 1000, False), "vs"),
+    "adamw": ("adam_step", (0.01, 1.0, 0.9, 0.999, 1e-8, 3, True), "vs"),
+    "adamw, scaled": ("adam_step", (0.01, 0.5, 0.9, 0.999, 1e-8, 1, True), "vs"),
 }
 every_step = pytest.mark.parametrize("step", STEPS)
 
@@ -37,22 +46,23 @@ def segment_tables(draw):
 def arrays(step, size, segments, dtype, seed=0):
     """params, grads, what the optimiser keeps, segments and decay."""
     rng = np.random.default_rng(seed)
-    params, grads, *state = (
-        cases.random_input(rng, size, dtype) for _ in range(2 + STEPS[step][2])
-    )
-    if len(state) == 2:
-        state[1] = np.abs(state[1])  # a mean of squares
+    params, grads = (cases.random_input(rng, size, dtype) for _ in range(2))
+    # As far above the square of a mean as a mean of squares is.
+    state = [
+        cases.random_input(rng, size, dtype, *{"v": (-1, 1), "s": (1, 2)}[kind])
+        for kind in STEPS[step][2].replace("-", "")
+    ]
     decay = cases.random_input(rng, len(segments), dtype, 0.0, 0.2)
     return params, grads, state, segments, decay
 
 
 def run(kernels, step, params, grads, state, segments, decay, n_threads=1):
     """The new params and state."""
-    name, options, _ = STEPS[step]
+    name, options, kinds = STEPS[step]
     params, state = params.copy(), [s.copy() for s in state]
-    getattr(kernels, name)(
-        params, grads, *state, segments, decay, *options, n_threads
-    )  # fmt: skip
+    kept = iter(state)
+    kept = [None if kind == "-" else next(kept) for kind in kinds]
+    getattr(kernels, name)(params, grads, *kept, segments, decay, *options, n_threads)
     return [params, *state]
 
 
@@ -83,7 +93,8 @@ def test_like_reference(kernels, dtype, step, segments, seed, n_threads):
     assert_like_reference(kernels, step, arguments, n_threads)
 
 
-LARGE = np.array([[0, 7], [16, 40_003], [40_010, 60_000]])
+# Segments of several pieces, and many small ones.
+LARGE = np.array([[0, 7], [16, 30_003], *([s, s + 20] for s in range(30_010, 60_000, 30))])
 
 
 @cases.every_compiled
@@ -120,9 +131,51 @@ def test_position_does_not_matter(kernels, dtype, step):
             cases.assert_same_bits(one, other[start:stop])
 
 
+@cases.every_compiled
+@cases.quick
+@given(segments=segment_tables(), seed=cases.seeds, n_threads=cases.thread_counts)
+def test_norm_like_reference(kernels, dtype, segments, seed, n_threads):
+    x = cases.random_input(np.random.default_rng(seed), 150, dtype)
+    actual = kernels.global_norm(x, segments, n_threads)
+    # In double, whatever the dtype.
+    assert actual == pytest.approx(reference.global_norm(x, segments, 1), rel=1e-14)
+
+
+@cases.every_compiled
+def test_threads_do_not_matter_to_the_norm(kernels, dtype):
+    x = cases.random_input(np.random.default_rng(0), 60_001, dtype)
+    cases.assert_threads_do_not_matter(
+        lambda n_threads: [np.array(kernels.global_norm(x, LARGE, n_threads))]
+    )
+
+
 # ---------------------------------------------------------------------------
 # All kernels
 # ---------------------------------------------------------------------------
+
+
+@cases.every_variant
+def test_norm(kernels, dtype):
+    # What would overflow in float32, and what lies outside the segments.
+    x = np.array([3, np.nan, 4, np.inf], dtype) * dtype.type(1e30)
+    norm = kernels.global_norm(x, np.array([[0, 1], [2, 3]]), 1)
+    assert norm == pytest.approx(5e30)
+
+
+@cases.every_variant
+def test_a_gradient_that_stays_the_same_has_no_deviation(kernels, dtype):
+    # The centred square may be rounded to less than 0, whose root is no number.
+    grads = np.linspace(0.1, 7, 500).astype(dtype)
+    params, square, mean = (np.zeros(500, dtype) for _ in range(3))
+    segments, decay = np.array([[0, 500]]), np.zeros(1, dtype)
+    for _ in range(200):
+        kernels.rmsprop_step(
+            params, grads, square, mean, None, segments, decay,
+            0.1, 1.0, 0.5, 1e-3, 0.0, 1,
+        )  # fmt: skip
+    assert np.all(np.isfinite(params))
+    below = (square - mean * mean) < 0
+    assert np.any(below) or kernels is reference
 
 
 @cases.every_variant
@@ -163,7 +216,7 @@ def test_first_step_of_adam_is_the_learning_rate(kernels, dtype):
     segments, decay = np.array([[0, 4]]), np.zeros(1, dtype)
     kernels.adam_step(
         params, grads, zeros, zeros.copy(), segments, decay,
-        0.01, 0.9, 0.999, 1e-12, 1, False, 1,
+        0.01, 1.0, 0.9, 0.999, 1e-12, 1, False, 1,
     )  # fmt: skip
     np.testing.assert_allclose(params, [-0.01, 0.01, -0.01, 0.01], rtol=1e-5)
 
@@ -183,6 +236,29 @@ def sgd(p, grads, decay, rate, momentum, nesterov):
     return p
 
 
+def adagrad(p, grads, decay, rate, epsilon):
+    """Duchi et al. (2011), with the diagonal matrix."""
+    squares = []
+    for grad in grads:
+        g = grad + decay * p
+        squares.append(g**2)
+        p -= rate * g / (math.sqrt(math.fsum(squares)) + epsilon)
+    return p
+
+
+def rmsprop(p, grads, decay, rate, alpha, epsilon, momentum, centered):
+    """Equations 38 to 41 of Graves (2013), as PyTorch has them."""
+    n = m = v = 0.0
+    for grad in grads:
+        g = grad + decay * p
+        n = alpha * n + (1 - alpha) * g**2
+        m = alpha * m + (1 - alpha) * g
+        deviation = math.sqrt(n - m**2 if centered else n)
+        v = momentum * v + g / (deviation + epsilon)
+        p -= rate * v
+    return p
+
+
 def adam(p, grads, decay, rate, beta1, beta2, epsilon, decoupled):
     """Kingma and Ba (2015), algorithm 1; Loshchilov and Hutter (2019), algorithm 2."""
     m = v = 0.0
@@ -196,36 +272,65 @@ def adam(p, grads, decay, rate, beta1, beta2, epsilon, decoupled):
     return p
 
 
+def assert_is_algorithm(step, algorithm):
+    """`step(params, grads, segments, decay, scale, t)` is `algorithm(p, grads, decay)` for
+    each number; some are decayed, and gradients are scaled."""
+    rng = np.random.default_rng(0)
+    start, grads = rng.normal(size=6), rng.normal(size=(5, 6))
+    params = start.copy()
+    segments, decay = np.array([[0, 2], [2, 6]]), np.array([0.0, 0.3])
+    for t, g in enumerate(grads, start=1):
+        step(params, g / 0.7, segments, decay, 0.7, t)
+
+    expected = [algorithm(start[i], grads[:, i], 0.0 if i < 2 else 0.3) for i in range(6)]
+    np.testing.assert_allclose(params, expected, rtol=1e-13)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_sgd_is_the_algorithm(momentum, nesterov):
-    rng = np.random.default_rng(0)
-    start, grads = rng.normal(size=6), rng.normal(size=(5, 6))
-    params, velocity = start.copy(), np.zeros(6)
-    segments, decay = np.array([[0, 2], [2, 6]]), np.array([0.0, 0.3])
-    for g in grads:
-        reference.sgd_step(params, g, velocity, segments, decay, 0.1, momentum, nesterov, 1)
+    velocity = np.zeros(6) if momentum else None
 
-    expected = [
-        sgd(start[i], grads[:, i], 0.0 if i < 2 else 0.3, 0.1, momentum, nesterov) for i in range(6)
-    ]
-    np.testing.assert_allclose(params, expected, rtol=1e-13)
+    def step(params, grads, segments, decay, scale, t):
+        reference.sgd_step(
+            params, grads, velocity, segments, decay, 0.1, scale, momentum, nesterov, 1
+        )
+
+    assert_is_algorithm(step, lambda *p: sgd(*p, 0.1, momentum, nesterov))
+
+
+def test_adagrad_is_the_algorithm():
+    square = np.zeros(6)
+
+    def step(params, grads, segments, decay, scale, t):
+        reference.adagrad_step(params, grads, square, segments, decay, 0.1, scale, 1e-2, 1)
+
+    assert_is_algorithm(step, lambda *p: adagrad(*p, 0.1, 1e-2))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("centered", [False, True])
+def test_rmsprop_is_the_algorithm(momentum, centered):
+    square = np.zeros(6)
+    mean = np.zeros(6) if centered else None
+    velocity = np.zeros(6) if momentum else None
+
+    def step(params, grads, segments, decay, scale, t):
+        reference.rmsprop_step(
+            params, grads, square, mean, velocity, segments, decay, 0.1, scale, 0.9, 1e-2,
+            momentum, 1,
+        )  # fmt: skip
+
+    assert_is_algorithm(step, lambda *p: rmsprop(*p, 0.1, 0.9, 1e-2, momentum, centered))
 
 
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_adam_is_the_algorithm(decoupled):
-    rng = np.random.default_rng(0)
-    start, grads = rng.normal(size=6), rng.normal(size=(5, 6))
-    params, m, v = start.copy(), np.zeros(6), np.zeros(6)
-    segments, decay = np.array([[0, 2], [2, 6]]), np.array([0.0, 0.3])
-    for step, g in enumerate(grads, start=1):
+    m, v = np.zeros(6), np.zeros(6)
+
+    def step(params, grads, segments, decay, scale, t):
         reference.adam_step(
-            params, g, m, v, segments, decay, 0.1, 0.9, 0.99, 1e-8, step, decoupled, 1
+            params, grads, m, v, segments, decay, 0.1, scale, 0.9, 0.99, 1e-8, t, decoupled, 1
         )
 
-    expected = [
-        adam(start[i], grads[:, i], 0.0 if i < 2 else 0.3, 0.1, 0.9, 0.99, 1e-8,
-             decoupled)
-        for i in range(6)
-    ]  # fmt: skip
-    np.testing.assert_allclose(params, expected, rtol=1e-13)
+    assert_is_algorithm(step, lambda *p: adam(*p, 0.1, 0.9, 0.99, 1e-8, decoupled))

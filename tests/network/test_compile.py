@@ -203,7 +203,7 @@ def test_frozen_layers():
             cases.assert_same_bits(gradient, expected[2][path])
     before = {path: array.copy() for path, array in network.parameters().items()}
     optimizer = SGD(learning_rate=0.1, momentum=0.5, weight_decay=0.1)
-    optimizer.step(network, optimizer.start(network), 1, 1)
+    optimizer.step(network, optimizer.start(network), 1, 0.1, 1)
     for path, array in network.parameters().items():
         assert np.array_equal(array, before[path]) == (path in held)
 
@@ -235,11 +235,25 @@ def assert_passes_do_not_matter(fused, plain, X):
     cases.assert_same_bits(fused.grads, plain.grads)
 
 
+def assert_winograd_is_close(fused, plain, X):
+    """Tiles lose about three bits more than the direct form."""
+    cases.assert_same_bits(fused.params, plain.params)
+    cases.assert_close(fused.forward(X), plain.forward(X), 3e-5)
+    actual, expected = training_pass(fused, X), training_pass(plain, X)
+    cases.assert_close(actual[0], expected[0], 3e-5)
+    cases.assert_close(actual[1], expected[1], 3e-5)
+    cases.assert_close(fused.grads, plain.grads, 3e-5)
+
+
 @cases.every_case
 @cases.every_dtype
 def test_passes_do_not_matter(case, dtype):
     fused, plain = case.network(dtype), case.network(dtype, passes=())
-    assert_passes_do_not_matter(fused, plain, case.batch(dtype=dtype))
+    has_tiles = any(getattr(node, "tile", 0) for node in walk(fused.nodes))
+    check = assert_passes_do_not_matter
+    if has_tiles and dtype == "float32":
+        check = assert_winograd_is_close
+    check(fused, plain, case.batch(dtype=dtype))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -430,3 +444,57 @@ def test_dropout_keeps_the_expectation():
     Y = network.forward(np.full((200, 100), 3.0), training=True)
     np.testing.assert_allclose(np.unique(Y), [0.0, 4.0])
     assert abs(Y.mean() - 3.0) < 0.1
+
+
+# ---------------------------------------------------------------------------
+# Winograd's form
+# ---------------------------------------------------------------------------
+
+
+def tile_of(layer, input_shape, **options):
+    """The tile that a convolution's node is given."""
+    node = compile_network([layer], input_shape, random_state=0, **options).nodes[0]
+    return node.tile
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "tile"),
+    # Small maps waste less of small tiles; few channels do not pay for the transforms.
+    [(32, 64, 4), (6, 64, 2), (14, 16, 4), (32, 2, 0), (8, 256, 4), (3, 1, 0)],
+)
+def test_winograd_where_it_is_faster(size, channels, tile):
+    layer = Conv2D(channels, 3, padding="same")
+    assert tile_of(layer, (size, size, channels)) == tile
+    assert tile_of(layer, (size, size, channels), passes=()) == 0
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv2D(64, 3, stride=2),
+        Conv2D(64, 3, dilation=2),
+        Conv2D(64, 3, groups=2),
+        Conv2D(64, 5),
+        Conv2D(64, (1, 3)),
+        Conv2D(64, 3, padding=3),
+        Conv2D(64, 3, padding=((0, 3), 0)),
+        Conv1D(64, 3),
+        Conv3D(64, (3, 3, 3)),
+        Conv3D(64, (1, 3, 3), padding=(1, 0, 0)),
+    ],
+)
+def test_no_winograd_for_other_convolutions(layer):
+    shape = {1: (16,), 2: (16, 16), 3: (4, 16, 16)}[layer.n_axes]
+    assert tile_of(layer, (*shape, 64)) == 0
+
+
+@pytest.mark.parametrize(("largest", "tile"), [("4", 4), ("2", 2), ("0", 0)])
+def test_environment_limits_tiles(largest, tile, monkeypatch):
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", largest)
+    assert tile_of(Conv2D(64, 3), (16, 16, 64)) == tile
+
+
+def test_environment_names_its_values(monkeypatch):
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "6")
+    with pytest.raises(ValueError, match="SKLEARN_CONVNET_WINOGRAD must be 4, 2 or 0, got '6'"):
+        compile_network([Conv2D(64, 3)], (16, 16, 64))

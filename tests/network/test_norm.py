@@ -1,12 +1,13 @@
-"""Standardize: the statistics, and what is made of them."""
+"""Standardize: the statistics, and what is made of them; a frozen batch norm."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
 import pytest
+from kernel_cases import assert_gradient
 
-from sklearn_convnet.layers import Activation, Conv2D, Dense, Residual, Standardize
+from sklearn_convnet.layers import Activation, BatchNorm, Conv2D, Dense, Residual, Standardize
 from sklearn_convnet.network import compile_network
 
 SHAPE = (4, 3, 2)
@@ -161,3 +162,49 @@ def test_a_block_has_no_statistics_of_the_data():
     network = compile_network([Residual([Standardize()])], (4, 2))
     with pytest.raises(ValueError, match=r"'residual1/standardize1'.*before the block"):
         network.fit_statistics(lambda: [(np.ones((3, 4, 2)), np.ones(3))])
+
+
+# ---------------------------------------------------------------------------
+# A frozen batch norm
+# ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frozen():
+    """Between two layers that train, with statistics that are not those of the data."""
+    layers = [Conv2D(3, 2, use_bias=False, activation=None), BatchNorm(trainable=False)]
+    layers += [Activation("tanh"), Dense(2, activation=None)]
+    network = compile_network(layers, SHAPE, dtype="float64", random_state=0)
+    rng = np.random.RandomState(1)
+    for name in ("scale", "offset"):
+        network.parameters()[f"batchnorm1/{name}"][:] = rng.normal(size=3)
+    network.buffers()["batchnorm1/mean"][:] = rng.normal(size=3)
+    network.buffers()["batchnorm1/variance"][:] = rng.uniform(0.5, 2, 3)
+    return network
+
+
+def test_a_frozen_batch_norm_trains_as_it_predicts(X, frozen):
+    before = {path: array.copy() for path, array in frozen.buffers().items()}
+    trained = frozen.forward(X, training=True).copy()
+    for path, array in frozen.buffers().items():
+        np.testing.assert_array_equal(array, before[path])
+    np.testing.assert_allclose(trained, frozen.forward(X), rtol=1e-12)
+
+
+def test_the_gradient_through_a_frozen_batch_norm(X, frozen):
+    X = X[:3] / 10  # where tanh is smooth on the scale of the differences
+    dY = np.random.RandomState(2).normal(size=(3, 2))
+    frozen.forward(X, training=True)
+    dX = frozen.backward(dY)
+    gradients = {path: array.copy() for path, array in frozen.gradients().items()}
+    assert_gradient(dX, lambda X: np.vdot(dY, frozen.forward(X)), X)
+    weight = frozen.parameters()["conv2d1/weight"]
+
+    def at(values):
+        weight[...] = values
+        return np.vdot(dY, frozen.forward(X))
+
+    assert_gradient(gradients["conv2d1/weight"], at, weight.copy())
+    assert not gradients["batchnorm1/scale"].any()
+    assert not gradients["batchnorm1/offset"].any()
+    assert frozen.backward(dY, need_input=False) is None

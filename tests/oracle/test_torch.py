@@ -1,4 +1,4 @@
-"""Random networks, their losses and their training, against PyTorch.
+"""Random networks and their losses, against PyTorch.
 
 A new kind of layer gets an entry in `KINDS`: how to draw one, and what PyTorch has.
 PyTorch works on channels-first maps; here its arrays are moved there and back, and all
@@ -28,7 +28,6 @@ from sklearn_convnet.losses import (  # noqa: E402
 )
 from sklearn_convnet.network import compile_network  # noqa: E402
 from sklearn_convnet.network.node import walk  # noqa: E402
-from sklearn_convnet.optimizers import SGD, Adam  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -951,81 +950,3 @@ def test_prediction_with_running_statistics():
     scale, offset = arrays["batchnorm1/scale"], arrays["batchnorm1/offset"]
     Z = F.batch_norm(convolved(X), mean, variance, scale, offset, training=False, eps=0.01)
     assert_close(network.forward(X), F.relu(Z).movedim(1, -1), "prediction")
-
-
-# ---------------------------------------------------------------------------
-# Optimisers
-# ---------------------------------------------------------------------------
-
-OPTIMIZERS = {
-    "sgd": (SGD(learning_rate=0.1), lambda p: torch.optim.SGD(p, lr=0.1)),
-    "momentum": (
-        SGD(learning_rate=0.05, momentum=0.9),
-        lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
-    ),
-    "nesterov": (
-        SGD(learning_rate=0.05, momentum=0.8, nesterov=True),
-        lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True),
-    ),
-    "sgd-decay": (
-        SGD(learning_rate=0.1, momentum=0.5, weight_decay=0.02),
-        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5),
-    ),
-    "nesterov-decay": (
-        SGD(learning_rate=0.1, momentum=0.5, nesterov=True, weight_decay=0.3),
-        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5, nesterov=True),
-    ),
-    "adam": (Adam(learning_rate=0.01), lambda p: torch.optim.Adam(p, lr=0.01)),
-    "adam-options": (
-        Adam(learning_rate=0.02, beta_1=0.7, beta_2=0.95, epsilon=1e-4),
-        lambda p: torch.optim.Adam(p, lr=0.02, betas=(0.7, 0.95), eps=1e-4),
-    ),
-    "adam-decay": (
-        Adam(learning_rate=0.01, weight_decay=0.1),
-        lambda p: torch.optim.Adam(p, lr=0.01),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizer(name):
-    optimizer, make_torch = OPTIMIZERS[name]
-    layers = [
-        L.Conv2D(4, 3, activation="tanh"),
-        L.AvgPool2D(2),
-        L.Conv2D(3, 2, activation="softplus"),
-        L.Dense(5, activation="logistic"),
-        L.Dense(3, activation="identity"),
-    ]
-    network = compile_network(layers, (8, 8, 1), dtype="float64", random_state=0)
-    rng = np.random.RandomState(0)
-    arrays = tensors(network.parameters())
-    for tensor in arrays.values():
-        tensor.requires_grad_()
-    groups = [
-        {
-            "params": [a for path, a in arrays.items() if path.endswith(kind)],
-            "weight_decay": decay,
-        }
-        for kind, decay in [("weight", optimizer.weight_decay), ("bias", 0.0)]
-    ]
-    torch_optimizer = make_torch(groups)
-    first = network.params.copy()
-    state = optimizer.start(network)
-    loss, weight = CrossEntropy(), np.full(16, 1 / 16)
-    for t in range(1, 21):
-        X = rng.normal(size=(16, 8, 8, 1))
-        y = rng.randint(3, size=16)
-        Z = network.forward(X, training=True)
-        dZ = np.empty_like(Z)
-        loss.value_and_gradient(Z, y, weight, dZ, network.kernels, 1)
-        network.backward(dZ, need_input=False)
-        optimizer.step(network, state, t, 1)
-
-        torch_optimizer.zero_grad()
-        output = torch_forward(network, torch.tensor(X), arrays)
-        F.cross_entropy(output, torch.tensor(y)).backward()
-        torch_optimizer.step()
-        for path, array in network.parameters().items():
-            assert_close(array, arrays[path], f"{path} after {t} steps", rtol=1e-6)
-    assert np.abs(network.params - first).max() > 1e-2

@@ -2,9 +2,14 @@
 #
 # Design:
 # * All three are one product, `multiply`, of matrices given by strides. Blocks of the right
-#   matrix are packed where they are used, so nothing is transposed in memory.
+#   matrix are packed where they are used, so nothing is transposed in memory; for few rows
+#   they are read where they lie, if vectors can.
 # * The result is split among threads, by rows and panels; each element is summed whole by
 #   one of them, in an order that depends on the length of the sum alone.
+
+cdef enum:
+    FEW_ROWS = 14  # use a panel too seldom for a packed copy of it
+
 
 cdef struct Product:
     # C[i, j] = init[j] + sum_k A[i * a_row + k * a_k] B[k * b_k + j * b_column]
@@ -31,6 +36,7 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
     cdef Py_ssize_t n_lanes = V * LANES, column = v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.n_columns - column)
     cdef bint direct = width == n_lanes
+    cdef bint in_place = direct and q.b_column == 1 and n_rows <= FEW_ROWS
     cdef real* init = scratch
     cdef real* packed = init + n_lanes
     cdef real* rows = packed + REDUCTION_BLOCK * n_lanes
@@ -38,6 +44,7 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
     cdef Py_ssize_t target_row = q.c_row if direct else n_lanes
     cdef Py_ssize_t n_steps = ceil_div(q.n_k, REDUCTION_BLOCK), step, k, k_end
     cdef Py_ssize_t R = tile_rows(V), t, row, r
+    cdef const real* b = packed
     cdef const real* a[MAX_ROWS]
     cdef real* c[MAX_ROWS]
     memset(init, 0, n_lanes * sizeof(real))
@@ -46,16 +53,19 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
     for step in range(n_steps):
         k = part(q.n_k, step, n_steps)
         k_end = part(q.n_k, step + 1, n_steps)
-        pack_panel(q.B + k * q.b_k + column * q.b_column, q.b_k, q.b_column, k_end - k,
-                   width, n_lanes, packed)
+        if in_place:
+            b = q.B + k * q.b_k + column
+        else:
+            pack_panel(q.B + k * q.b_k + column * q.b_column, q.b_k, q.b_column, k_end - k,
+                       width, n_lanes, packed)
         for t in range(ceil_div(n_rows, R)):
             row = t * R
             for r in range(R):
                 a[r] = q.A + (first + smaller(row + r, n_rows - 1)) * q.a_row
                 c[r] = target + (row + r) * target_row
                 if row + r >= n_rows:
-                    c[r] = rows + ROW_BLOCK * n_lanes
-            tile(V, a, q.offset + k, k_end - k, packed, n_lanes,
+                    c[r] = rows + q.row_block * n_lanes
+            tile(V, a, q.offset + k, k_end - k, b, q.b_k if in_place else n_lanes,
                  init if step == 0 else ZEROS, step > 0, c)
     if not direct:
         copy_columns(rows, n_lanes, q.C + first * q.c_row + column, q.c_row,
@@ -65,12 +75,13 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
 
 
 cdef inline Py_ssize_t product_scratch() noexcept nogil:
-    return (1 + REDUCTION_BLOCK + ROW_BLOCK + 1) * MAX_VECTORS * LANES
+    return (1 + REDUCTION_BLOCK + 2 * ROW_BLOCK + 1) * MAX_VECTORS * LANES
 
 
 cdef inline void product_blocks(Product* q) noexcept nogil:
-    q.row_block = ROW_BLOCK
-    q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
+    """Blocks of equal height, between ROW_BLOCK and twice as many rows."""
+    q.n_row_blocks = larger(1, q.n_rows // ROW_BLOCK)
+    q.row_block = ceil_div(q.n_rows, q.n_row_blocks)
 
 
 cdef int multiply(Product* q, int n_threads) except -1:

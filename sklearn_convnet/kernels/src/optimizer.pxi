@@ -1,76 +1,309 @@
-# One step of an optimiser over the flat vector of all parameters. `segments` are the
-# stretches to update, `decay` the L2 weight decay of each.
+# One step of an optimiser over the flat vector of all parameters, in one pass over memory.
+# `segments` are the stretches to update, `decay` the weight decay of each. `scale`, by which
+# gradients are clipped, comes before the decay: g = scale dp + decay p.
+#
+# Design:
+# * All segments are cut into pieces of at most CHUNK numbers, which the threads share in one
+#   loop: a network of many small weights does not wake them for each.
+# * A rule changes one piece; what it keeps from step to step (a, b, c) has the layout of the
+#   parameters. So a new optimiser is a rule, and a `def` that checks its arguments.
+# * A rule reads its options into local variables: the compiler cannot know that no array
+#   overlaps them, and would not use vectors.
+
+cdef enum:
+    SQUARES = 16   # running sums of `sum_of_squares`
 
 
-cdef int check_segments(
-    Py_ssize_t n, const int64_t[:, ::1] segments, const real[::1] decay
-) except -1:
+cdef struct Piece:
+    Py_ssize_t start, stop
+    real decay
+
+
+cdef struct Pieces:
+    Piece* each       # the caller frees them
+    Py_ssize_t n
+    int n_threads
+
+
+cdef int check_segments(Py_ssize_t n_params, const int64_t[:, ::1] segments) except -1:
     cdef Py_ssize_t s
     same_length(2, segments.shape[1], "a row of segments")
-    same_length(segments.shape[0], decay.shape[0], "decay")
     for s in range(segments.shape[0]):
-        if not 0 <= segments[s, 0] <= segments[s, 1] <= n:
+        if not 0 <= segments[s, 0] <= segments[s, 1] <= n_params:
             raise ValueError(
-                f"segment {segments[s, 0]}..{segments[s, 1]} is not within 0..{n}")
+                f"segment {segments[s, 0]}..{segments[s, 1]} is not within 0..{n_params}")
     return 0
 
 
-# v = momentum v + g;  p -= rate (g + momentum v if nesterov else v),  g = dp + decay p
+cdef int cut(
+    Pieces* q, const int64_t[:, ::1] segments, const real[::1] decay, int n_threads
+) except -1:
+    """Pieces of all segments, in order; `decay` may be None."""
+    cdef Py_ssize_t s, chunk, start, size, total = 0
+    cdef Piece* piece
+    q.n = 0
+    for s in range(segments.shape[0]):
+        size = segments[s, 1] - segments[s, 0]
+        total += size
+        q.n += chunks_for(size)
+    q.n_threads = threads_for(total, n_threads)
+    q.each = <Piece*> allocate(q.n * sizeof(Piece))
+    piece = q.each
+    for s in range(segments.shape[0]):
+        start, size = segments[s, 0], segments[s, 1] - segments[s, 0]
+        for chunk in range(chunks_for(size)):
+            piece.start, piece.stop = start + chunk * CHUNK, start + chunk_end(size, chunk)
+            piece.decay = 0 if decay is None else decay[s]
+            piece += 1
+    return 0
 
-cdef void sgd_chunk(
-    real* p, const real* dp, real* v, Py_ssize_t n,
-    real decay, real rate, real momentum, bint nesterov
+
+# --- the norm of the gradients, which clipping needs ----------------------------------------
+
+cdef double sum_of_squares(const real* x, Py_ssize_t n) noexcept nogil:
+    cdef double sums[SQUARES]
+    cdef double d, total = 0
+    cdef Py_ssize_t i, j
+    memset(sums, 0, sizeof(sums))
+    for i in range(n // SQUARES):
+        for j in range(SQUARES):
+            d = x[i * SQUARES + j]
+            sums[j] += d * d
+    for j in range(n % SQUARES):
+        d = x[n - n % SQUARES + j]
+        sums[j] += d * d
+    for j in range(SQUARES):
+        total += sums[j]
+    return total
+
+
+def global_norm(
+    const real[::1] x,               # IN
+    const int64_t[:, ::1] segments,  # IN  (s, 2) start and stop
+    int n_threads,
+):
+    """sqrt(sum x^2) over all segments, in double."""
+    cdef Pieces q
+    cdef Py_ssize_t i
+    cdef double total = 0
+    cdef double* sums
+    check_segments(x.shape[0], segments)
+    cut(&q, segments, None, n_threads)
+    try:
+        sums = <double*> allocate(q.n * sizeof(double))
+    except MemoryError:
+        free(q.each)
+        raise
+    with nogil:
+        for i in prange(q.n, num_threads=q.n_threads):
+            sums[i] = sum_of_squares(&x[q.each[i].start], q.each[i].stop - q.each[i].start)
+        for i in range(q.n):
+            total += sums[i]
+        free(sums)
+        free(q.each)
+    return sqrt(total)
+
+
+# --- the step that all rules share ----------------------------------------------------------
+
+# The options of all rules; each reads its own.
+cdef struct Step:
+    real scale, rate
+    real momentum                      # of the velocity
+    real keep, rest                    # shares in a running mean of the old and the new
+    real keep_square, rest_square      # likewise for squares
+    real root                          # factor of the root of the mean square
+    real epsilon
+    real shrink                        # decoupled decay: share of it that a step takes
+    bint nesterov, decoupled
+
+
+ctypedef void (*Rule)(
+    const Step* q, real decay, Py_ssize_t n, real* p, const real* dp, real* a, real* b, real* c
+) noexcept nogil
+
+
+cdef int check_arrays(
+    const real[::1] params, const real[::1] grads, const int64_t[:, ::1] segments,
+    const real[::1] decay
+) except -1:
+    same_length(params.shape[0], grads.shape[0], "grads")
+    same_length(segments.shape[0], decay.shape[0], "decay")
+    return check_segments(params.shape[0], segments)
+
+
+cdef int check_velocity(Py_ssize_t n_params, const real[::1] velocity, double momentum) except -1:
+    if velocity is not None:
+        return same_length(n_params, velocity.shape[0], "velocity")
+    if momentum != 0:
+        raise ValueError(f"momentum is {momentum}, which needs a velocity, got None")
+    return 0
+
+
+cdef inline real* pointer(real[::1] x) noexcept nogil:
+    return NULL if x is None or x.shape[0] == 0 else &x[0]
+
+
+cdef inline real* further(real* x, Py_ssize_t n) noexcept nogil:
+    return NULL if x is NULL else x + n
+
+
+cdef int take_step(
+    Rule rule, const Step* q, real[::1] params, const real[::1] grads,
+    real* a, real* b, real* c,
+    const int64_t[:, ::1] segments, const real[::1] decay, int n_threads
+) except -1:
+    cdef Pieces pieces
+    cdef Piece* piece
+    cdef Py_ssize_t i
+    cut(&pieces, segments, decay, n_threads)
+    for i in prange(pieces.n, nogil=True, num_threads=pieces.n_threads):
+        piece = pieces.each + i
+        rule(q, piece.decay, piece.stop - piece.start, &params[piece.start], &grads[piece.start],
+             further(a, piece.start), further(b, piece.start), further(c, piece.start))
+    free(pieces.each)
+    return 0
+
+
+# --- SGD --------------------------------------------------------------------------------------
+#
+# v = momentum v + g;  p -= rate (g + momentum v if nesterov else v)
+
+cdef void sgd_rule(
+    const Step* q, real decay, Py_ssize_t n, real* p, const real* dp, real* v, real* b, real* c
 ) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real g
-    for i in range(n):
-        g = dp[i] + decay * p[i]
-        v[i] = momentum * v[i] + g
-        p[i] = p[i] - rate * (g + momentum * v[i] if nesterov else v[i])
+    cdef real g, scale = q.scale, rate = q.rate, momentum = q.momentum
+    cdef bint nesterov = q.nesterov
+    if v is NULL:
+        for i in range(n):
+            g = scale * dp[i] + decay * p[i]
+            p[i] = p[i] - rate * g
+    else:
+        for i in range(n):
+            g = scale * dp[i] + decay * p[i]
+            v[i] = momentum * v[i] + g
+            p[i] = p[i] - rate * (g + momentum * v[i] if nesterov else v[i])
 
 
 def sgd_step(
     real[::1] params,                # INOUT
     const real[::1] grads,           # IN
-    real[::1] velocity,              # INOUT
+    real[::1] velocity,              # INOUT, or None without momentum
     const int64_t[:, ::1] segments,  # IN  (s, 2) start and stop
     const real[::1] decay,           # IN  (s,)
-    double learning_rate, double momentum, bint nesterov, int n_threads,
+    double learning_rate, double scale, double momentum, bint nesterov, int n_threads,
 ):
-    cdef Py_ssize_t n = params.shape[0], s, t, at, stop
-    same_length(n, grads.shape[0], "grads")
-    same_length(n, velocity.shape[0], "velocity")
-    check_segments(n, segments, decay)
-    for s in range(segments.shape[0]):
-        stop = segments[s, 1]
-        for t in prange(chunks_for(stop - segments[s, 0]), nogil=True,
-                        num_threads=threads_for(stop - segments[s, 0], n_threads)):
-            at = segments[s, 0] + t * CHUNK
-            sgd_chunk(&params[at], &grads[at], &velocity[at], smaller(CHUNK, stop - at),
-                      decay[s], learning_rate, momentum, nesterov)
+    cdef Step q
+    check_arrays(params, grads, segments, decay)
+    check_velocity(params.shape[0], velocity, momentum)
+    q.rate, q.scale, q.momentum, q.nesterov = learning_rate, scale, momentum, nesterov
+    take_step(sgd_rule, &q, params, grads, pointer(velocity), NULL, NULL, segments, decay,
+              n_threads)
 
 
-# m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
-# p -= rate / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + epsilon)
-# (Kingma and Ba, 2015; decoupled decay: Loshchilov and Hutter, 2019)
+# --- Adagrad (Duchi, Hazan and Singer, 2011) --------------------------------------------------
+#
+# s = s + g^2;  p -= rate g / (sqrt(s) + epsilon)
 
-cdef struct Adam:
-    real beta1, beta2, rest1, rest2   # rest = 1 - beta
-    real rate, root                   # learning rate and 1 / sqrt, with the bias corrections
-    real epsilon
-
-
-cdef void adam_chunk(
-    const Adam* q, real* p, const real* dp, real* m, real* v, Py_ssize_t n,
-    real decay, real keep
+cdef void adagrad_rule(
+    const Step* q, real decay, Py_ssize_t n, real* p, const real* dp, real* s, real* b, real* c
 ) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real g
+    cdef real g, scale = q.scale, rate = q.rate, epsilon = q.epsilon
     for i in range(n):
-        g = dp[i] + decay * p[i]
-        m[i] = q.beta1 * m[i] + q.rest1 * g
-        v[i] = q.beta2 * v[i] + q.rest2 * (g * g)
-        p[i] = keep * p[i] - q.rate * m[i] / (<real> sqrt(v[i]) * q.root + q.epsilon)
+        g = scale * dp[i] + decay * p[i]
+        s[i] = s[i] + g * g
+        p[i] = p[i] - rate * g / (square_root(s[i]) + epsilon)
+
+
+def adagrad_step(
+    real[::1] params,                # INOUT
+    const real[::1] grads,           # IN
+    real[::1] square,                # INOUT
+    const int64_t[:, ::1] segments,  # IN  (s, 2) start and stop
+    const real[::1] decay,           # IN  (s,)
+    double learning_rate, double scale, double epsilon, int n_threads,
+):
+    cdef Step q
+    check_arrays(params, grads, segments, decay)
+    same_length(params.shape[0], square.shape[0], "square")
+    q.rate, q.scale, q.epsilon = learning_rate, scale, epsilon
+    take_step(adagrad_rule, &q, params, grads, pointer(square), NULL, NULL, segments, decay,
+              n_threads)
+
+
+# --- RMSprop (Tieleman and Hinton, 2012; centred: Graves, 2013) ---------------------------------
+#
+# s = alpha s + (1 - alpha) g^2;  m = alpha m + (1 - alpha) g if centred, else 0
+# v = momentum v + g / (sqrt(s - m^2) + epsilon);  p -= rate v
+#
+# s - m^2 is a variance, so it is below zero by rounding only.
+
+cdef void rmsprop_rule(
+    const Step* q, real decay, Py_ssize_t n, real* p, const real* dp, real* s, real* m, real* v
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real g, spread, scale = q.scale, rate = q.rate, epsilon = q.epsilon
+    cdef real alpha = q.keep, rest = q.rest, momentum = q.momentum
+    for i in range(n):
+        g = scale * dp[i] + decay * p[i]
+        s[i] = alpha * s[i] + rest * (g * g)
+        spread = s[i]
+        if m is not NULL:
+            m[i] = alpha * m[i] + rest * g
+            spread = spread - m[i] * m[i]
+            spread = 0 if spread < 0 else spread
+        g = g / (square_root(spread) + epsilon)
+        if v is not NULL:
+            v[i] = momentum * v[i] + g
+            g = v[i]
+        p[i] = p[i] - rate * g
+
+
+def rmsprop_step(
+    real[::1] params,                # INOUT
+    const real[::1] grads,           # IN
+    real[::1] square,                # INOUT
+    real[::1] mean,                  # INOUT, or None if not centred
+    real[::1] velocity,              # INOUT, or None without momentum
+    const int64_t[:, ::1] segments,  # IN  (s, 2) start and stop
+    const real[::1] decay,           # IN  (s,)
+    double learning_rate, double scale, double alpha, double epsilon, double momentum,
+    int n_threads,
+):
+    cdef Step q
+    check_arrays(params, grads, segments, decay)
+    same_length(params.shape[0], square.shape[0], "square")
+    if mean is not None:
+        same_length(params.shape[0], mean.shape[0], "mean")
+    check_velocity(params.shape[0], velocity, momentum)
+    q.rate, q.scale, q.epsilon, q.momentum = learning_rate, scale, epsilon, momentum
+    q.keep, q.rest = alpha, 1 - alpha
+    take_step(rmsprop_rule, &q, params, grads, pointer(square), pointer(mean),
+              pointer(velocity), segments, decay, n_threads)
+
+
+# --- Adam (Kingma and Ba, 2015), AdamW (Loshchilov and Hutter, 2019) ----------------------------
+#
+# m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+# p -= rate / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + epsilon)
+#
+# AdamW's g has no decay; instead, p -= rate decay p.
+
+cdef void adam_rule(
+    const Step* q, real decay, Py_ssize_t n, real* p, const real* dp, real* m, real* v, real* c
+) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real g, scale = q.scale, rate = q.rate, root = q.root, epsilon = q.epsilon
+    cdef real beta1 = q.keep, rest1 = q.rest, beta2 = q.keep_square, rest2 = q.rest_square
+    cdef real shrink = q.shrink * decay if q.decoupled else 0
+    decay = 0 if q.decoupled else decay
+    for i in range(n):
+        g = scale * dp[i] + decay * p[i]
+        m[i] = beta1 * m[i] + rest1 * g
+        v[i] = beta2 * v[i] + rest2 * (g * g)
+        p[i] = p[i] - (shrink * p[i] + rate * m[i] / (square_root(v[i]) * root + epsilon))
 
 
 def adam_step(
@@ -80,28 +313,18 @@ def adam_step(
     real[::1] v,                     # INOUT
     const int64_t[:, ::1] segments,  # IN  (s, 2) start and stop
     const real[::1] decay,           # IN  (s,)
-    double learning_rate, double beta1, double beta2, double epsilon,
+    double learning_rate, double scale, double beta1, double beta2, double epsilon,
     Py_ssize_t step, bint decoupled, int n_threads,
 ):
-    cdef Py_ssize_t n = params.shape[0], s, t, at, stop
-    cdef Adam q
-    cdef real coupled, keep
-    same_length(n, grads.shape[0], "grads")
-    same_length(n, m.shape[0], "m")
-    same_length(n, v.shape[0], "v")
-    check_segments(n, segments, decay)
+    cdef Step q
+    check_arrays(params, grads, segments, decay)
+    same_length(params.shape[0], m.shape[0], "m")
+    same_length(params.shape[0], v.shape[0], "v")
     if step < 1:
         raise ValueError(f"step counts from 1, got {step}")
-    q.beta1, q.beta2, q.rest1, q.rest2 = beta1, beta2, 1 - beta1, 1 - beta2
+    q.scale, q.epsilon, q.decoupled, q.shrink = scale, epsilon, decoupled, learning_rate
+    q.keep, q.rest, q.keep_square, q.rest_square = beta1, 1 - beta1, beta2, 1 - beta2
     q.rate = learning_rate / (1 - pow(beta1, step))
     q.root = 1 / sqrt(1 - pow(beta2, step))
-    q.epsilon = epsilon
-    for s in range(segments.shape[0]):
-        coupled = 0 if decoupled else decay[s]
-        keep = 1 - learning_rate * decay[s] if decoupled else 1
-        stop = segments[s, 1]
-        for t in prange(chunks_for(stop - segments[s, 0]), nogil=True,
-                        num_threads=threads_for(stop - segments[s, 0], n_threads)):
-            at = segments[s, 0] + t * CHUNK
-            adam_chunk(&q, &params[at], &grads[at], &m[at], &v[at],
-                       smaller(CHUNK, stop - at), coupled, keep)
+    take_step(adam_rule, &q, params, grads, pointer(m), pointer(v), NULL, segments, decay,
+              n_threads)

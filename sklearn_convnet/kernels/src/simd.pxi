@@ -30,6 +30,7 @@ cdef extern from *:
     #define LN2_HIGH 0.693359375f
     #define LN2_LOW -2.12194440e-4f
     #define EXP_LOWEST -87.0f
+    #define square_root sqrtf
     #else
     typedef double skcn_real;
     typedef int64_t skcn_bits;
@@ -41,6 +42,7 @@ cdef extern from *:
     #define LN2_HIGH 6.93145751953125e-1
     #define LN2_LOW 1.42860682030941723212e-6
     #define EXP_LOWEST -708.0
+    #define square_root sqrt
     #endif
 
     typedef skcn_real vec
@@ -80,6 +82,7 @@ cdef extern from *:
     const int MAX_VECTORS, TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3, TILE_ROWS_4
     const int EXP_TERMS, LOG_TERMS, MANTISSA_BITS, EXPONENT_BIAS
     const real ROUND_MAGIC, LN2_HIGH, LN2_LOW, EXP_LOWEST
+    real square_root(real x) nogil
 
 
 cdef inline Py_ssize_t smaller(Py_ssize_t a, Py_ssize_t b) noexcept nogil:

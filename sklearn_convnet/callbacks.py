@@ -1,0 +1,355 @@
+"""Callbacks: what is told of a fit while it runs, in scikit-learn's protocol.
+
+# Design:
+# * `sklearn.callback` came with scikit-learn 1.9 and may still change. This file alone knows
+#   it; with an older scikit-learn, fits run without callbacks.
+# * A fit is a task, and each of its epochs is a subtask. A fit that a checkpoint resumes
+#   numbers its epochs as if it had not been killed.
+# * `clone` shares callbacks between estimators, so ours keep nothing of a fit: what they
+#   have to know of earlier epochs is in `history_`, or in the fit's `Progress`, which a
+#   checkpoint saves along.
+"""
+
+import copy
+import hashlib
+import logging
+import os
+from numbers import Integral, Real
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
+
+from .transfer import weights_of
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:
+        """Stands for scikit-learn's, where there is none."""
+
+        def set_callbacks(self, *callbacks):
+            """Callbacks need scikit-learn 1.9 or newer."""
+            raise ImportError(
+                "callbacks need sklearn.callback, which scikit-learn has from version 1.9 on: "
+                "install a newer scikit-learn"
+            )
+
+    def with_callbacks(method):
+        return method
+
+
+# ---------------------------------------------------------------------------
+# The estimator's side
+# ---------------------------------------------------------------------------
+
+
+def fit_tasks(estimator):
+    """The tasks of a fit that begins; they cost nothing if no callback is set."""
+    has_callbacks = getattr(estimator, "_skl_callbacks", None)
+    return FitTasks(estimator) if has_callbacks else NoTasks()
+
+
+class NoTasks:
+    """A fit that nobody wants to hear of."""
+
+    def begin(self, X, y, metadata):
+        """The fit begins; X, y and metadata as they were given."""
+
+    def train_on(self, X, y, metadata):
+        """What the epochs are given: X may be a function that makes it."""
+
+    def repeat(self, n_epochs):
+        """So many epochs were done before the fit was killed, and the end of the last may
+        not have been told; says whether to stop."""
+        return False
+
+    def begin_epoch(self):
+        """An epoch begins."""
+
+    def end_epoch(self):
+        """An epoch has ended; says whether to stop."""
+        return False
+
+    def end(self):
+        """The fit has ended."""
+
+
+class FitTasks(NoTasks):
+    """A fit and its epochs, for the callbacks of an estimator."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+        self.fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+
+    def begin(self, X, y, metadata):
+        self.fit.call_on_fit_task_begin(estimator=self.estimator, X=X, y=y, metadata=metadata)
+
+    def train_on(self, X, y, metadata):
+        self.data = dict(estimator=self.estimator, X=X, y=y, metadata=metadata)
+
+    def repeat(self, n_epochs):
+        for _ in range(n_epochs - 1):
+            self.fit.subcontext(task_name="epoch")
+        if n_epochs == 0:
+            return False
+        self.begin_epoch()
+        return self.end_epoch()
+
+    def begin_epoch(self):
+        self.epoch = self.fit.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(**self.data)
+
+    def end_epoch(self):
+        return self.epoch.call_on_fit_task_end(
+            **self.data,
+            # Made only for a callback that asks for it. Training goes on in `network_`.
+            reconstruction_attributes=lambda: {"network_": copy.deepcopy(self.estimator.network_)},
+        )
+
+    def end(self):
+        self.fit.call_on_fit_task_end(**self.data, reconstruction_attributes={})
+
+
+# ---------------------------------------------------------------------------
+# Callbacks
+# ---------------------------------------------------------------------------
+
+
+class _NetworkCallback(BaseEstimator):
+    """What our callbacks share: they hear of epochs, on the estimators of this package."""
+
+    _parameter_constraints: dict = {}
+
+    def setup(self, estimator, context):
+        if not hasattr(estimator, "get_weights"):
+            raise TypeError(
+                f"{type(self).__name__} must be set on a ConvNetClassifier or ConvNetRegressor, "
+                f"not on a {type(estimator).__name__}"
+            )
+        self._validate_params()
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name == "epoch" and self._after_epoch(estimator, context.task_id + 1)
+
+    def _after_epoch(self, estimator, epoch):
+        """What to do after an epoch of this fit, numbered from 1; True stops training."""
+
+
+class EarlyStopping(_NetworkCallback):
+    """Ends training when a curve of `history_` no longer improves.
+
+    For the validation score alone, ``early_stopping=True`` of the estimator does the same.
+
+    Parameters
+    ----------
+    monitor : str, default="validation_loss"
+        Name of a curve in `history_`. Of names that end in "score" larger is better, of all
+        others smaller.
+    patience : int, default=10
+        Training stops after so many epochs in a row without an improvement.
+    min_delta : float, default=0.0
+        What is smaller is no improvement.
+    restore_best_weights : bool, default=True
+        Whether to go back to the weights of the last epoch that improved. The estimator's own
+        ``early_stopping`` must then be False, since it does that too.
+
+    Raises
+    ------
+    ValueError
+        From `fit`, if there is no such curve.
+
+    Examples
+    --------
+    >>> from sklearn_convnet import ConvNetClassifier
+    >>> from sklearn_convnet.callbacks import EarlyStopping
+    >>> clf = ConvNetClassifier().set_callbacks(EarlyStopping("validation_loss", patience=5))
+    """
+
+    _parameter_constraints = {
+        "monitor": [str],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "min_delta": [Interval(Real, 0, None, closed="left")],
+        "restore_best_weights": ["boolean"],
+    }
+
+    def __init__(
+        self, monitor="validation_loss", patience=10, min_delta=0.0, restore_best_weights=True
+    ):
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.restore_best_weights = restore_best_weights
+
+    def setup(self, estimator, context):
+        super().setup(estimator, context)
+        if self.restore_best_weights and estimator.early_stopping:
+            raise ValueError(
+                "EarlyStopping(restore_best_weights=True) and early_stopping=True both choose "
+                "the weights to go back to: use one of them"
+            )
+
+    def _after_epoch(self, estimator, epoch):
+        if self.monitor not in estimator.history_:
+            raise ValueError(
+                f"EarlyStopping(monitor={self.monitor!r}): history_ has "
+                f"{list(estimator.history_)}; validation data, as X_val and y_val of fit, add "
+                "'validation_loss' and 'validation_score'"
+            )
+        sign = 1 if self.monitor.endswith("score") else -1
+        best, n_waited = -np.inf, 0
+        for value in estimator.history_[self.monitor][-epoch:]:
+            if sign * value > best + self.min_delta:
+                best, n_waited = sign * value, 0
+            else:
+                n_waited += 1
+        if n_waited == 0 and self.restore_best_weights:
+            estimator._progress.best_state = estimator.network_.snapshot()
+        return n_waited >= self.patience
+
+
+class Checkpoint(_NetworkCallback):
+    """Saves a fit while it runs; the same fit goes on from there if it was killed.
+
+    The file holds the estimator with all that training needs to go on: weights, state of the
+    optimiser and of the generator, curves, best weights. `fit` with the same parameters and
+    the same data begins where the file ends, and ends with the same bits as a fit that was
+    never killed; with a file of a finished fit it trains no further. To begin anew, delete
+    the file. ``joblib.load(path)`` is the estimator as of the last epoch that was saved.
+
+    It is written as a whole or not at all: to a file beside it, which then takes its name.
+    Each fit needs a path of its own, so this is not for an estimator inside a search. As with
+    any pickle, use only files from a source that you trust.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    every : int, default=1
+        Number of epochs from one save to the next.
+
+    Raises
+    ------
+    ValueError
+        From `fit`, if the file is that of a fit with other parameters or data. Those that
+        change no bit, `n_threads` and `verbose`, may differ.
+
+    Examples
+    --------
+    >>> from sklearn_convnet import ConvNetClassifier
+    >>> from sklearn_convnet.callbacks import Checkpoint
+    >>> clf = ConvNetClassifier().set_callbacks(Checkpoint("digits.joblib", every=5))
+    """
+
+    _parameter_constraints = {
+        "path": [str, os.PathLike],
+        "every": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, path, every=1):
+        self.path = path
+        self.every = every
+
+    def on_fit_task_begin(self, estimator, context, *, X=None, y=None, metadata=None):
+        if context.task_name != "fit":
+            return
+        origin = _origin(estimator, X, y, metadata)
+        if os.path.exists(self.path):
+            saved = joblib.load(self.path)
+            self._check(saved, origin)
+            vars(estimator).update(_of_the_fit(saved))
+        estimator._progress.origin = origin
+
+    def _check(self, saved, origin):
+        """Raises ValueError if the file is not of the fit that `origin` tells of."""
+        advice = "give another path, or delete the file to begin anew"
+        before = getattr(getattr(saved, "_progress", None), "origin", None)
+        if before is None:
+            raise ValueError(f"Checkpoint: {str(self.path)!r} holds no checkpoint: {advice}")
+        names = [name for name in {**before, **origin} if before.get(name) != origin.get(name)]
+        if names:
+            raise ValueError(
+                f"Checkpoint: {str(self.path)!r} is of a fit with another {', '.join(names)}: "
+                f"{advice}"
+            )
+
+    def _after_epoch(self, estimator, epoch):
+        if epoch % self.every:
+            return
+        saved = copy.copy(estimator)
+        for name in [name for name in vars(saved) if "callback" in name]:
+            delattr(saved, name)
+        partial = f"{os.fspath(self.path)}.partial"
+        with open(partial, "wb") as file:
+            joblib.dump(saved, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, self.path)
+
+
+def _of_the_fit(estimator):
+    """The attributes that a fit has set, without what scikit-learn keeps for callbacks."""
+    params = estimator.get_params(deep=False)
+    return {
+        name: value
+        for name, value in vars(estimator).items()
+        if name not in params and "callback" not in name
+    }
+
+
+def _origin(estimator, X, y, metadata):
+    """Hashes of what decides the bits of a fit, by name."""
+    decides = estimator.get_params(deep=False)
+    del decides["n_threads"], decides["verbose"]
+    if decides["init_from"] is not None:
+        decides["init_from"] = dict(weights_of(decides["init_from"]))
+    decides.update(metadata, X=X, y=y, n_iter_=estimator.n_iter_, estimator=type(estimator))
+    return {name: _hash(value) for name, value in decides.items() if value is not None}
+
+
+def _hash(value):
+    """A hash of the contents; an array, which may lie in a file, is read in parts."""
+    if not isinstance(value, np.ndarray) or value.dtype == object:
+        return joblib.hash(value)
+    digest = hashlib.blake2b(f"{value.dtype.str} {value.shape}".encode())
+    for start in range(0, len(value), 1024):
+        digest.update(np.ascontiguousarray(value[start : start + 1024]))
+    return digest.hexdigest()
+
+
+class LearningRateLogger(_NetworkCallback):
+    """Writes the learning rate of each epoch to a logger of Python's `logging`.
+
+    `history_` has the same numbers, as "learning_rate". They are those of the last step of
+    the epoch, at the level INFO.
+
+    Parameters
+    ----------
+    logger : str, default="sklearn_convnet"
+        Name of the logger.
+
+    Examples
+    --------
+    >>> from sklearn_convnet import ConvNetClassifier
+    >>> from sklearn_convnet.callbacks import LearningRateLogger
+    >>> clf = ConvNetClassifier().set_callbacks(LearningRateLogger())
+    """
+
+    _parameter_constraints = {"logger": [str]}
+
+    def __init__(self, logger="sklearn_convnet"):
+        self.logger = logger
+
+    def _after_epoch(self, estimator, epoch):
+        rate = estimator.history_["learning_rate"][-1]
+        logging.getLogger(self.logger).info(
+            "%s, epoch %d: learning rate %g", type(estimator).__name__, epoch, rate
+        )

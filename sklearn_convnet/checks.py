@@ -1,0 +1,156 @@
+"""y as the user gave it, made an array whose first axis is samples, or refused."""
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_array, column_or_1d
+
+
+def check_labels(y):
+    """y as labels (n,), columns of labels or a label indicator (n, n_columns), or maps of
+    labels (n, *map_size).
+
+    Raises
+    ------
+    ValueError
+        If y holds no labels, with scikit-learn's words for the kind that it is.
+    """
+    if issparse(y):
+        assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+        y = check_array(y, accept_sparse=True, input_name="y", dtype=None)
+        return np.asarray(y.todense())
+    array = np.asarray(y)
+    assert_all_finite(array, input_name="y")
+    if array.ndim > 2:
+        if 0 in array.shape:
+            raise ValueError(f"y has shape {array.shape}, which holds no labels")
+        check_classification_targets(array.reshape(-1))
+        return array
+    kind = type_of_target(y, input_name="y")
+    if kind == "continuous-multioutput":
+        raise ValueError(
+            f"Unknown label type: {kind}. If column 0 of y is the label and the others are "
+            "the coordinates of a box, set box_weight; for values use ConvNetRegressor"
+        )
+    check_classification_targets(y)
+    if kind.endswith(("-indicator", "-multioutput")):
+        return check_array(y, input_name="y", dtype=None)
+    return column_or_1d(y, warn=True)
+
+
+def check_labels_and_boxes(y, boxes, missing_box):
+    """Labels and the boxes beside them, as one array with the fields "label" and "box".
+
+    Parameters
+    ----------
+    y : array-like of shape (n,), or (n, 1 + n_coordinates) if `boxes` is None
+        Labels; in the second form column 0 is the label, and all is numeric.
+    boxes : array-like of shape (n, n_coordinates) or None
+        Coordinates; a row of NaN is a missing box.
+    missing_box : float or None
+        A row that holds nothing else is a missing box as well.
+
+    Raises
+    ------
+    ValueError
+        If labels or boxes are none, or do not fit each other.
+    """
+    if boxes is None:
+        y, boxes = split_boxes(y)
+    labels = check_labels(y)
+    if labels.ndim != 1:
+        raise ValueError(
+            f"y has shape {labels.shape}, but with boxes it has one label a sample; boxes are "
+            "given once, by boxes= or in the columns of y"
+        )
+    boxes = check_array(
+        boxes,
+        dtype=np.float64,
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_all_finite="allow-nan",
+        input_name="boxes",
+    )
+    if boxes.shape[1:] not in ((4,), (8,)):
+        raise ValueError(
+            f"boxes has shape {boxes.shape}, expected (n_samples, 8), as x1, y1, ..., x4, y4, "
+            "four corners going round, or (n_samples, 4), as x1, y1, x2, y2"
+        )
+    if len(boxes) != len(labels):
+        raise ValueError(
+            f"y has {len(labels)} samples, but boxes {len(boxes)}: give a row for each, of "
+            "NaN where there is no box"
+        )
+    if missing_box is not None:
+        boxes = np.where((boxes == missing_box).all(axis=1, keepdims=True), np.nan, boxes)
+    missing = np.isnan(boxes)
+    partly = missing.any(axis=1) & ~missing.all(axis=1)
+    if partly.any():
+        raise ValueError(
+            f"row {np.argmax(partly)} of boxes holds NaN beside numbers: a box that is missing "
+            "is a row of NaN"
+        )
+    fields = [("label", labels.dtype), ("box", boxes.dtype, boxes.shape[1:])]
+    checked = np.empty(len(labels), fields)
+    checked["label"], checked["box"] = labels, boxes
+    return checked
+
+
+def split_boxes(y):
+    """Labels and boxes of a y that has both in its columns."""
+    y = np.asarray(y)
+    if y.ndim != 2 or y.shape[1] not in (5, 9) or y.dtype.kind not in "biuf":
+        raise ValueError(
+            f"box_weight is set, but y has shape {y.shape} and dtype {y.dtype} and boxes is "
+            "None: pass boxes=, or a numeric y with the label in column 0 and 8 or 4 "
+            "coordinates after it"
+        )
+    return y[:, 0], y[:, 1:]
+
+
+def is_indicator(y):
+    """Whether a y of two axes is labels that are there (1) or not (0)."""
+    return type_of_target(y) == "multilabel-indicator" and bool(np.isin(y, (0, 1)).all())
+
+
+def check_values(y, dtype, kind="values"):
+    """y as numbers of a dtype.
+
+    Parameters
+    ----------
+    y : array-like
+        Of shape (n,) or (n, n_outputs), of maps (n, height, width) with or without a last
+        axis of several values, or of points (n, 2 n_points) or (n, n_points, 2).
+    dtype : dtype
+    kind : {"values", "points", "maps"}, default="values"
+
+    Raises
+    ------
+    ValueError
+        If y is not numeric, not finite, or of another shape.
+    """
+    y = check_array(
+        y,
+        dtype="numeric",
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_features=0,
+        input_name="y",
+    )
+    if 0 in y.shape:
+        raise ValueError(f"y has shape {y.shape}: at least one output is needed")
+    if kind == "points" and not (
+        y.ndim in (2, 3) and y[0].size % 2 == 0 and y.shape[2:] in ((), (2,))
+    ):
+        raise ValueError(
+            f"y has shape {y.shape}, but target='points' takes (n_samples, 2 * n_points), as "
+            "x1, y1, x2, y2, ..., or (n_samples, n_points, 2)"
+        )
+    if kind == "maps" and y.ndim < 3:
+        raise ValueError(
+            f"y has shape {y.shape}, but target='maps' takes (n_samples, height, width), or "
+            "with several values a pixel (n_samples, height, width, n_values)"
+        )
+    return np.ascontiguousarray(y, dtype=dtype)

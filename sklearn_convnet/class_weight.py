@@ -1,0 +1,43 @@
+"""Weights of classes, as scikit-learn defines them, where samples have weights as well."""
+
+import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
+
+
+def weights_of_classes(class_weight, classes, codes, weight):
+    """The weight of each class, as scikit-learn defines it; where codes have weights, they
+    count as often."""
+    if not isinstance(class_weight, (dict, str)):
+        raise ValueError(
+            f"class_weight={class_weight!r} is for several columns of labels: give a dict or "
+            "'balanced' for y with one label a sample or a pixel"
+        )
+    counts = np.bincount(codes, weight, minlength=len(classes))
+    # A dict may name classes that these samples lack, in partial_fit.
+    used = counts > 0 if class_weight == "balanced" else np.full(len(classes), True)
+    weights = np.ones(len(classes))
+    weights[used] = compute_class_weight(
+        class_weight, classes=classes[used], y=classes[used], sample_weight=counts[used]
+    )
+    if np.min(weights) < 0:
+        raise ValueError(
+            f"class_weight={class_weight!r} holds a negative weight: give weights of at least 0"
+        )
+    return weights
+
+
+def product_over_columns(class_weight, classes, codes, weight):
+    """The product of the weights of a sample's classes in all columns."""
+    if class_weight is None:
+        return 1.0
+    if class_weight == "balanced":
+        class_weight = ["balanced"] * len(classes)
+    if isinstance(class_weight, dict) or len(class_weight) != len(classes):
+        raise ValueError(
+            f"class_weight={class_weight!r} does not fit y with {len(classes)} columns: give "
+            "'balanced' or a list with a dict for each"
+        )
+    columns = zip(class_weight, classes, codes.T, strict=True)
+    return np.prod(
+        [weights_of_classes(spec, labels, c, weight)[c] for spec, labels, c in columns], axis=0
+    )

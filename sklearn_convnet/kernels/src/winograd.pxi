@@ -1,0 +1,682 @@
+# Convolutions with 3 x 3 filters and stride 1, with fewer multiplications (Winograd, 1980;
+# Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016).
+#
+# The input is cut into tiles of n x n positions, n = m + 2, that overlap by 2; each makes
+# m x m positions of the output. With matrices B, G and A that depend on m alone,
+#
+#   V = B' x B      U = G w G'      M = sum over channels of U V, point by point      y = A' M A
+#
+# so an output takes n^2 / m^2 multiplications a channel and filter: 4 for m = 2 and 2.25 for
+# m = 4, not 9. The input gradient is the same with dz for x, and with the filters turned around and
+# transposed; the weight gradient is its adjoint:
+#
+#   D = A dz A'     dU = sum over tiles of V D, point by point                       dw = G' dU G
+#
+# Design:
+# * The products are the tile of tile.pxi, one matrix product for each of the n^2 points:
+#   rows = tiles (of the weight gradient: channels), columns = filters.
+# * A strip is a row of tiles. Its n rows of the input, with their padding, are copied into
+#   scratch (and dz = dY f'(z) is made there); transforms run over channels as vectors.
+# * A block of strips, perhaps of several images, is worked on together: enough tiles to use
+#   each transformed filter often, few enough for V and M to stay in the L2 cache. A tile does
+#   not know of the others, so neither the block nor the batch changes a bit.
+# * The weight gradient alternates between strips shared among threads, and points shared
+#   among threads, each of which sums over all tiles of a large block at once. So there are no
+#   partial sums to add, and its order is that of the tiles.
+# * The price is rounding: m = 4 loses about three bits, m = 2 hardly any.
+
+cdef enum:
+    MAX_POINTS = 36
+    MAX_LANES = 16
+    CACHE_LINE = 64
+    BLOCK_BYTES = 1 << 20       # of V and M of a block
+    GRADIENT_BYTES = 1 << 22    # of V and D of a block of the weight gradient
+    MIN_TILES = 16              # of a block
+
+
+cdef enum Transform:
+    INPUT_2, INPUT_4            # B': n to n
+    OUTPUT_2, OUTPUT_4          # A': n to m
+    SPREAD_2, SPREAD_4          # A:  m to n
+    FILTER_2, FILTER_4          # G:  3 to n
+    FOLD_2, FOLD_4              # G': n to 3
+
+
+cdef struct Winograd:
+    Py_ssize_t m, n
+    Py_ssize_t n_images, n_channels, n_filters
+    Py_ssize_t channel_lanes, filter_lanes   # rounded up to whole vectors
+    Py_ssize_t size[2]          # of the input
+    Py_ssize_t out[2]
+    Py_ssize_t before[2]        # padding
+    Py_ssize_t tiles[2]         # of an image, down and across
+    Py_ssize_t strip_width      # positions
+    Py_ssize_t n_strips         # of all images
+    Py_ssize_t block_strips
+    Py_ssize_t v_point, m_point # distance of two points in V and in M
+    const real* X
+    const real* S               # activated, if X is to be multiplied by f'
+    int derivative
+    real derivative_alpha
+    const real* W
+    Py_ssize_t w_tap, w_row, w_column   # element (tap, channel, filter) of W
+    const real* b
+    real* Y
+    int code
+    real alpha
+    real* packed                # (points, panels of filters) of U
+    Py_ssize_t* count           # 0, 1, 2 ...
+
+
+cdef inline vec at(const real* x) noexcept nogil:
+    return (<const vec*> x)[0]
+
+
+cdef inline void put(real* y, vec value) noexcept nogil:
+    (<vec*> y)[0] = value
+
+
+cdef inline void transform_1d(
+    Transform kind, const real* x, Py_ssize_t p, real* y, Py_ssize_t q
+) noexcept nogil:
+    """A small matrix times vectors that are p numbers apart; the results are q apart."""
+    cdef real two = 2, four = 4, five = 5, eight = 8, half = 0.5, quarter = 0.25
+    cdef real sixth = 1.0 / 6, twelfth = 1.0 / 12, twenty_fourth = 1.0 / 24
+    cdef vec a, b, c, d
+    if kind == INPUT_4:
+        a = at(x + 4 * p) - four * at(x + 2 * p)
+        b = at(x + 3 * p) - four * at(x + p)
+        c = at(x + 4 * p) - at(x + 2 * p)
+        d = two * (at(x + 3 * p) - at(x + p))
+        put(y, four * at(x) - five * at(x + 2 * p) + at(x + 4 * p))
+        put(y + q, a + b)
+        put(y + 2 * q, a - b)
+        put(y + 3 * q, c + d)
+        put(y + 4 * q, c - d)
+        put(y + 5 * q, four * at(x + p) - five * at(x + 3 * p) + at(x + 5 * p))
+    elif kind == INPUT_2:
+        put(y, at(x) - at(x + 2 * p))
+        put(y + q, at(x + p) + at(x + 2 * p))
+        put(y + 2 * q, at(x + 2 * p) - at(x + p))
+        put(y + 3 * q, at(x + p) - at(x + 3 * p))
+    elif kind == OUTPUT_4:
+        a = at(x + p) + at(x + 2 * p)
+        b = at(x + p) - at(x + 2 * p)
+        c = at(x + 3 * p) + at(x + 4 * p)
+        d = at(x + 3 * p) - at(x + 4 * p)
+        put(y, at(x) + a + c)
+        put(y + q, b + two * d)
+        put(y + 2 * q, a + four * c)
+        put(y + 3 * q, b + eight * d + at(x + 5 * p))
+    elif kind == OUTPUT_2:
+        put(y, at(x) + at(x + p) + at(x + 2 * p))
+        put(y + q, at(x + p) - at(x + 2 * p) - at(x + 3 * p))
+    elif kind == SPREAD_4:
+        a = at(x) + at(x + 2 * p)
+        b = at(x + p) + at(x + 3 * p)
+        c = at(x) + four * at(x + 2 * p)
+        d = two * at(x + p) + eight * at(x + 3 * p)
+        put(y, at(x))
+        put(y + q, a + b)
+        put(y + 2 * q, a - b)
+        put(y + 3 * q, c + d)
+        put(y + 4 * q, c - d)
+        put(y + 5 * q, at(x + 3 * p))
+    elif kind == SPREAD_2:
+        put(y, at(x))
+        put(y + q, at(x) + at(x + p))
+        put(y + 2 * q, at(x) - at(x + p))
+        put(y + 3 * q, -at(x + p))
+    elif kind == FILTER_4:
+        a = -sixth * (at(x) + at(x + 2 * p))
+        b = sixth * at(x + p)
+        c = twenty_fourth * at(x) + sixth * at(x + 2 * p)
+        d = twelfth * at(x + p)
+        put(y, quarter * at(x))
+        put(y + q, a - b)
+        put(y + 2 * q, a + b)
+        put(y + 3 * q, c + d)
+        put(y + 4 * q, c - d)
+        put(y + 5 * q, at(x + 2 * p))
+    elif kind == FILTER_2:
+        a = half * (at(x) + at(x + 2 * p))
+        b = half * at(x + p)
+        put(y, at(x))
+        put(y + q, a + b)
+        put(y + 2 * q, a - b)
+        put(y + 3 * q, at(x + 2 * p))
+    elif kind == FOLD_4:
+        a = sixth * (at(x + p) + at(x + 2 * p))
+        b = sixth * (at(x + 2 * p) - at(x + p))
+        c = at(x + 3 * p) + at(x + 4 * p)
+        d = at(x + 3 * p) - at(x + 4 * p)
+        put(y, quarter * at(x) - a + twenty_fourth * c)
+        put(y + q, b + twelfth * d)
+        put(y + 2 * q, sixth * c - a + at(x + 5 * p))
+    else:
+        a = half * (at(x + p) + at(x + 2 * p))
+        put(y, at(x) + a)
+        put(y + q, half * (at(x + p) - at(x + 2 * p)))
+        put(y + 2 * q, a + at(x + 3 * p))
+
+
+cdef inline void transform_2d(
+    Transform kind, int n_in, int n_out,
+    const real* x, Py_ssize_t x_row, Py_ssize_t x_column,
+    real* y, Py_ssize_t y_row, Py_ssize_t y_column,
+) noexcept nogil:
+    """The columns, then the rows, of a square of vectors."""
+    cdef real half_way[MAX_POINTS * MAX_LANES]
+    cdef int i
+    for i in range(n_in):
+        transform_1d(kind, x + i * x_column, x_row, half_way + i * LANES, n_in * LANES)
+    for i in range(n_out):
+        transform_1d(kind, half_way + i * n_in * LANES, LANES, y + i * y_row, y_column)
+
+
+cdef void transform_input(
+    Py_ssize_t m, const real* x, Py_ssize_t x_row, Py_ssize_t x_column,
+    real* y, Py_ssize_t y_row, Py_ssize_t y_column,
+) noexcept nogil:
+    if m == 4:
+        transform_2d(INPUT_4, 6, 6, x, x_row, x_column, y, y_row, y_column)
+    else:
+        transform_2d(INPUT_2, 4, 4, x, x_row, x_column, y, y_row, y_column)
+
+
+cdef void transform_output(
+    Py_ssize_t m, const real* x, Py_ssize_t x_row, Py_ssize_t x_column,
+    real* y, Py_ssize_t y_row, Py_ssize_t y_column,
+) noexcept nogil:
+    if m == 4:
+        transform_2d(OUTPUT_4, 6, 4, x, x_row, x_column, y, y_row, y_column)
+    else:
+        transform_2d(OUTPUT_2, 4, 2, x, x_row, x_column, y, y_row, y_column)
+
+
+cdef void transform_gradient(
+    Py_ssize_t m, const real* x, Py_ssize_t x_row, Py_ssize_t x_column,
+    real* y, Py_ssize_t y_row, Py_ssize_t y_column,
+) noexcept nogil:
+    """The adjoint of transform_output."""
+    if m == 4:
+        transform_2d(SPREAD_4, 4, 6, x, x_row, x_column, y, y_row, y_column)
+    else:
+        transform_2d(SPREAD_2, 2, 4, x, x_row, x_column, y, y_row, y_column)
+
+
+cdef void transform_filter(
+    Py_ssize_t m, const real* x, Py_ssize_t x_row, Py_ssize_t x_column,
+    real* y, Py_ssize_t y_row, Py_ssize_t y_column,
+) noexcept nogil:
+    if m == 4:
+        transform_2d(FILTER_4, 3, 6, x, x_row, x_column, y, y_row, y_column)
+    else:
+        transform_2d(FILTER_2, 3, 4, x, x_row, x_column, y, y_row, y_column)
+
+
+cdef void fold_points(
+    Py_ssize_t m, const real* x, Py_ssize_t x_row, Py_ssize_t x_column,
+    real* y, Py_ssize_t y_row, Py_ssize_t y_column,
+) noexcept nogil:
+    """The adjoint of transform_filter."""
+    if m == 4:
+        transform_2d(FOLD_4, 6, 3, x, x_row, x_column, y, y_row, y_column)
+    else:
+        transform_2d(FOLD_2, 4, 3, x, x_row, x_column, y, y_row, y_column)
+
+
+# --- geometry --------------------------------------------------------------------------
+
+cdef int winograd_geometry(
+    Winograd* q, shape_X, shape_W, shape_Y, padding, Py_ssize_t m
+) except -1:
+    cdef int axis
+    cdef Py_ssize_t after
+    if m != 2 and m != 4:
+        raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
+    if shape_W[0] != 3 or shape_W[1] != 3:
+        raise ValueError(f"filters must be 3 x 3, got {shape_W[0]} x {shape_W[1]}")
+    q.m, q.n = m, m + 2
+    q.n_images, q.n_channels, q.n_filters = shape_X[0], shape_X[3], shape_W[3]
+    if q.n_channels < 1 or q.n_filters < 1:
+        raise ValueError(
+            f"a convolution needs channels and filters, got {q.n_channels} and {q.n_filters}")
+    if shape_W[2] != q.n_channels:
+        raise ValueError(f"W is for {shape_W[2]} channels, X has {q.n_channels}")
+    for axis in range(2):
+        q.size[axis] = shape_X[1 + axis]
+        q.before[axis], after = padding[axis]
+        q.out[axis] = q.size[axis] + q.before[axis] + after - 2
+        if not (0 <= q.before[axis] <= 2 and 0 <= after <= 2):
+            raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
+        if q.size[axis] < 1 or q.out[axis] < 1:
+            raise ValueError(
+                f"a filter that reaches over 3 does not fit a padded map of size "
+                f"{q.out[axis] + 2} on axis {axis}")
+    same_shape((q.n_images, q.out[0], q.out[1], q.n_filters), shape_Y, "Y")
+    winograd_sizes(q)
+    return 0
+
+
+cdef void winograd_sizes(Winograd* q) noexcept nogil:
+    """What follows from the sizes of the axes, channels and filters."""
+    cdef int axis
+    for axis in range(2):
+        q.tiles[axis] = ceil_div(q.out[axis], q.m)
+    q.strip_width = q.tiles[1] * q.m + 2
+    q.n_strips = q.n_images * q.tiles[0]
+    q.channel_lanes = whole_vectors(q.n_channels)
+    q.filter_lanes = whole_vectors(q.n_filters)
+
+
+cdef Winograd input_gradient_of(const Winograd* q) noexcept nogil:
+    """The geometry of the pass from dz to dX; its arrays are still to be given."""
+    cdef Winograd back = q[0]
+    cdef int axis
+    back.n_channels, back.n_filters = q.n_filters, q.n_channels
+    for axis in range(2):
+        back.size[axis], back.out[axis] = q.out[axis], q.size[axis]
+        back.before[axis] = 2 - q.before[axis]
+    winograd_sizes(&back)
+    return back
+
+
+cdef void winograd_block(Winograd* q, Py_ssize_t n_bytes, Py_ssize_t rows) noexcept nogil:
+    """How many strips make a block: V and M take about n_bytes, and the tiles fill `rows`
+    rows of the micro-kernel well."""
+    cdef Py_ssize_t tile_bytes = q.n * q.n * (q.channel_lanes + q.filter_lanes) * sizeof(real)
+    cdef Py_ssize_t n_tiles = larger(MIN_TILES, n_bytes // tile_bytes)
+    cdef Py_ssize_t most = larger(1, n_tiles // q.tiles[1]), s, waste, least = -1
+    q.block_strips = 1
+    for s in range(ceil_div(most, 2), most + 1):
+        # Of equal shares of idle rows the larger block is better.
+        n_tiles = s * q.tiles[1]
+        waste = (ceil_div(n_tiles, rows) * rows - n_tiles) * CHUNK // n_tiles
+        if least < 0 or waste <= least:
+            least = waste
+            q.block_strips = s
+    q.block_strips = larger(1, smaller(q.block_strips, ceil_div(q.n_strips, WANTED_TASKS)))
+    # A cache line more, so that the points of a tile do not all lie in one set of the cache.
+    q.v_point = q.block_strips * q.tiles[1] * q.channel_lanes + CACHE_LINE // sizeof(real)
+    q.m_point = q.block_strips * q.tiles[1] * q.filter_lanes + CACHE_LINE // sizeof(real)
+
+
+# --- strips ----------------------------------------------------------------------------
+
+cdef void fill_strip(
+    const Winograd* q, Py_ssize_t strip, Py_ssize_t first, Py_ssize_t left, Py_ssize_t n_rows,
+    real* to
+) noexcept nogil:
+    """n_rows rows of the input, from row `first` of its strip's image and column -left on,
+    zero outside; multiplied by f' where there is S."""
+    cdef Py_ssize_t image = strip // q.tiles[0], row = q.strip_width * q.n_channels, i, h
+    cdef Py_ssize_t n_left = left * q.n_channels, width = q.size[1] * q.n_channels, start
+    for i in range(n_rows):
+        h = first + i
+        if h < 0 or h >= q.size[0]:
+            memset(to, 0, row * sizeof(real))
+        else:
+            start = (image * q.size[0] + h) * q.size[1] * q.n_channels
+            memset(to, 0, n_left * sizeof(real))
+            memcpy(to + n_left, q.X + start, width * sizeof(real))
+            memset(to + n_left + width, 0, (row - n_left - width) * sizeof(real))
+            if q.S is not NULL:
+                multiply_derivative(
+                    q.derivative, q.derivative_alpha, q.S + start, to + n_left, width)
+        to = to + row
+
+
+cdef inline Py_ssize_t strip_size(const Winograd* q) noexcept nogil:
+    """Numbers in a strip, and some that a vector over its end may read."""
+    return whole_vectors(q.n * q.strip_width * q.n_channels) + LANES
+
+
+cdef void strip_to_points(
+    const Winograd* q, Py_ssize_t strip, Py_ssize_t tile_row, real* V, real* scratch
+) noexcept nogil:
+    """V of the tiles of a strip, which begin at row `tile_row` of each point's matrix."""
+    cdef Py_ssize_t row = q.strip_width * q.n_channels, t, v
+    fill_strip(q, strip, strip % q.tiles[0] * q.m - q.before[0], q.before[1], q.n, scratch)
+    for t in range(q.tiles[1]):
+        for v in range(q.channel_lanes // LANES):
+            transform_input(
+                q.m, scratch + t * q.m * q.n_channels + v * LANES, row, q.n_channels,
+                V + (tile_row + t) * q.channel_lanes + v * LANES, q.n * q.v_point, q.v_point)
+
+
+cdef void gradient_to_points(
+    const Winograd* q, const Winograd* dz, Py_ssize_t strip, Py_ssize_t tile_row,
+    real* D, real* db, real* scratch
+) noexcept nogil:
+    """D of the tiles of a strip, and the sum of dz over it where there is db. The input of
+    `dz` is dz, in the tiles of q."""
+    cdef Py_ssize_t row = q.strip_width * q.n_filters, t, v
+    fill_strip(dz, strip, strip % q.tiles[0] * q.m, 0, q.m, scratch)
+    for t in range(q.tiles[1]):
+        for v in range(q.filter_lanes // LANES):
+            transform_gradient(
+                q.m, scratch + t * q.m * q.n_filters + v * LANES, row, q.n_filters,
+                D + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point, q.m_point)
+    if db is not NULL:
+        memset(db, 0, q.filter_lanes * sizeof(real))
+        add_rows(scratch, q.n_filters, q.m * q.strip_width, q.filter_lanes, db)
+
+
+cdef inline void put_sum(
+    const real* a, const real* b, real* to, Py_ssize_t width
+) noexcept nogil:
+    """a + b, a whole vector or the first `width` numbers of it."""
+    cdef Py_ssize_t i
+    if width == LANES:
+        put(to, at(a) + at(b))
+    else:
+        for i in range(width):
+            to[i] = a[i] + b[i]
+
+
+cdef void points_to_output(
+    const Winograd* q, Py_ssize_t strip, Py_ssize_t tile_row, const real* M
+) noexcept nogil:
+    """The output of a strip from its rows of M."""
+    cdef real y[MAX_POINTS * MAX_LANES]
+    cdef real bias[MAX_LANES]
+    cdef Py_ssize_t image = strip // q.tiles[0], top = strip % q.tiles[0] * q.m
+    cdef Py_ssize_t row = q.out[1] * q.n_filters, t, v, i, j, width
+    cdef Py_ssize_t n_rows = smaller(q.m, q.out[0] - top), n_columns
+    cdef real* first = q.Y + (image * q.out[0] + top) * row
+    for v in range(q.filter_lanes // LANES):
+        width = smaller(LANES, q.n_filters - v * LANES)
+        memset(bias, 0, LANES * sizeof(real))
+        if q.b is not NULL:
+            memcpy(bias, q.b + v * LANES, width * sizeof(real))
+        for t in range(q.tiles[1]):
+            n_columns = smaller(q.m, q.out[1] - t * q.m)
+            transform_output(
+                q.m, M + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point,
+                q.m_point, y, q.m * LANES, LANES)
+            for i in range(n_rows):
+                for j in range(n_columns):
+                    put_sum(y + (i * q.m + j) * LANES, bias,
+                            first + i * row + (t * q.m + j) * q.n_filters + v * LANES, width)
+    activate(q.code, q.alpha, first, n_rows * row)
+
+
+# --- filters ---------------------------------------------------------------------------
+
+cdef void pack_points(Winograd* q, real* scratch, int n_threads) noexcept nogil:
+    """U, point by point in panels. Scratch: `panel_taps` for each thread."""
+    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES), p
+    for p in prange(n_panels, num_threads=n_threads):
+        pack_points_of(q, p, scratch + threadid() * panel_taps(q))
+
+
+cdef inline Py_ssize_t panel_taps(const Winograd* q) noexcept nogil:
+    return 9 * q.n_channels * MAX_VECTORS * LANES
+
+
+cdef void pack_points_of(const Winograd* q, Py_ssize_t panel, real* taps) noexcept nogil:
+    """The panel of all points; taps is scratch for the panel of the filters as given."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
+    cdef Py_ssize_t n_lanes = (panel_start(n_vec, panel + 1) - v) * LANES, first = v * LANES
+    cdef Py_ssize_t width = smaller(n_lanes, q.n_filters - first), t, k, tap_size
+    cdef Py_ssize_t point_size = q.n_channels * q.filter_lanes
+    tap_size = q.n_channels * n_lanes
+    for t in range(9):
+        pack_panel(q.W + t * q.w_tap + first * q.w_column, q.w_row, q.w_column, q.n_channels,
+                   width, n_lanes, taps + t * tap_size)
+    for k in range(tap_size // LANES):
+        transform_filter(
+            q.m, taps + k * LANES, 3 * tap_size, tap_size,
+            q.packed + first * q.n_channels + k * LANES, q.n * point_size, point_size)
+
+
+# --- forward, and the input gradient ---------------------------------------------------
+
+cdef void multiply_points(
+    const Winograd* q, Py_ssize_t n_tiles, const real* V, real* M, real* spare
+) noexcept nogil:
+    """M = V U at each point, for n_tiles tiles."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_k = q.n_channels
+    cdef Py_ssize_t n_steps = ceil_div(n_k, 2 * REDUCTION_BLOCK), step, k, k_end
+    cdef Py_ssize_t point, panel, v, W, R, t, row, r
+    cdef const real* b
+    cdef const real* a[MAX_ROWS]
+    cdef real* c[MAX_ROWS]
+    for point in range(q.n * q.n):
+        for panel in range(panels_for(n_vec)):
+            v = panel_start(n_vec, panel)
+            W = panel_start(n_vec, panel + 1) - v
+            R = tile_rows(W)
+            b = q.packed + (point * q.filter_lanes + v * LANES) * n_k
+            for step in range(n_steps):
+                k = part(n_k, step, n_steps)
+                k_end = part(n_k, step + 1, n_steps)
+                for t in range(ceil_div(n_tiles, R)):
+                    row = t * R
+                    for r in range(R):
+                        a[r] = (V + point * q.v_point
+                                + smaller(row + r, n_tiles - 1) * q.channel_lanes)
+                        c[r] = (M + point * q.m_point + (row + r) * q.filter_lanes
+                                + v * LANES)
+                        if row + r >= n_tiles:
+                            c[r] = spare
+                    tile(W, a, q.count + k, k_end - k, b + k * W * LANES, W * LANES,
+                         ZEROS, step > 0, c)
+
+
+cdef inline Py_ssize_t pass_scratch(const Winograd* q) noexcept nogil:
+    return (strip_size(q) + q.n * q.n * (q.v_point + q.m_point) + MAX_VECTORS * LANES)
+
+
+cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noexcept nogil:
+    """A block of strips, from input to output."""
+    cdef Py_ssize_t first = block * q.block_strips, i
+    cdef Py_ssize_t n_strips = smaller(q.block_strips, q.n_strips - first)
+    cdef real* strip = scratch
+    cdef real* V = strip + strip_size(q)
+    cdef real* M = V + q.n * q.n * q.v_point
+    cdef real* spare = M + q.n * q.n * q.m_point
+    for i in range(n_strips):
+        strip_to_points(q, first + i, i * q.tiles[1], V, strip)
+    multiply_points(q, n_strips * q.tiles[1], V, M, spare)
+    for i in range(n_strips):
+        points_to_output(q, first + i, i * q.tiles[1], M)
+
+
+cdef int winograd_pass(Winograd* q, int n_threads) except -1:
+    """The output of q from its input and filters, both given."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_blocks, task, scratch_size
+    cdef Py_ssize_t n_packed = q.n * q.n * q.n_channels * q.filter_lanes
+    cdef real* work
+    n_threads = threads_for_products(
+        q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
+    winograd_block(q, BLOCK_BYTES, tile_rows(panel_start(n_vec, 1)))
+    n_blocks = ceil_div(q.n_strips, q.block_strips)
+    scratch_size = larger(pass_scratch(q), panel_taps(q))
+    work = <real*> allocate(
+        (n_packed + n_threads * scratch_size) * sizeof(real)
+        + q.n_channels * sizeof(Py_ssize_t))
+    q.packed = work + n_threads * scratch_size
+    q.count = <Py_ssize_t*> (q.packed + n_packed)
+    with nogil:
+        for task in range(q.n_channels):
+            q.count[task] = task
+        pack_points(q, work, n_threads)
+        for task in prange(n_blocks, num_threads=n_threads, schedule="dynamic"):
+            winograd_task(q, task, work + threadid() * scratch_size)
+        free(work)
+    return 0
+
+
+def winograd_forward(
+    const real[:, :, :, ::1] X,     # IN  (n, height, width, channels)
+    const real[:, :, :, ::1] W,     # IN  (3, 3, channels, filters)
+    const real[::1] b,              # IN  (filters,) or None
+    real[:, :, :, ::1] Y,           # OUT (n, *out, filters)
+    padding, Py_ssize_t m, str activation, double alpha, int n_threads,
+):
+    """Y = f(conv(X, W) + b) with stride 1, by tiles of m x m positions."""
+    cdef Winograd q
+    winograd_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m)
+    q.code = activation_code(activation, True)
+    q.alpha = alpha
+    if b is not None:
+        same_length(q.n_filters, b.shape[0], "b")
+    if q.n_images == 0:
+        return
+    q.X, q.S = &X[0, 0, 0, 0], NULL
+    q.W = &W[0, 0, 0, 0]
+    q.w_tap, q.w_row, q.w_column = q.n_channels * q.n_filters, q.n_filters, 1
+    q.b = NULL if b is None else &b[0]
+    q.Y = &Y[0, 0, 0, 0]
+    winograd_pass(&q, n_threads)
+
+
+# --- backward --------------------------------------------------------------------------
+
+cdef void add_products(
+    const Winograd* q, Py_ssize_t point, Py_ssize_t panel, Py_ssize_t n_tiles,
+    const Py_ssize_t* tile_offset, const real* V, const real* D, real* dU, real* spare
+) noexcept nogil:
+    """dU += V' D at one point, for one panel of filters."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
+    cdef Py_ssize_t W = panel_start(n_vec, panel + 1) - v, R = tile_rows(W), t, row, r
+    cdef const real* a[MAX_ROWS]
+    cdef real* c[MAX_ROWS]
+    for t in range(ceil_div(q.n_channels, R)):
+        row = t * R
+        for r in range(R):
+            a[r] = V + point * q.v_point + smaller(row + r, q.n_channels - 1)
+            c[r] = dU + (point * q.n_channels + row + r) * q.filter_lanes + v * LANES
+            if row + r >= q.n_channels:
+                c[r] = spare
+        tile(W, a, tile_offset, n_tiles, D + point * q.m_point + v * LANES, q.filter_lanes,
+             ZEROS, True, c)
+
+
+cdef void put_weight_gradient(
+    const Winograd* q, Py_ssize_t channel, const real* dU, real* dW
+) noexcept nogil:
+    """dW = G' dU G for one channel."""
+    cdef real w[9 * MAX_LANES]
+    cdef Py_ssize_t point = q.n_channels * q.filter_lanes, v, t, width, i
+    for v in range(q.filter_lanes // LANES):
+        width = smaller(LANES, q.n_filters - v * LANES)
+        fold_points(q.m, dU + channel * q.filter_lanes + v * LANES, q.n * point, point,
+                    w, 3 * LANES, LANES)
+        for t in range(9):
+            for i in range(width):
+                dW[(t * q.n_channels + channel) * q.n_filters + v * LANES + i] = w[t * LANES + i]
+
+
+cdef int winograd_weight_gradient(
+    Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
+) except -1:
+    """dW and db, each unless NULL. `back` is the pass whose input is dz."""
+    cdef Py_ssize_t n_points = q.n * q.n, n_panels = panels_for(q.filter_lanes // LANES)
+    cdef Py_ssize_t n_dU = n_points * q.n_channels * q.filter_lanes, n_tiles, first, n, i, j
+    cdef Py_ssize_t slack = MAX_VECTORS * LANES, strip, scratch_size
+    cdef Winograd dz = back[0]
+    cdef real* work
+    cdef real* V
+    cdef real* D
+    cdef real* dU
+    cdef real* sums
+    cdef Py_ssize_t* tile_offset
+    n_threads = threads_for_products(
+        q.n_strips * q.tiles[1] * n_points * q.n_channels * q.n_filters, n_threads)
+    winograd_block(q, GRADIENT_BYTES, 1)
+    n_tiles = q.block_strips * q.tiles[1]
+    dz.tiles, dz.strip_width = q.tiles, q.strip_width
+    strip = larger(strip_size(q), strip_size(&dz))
+    scratch_size = strip + slack
+    work = <real*> allocate(
+        (n_threads * scratch_size + n_points * (q.v_point + q.m_point) + slack + n_dU
+         + q.block_strips * q.filter_lanes) * sizeof(real) + n_tiles * sizeof(Py_ssize_t))
+    V = work + n_threads * scratch_size
+    D = V + n_points * q.v_point
+    dU = D + n_points * q.m_point + slack
+    sums = dU + n_dU
+    tile_offset = <Py_ssize_t*> (sums + q.block_strips * q.filter_lanes)
+    with nogil:
+        memset(dU, 0, n_dU * sizeof(real))
+        for i in range(n_tiles):
+            tile_offset[i] = i * q.channel_lanes
+        if db is not NULL:
+            memset(db, 0, q.n_filters * sizeof(real))
+        for i in range(ceil_div(q.n_strips, q.block_strips)):
+            first = i * q.block_strips
+            n = smaller(q.block_strips, q.n_strips - first)
+            for j in prange(n, num_threads=n_threads, schedule="dynamic"):
+                strip_to_points(q, first + j, j * q.tiles[1], V,
+                                work + threadid() * scratch_size)
+                gradient_to_points(
+                    q, &dz, first + j, j * q.tiles[1], D,
+                    NULL if db is NULL else sums + j * q.filter_lanes,
+                    work + threadid() * scratch_size)
+            for j in prange(n_points * n_panels, num_threads=n_threads, schedule="dynamic"):
+                add_products(q, j // n_panels, j % n_panels, n * q.tiles[1], tile_offset,
+                             V, D, dU, work + threadid() * scratch_size + strip)
+            if db is not NULL:
+                add_strip_sums(q, sums, n, db)
+        if dW is not NULL:
+            for j in prange(q.n_channels, num_threads=n_threads):
+                put_weight_gradient(q, j, dU, dW)
+        free(work)
+    return 0
+
+
+cdef void add_strip_sums(
+    const Winograd* q, const real* sums, Py_ssize_t n, real* db
+) noexcept nogil:
+    cdef Py_ssize_t i, f
+    for i in range(n):
+        for f in range(q.n_filters):
+            db[f] += sums[i * q.filter_lanes + f]
+
+
+def winograd_backward(
+    const real[:, :, :, ::1] X,     # IN  (n, height, width, channels)
+    const real[:, :, :, ::1] W,     # IN  (3, 3, channels, filters)
+    const real[:, :, :, ::1] Y,     # IN  (n, *out, filters), activated
+    const real[:, :, :, ::1] dY,    # IN  like Y
+    real[:, :, :, ::1] dX,          # OUT like X, or None
+    real[:, :, :, ::1] dW,          # OUT like W, or None
+    real[::1] db,                   # OUT (filters,) or None
+    padding, Py_ssize_t m, str activation, double alpha, int n_threads,
+):
+    """The gradients of winograd_forward, each computed where its array is given."""
+    cdef Winograd q, back
+    winograd_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m)
+    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+    if dX is not None:
+        same_shape((<object> X).shape, (<object> dX).shape, "dX")
+    if dW is not None:
+        same_shape((<object> W).shape, (<object> dW).shape, "dW")
+    if db is not None:
+        same_length(q.n_filters, db.shape[0], "db")
+    back = input_gradient_of(&q)
+    back.derivative = activation_code(activation, True)
+    if q.n_images == 0:
+        if dW is not None:
+            dW[:] = 0
+        if db is not None:
+            db[:] = 0
+        return
+    back.derivative_alpha = alpha
+    back.X = &dY[0, 0, 0, 0]
+    back.S = NULL if back.derivative == IDENTITY else &Y[0, 0, 0, 0]
+    if dW is not None or db is not None:
+        q.X, q.S = &X[0, 0, 0, 0], NULL
+        winograd_weight_gradient(
+            &q, &back, NULL if dW is None else &dW[0, 0, 0, 0],
+            NULL if db is None else &db[0], n_threads)
+    if dX is not None:
+        # The filters are turned around: tap 0 is the last one of W.
+        back.W = &W[2, 2, 0, 0]
+        back.w_tap, back.w_row, back.w_column = -q.n_channels * q.n_filters, 1, q.n_filters
+        back.b = NULL
+        back.code, back.alpha = IDENTITY, 0
+        back.Y = &dX[0, 0, 0, 0]
+        winograd_pass(&back, n_threads)

@@ -1,0 +1,22 @@
+"""How the user is told: warnings point at their line, errors name their argument."""
+
+import sys
+import warnings
+from contextlib import contextmanager
+
+
+def warn_caller(message, category):
+    """Warns at the first line outside of this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_globals["__name__"].startswith(("sklearn_convnet.", "sklearn.callback.")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+@contextmanager
+def about(argument):
+    """A ValueError inside says which argument it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{argument}: {error}") from error

@@ -1,0 +1,80 @@
+"""The scores of a pass over samples, gathered batch by batch from the network's outputs.
+
+# Design:
+# * A score sees what the loss sees: the last layer's output before any link function, the
+#   encoded target and the weights. So a training pass has its score without a second
+#   forward, and a validation pass needs no more memory than a batch.
+"""
+
+import numpy as np
+
+
+class RunningAccuracy:
+    """The weighted share of right outputs.
+
+    Parameters
+    ----------
+    right : callable
+        `right(Z, target)`, of shape (n,): which share of each sample's outputs is right.
+    """
+
+    def __init__(self, right):
+        self.right = right
+        self.total, self.weight = 0.0, 0.0
+
+    def add(self, Z, target, weight):
+        """Counts a batch of outputs Z."""
+        self.total += float(np.dot(self.right(Z, target).astype(np.float64), weight))
+        self.weight += float(np.sum(weight, dtype=np.float64))
+
+    def value(self):
+        """The score so far; nan of nothing."""
+        return self.total / self.weight if self.weight else np.nan
+
+
+class RunningR2:
+    """The coefficient of determination, averaged over the outputs, as `r2_score` has it.
+
+    The spread of the targets is merged batch by batch, as by Chan, Golub and LeVeque (1983),
+    relative to the first target: what is constant has a spread of exactly 0.
+
+    Parameters
+    ----------
+    inverse_link : callable, default=None
+        What makes values of the network's outputs, if they are no values yet.
+    """
+
+    def __init__(self, inverse_link=None):
+        self.inverse_link = inverse_link
+        self.origin = None
+        self.weight = self.mean = self.spread = self.error = 0.0
+
+    def add(self, Z, target, weight):
+        """Counts a batch of outputs Z."""
+        y = target.reshape(len(target), -1).astype(np.float64)
+        w = np.asarray(weight, np.float64)[:, None]
+        added = w.sum()
+        if added == 0:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # training tells of divergence
+            values = Z if self.inverse_link is None else self.inverse_link(Z)
+            self.error = self.error + (w * (y - values.reshape(y.shape)) ** 2).sum(axis=0)
+        if self.origin is None:
+            self.origin = y[0].copy()
+        y -= self.origin
+        batch_mean = (w * y).sum(axis=0) / added
+        shift = batch_mean - self.mean
+        total = self.weight + added
+        self.spread = self.spread + (w * (y - batch_mean) ** 2).sum(axis=0)
+        self.spread = self.spread + shift**2 * (self.weight * added / total)
+        self.mean = self.mean + shift * (added / total)
+        self.weight = total
+
+    def value(self):
+        """The score so far, nan of nothing; an output that is constant counts 1 if it is
+        met, else 0."""
+        if self.weight == 0:
+            return np.nan
+        constant = self.spread == 0
+        share = self.error / np.where(constant, 1.0, self.spread)
+        return float(np.mean(1 - np.where(constant, self.error > 0, share)))

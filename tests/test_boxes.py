@@ -1,0 +1,262 @@
+"""A class and a box in one network."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import pickle
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.metrics import make_scorer
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sklearn_convnet import ConvNetClassifier
+from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
+from sklearn_convnet.optimizers import SGD, Adam
+
+
+def same_weights(a, b):
+    a, b = a.get_weights(), b.get_weights()
+    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Images (12, 12) with a rectangle, its shade as a label, and its corners as shares."""
+    rng = np.random.RandomState(0)
+    n = 200
+    X, boxes = np.zeros((n, 12, 12), np.float32), np.empty((n, 8))
+    shade = np.arange(n) % 2
+    for i in range(n):
+        (height, width), (y1, x1) = rng.randint(3, 7, 2), rng.randint(0, 6, 2)
+        y2, x2 = y1 + height, x1 + width
+        X[i, y1:y2, x1:x2] = 1 + shade[i]
+        boxes[i] = [x1, y1, x2, y1, x2, y2, x1, y2]
+    X += 0.1 * rng.normal(size=X.shape).astype(np.float32)
+    return X, np.array(["dark", "light"])[shade], boxes / 12
+
+
+@pytest.fixture
+def quick():
+    def make(**params):
+        layers = [("conv1", Conv2D(8, 3)), MaxPool2D(2), ("dense1", Dense(32))]
+        fast = dict(optimizer=Adam(0.01), batch_size=20, max_iter=50, random_state=0)
+        return ConvNetClassifier(layers, **{**fast, **params})
+
+    return make
+
+
+def in_columns(names, boxes):
+    """Label and box as one numeric y."""
+    return np.column_stack([names == "light", boxes])
+
+
+def close(y, predicted, most=0.15):
+    """Right class, and corners that are near: what a score for localisation asks."""
+    right = y[:, 0] == predicted[:, 0]
+    return np.mean(right & (np.abs(y[:, 1:] - predicted[:, 1:]).mean(axis=1) < most))
+
+
+# ---------------------------------------------------------------------------
+# Both ways of giving boxes
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.oldest
+def test_boxes_beside_names(scenes, quick):
+    X, names, boxes = scenes
+    clf = quick().fit(X[:150], names[:150], boxes=boxes[:150])
+    assert list(clf.classes_) == ["dark", "light"]
+    assert clf.predict(X).shape == (200,)
+    assert clf.predict_proba(X).shape == (200, 2)
+    found = clf.predict_box(X)
+    assert found.shape == (200, 8)
+    assert found.dtype == np.float32
+    assert clf.score(X[150:], names[150:]) > 0.9
+    assert np.abs(found - boxes)[150:].mean() < 0.08
+    assert [name for name, _ in clf.layers_][-2:] == ["output", "box"]
+    shapes = {path: a.shape for path, a in clf.get_weights().items() if "dense" not in path}
+    assert shapes["output/weight"] == (32, 2)
+    assert shapes["box/weight"] == (32, 8)
+    assert [line.split()[0] for line in clf.summary().splitlines()][-4:-2] == ["output", "box"]
+    again = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(again.predict_box(X), found)
+
+
+@pytest.mark.oldest
+def test_boxes_in_the_columns_of_y(scenes, quick):
+    X, names, boxes = scenes
+    Y = in_columns(names, boxes)
+    clf = quick(box_weight=2.0).fit(X, Y)
+    beside = quick(box_weight=2.0).fit(X, names, boxes=boxes)
+    assert same_weights(clf, beside)
+    predicted = clf.predict(X)
+    assert predicted.shape == Y.shape
+    assert list(clf.classes_) == [0, 1]
+    np.testing.assert_array_equal(predicted[:, 0] == 1, beside.predict(X) == "light")
+    np.testing.assert_array_equal(predicted[:, 1:], clf.predict_box(X))
+    assert clf.score(X, Y) == np.mean(predicted[:, 0] == Y[:, 0])
+    assert clf.score(X, Y[:, 0]) == clf.score(X, Y)
+    assert close(Y, predicted) > 0.8
+
+
+def test_two_corners(scenes, quick):
+    X, names, boxes = scenes
+    two = boxes[:, [0, 1, 4, 5]]
+    clf = quick().fit(X, names, boxes=two)
+    assert clf.predict_box(X).shape == (200, 4)
+    assert np.abs(clf.predict_box(X) - two).mean() < 0.08
+    columns = quick(box_weight=1).fit(X, in_columns(names, two))
+    assert same_weights(clf, columns)
+
+
+@pytest.mark.oldest
+def test_cross_validation(scenes, quick):
+    X, names, boxes = scenes
+    Y = in_columns(names, boxes)
+    clf = quick(box_weight=5.0)
+    scores = cross_val_score(clf, X, Y, scoring=make_scorer(close), cv=2)
+    assert scores.min() > 0.6
+    grid = {"box_weight": [0.0, 5.0]}
+    search = GridSearchCV(clf, grid, scoring=make_scorer(close), cv=2).fit(X, Y)
+    assert search.best_params_ == {"box_weight": 5.0}
+    assert search.score(X, Y) > 0.8
+
+
+def test_searches_slice_boxes_along(scenes, quick):
+    X, names, boxes = scenes
+    search = GridSearchCV(quick(), {"box_weight": [1.0]}, cv=2).fit(X, names, boxes=boxes)
+    assert search.best_score_ > 0.9
+    assert np.abs(search.best_estimator_.predict_box(X) - boxes).mean() < 0.08
+    found = cross_validate(quick(), X, names, cv=2, params={"boxes": boxes}, return_estimator=True)
+    for model in found["estimator"]:
+        assert np.abs(model.predict_box(X) - boxes).mean() < 0.1
+
+
+def test_routing_of_boxes(scenes, quick):
+    X, names, boxes = scenes
+    with sklearn.config_context(enable_metadata_routing=True):
+        clf = quick(max_iter=2).set_fit_request(boxes=True)
+        pipe = make_pipeline(FunctionTransformer(), clf).fit(X, names, boxes=boxes)
+    plain = quick(max_iter=2).fit(X, names, boxes=boxes)
+    assert same_weights(pipe[-1], plain)
+
+
+# ---------------------------------------------------------------------------
+# The loss
+# ---------------------------------------------------------------------------
+
+
+def cross_entropy(clf, X, names):
+    P = clf.predict_proba(X)
+    return -np.log(P[np.arange(len(X)), np.searchsorted(clf.classes_, names)])
+
+
+def test_the_loss_is_a_sum(scenes):
+    X, names, boxes = scenes
+    boxes = boxes.copy()
+    boxes[::4] = np.nan
+    clf = ConvNetClassifier([Dense(6)], optimizer=SGD(1e-12), max_iter=1, box_weight=0.7)
+    clf.fit(X, names, boxes=boxes)
+    squares = np.nansum((clf.predict_box(X) - boxes) ** 2, axis=1)
+    expected = np.mean(cross_entropy(clf, X, names) + 0.7 * squares / 2)
+    assert clf.loss_ == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_missing_box_carries_no_loss(scenes, quick):
+    """Nor any gradient: without boxes, all else learns what it learns without a box output."""
+    X, names, boxes = scenes
+    clf = quick(max_iter=2, shuffle=False).fit(X, names, boxes=np.full_like(boxes, np.nan))
+    plain = quick(max_iter=2, shuffle=False).fit(X, names)
+    for path, array in plain.get_weights().items():
+        np.testing.assert_array_equal(clf.get_weights()[path], array)
+    assert not clf.get_weights()["box/bias"].any()
+    some = boxes.copy()
+    missing = np.arange(200) % 3 == 0
+    some[missing] = np.nan
+    clf = quick(box_weight=1.0).fit(X, names, boxes=some)
+    error, spread = np.abs(clf.predict_box(X) - boxes), np.abs(boxes.mean(axis=0) - boxes)
+    assert error[missing].mean() < 0.8 * spread.mean()  # of those that it was never told
+    assert error[~missing].mean() < 0.5 * spread.mean()
+
+
+def test_a_number_that_says_missing(scenes, quick):
+    X, names, boxes = scenes
+    some, coded = boxes.copy(), boxes.copy()
+    some[::3], coded[::3] = np.nan, -1
+    coded[1, 0] = -1  # one coordinate alone says nothing
+    some[1, 0] = -1
+    expected = quick(max_iter=3, box_weight=1).fit(X, names, boxes=some)
+    for y, given in [(names, {"boxes": coded}), (in_columns(names, coded), {})]:
+        clf = quick(max_iter=3, box_weight=1, missing_box=-1).fit(X, y, **given)
+        assert same_weights(clf, expected)
+    assert np.isfinite(clf.predict(X)).all()
+
+
+def test_a_box_of_weight_zero_is_not_learnt(scenes, quick):
+    X, names, boxes = scenes
+    weights = [
+        quick(max_iter=2, box_weight=0).fit(X, names, boxes=given).get_weights()
+        for given in (boxes, 1 - boxes)
+    ]
+    assert all(np.array_equal(weights[0][path], weights[1][path]) for path in weights[0])
+
+
+def test_weights_with_boxes(scenes, quick):
+    X, names, boxes = scenes
+    weight = np.arange(200) % 3
+    params = dict(batch_size=1000, dtype="float64", max_iter=3, class_weight={"light": 2})
+    a = quick(**params).fit(X, names, sample_weight=weight, boxes=boxes)
+    repeated = (np.repeat(given, weight, axis=0) for given in (X, names))
+    b = quick(**params).fit(*repeated, boxes=np.repeat(boxes, weight, axis=0))
+    np.testing.assert_allclose(a.predict_proba(X), b.predict_proba(X), rtol=1e-6)
+    np.testing.assert_allclose(a.predict_box(X), b.predict_box(X), rtol=1e-6)
+
+
+# ---------------------------------------------------------------------------
+# The course of a fit
+# ---------------------------------------------------------------------------
+
+
+def test_partial_fit_and_warm_start(scenes, quick):
+    X, names, boxes = scenes
+    clf = quick(max_iter=3).fit(X, names, boxes=boxes)
+    parts = quick()
+    for _ in range(3):
+        parts.partial_fit(X, names, classes=["dark", "light"], boxes=boxes)
+    assert same_weights(clf, parts)
+    columns = quick(box_weight=1.0)
+    for _ in range(3):
+        columns.partial_fit(X, in_columns(names, boxes), classes=[0, 1])
+    assert same_weights(columns, parts)
+    warm = clone(clf).set_params(warm_start=True, max_iter=2).fit(X, names, boxes=boxes)
+    loss = warm.loss_
+    assert warm.fit(X, names, boxes=boxes).loss_ < loss
+    assert warm.n_iter_ == 4
+
+
+def test_early_stopping_with_boxes(scenes, quick):
+    """Stratified by label; the score is that of labels."""
+    X, names, boxes = scenes
+    clf = quick(early_stopping=True, validation_fraction=0.2).fit(X, names, boxes=boxes)
+    assert np.allclose(np.array(clf.validation_scores_) * 40 % 1, 0)
+    assert clf.best_validation_score_ > 0.85
+
+
+def test_threads_change_no_bit(scenes, quick):
+    X, names, boxes = scenes
+    one, two = (
+        quick(max_iter=2, n_threads=n).fit(X, names, boxes=boxes).predict_box(X) for n in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+def test_without_boxes_there_is_no_box(scenes, quick):
+    X, names, _ = scenes
+    clf = quick(max_iter=1).fit(X, names)
+    with pytest.raises(ValueError, match=r"predict_box needs.*boxes="):
+        clf.predict_box(X)

@@ -1,0 +1,170 @@
+"""Weights of a fitted network for another, and layers that keep them."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, Standardize
+from sklearn_convnet.network import compile_network
+from sklearn_convnet.optimizers import Adam
+from sklearn_convnet.transfer import copy_weights
+
+BASE = ("scale/mean", "scale/deviation", "conv1/weight", "conv1/bias")
+
+
+def layers(units=12, **params):
+    return [
+        ("scale", Standardize()),
+        ("conv1", Conv2D(4, 3, **params)),
+        ("norm1", BatchNorm(**params)),
+        ("dense1", Dense(units)),
+    ]
+
+
+@pytest.fixture
+def fitted(digits):
+    X, y = digits
+    clf = ConvNetClassifier(layers(), optimizer=Adam(0.01), batch_size=20, random_state=0)
+    return clf.set_params(max_iter=6).fit(X[:200], y[:200])
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_training_goes_on_from_the_weights(digits, fitted, frozen, method):
+    X, y = digits
+    given = FrozenEstimator(fitted) if frozen else fitted.get_weights()
+    # A rate so small that nothing moves: what comes out is what went in.
+    still = clone(fitted).set_params(random_state=1, init_from=given, max_iter=1)
+    still.set_params(layers=layers(trainable=False), optimizer="sgd", batch_size=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if method == "fit":
+            still.fit(X + 5, y)  # statistics are not those of X
+        else:
+            still.partial_fit(X + 5, y, classes=np.arange(10))
+    expected, actual = fitted.get_weights(), still.get_weights()
+    for path in expected:
+        if path.startswith(("scale", "conv1", "norm1")):
+            np.testing.assert_array_equal(actual[path], expected[path])
+        else:
+            assert not np.array_equal(actual[path], expected[path])
+            np.testing.assert_allclose(actual[path], expected[path], atol=0.5)
+    assert {"scale/mean", "norm1/variance", "norm1/scale"} < set(expected)
+
+
+def test_what_was_not_copied_is_said(digits, fitted):
+    X, y = digits
+    clf = ConvNetClassifier(layers(units=7), max_iter=1, init_from=fitted.get_weights())
+    weights = fitted.get_weights()
+    message = (
+        "init_from: these were not copied: 'dense1/weight' of shape (144, 12), which is "
+        "(144, 7) here; 'dense1/bias' of shape (12,), which is (7,) here; 'output/weight' of "
+        "shape (12, 10), which is (7, 10) here"
+    )
+    with pytest.warns(UserWarning, match=re.escape(message)) as seen:
+        clf.fit(X, y)
+    assert seen[0].filename == __file__
+    clf.set_params(layers=[("scale", Standardize()), ("other", Conv2D(2, 3)), Dense(3)])
+    message = "'conv1/weight', which this network does not have"
+    with pytest.warns(UserWarning, match=message):
+        clf.fit(X, y)
+    # Of what is not given, nothing has to be said.
+    some = {path: array for path, array in weights.items() if path.startswith("scale")}
+    clf.set_params(init_from=some).fit(X + 3, y)
+    np.testing.assert_array_equal(clf.get_weights()["scale/mean"], weights["scale/mean"])
+
+
+def test_statistics_of_which_one_is_missing_are_those_of_the_data(digits, fitted):
+    X, y = digits
+    given = {path: array for path, array in fitted.get_weights().items() if "mean" not in path}
+    clf = ConvNetClassifier(layers(), max_iter=1, init_from=given, random_state=0)
+    plain = clone(clf).set_params(init_from=None).fit(X, y).get_weights()
+    actual = clf.fit(X, y).get_weights()
+    for path in ("scale/mean", "scale/deviation"):
+        np.testing.assert_array_equal(actual[path], plain[path])
+
+
+def test_other_draws_are_the_same(digits, fitted):
+    """What is copied does not change the first weights of the other layers."""
+    X, y = digits
+    some = {"conv1/weight": fitted.get_weights()["conv1/weight"] * 0}
+    clf = ConvNetClassifier(layers(), random_state=0)
+    plain = clf._check_X(X, reset=True), clf._begin(X, y)
+    assert plain[1] == set()
+    before = clf.get_weights()
+    assert clf.set_params(init_from=some)._begin(X, y) == {"conv1/weight"}
+    after = clf.get_weights()
+    assert not after["conv1/weight"].any()
+    for path in before.keys() - {"conv1/weight"}:
+        np.testing.assert_array_equal(after[path], before[path])
+
+
+def test_only_the_first_of_several_fits_begins_from_them(digits, fitted):
+    X, y = digits
+    clf = ConvNetClassifier(
+        layers(), max_iter=1, warm_start=True, init_from=fitted.get_weights(), random_state=0
+    )
+    clf.fit(X, y)
+    first = clf.get_weights()["conv1/weight"]
+    clf.set_params(init_from={"conv1/weight": first * np.inf}).fit(X, y)  # is not looked at
+    assert not np.array_equal(clf.get_weights()["conv1/weight"], first)
+    assert np.abs(clf.get_weights()["conv1/weight"] - first).max() < 0.1
+
+
+def test_between_kinds_of_estimators_and_dtypes(digits, fitted):
+    X, y = digits
+    reg = ConvNetRegressor(layers(), max_iter=1, init_from=FrozenEstimator(fitted))
+    with pytest.warns(UserWarning, match="not copied: 'output/weight'.*'output/bias'"):
+        reg.set_params(layers=layers(trainable=False)).fit(X.astype(np.float32), y)
+    actual, expected = reg.get_weights(), fitted.get_weights()
+    assert actual["conv1/weight"].dtype == np.float32
+    for path in BASE:
+        np.testing.assert_allclose(actual[path], expected[path], rtol=1e-6)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_search_clones_it(digits, fitted, frozen):
+    X, y = digits
+    given = FrozenEstimator(fitted) if frozen else fitted.get_weights()
+    clf = clone(fitted).set_params(init_from=given, max_iter=1)
+    search = GridSearchCV(clf, {"optimizer": ["sgd", "adam"]}, cv=2).fit(X, y)
+    assert search.best_score_ > 0.5
+    scratch = GridSearchCV(clone(clf).set_params(init_from=None), {"max_iter": [1]}, cv=2)
+    assert search.best_score_ > scratch.fit(X, y).best_score_ + 0.2
+
+
+def test_a_bare_estimator_is_refused(digits, fitted):
+    clf = clone(fitted).set_params(init_from=fitted)
+    message = r"init_from must be.*bare ConvNetClassifier.*clone.*fitted.get_weights\(\) or Frozen"
+    with pytest.raises(TypeError, match=message):
+        clf.fit(*digits)
+    for wrong in (FrozenEstimator(DummyClassifier()), 3, [np.zeros(3)], "imagenet"):
+        with pytest.raises(TypeError, match=r"init_from must be a dict.*got "):
+            clf.set_params(init_from=wrong).fit(*digits)
+    assert not hasattr(clf, "network_")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, r"none of its arrays \[\] has the path and shape.*'conv2d1/weight'.*same names"),
+        ({"conv1/weight": np.zeros(2)}, r"none of its arrays \['conv1/weight'\]"),
+        ({"conv2d1/bias": np.array([0, np.nan])}, "'conv2d1/bias' must be an array of finite"),
+        ({"conv2d1/bias": np.array(["a", "b"])}, "'conv2d1/bias' must be an array of finite"),
+    ],
+)
+def test_wrong_weights(weights, message):
+    network = compile_network([Conv2D(2, 3)], (4, 4), random_state=0)
+    with pytest.raises(ValueError, match=f"(?s)init_from: {message}"):
+        copy_weights(network, weights)
