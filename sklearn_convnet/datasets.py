@@ -322,7 +322,7 @@ def make_digit_scenes(
     digits=slice(None),
     rotation=(-30.0, 30.0),
     scale=(1.5, 2.5),
-    n_distractors=4,
+    n_distractors=0,
     noise=0.1,
     empty_share=0.0,
     random_state=None,
@@ -330,7 +330,7 @@ def make_digit_scenes(
     """Make scenes with a handwritten digit somewhere in them: what is it, and where?
 
     The digits are those of :func:`sklearn.datasets.load_digits`, turned, enlarged and moved.
-    Fragments of other digits lie about, in the manner of cluttered MNIST [1]_.
+    Fragments of other digits may lie about, in the manner of cluttered MNIST [1]_.
 
     Parameters
     ----------
@@ -342,10 +342,10 @@ def make_digit_scenes(
         Which of the 1,797 digits may appear. ``slice(None, 1200)`` for training and
         ``slice(1200, None)`` for testing have none in common.
     rotation : tuple of float, default=(-30.0, 30.0)
-        Range of the angle in degrees, clockwise, that a digit is turned by.
+        Range of the angle in degrees, anticlockwise, that a digit is turned by.
     scale : tuple of float, default=(1.5, 2.5)
         Range of the factor, drawn log-uniformly, by which a digit of 8 x 8 pixels is enlarged.
-    n_distractors : int, default=4
+    n_distractors : int, default=0
         Number of fragments of digits in a scene, of 4 x 4 pixels before they are enlarged.
     noise : float, default=0.1
         Standard deviation of the noise at each pixel.
@@ -420,11 +420,11 @@ def make_digit_scenes(
 
 
 def _turned(rotation, scale, rng):
-    """A matrix that turns (x, y) clockwise and enlarges it."""
+    """A matrix that turns (x, y) anticlockwise, as the image is seen, and enlarges it."""
     angle = np.deg2rad(rng.uniform(*rotation))
     factor = np.exp(rng.uniform(*np.log(scale)))
     cos, sin = factor * np.cos(angle), factor * np.sin(angle)
-    return np.array([[cos, -sin], [sin, cos]])
+    return np.array([[cos, sin], [-sin, cos]])  # y points down
 
 
 def _placed_digit(glyph, matrix, size, rng):
@@ -527,7 +527,7 @@ def make_stick_figures(
     height : tuple of float, default=(0.5, 0.7)
         Range of the height of a figure that stands, as a share of the image's.
     rotation : tuple of float, default=(-15.0, 15.0)
-        Range of the angle in degrees, clockwise, by which a figure leans.
+        Range of the angle in degrees, anticlockwise, by which a figure leans.
     noise : float, default=0.1
         Standard deviation of the noise at each pixel.
     random_state : int, RandomState instance or None, default=None

@@ -292,7 +292,7 @@ def test_rotation_and_scale_have_their_ranges():
     )
     corners = boxes.reshape(-1, 4, 2) * 40
     x, y = (corners[:, 1] - corners[:, 0]).T
-    angles, widths = np.rad2deg(np.arctan2(y, x)), np.hypot(x, y)
+    angles, widths = np.rad2deg(np.arctan2(-y, x)), np.hypot(x, y)
     assert 10 < angles.min() < 12
     assert 38 < angles.max() < 40
     assert widths.max() / widths.min() == pytest.approx(1.5, rel=0.05)
@@ -344,11 +344,11 @@ def test_left_and_right_are_those_of_the_image():
         assert (x[f"right {part}"] > x["neck"]).all()
 
 
-def test_figures_lean_clockwise():
+def test_figures_lean_anticlockwise():
     _, joints, _ = make_stick_figures(60, rotation=(20, 30), random_state=0)
     head, neck = joints[:, :2], joints[:, 2:4]
     x, y = (head - neck).T
-    angles = np.rad2deg(np.arctan2(x, -y))  # from straight up
+    angles = np.rad2deg(np.arctan2(-x, -y))  # from straight up
     assert 20 < angles.min() < angles.max() < 30
 
 
