@@ -15,6 +15,7 @@ from sklearn_convnet.layers import (
     Dense,
     GlobalAvgPool,
     MaxPool2D,
+    Rescale,
     Residual,
     Sequential,
 )
@@ -30,6 +31,17 @@ class Sum(nn.Module):
 
     def forward(self, X):
         return self.body(X) + self.shortcut(X)
+
+
+class Scale(nn.Module):
+    """X times a number, plus another."""
+
+    def __init__(self, scale, offset):
+        super().__init__()
+        self.scale, self.offset = scale, offset
+
+    def forward(self, X):
+        return X * self.scale + self.offset
 
 
 class Twin:
@@ -74,6 +86,8 @@ class Twin:
             return [nn.MaxPool2d(layer.pool_size, layer.stride, symmetric(layer, shape))]
         if isinstance(layer, GlobalAvgPool):
             return [nn.AdaptiveAvgPool2d(1)]
+        if isinstance(layer, Rescale):
+            return [Scale(layer.scale, layer.offset)]
         if isinstance(layer, Activation):
             return activation(layer.activation)
         if isinstance(layer, Sequential):

@@ -32,7 +32,7 @@ from sklearn_convnet.losses import CrossEntropy
 from sklearn_convnet.optimizers import SGD
 from sklearn_convnet.schedules import OneCycle
 
-EPOCHS = 10
+EPOCHS = 7
 BATCH_SIZE = 128
 
 
@@ -49,7 +49,7 @@ def layers():
         *(block(32), MaxPool2D(2)),
         *(block(64), block(64), MaxPool2D(2)),
         *(block(128), block(128), GlobalAvgPool()),
-        Dropout(0.2),
+        Dropout(0.1),
     ]
 
 
@@ -58,14 +58,14 @@ def model(n_images, epochs, seed):
     n_steps = epochs * -(-n_images // BATCH_SIZE)
     return ConvNetClassifier(
         layers(),
-        loss=CrossEntropy(label_smoothing=0.05),
+        loss=CrossEntropy(label_smoothing=0.03),
         optimizer=SGD(
-            OneCycle(0.2, n_steps),
+            OneCycle(0.15, n_steps),
             momentum=0.9,
             nesterov=True,
             weight_decay=5e-4,
         ),
-        augmentation=Compose([RandomCrop(2), RandomFlip()]),
+        augmentation=Compose([RandomCrop(1), RandomFlip()]),
         batch_size=BATCH_SIZE,
         max_iter=epochs,
         n_iter_no_change=epochs,
