@@ -156,7 +156,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
 
     def _check_X(self, X, reset):
         """X as an array, in its own dtype; its shape is learnt if `reset`, or compared."""
-        _check_feature_names(self, X, reset=reset)
+        if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
+            _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
         X = check_array(X, dtype="numeric", allow_nd=True, estimator=self, input_name="X")
         if X.dtype.kind not in "biuf":
             raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
