@@ -24,23 +24,24 @@ SOURCES := setup.py pyproject.toml MANIFEST.in README.md LICENSE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-oracle lint bench wheel install clean
+.PHONY: help demo test test-oracle lint bench compare wheel install clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
-	@echo 'ARGS="..." is passed on by demo, test, test-oracle and bench;'
+	@echo 'ARGS="..." is passed on by demo, test, test-oracle, bench and compare;'
 	@echo 'PYTHON=... makes the environments (now $(PYTHON)).'
 
 demo: install  ## train on a folder of data and draw the result: DATA=FOLDER
 	$(PY) docs/examples/demo.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-test: install  ## build, install, run all tests and the docstring examples
+test: install  ## build, install, run all tests and the examples of docstrings and docs
 	$(TEST) $(CHECK_INSTALLED)
 	$(TEST) -m pytest $(SIDE_BY_SIDE) --ignore=tests/oracle $(ARGS)
 	$(TEST) -m pytest --doctest-modules --pyargs sklearn_convnet
+	$(TEST) -m pytest $(SIDE_BY_SIDE) --doctest-glob='*.md' docs
 
 test-oracle: $(VENV)/stamps/oracle $(OLDEST)/stamps/installed  ## compare with PyTorch; test with the oldest releases
 	$(TEST) $(CHECK_INSTALLED)
@@ -55,6 +56,9 @@ lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
 
 bench: $(VENV)/stamps/oracle  ## time LeNet-5 next to skorch: DATA=FOLDER of Fashion-MNIST
 	$(PY) benchmarks/fashion.py "$(DATA)" $(ARGS)
+
+compare: $(VENV)/stamps/bench  ## time networks and kernels next to PyTorch: ARGS="train", ...
+	$(PY) benchmarks/compare.py $(ARGS)
 
 wheel: build/wheel  ## build the source archive and, from it, the wheel in dist/
 
@@ -82,7 +86,7 @@ $(VENV)/stamps/installed: build/wheel | $(VENV)/stamps/tools
 	$(PY) -m pip install -q 'sklearn_convnet[plot,test]'
 	@touch $@
 
-$(VENV)/stamps/oracle: $(VENV)/stamps/installed
+$(VENV)/stamps/oracle $(VENV)/stamps/bench: $(VENV)/stamps/installed
 	$(PY) -m pip install -q 'sklearn_convnet[$(@F)]'
 	@touch $@
 
