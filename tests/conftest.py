@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import os
+import struct
 import subprocess
 import sys
 import textwrap
@@ -50,6 +51,19 @@ def maps():
     X = rng.normal(size=(60, 6, 6, 2)).astype(np.float32)
     X[..., 0] += y[:, None, None]
     return X, y
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    """A folder with digits as if they were MNIST: 300 to train with, 100 to test."""
+    X, y = load_digits(return_X_y=True)
+    X = X.reshape(-1, 8, 8).astype(np.uint8)
+    for part, rows in (("train", slice(0, 300)), ("t10k", slice(300, 400))):
+        for name, array in (("images-idx3", X[rows]), ("labels-idx1", y[rows])):
+            header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            content = header + array.astype(np.uint8).tobytes()
+            (tmp_path / f"{part}-{name}-ubyte").write_bytes(content)
+    return tmp_path
 
 
 @pytest.fixture

