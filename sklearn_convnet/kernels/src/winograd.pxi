@@ -35,11 +35,11 @@ cdef enum:
 
 
 cdef enum Transform:
-    INPUT_2, INPUT_4            # B': n to n
-    OUTPUT_2, OUTPUT_4          # A': n to m
-    SPREAD_2, SPREAD_4          # A:  m to n
-    FILTER_2, FILTER_4          # G:  3 to n
-    FOLD_2, FOLD_4              # G': n to 3
+    INPUT_2, INPUT_4     # the transpose of B, n to n
+    OUTPUT_2, OUTPUT_4   # the transpose of A, n to m
+    SPREAD_2, SPREAD_4   # A, m to n
+    FILTER_2, FILTER_4   # G, 3 to n
+    FOLD_2, FOLD_4       # the transpose of G, n to 3
 
 
 cdef struct Winograd:
