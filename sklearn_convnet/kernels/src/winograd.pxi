@@ -53,7 +53,7 @@ cdef struct Winograd:
     Py_ssize_t strip_width      # positions
     Py_ssize_t n_strips         # of all images
     Py_ssize_t block_strips
-    Py_ssize_t v_point, m_point # distance of two points in V and in M
+    Py_ssize_t v_point, m_point  # distance of two points in V and in M
     const real* X
     const real* S               # activated, if X is to be multiplied by f'
     int derivative
