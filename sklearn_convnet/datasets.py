@@ -637,7 +637,7 @@ _WIDTH = 1.0
     },
     prefer_skip_nested_validation=True,
 )
-def make_tones(n_samples=100, *, shift=5.0, noise=0.5, random_state=None):
+def make_tones(n_samples=100, *, shift=5.0, noise=0.4, random_state=None):
     """Make spectrograms of syllables, a consonant and a vowel each: which of nine is it?
 
     A vowel is two formants that fall, stay or rise, and every voice has them in other bands. A
@@ -650,7 +650,7 @@ def make_tones(n_samples=100, *, shift=5.0, noise=0.5, random_state=None):
         Number of syllables.
     shift : float, default=5.0
         By how many bands, at most, a voice is higher or lower than the middle one; at most 6.
-    noise : float, default=0.5
+    noise : float, default=0.4
         Standard deviation of the noise in each band and frame; formants and bursts have a
         height of 1.
     random_state : int, RandomState instance or None, default=None
