@@ -16,7 +16,7 @@ from sklearn_convnet.kernels import reference
 every_case = pytest.mark.parametrize("case", cases.WINOGRAD_CASES)
 every_tile = pytest.mark.parametrize("m", [2, 4])
 
-#: Tiles of 4 x 4 lose about three bits more than the direct form.
+#: Tiles of 4 x 4 lose about two bits more than the direct form.
 FACTORS = {2: 1, 4: 3}
 
 
