@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import os
+import struct
 import subprocess
 import sys
 import textwrap
@@ -25,6 +26,21 @@ def digits():
     X, y = X[:300].reshape(-1, 8, 8), y[:300]
     X.flags.writeable = y.flags.writeable = False
     return X, y
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    """A folder with digits as if they were MNIST: 300 for training, 100 for testing."""
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    X, y = load_digits(return_X_y=True)
+    X = X.reshape(-1, 8, 8)
+    for part, rows in (("train", slice(0, 300)), ("t10k", slice(300, 400))):
+        for name, array in (("images-idx3", X[rows]), ("labels-idx1", y[rows])):
+            header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            content = header + array.astype(np.uint8).tobytes()
+            (folder / f"{part}-{name}-ubyte").write_bytes(content)
+    return folder
 
 
 @pytest.fixture

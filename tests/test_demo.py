@@ -1,12 +1,10 @@
 """The demonstration runs through, in small."""
 
 import importlib.util
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 DEMO = Path(__file__).parents[1] / "docs" / "examples" / "demo.py"
 PICTURES = ("filters.png", "losses.png", "confusion.png", "misread.png")
@@ -34,17 +32,6 @@ def small(demo, monkeypatch):
     return demo
 
 
-def write_idx_folder(folder):
-    """Digits as if they were MNIST."""
-    X, y = load_digits(return_X_y=True)
-    X = X.reshape(-1, 8, 8).astype(np.uint8)
-    for part, rows in (("train", slice(0, 300)), ("t10k", slice(300, 400))):
-        for name, array in (("images-idx3", X[rows]), ("labels-idx1", y[rows])):
-            header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-            content = header + array.astype(np.uint8).tobytes()
-            (folder / f"{part}-{name}-ubyte").write_bytes(content)
-
-
 def test_digits(small, tmp_path, capsys):
     output = tmp_path / "made" / "here"
     accuracy = small.main(["--output", str(output)])
@@ -59,9 +46,8 @@ def test_digits(small, tmp_path, capsys):
         assert (output / name).read_bytes().startswith(b"\x89PNG"), name
 
 
-def test_folder_of_idx_files(small, tmp_path, capsys):
-    write_idx_folder(tmp_path)
-    small.main(["--data", str(tmp_path), "--output", str(tmp_path / "out")])
+def test_folder_of_idx_files(small, idx_folder, tmp_path, capsys):
+    small.main(["--data", str(idx_folder), "--output", str(tmp_path / "out")])
     assert "300 training images and 100 test images" in capsys.readouterr().out
     assert (tmp_path / "out" / "misread.png").exists()
 

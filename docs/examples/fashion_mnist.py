@@ -1,12 +1,12 @@
 """
-Fashion-MNIST in ten minutes
-============================
+Fashion-MNIST, all of it
+========================
 
 Five convolutions, each with a batch norm, one cycle of the learning rate, and mirror images and
-shifts in training: a recipe for all 60,000 images and ten minutes of a CPU with two cores.
+shifts in training: a recipe for all 60,000 images.
 
-Run it with the folder of the four IDX files. `benchmarks/fashion_twin.py` trains the same network in
-PyTorch beside it.
+Run it with the folder of the four IDX files. `benchmarks/fashion_twin.py` trains the same network
+in PyTorch beside it.
 """
 
 import argparse
