@@ -26,8 +26,10 @@ from sklearn_convnet.schedules import CosineDecay
 # %%
 # The network
 # -----------
-# Shares of the image's size are small numbers, and so are the squares of their errors. Yet a large
-# `box_weight` from the start keeps the network from learning the classes, which take longer.
+# Shares of the image's size are small numbers, and so are the squares of their errors: the weight
+# of the box is above 1. A much larger one would keep the network from learning the classes. The
+# first weights are small as well, since a network that begins with large outputs spends its first
+# epochs on making them small.
 
 AUGMENTATION = RandomAffine(
     rotation=(-15, 15),
@@ -39,16 +41,19 @@ AUGMENTATION = RandomAffine(
 
 
 def network(augmentation, epochs, seed):
-    return ConvNetClassifier(
-        [Standardize(), *box_localizer(filters=(32, 64, 128), units=(256,), dropout=0.2)],
+    model = ConvNetClassifier(
+        [Standardize(), *box_localizer(dropout=0.0)],
         optimizer=Adam(CosineDecay(1e-3, period=epochs)),
         augmentation=augmentation,
-        box_weight=1.0,
+        box_weight=3.0,
         batch_size=64,
         max_iter=epochs,
         n_iter_no_change=epochs,
         random_state=seed,
     )
+    with_weights = ("conv1", "conv2", "conv3", "dense1")
+    small = {f"{name}__kernel_initializer": "glorot_uniform" for name in with_weights}
+    return model.set_params(**small)
 
 
 # %%

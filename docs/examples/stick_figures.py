@@ -27,14 +27,15 @@ from sklearn_convnet.schedules import CosineDecay
 # The network
 # -----------
 # `box_localizer` unrolls its maps as well; coordinates are coordinates, whether of corners or of
-# joints.
+# joints. The first weights are small, since a network that begins with large outputs spends its
+# first epochs on making them small.
 
 AUGMENTATION = RandomAffine(rotation=(-10, 10), translation=(-3, 3), scale=(1 / 1.1, 1.1))
 
 
 def network(epochs, seed):
-    return ConvNetRegressor(
-        [Standardize(), *box_localizer(filters=(32, 64, 128), units=(256,), dropout=0.0)],
+    model = ConvNetRegressor(
+        [Standardize(), *box_localizer(dropout=0.0)],
         target="points",
         augmentation=AUGMENTATION,
         optimizer=Adam(CosineDecay(1e-3, period=epochs)),
@@ -43,6 +44,9 @@ def network(epochs, seed):
         n_iter_no_change=epochs,
         random_state=seed,
     )
+    with_weights = ("conv1", "conv2", "conv3", "dense1")
+    small = {f"{name}__kernel_initializer": "glorot_uniform" for name in with_weights}
+    return model.set_params(**small)
 
 
 # %%
