@@ -313,6 +313,7 @@ class Contender:
             target=serve, args=(theirs, make, net, batch, threads), daemon=True
         )
         self._process.start()
+        theirs.close()  # so that a process that ended is noticed
         self.answer = self._connection.recv()
         self.n_steps = max(1, round(SECONDS / self.turn(1)))
 
