@@ -160,20 +160,28 @@ cdef void scatter_order(Conv* q, Py_ssize_t n_windows, Py_ssize_t segment) noexc
     """Fills `order`, segment by segment. A processor that adds to numbers which it has only
     just written, and at other bounds, has to wait. So windows that follow one another are
     as far apart as the panels of a run are wide."""
-    cdef Py_ssize_t n_vec = vectors_for(q.run_width)
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width), width = q.out[2]
     cdef Py_ssize_t n_lanes = ceil_div(n_vec, panels_for(n_vec)) * LANES
-    cdef Py_ssize_t apart = ceil_div(n_lanes, q.stride[2] * q.n_channels), at = 0, s, i, j
-    for s in range(ceil_div(n_windows, segment)):
-        for i in range(apart):
-            for j in range(s * segment, smaller((s + 1) * segment, n_windows)):
-                if j % q.out[2] % apart == i:
-                    q.order[at] = j
-                    at += 1
+    cdef Py_ssize_t apart = ceil_div(n_lanes, q.stride[2] * q.n_channels), at = 0
+    cdef Py_ssize_t first = 0, last, row, i, j
+    while first < n_windows:
+        last = smaller(first + segment, n_windows)
+        for i in range(smaller(apart, width)):
+            row = first // width * width
+            while row < last:
+                j = row + i
+                while j < smaller(row + width, last):
+                    if j >= first:
+                        q.order[at] = j
+                        at += 1
+                    j += apart
+                row += width
+        first = last
 
 
-cdef Py_ssize_t* conv_tables(Conv* q, Py_ssize_t chunk=ROW_BLOCK) except NULL:
-    """Fills window, tap, run, count and order; returns the memory they share. `chunk`
-    windows are worked on at a time: all images of a block, or a part of its only one."""
+cdef Py_ssize_t* conv_tables(Conv* q, Py_ssize_t segment=0) except NULL:
+    """Fills window, tap, run and count; returns the memory they share. Fills order too, for
+    segments of so many windows, unless that is 0."""
     cdef Py_ssize_t n_window = q.block_images * q.n_windows
     cdef Py_ssize_t* memory = <Py_ssize_t*> allocate(
         (2 * n_window + q.n_taps + q.n_runs + q.n_filters) * sizeof(Py_ssize_t))
@@ -184,7 +192,8 @@ cdef Py_ssize_t* conv_tables(Conv* q, Py_ssize_t chunk=ROW_BLOCK) except NULL:
     q.run = q.tap + q.n_taps
     q.count = q.run + q.n_runs
     q.order = q.count + q.n_filters
-    scatter_order(q, n_window, q.n_windows if q.block_images > 1 else chunk)
+    if segment:
+        scatter_order(q, n_window, segment)
     for i in range(q.block_images):
         for d in range(q.out[0]):
             for h in range(q.out[1]):
@@ -662,7 +671,7 @@ def conv_backward(
     """The gradients of conv_forward, each computed where its array is given."""
     cdef Conv given, q
     cdef Py_ssize_t* tables
-    cdef Py_ssize_t* given_tables
+    cdef Py_ssize_t* given_tables = NULL
     cdef real* work
     cdef real* memory
     cdef real* wide_dW
@@ -705,7 +714,9 @@ def conv_backward(
                       + 2 * (whole_vectors(q.block_images * q.padded_size) + slack))
     tables = conv_tables(&q)
     try:
-        given_tables = conv_tables(&given, q.width * ROW_BLOCK)
+        if given.dX is not NULL:
+            given_tables = conv_tables(
+                &given, given.n_windows if q.block_images > 1 else q.width * ROW_BLOCK)
         try:
             work = memory = <real*> allocate(
                 (n_packed + wide_filters(&q) + q.n_pieces * (dW_size + db_size)

@@ -8,20 +8,20 @@
 # order of memory counts; NaN is larger than any number.
 #
 # Design:
-# * A row of outputs is made in two steps: down the rows of its windows, for all pixels and
-#   channels of the row at once, as they lie in memory; then along what that left. So vectors
-#   are full however few the channels are.
-# * The second step works on LANES channels also where fewer are left. What it writes too
-#   much the next pixel overwrites, in a buffer that ends later than the row.
+# * Vectors run over channels. A vector over the end of a pixel works on numbers of the next
+#   one as well, which overwrites what was written too much: so where channels do not fill
+#   vectors, a row of outputs is made in a buffer that ends later than the row.
+# * The maximum is looked for in the order of memory, so that the first of equal ones stays.
+# * The mean is taken in two steps: down the rows of the windows, for all pixels and channels of
+#   the row at once, as they lie in memory; then along what that left.
 
 cdef extern from *:
     """
-    /* best = max(best, x) and its place, the smaller of two where they are equal. */
-    static inline void keep_larger(vec *best, bits_vec *place, vec x, bits_vec here)
+    /* best = max(best, x) and its place; of equal ones the one that was there. */
+    static inline __attribute__((always_inline)) void keep_larger(
+        vec *best, bits_vec *place, vec x, bits_vec here)
     {
-        bits_vec x_nan = x != x, best_nan = *best != *best;
-        bits_vec better = (x > *best) | (x_nan & ~best_nan)
-            | (((x == *best) | (x_nan & best_nan)) & (here < *place));
+        bits_vec better = ~(bits_vec) (x <= *best) & (bits_vec) (*best == *best);
         *best = (vec) (((bits_vec) x & better) | ((bits_vec) *best & ~better));
         *place = (here & better) | (*place & ~better);
     }
@@ -115,10 +115,14 @@ cdef inline vec lanes_at(const real* pixel, Py_ssize_t n) noexcept nogil:
     return some
 
 
+cdef inline vec vector_before(const real* x, const real* end) noexcept nogil:
+    """The vector at x; what of it would lie at `end` or behind is zero."""
+    return lanes_at(x, end - x)
+
+
 cdef struct Row:
     # Scratch of a row of outputs, each array a vector longer than the row of the input.
-    real* best          # of a column of the windows: its maximum or sum
-    bits* place         # the first pixel of the row where the maximum is
+    real* sums          # of the columns of the windows
     real* y
     int32_t* index
 
@@ -129,7 +133,7 @@ cdef inline Py_ssize_t row_length(const Pool* q) noexcept nogil:
 
 
 cdef Py_ssize_t row_bytes(const Pool* q) noexcept nogil:
-    return row_length(q) * (2 * sizeof(real) + sizeof(bits) + sizeof(int32_t))
+    return row_length(q) * (2 * sizeof(real) + sizeof(int32_t))
 
 
 cdef Row row_scratch(const Pool* q, char* memory, int thread) noexcept nogil:
@@ -137,61 +141,67 @@ cdef Row row_scratch(const Pool* q, char* memory, int thread) noexcept nogil:
     cdef Row row
     cdef Py_ssize_t n = row_length(q)
     memory = memory + thread * row_bytes(q)
-    row.best = <real*> memory
-    row.place = <bits*> (row.best + n)
-    row.y = <real*> (row.place + n)
+    row.sums = <real*> memory
+    row.y = row.sums + n
     row.index = <int32_t*> (row.y + n)
     return row
 
 
-cdef void max_of_rows(const Pool* q, const Window* w, const real* x, Row* row) noexcept nogil:
-    cdef Py_ssize_t width = q.size[2] * q.n_channels, v, i, d, h, n
+cdef inline void max_of_window(
+    const Pool* q, const Window* w, const real* x, Py_ssize_t c, const real* end,
+    real* y, int32_t* index, bint want_index
+) noexcept nogil:
+    """The maximum over a window for a vector of channels, from channel c on."""
+    cdef Py_ssize_t d, h, i, row, at
     cdef vec best
     cdef bits_vec place, here, zero = <bits_vec> (<const vec*> ZEROS)[0]
-    for v in range(vectors_for(width)):
-        i = v * LANES
-        n = width - i
-        place = zero + <bits> ((w.start[0] * q.size[1] + w.start[1]) * q.size[2])
-        best = lanes_at(x + (w.start[0] * q.size[1] + w.start[1]) * width + i, n)
-        for d in range(w.start[0], w.end[0]):
-            for h in range(w.start[1], w.end[1]):
-                here = zero + <bits> ((d * q.size[1] + h) * q.size[2])
-                keep_larger(&best, &place, lanes_at(x + (d * q.size[1] + h) * width + i, n), here)
-        (<vec*> (row.best + i))[0] = best
-        (<bits_vec*> (row.place + i))[0] = place
+    row = (w.start[0] * q.size[1] + w.start[1]) * q.size[2] + w.start[2]
+    best = vector_before(x + row * q.n_channels + c, end)
+    place = zero + <bits> row
+    for d in range(w.start[0], w.end[0]):
+        for h in range(w.start[1], w.end[1]):
+            row = (d * q.size[1] + h) * q.size[2]
+            for i in range(w.start[2], w.end[2]):
+                at = row + i
+                here = zero + <bits> at
+                keep_larger(&best, &place, vector_before(x + at * q.n_channels + c, end), here)
+    put(y, best)
+    if want_index:
+        store_places(index, place)
 
 
-cdef void max_along_row(
-    const Pool* q, Row* row, Py_ssize_t at, Py_ssize_t start, Py_ssize_t end
+cdef inline void max_of_row(
+    const Pool* q, const real* x, Py_ssize_t number, const real* end,
+    real* y, int32_t* index, bint want_index
 ) noexcept nogil:
-    """The output at `at`, over pixels start to end of the row."""
-    cdef Py_ssize_t v, c, i
-    cdef vec best
-    cdef bits_vec place, here
-    for v in range(vectors_for(q.n_channels)):
-        c = v * LANES
-        best = (<vec*> (row.best + start * q.n_channels + c))[0]
-        place = (<bits_vec*> (row.place + start * q.n_channels + c))[0] + <bits> start
-        for i in range(start + 1, end):
-            here = (<bits_vec*> (row.place + i * q.n_channels + c))[0] + <bits> i
-            keep_larger(&best, &place, (<vec*> (row.best + i * q.n_channels + c))[0], here)
-        (<vec*> (row.y + at * q.n_channels + c))[0] = best
-        store_places(row.index + at * q.n_channels + c, place)
+    """One row of outputs of an image, and what vectors write behind it."""
+    cdef Window w = pool_window(q, number * q.out[2])
+    cdef Py_ssize_t o, v, at
+    for o in range(q.out[2]):
+        w.start[2] = o * q.stride[2] - q.before[2]
+        w.end[2] = smaller(w.start[2] + q.window[2], q.size[2])
+        w.start[2] = larger(w.start[2], 0)
+        for v in range(vectors_for(q.n_channels)):
+            at = o * q.n_channels + v * LANES
+            max_of_window(q, &w, x, v * LANES, end, y + at, index + at, want_index)
 
 
 cdef void maxpool_row(
-    const Pool* q, const real* x, Py_ssize_t number, real* y, int32_t* index, Row row
+    const Pool* q, const real* x, Py_ssize_t number, const real* end,
+    real* y, int32_t* index, Row row
 ) noexcept nogil:
-    """One row of outputs of an image."""
-    cdef Window w = pool_window(q, number * q.out[2])
-    cdef Py_ssize_t n = q.out[2] * q.n_channels, o, start
-    max_of_rows(q, &w, x, &row)
-    for o in range(q.out[2]):
-        start = o * q.stride[2] - q.before[2]
-        max_along_row(q, &row, o, larger(start, 0), smaller(start + q.window[2], q.size[2]))
-    memcpy(y, row.y, n * sizeof(real))
-    if index is not NULL:
-        memcpy(index, row.index, n * sizeof(int32_t))
+    """One row of outputs of an image; `end` is that of the whole input."""
+    cdef Py_ssize_t n = q.out[2] * q.n_channels
+    cdef bint direct = q.n_channels % LANES == 0
+    cdef real* to = y if direct else row.y
+    if index is NULL:
+        max_of_row(q, x, number, end, to, row.index, False)
+    else:
+        max_of_row(q, x, number, end, to, index if direct else row.index, True)
+    if not direct:
+        memcpy(y, row.y, n * sizeof(real))
+        if index is not NULL:
+            memcpy(index, row.index, n * sizeof(int32_t))
 
 
 def maxpool_forward(
@@ -221,7 +231,7 @@ def maxpool_forward(
     memory = <char*> allocate(n_threads * row_bytes(&q))
     for t in prange(q.n_images * n_rows, nogil=True, num_threads=n_threads):
         maxpool_row(
-            &q, x + t // n_rows * size_in, t % n_rows, y + t * size_row,
+            &q, x + t // n_rows * size_in, t % n_rows, x + q.n_images * size_in, y + t * size_row,
             NULL if at is NULL else at + t * size_row, row_scratch(&q, memory, threadid()))
     free(memory)
 
@@ -275,7 +285,7 @@ cdef void avgpool_row(
         for d in range(w.start[0], w.end[0]):
             for h in range(w.start[1], w.end[1]):
                 total = total + lanes_at(x + (d * q.size[1] + h) * width + i, width - i)
-        (<vec*> (row.best + i))[0] = total
+        (<vec*> (row.sums + i))[0] = total
     for o in range(q.out[2]):
         w.start[2] = o * q.stride[2] - q.before[2]
         w.end[2] = smaller(w.start[2] + q.window[2], q.size[2])
@@ -284,7 +294,7 @@ cdef void avgpool_row(
             c = v * LANES
             total = (<const vec*> ZEROS)[0]
             for i in range(w.start[2], w.end[2]):
-                total = total + (<vec*> (row.best + i * q.n_channels + c))[0]
+                total = total + (<vec*> (row.sums + i * q.n_channels + c))[0]
             total = total * (<real> 1 / window_count(&w))
             (<vec*> (row.y + o * q.n_channels + c))[0] = total
     memcpy(y, row.y, q.out[2] * q.n_channels * sizeof(real))

@@ -291,7 +291,20 @@ cdef void winograd_block(Winograd* q, Py_ssize_t n_bytes, Py_ssize_t rows) noexc
         if least < 0 or waste <= least:
             least = waste
             q.block_strips = s
-    q.block_strips = larger(1, smaller(q.block_strips, ceil_div(q.n_strips, WANTED_TASKS)))
+    q.block_strips = smaller(q.block_strips, q.n_strips)
+
+
+cdef void share_blocks(Winograd* q, Py_ssize_t rows, int n_threads) noexcept nogil:
+    """Smaller blocks, where there would be too few to share: but not so small that many rows
+    of the micro-kernel are idle, unless a thread would have none."""
+    cdef Py_ssize_t few = ceil_div(ceil_div(MIN_TILES, rows) * rows, q.tiles[1])
+    few = smaller(few, ceil_div(q.n_strips, n_threads))
+    q.block_strips = smaller(
+        q.block_strips, larger(few, ceil_div(q.n_strips, WANTED_TASKS)))
+
+
+cdef void place_points(Winograd* q) noexcept nogil:
+    """Where in V and M the points of a block lie."""
     # A cache line more, so that the points of a tile do not all lie in one set of the cache.
     q.v_point = q.block_strips * q.tiles[1] * q.channel_lanes + CACHE_LINE // sizeof(real)
     q.m_point = q.block_strips * q.tiles[1] * q.filter_lanes + CACHE_LINE // sizeof(real)
@@ -481,12 +494,15 @@ cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noex
 
 cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     """The output of q from its input and filters, both given."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_blocks, task, scratch_size
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_blocks, task, scratch_size, rows
     cdef Py_ssize_t n_packed = q.n * q.n * q.n_channels * q.filter_lanes
     cdef real* work
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
-    winograd_block(q, BLOCK_BYTES, tile_rows(panel_start(n_vec, 1)))
+    rows = tile_rows(panel_start(n_vec, 1))
+    winograd_block(q, BLOCK_BYTES, rows)
+    share_blocks(q, rows, n_threads)
+    place_points(q)
     n_blocks = ceil_div(q.n_strips, q.block_strips)
     scratch_size = larger(pass_scratch(q), panel_taps(q))
     work = <real*> allocate(
@@ -582,6 +598,7 @@ cdef int winograd_weight_gradient(
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * n_points * q.n_channels * q.n_filters, n_threads)
     winograd_block(q, GRADIENT_BYTES, 1)
+    place_points(q)
     n_tiles = q.block_strips * q.tiles[1]
     dz.tiles, dz.strip_width = q.tiles, q.strip_width
     strip = larger(strip_size(q), strip_size(&dz))
