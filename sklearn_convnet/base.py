@@ -587,7 +587,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         Returns
         -------
         str
-            One row a layer; multiply-adds are those of one sample.
+            One row a layer; multiply-adds are those of one sample. Then the memory that a
+            training step and a prediction of a batch take for maps, if there was one since
+            the network was made or loaded.
         """
         check_is_fitted(self)
         return network_summary(self.network_)

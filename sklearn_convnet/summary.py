@@ -1,12 +1,16 @@
-"""The table that `summary` returns."""
+"""The table that `summary` returns, and the memory under it."""
 
 from math import prod
 
 from .network.node import walk
 
+MAPS = {"training": "maps and their gradients", "prediction": "maps"}
+
 
 def network_summary(network):
     """One row a layer: path, kind, output shape, parameters and multiply-adds.
+
+    Under it, what the maps took in memory, as far as they were ever computed.
 
     Parameters
     ----------
@@ -46,7 +50,11 @@ def network_summary(network):
         texts += [text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)]
         lines.append("  ".join(texts).rstrip())
     rule = "-" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    memory = [
+        f"{name} of {n:,} samples: {n_bytes / 2**20:,.1f} MiB for {MAPS[name]}"
+        for name, (n, n_bytes) in network.peak_memory().items()
+    ]
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *memory])
 
 
 def shape_text(shape):

@@ -349,6 +349,7 @@ def train(
         )
     if progress.best_state is not None:
         network.restore(progress.best_state)
+    network.release_memory()
 
 
 def chunk_rows(network):
@@ -362,4 +363,5 @@ def predict_in_chunks(network, X, n_threads):
     Y = np.empty((len(X), *network.output_shape), network.dtype)
     for start in range(0, len(X), rows):
         Y[start : start + rows] = network.forward(X[start : start + rows], n_threads=n_threads)
+    network.release_memory()
     return Y

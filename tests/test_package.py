@@ -146,7 +146,7 @@ def test_summary():
     ]
     X = np.zeros((2, 28, 28), np.uint8)
     clf = ConvNetClassifier(layers, max_iter=1, random_state=0).fit(X, [0, 1])
-    title, rule, *rows, second_rule, total = clf.summary().splitlines()
+    title, rule, *rows, second_rule, total, memory = clf.summary().splitlines()
     assert title.split("  ")[0] == "layer"
     assert set(rule) == set(second_rule) == {"-"}
     assert [" ".join(row.split()) for row in rows] == [
@@ -161,5 +161,8 @@ def test_summary():
     assert total.split() == ["total", "6,185", "361,218"]
     n_parameters = sum(array.size for array in clf.get_weights().values())
     assert n_parameters == 6185
+    assert memory.startswith("training of 2 samples: ")
+    clf.predict(X)
+    assert clf.summary().splitlines()[-1].startswith("prediction of 2 samples: ")
     # Numbers are right-aligned under their titles.
     assert {len(row) for row in (title, *rows[1:], total)} == {len(rule)}

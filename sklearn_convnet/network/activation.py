@@ -45,7 +45,7 @@ class ActivationNode(Node):
     def backward(self, dY, need_input, run):
         if not need_input:
             return None
-        (S,) = run.saved[self.path]
+        (S,) = run.recall(self)
         dX = run.empty(self, "dX", dY.shape, dY.dtype)
         if self.activation == "softmax":
             rows = (-1, dY.shape[-1])

@@ -91,7 +91,7 @@ class SelfAttentionNode(Node):
         return Y.reshape(X.shape)
 
     def backward(self, dY, need_input, run):
-        rows, Q, K, V, P, seen = run.saved[self.path]
+        rows, Q, K, V, P, seen = run.recall(self)
         n = len(dY)
         split = (n, *self.heads)
         d_rows = dY.reshape(rows.shape)

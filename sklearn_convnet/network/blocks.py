@@ -7,7 +7,6 @@ import numpy as np
 from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH
 from .node import Node, build_chain, chain_backward, chain_forward, executes
-from .workspace import LayerWorkspace
 
 
 def sum_of(A, B, node, role, run):
@@ -129,7 +128,6 @@ class DenseBlockNode(_BlockNode):
             nodes, _ = build_chain([(name, inner)], shape, f"{path}/")
             self.chains.append(nodes)
             self.stops.append(shape[-1])
-        self._workspace = LayerWorkspace(path)
 
     def _seen(self, maps, channels, run):
         """The first channels of all maps."""
@@ -138,8 +136,7 @@ class DenseBlockNode(_BlockNode):
         return X
 
     def _inner(self, run, recompute):
-        workspace = self._workspace if run.training else None
-        return replace(run, workspace=workspace, saved={}, recompute=recompute)
+        return replace(run, saved={}, recompute=recompute)
 
     def forward(self, X, run):
         maps = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
@@ -151,7 +148,7 @@ class DenseBlockNode(_BlockNode):
         return maps
 
     def backward(self, dY, need_input, run):
-        (maps,) = run.saved[self.path]
+        (maps,) = run.recall(self)
         grads = run.empty(self, "grads", dY.shape, dY.dtype)
         np.copyto(grads, dY)
         for chain, stop in zip(reversed(self.chains), reversed(self.stops), strict=True):

@@ -113,7 +113,7 @@ class ConvNode(Node):
         return Y
 
     def backward(self, dY, need_input, run):
-        X, Y = run.saved[self.path]
+        X, Y = run.recall(self)
         n = len(X)
         dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
         dW, db = self.gradient("weight"), self.gradient("bias")

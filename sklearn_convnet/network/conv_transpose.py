@@ -68,7 +68,7 @@ class ConvTransposeNode(Node):
         return Y.reshape(n, *self.output_shape)
 
     def backward(self, dY, need_input, run):
-        (maps,) = run.saved[self.path]
+        (maps,) = run.recall(self)
         n = len(maps)
         dY = dY.reshape(n, *self.maps_out)
         weight = self._adjoint_weight()

@@ -57,7 +57,7 @@ class DenseNode(Node):
         return Y
 
     def backward(self, dY, need_input, run):
-        X, Y = run.saved[self.path]
+        X, Y = run.recall(self)
         dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
         run.kernels.dense_backward(
             X,

@@ -52,7 +52,7 @@ class DepthwiseNode(Node):
         return Y
 
     def backward(self, dY, need_input, run):
-        X, Y = run.saved[self.path]
+        X, Y = run.recall(self)
         dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
         dW = self.gradient("weight")
         run.kernels.depthwise_backward(

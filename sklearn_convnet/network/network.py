@@ -8,10 +8,8 @@ import numpy as np
 from ..initializers import initial_weights
 from ..kernels import loader
 from ..threads import effective_n_threads
+from .memory import ALIGNMENT, Arena, aligned_bytes
 from .node import Pass, chain_backward, chain_forward, walk
-from .workspace import Workspace
-
-ALIGNMENT = 64  # bytes
 
 
 class Segment(NamedTuple):
@@ -27,9 +25,9 @@ class Segment(NamedTuple):
 
 def aligned_zeros(size, dtype):
     """Zeros whose first byte is at a multiple of ALIGNMENT."""
-    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size * dtype.itemsize].view(dtype)
+    zeros = aligned_bytes(size * dtype.itemsize).view(dtype)
+    zeros[:] = 0
+    return zeros
 
 
 class Network:
@@ -95,8 +93,9 @@ class Network:
                 start = -(-stop // grain) * grain
         self._size = start
         self.grads = None
-        self._workspace = Workspace()
         self._pass = None
+        self._arena = Arena()  # of training
+        self._idle = []  # arenas that no prediction is using
 
     def _views(self, vector):
         return {s.path: vector[s.start : s.stop].reshape(s.shape) for s in self.segments}
@@ -182,14 +181,14 @@ class Network:
             X = X.reshape(len(X), *self.input_shape)
         return X
 
-    def _new_pass(self, n_threads, training, weight=None):
+    def _new_pass(self, n_threads, training=False, weight=None, memory=None):
         return Pass(
             kernels=self.kernels,
             n_threads=effective_n_threads(n_threads),
             training=training,
             seed=self._seed * 2**20 + self.step,
             weight=None if weight is None else np.ascontiguousarray(weight, self.dtype),
-            workspace=self._workspace if training else None,
+            memory=memory,
         )
 
     def forward(self, X, training=False, n_threads=None, sample_weight=None):
@@ -201,8 +200,8 @@ class Network:
             The batch.
         training : bool, default=False
             Whether a backward follows. If not, nothing on the network is written, and
-            several threads may call this at once. If so, the output and all gradients are
-            overwritten by the next training forward.
+            several threads may call this at once. If so, the gradients of the parameters
+            are overwritten by the backward.
         n_threads : int or None, default=None
             Number of threads; it changes no bit of the result.
         sample_weight : array of shape (n,) or None, default=None
@@ -213,13 +212,30 @@ class Network:
         Y : array of shape (n, *output_shape)
         """
         X = self._check_input(X)
-        run = self._new_pass(n_threads, training, sample_weight)
-        X = chain_forward(self._nodes, X, run)
-        if training:
-            if self.grads is None:
-                self._make_gradients()
-            self._pass = run
-        return X
+        if not training:
+            return self._predict(X, n_threads, sample_weight)
+        if self.grads is None:
+            self._make_gradients()
+        self._pass = None  # what it holds is free now
+        memory = self._arena.begin((len(X), sample_weight is None))
+        run = self._new_pass(n_threads, True, sample_weight, memory)
+        Y = chain_forward(self._nodes, X, run)
+        memory.keep(Y)
+        self._pass = run
+        return Y
+
+    def _predict(self, X, n_threads, sample_weight):
+        try:
+            arena = self._idle.pop()
+        except IndexError:  # a thread more than before
+            arena = Arena()
+        memory = arena.begin((len(X), sample_weight is None))
+        run = self._new_pass(n_threads, False, sample_weight, memory)
+        Y = chain_forward(self._nodes, X, run)
+        memory.keep(Y)
+        memory.end()
+        self._idle.append(arena)
+        return Y
 
     def backward(self, dY, need_input=True, n_threads=None):
         """Gradients of a loss, given its gradient at the output of the last training forward.
@@ -236,13 +252,46 @@ class Network:
         Returns
         -------
         dX : array of shape (n, *input_shape), or None
+
+        Raises
+        ------
+        RuntimeError
+            If there was no training forward since the last backward, which gives its memory
+            back piece by piece.
         """
-        if self._pass is None:
-            raise RuntimeError("backward needs a forward with training=True before it")
-        run = self._pass
+        run, self._pass = self._pass, None
+        if run is None:
+            raise RuntimeError("each backward needs a forward with training=True before it")
         run.n_threads = effective_n_threads(n_threads)
         dY = np.ascontiguousarray(dY, dtype=self.dtype)
-        return chain_backward(self._nodes, dY, need_input, run)
+        dX = chain_backward(self._nodes, dY, need_input, run)
+        if dX is not None:
+            run.memory.keep(dX)
+        run.memory.end()
+        return dX
+
+    def release_memory(self):
+        """Give back what is kept for the next pass, unless it is small."""
+        self._pass = None
+        for arena in (self._arena, *self._idle):
+            arena.release()
+
+    def peak_memory(self):
+        """Bytes that the maps, and in training their gradients, take at the most.
+
+        Returns
+        -------
+        dict
+            Of the largest batches lately, ``"training"`` and ``"prediction"``: number of
+            samples and bytes. What has not happened is not in it.
+        """
+        arenas = {"training": [self._arena], "prediction": self._idle}
+        peaks = {}
+        for name, some in arenas.items():
+            known = [peak for arena in some for peak in arena.peaks()]
+            if known:
+                peaks[name] = max(known)
+        return peaks
 
     def fit_statistics(self, batches, known=()):
         """Let the nodes that need statistics of the data compute them.
@@ -270,5 +319,5 @@ class Network:
 
     def _through(self, X, n_nodes):
         X = self._check_input(X)
-        run = self._new_pass(None, training=False)
+        run = self._new_pass(None)
         return chain_forward(self._nodes[:n_nodes], X, run)

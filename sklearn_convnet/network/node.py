@@ -122,18 +122,23 @@ class Pass:
     seed: int = 0
     weight: object = None  # of the samples, or None
     recompute: bool = False  # a forward that was done before: statistics stay
-    workspace: object = None
+    memory: object = None  # where arrays come from; None makes new ones
     saved: dict = field(default_factory=dict)
 
     def empty(self, node, role, shape, dtype):
-        """An array to fill: from the workspace in training, new otherwise."""
-        if self.workspace is None:
+        """An array to fill."""
+        if self.memory is None:
             return np.empty(shape, dtype)
-        return self.workspace.take((node.path, role), shape, dtype)
+        return self.memory.take(node.path, role, shape, dtype)
 
     def save(self, node, *arrays):
+        """Keep arrays for the node's backward."""
         if self.training:
             self.saved[node.path] = arrays
+
+    def recall(self, node):
+        """What the node saved, once: its memory is free when backward is through with it."""
+        return self.saved.pop(node.path)
 
 
 class Node:

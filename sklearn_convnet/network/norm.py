@@ -165,7 +165,7 @@ class BatchNormNode(Node):
 
     def _frozen_backward(self, dY, run):
         """dX = scale / deviation f'(z) dY"""
-        (Y,) = run.saved[self.path]
+        (Y,) = run.recall(self)
         dX = run.empty(self, "dX", dY.shape, dY.dtype)
         flat = (Y.reshape(-1), dY.reshape(-1), dX.reshape(-1))
         run.kernels.activation_backward(*flat, self.activation, self.alpha, run.n_threads)
@@ -176,7 +176,7 @@ class BatchNormNode(Node):
     def backward(self, dY, need_input, run):
         if self.frozen:
             return self._frozen_backward(dY, run) if need_input else None
-        X, Y, mean, variance = run.saved[self.path]
+        X, Y, mean, variance = run.recall(self)
         dX = run.empty(self, "dX", X.shape, X.dtype)
         run.kernels.batchnorm_backward(
             self._rows(X),
@@ -245,7 +245,7 @@ class LocalResponseNormNode(Node):
     def backward(self, dY, need_input, run):
         if not need_input:
             return None
-        (X,) = run.saved[self.path]
+        (X,) = run.recall(self)
         dX = run.empty(self, "dX", X.shape, X.dtype)
         rows = (-1, X.shape[-1])
         run.kernels.response_norm_backward(

@@ -51,7 +51,7 @@ class MaxPoolNode(_PoolNode):
     def backward(self, dY, need_input, run):
         if not need_input:
             return None
-        (index,) = run.saved[self.path]
+        (index,) = run.recall(self)
         n = len(dY)
         dX = run.empty(self, "dX", (n, *self.maps_in), dY.dtype)
         run.kernels.maxpool_backward(dY.reshape(n, *self.maps_out), index, dX, run.n_threads)
@@ -94,7 +94,7 @@ class LpPoolNode(_PoolNode):
     def backward(self, dY, need_input, run):
         if not need_input:
             return None
-        X, Y = run.saved[self.path]
+        X, Y = run.recall(self)
         dX = run.empty(self, "dX", X.shape, X.dtype)
         run.kernels.lppool_backward(X, Y, dY.reshape(Y.shape), dX, *self.geometry, run.n_threads)
         return dX.reshape(len(X), *self.input_shape)
@@ -122,7 +122,7 @@ class HeterogeneousMaxPoolNode(Node):
     def backward(self, dY, need_input, run):
         if not need_input:
             return None
-        (index,) = run.saved[self.path]
+        (index,) = run.recall(self)
         dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
         run.kernels.maxpool_backward(dY[:, None], index[:, None], dX[:, None], run.n_threads)
         return dX
@@ -152,7 +152,7 @@ class GlobalMaxPoolNode(_GlobalPoolNode):
     def backward(self, dY, need_input, run):
         if not need_input:
             return None
-        (index,) = run.saved[self.path]
+        (index,) = run.recall(self)
         dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
         run.kernels.globalmax_backward(dY, index, self.pixels(dX), run.n_threads)
         return dX

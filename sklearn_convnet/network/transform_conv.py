@@ -82,7 +82,7 @@ class TransformConvNode(Node):
         return Y
 
     def backward(self, dY, need_input, run):
-        X, Y = run.saved[self.path]
+        X, Y = run.recall(self)
         dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
         dW, db = self.gradient("weight"), self.gradient("bias")
         d_bank = None if dW is None else np.empty(self.bank_shape, X.dtype)
@@ -143,6 +143,6 @@ class TransformPoolNode(Node):
         if self.pool == "mean":
             run.kernels.globalavg_backward(pooled, self._pixels(dX), run.n_threads)
         else:
-            (index,) = run.saved[self.path]
+            (index,) = run.recall(self)
             run.kernels.globalmax_backward(pooled, index, self._pixels(dX), run.n_threads)
         return dX

@@ -213,6 +213,7 @@ def test_nothing_to_train(layer):
     network = compile_network([layer], (4, 4, 1), random_state=0)
     Y = network.forward(np.ones((2, 4, 4, 1)), training=True)
     assert network.backward(Y, need_input=False) is None
+    network.forward(np.ones((2, 4, 4, 1)), training=True)
     assert network.backward(Y).shape == (2, 4, 4, 1)
 
 
@@ -370,6 +371,10 @@ def test_wrong_samples():
 def test_backward_needs_a_training_forward():
     network = compile_network([Dense(2)], (3,))
     network.forward(np.zeros((1, 3)))
+    with pytest.raises(RuntimeError, match="training=True"):
+        network.backward(np.zeros((1, 2)))
+    network.forward(np.zeros((1, 3)), training=True)
+    network.backward(np.zeros((1, 2)))
     with pytest.raises(RuntimeError, match="training=True"):
         network.backward(np.zeros((1, 2)))
 

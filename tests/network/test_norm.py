@@ -207,4 +207,5 @@ def test_the_gradient_through_a_frozen_batch_norm(X, frozen):
     assert_gradient(gradients["conv2d1/weight"], at, weight.copy())
     assert not gradients["batchnorm1/scale"].any()
     assert not gradients["batchnorm1/offset"].any()
+    frozen.forward(X, training=True)
     assert frozen.backward(dY, need_input=False) is None
