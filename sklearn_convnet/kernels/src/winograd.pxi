@@ -32,7 +32,7 @@ cdef enum:
     MAX_LANES = 16
     CACHE_LINE = 64
     BLOCK_BYTES = 1 << 20       # of V and M of a block
-    GRADIENT_BYTES = 1 << 22    # of V and D of a block of the weight gradient
+    GRADIENT_BYTES = 1 << 21    # of V and D of a block of the weight gradient
     MIN_TILES = 16              # of a block
 
 
