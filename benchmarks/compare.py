@@ -1,7 +1,8 @@
 """Head to head with PyTorch, skorch and onnxruntime: the same networks from the same weights.
 
-    python benchmarks/compare.py train|predict|kernels|latency|fit [--threads 2] [--batch 128]
+    python benchmarks/compare.py train|predict|kernels|latency|fit [--threads 1 2] [--batch 128]
                                  [--nets lenet5 vgg] [--rounds 9] [--json FILE]
+                                 [--variant avx512|avx2|baseline]
 
 Each contender lives in a process of its own and works only when it is its turn, so that no
 two have threads at once. Before anything is timed, all must compute the same outputs, and
@@ -12,10 +13,15 @@ train    a step of SGD with momentum: forward, loss, backward, update
 predict  a forward, of a batch
 latency  a forward of one image, and the estimator's `predict_proba` of it
 fit      `fit` of digits, 8 x 8, two convolutions, batches of 32, 20 epochs, next to skorch
-kernels  the three passes of convolutions, in shares of the rate of BLAS's matrix product
+kernels  the three passes of convolutions, direct and in Winograd's form, and of dense layers,
+         next to BLAS's matrix product, by time an operation of the direct form
+
+`--nets` takes parts of names: `kernels --nets 3x3`. With `--variant`, kernels of that variant
+are timed, and OpenBLAS is held to registers of the same width.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -23,13 +29,16 @@ import resource
 import runpy
 import statistics
 import time
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
+import kernel_steps
 import numpy as np
 
 SECONDS = 0.25  # about how long a turn takes
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
+DIGIT_EPOCHS = 20
 
 
 # %%
@@ -197,8 +206,8 @@ def estimator_predict(net, batch, threads):
     return partial(clf.predict_proba, X[:batch]), {}
 
 
-def digits(batch):
-    """scikit-learn's digits, the layers for them, and how they are trained."""
+def digits():
+    """scikit-learn's digits."""
     from sklearn.datasets import load_digits
 
     X, y = load_digits(return_X_y=True)
@@ -215,43 +224,51 @@ def digit_layers():
 NETS |= {"digits": digit_layers, "fashion": fashion}
 
 
-def ours_fit(net, batch, threads):
+def classifier(net, batch, threads, epochs):
     from sklearn_convnet import ConvNetClassifier
     from sklearn_convnet.optimizers import SGD
 
-    X, y = digits(batch)
-    clf = ConvNetClassifier(
-        digit_layers()[0],
+    return ConvNetClassifier(
+        NETS[net]()[0],
         optimizer=SGD(LEARNING_RATE, momentum=MOMENTUM),
         batch_size=batch,
-        max_iter=20,
-        n_iter_no_change=20,
+        max_iter=epochs,
+        n_iter_no_change=epochs,
         n_threads=threads,
         random_state=0,
     )
-    return partial(clf.fit, X, y), {"accuracy": clf.fit(X, y).score(X, y)}
 
 
-def skorch_fit(net, batch, threads):
+def skorch_classifier(net, batch, threads, epochs):
     import torch
     from skorch import NeuralNetClassifier
     from twin import Twin
 
     torch.set_num_threads(threads)
-    X, y = digits(batch)
-    X = np.ascontiguousarray(X.transpose(0, 3, 1, 2))
-    clf = NeuralNetClassifier(
-        Twin(make_network("digits")).module,
+    return NeuralNetClassifier(
+        Twin(make_network(net)).module,
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,
         lr=LEARNING_RATE,
         optimizer__momentum=MOMENTUM,
         batch_size=batch,
-        max_epochs=20,
+        max_epochs=epochs,
         iterator_train__shuffle=True,
         train_split=None,
         verbose=0,
     )
+
+
+def ours_fit(net, batch, threads):
+    X, y = digits()
+    clf = classifier(net, batch, threads, DIGIT_EPOCHS)
+    return partial(clf.fit, X, y), {"accuracy": clf.fit(X, y).score(X, y)}
+
+
+def skorch_fit(net, batch, threads):
+    X, y = digits()
+    X = np.ascontiguousarray(X.transpose(0, 3, 1, 2))
+    clf = skorch_classifier(net, batch, threads, DIGIT_EPOCHS)
     return partial(clf.fit, X, y), {"accuracy": clf.fit(X, y).score(X, y)}
 
 
@@ -277,7 +294,7 @@ CONTENDERS = {
 }
 #: What two answers may differ by. In training, two numbers of a pool's window that are equal
 #: but for rounding send a gradient to another place, which some of 300,000 windows do.
-TOLERANCE = {"train": 2e-2, "predict": 1e-4, "latency": 1e-4, "fit": 0.02}
+TOLERANCE = {"train": 2e-2, "predict": 1e-4, "latency": 1e-4, "fit": 0.02, "kernels": 1e-4}
 LOSS_TOLERANCE = 1e-5
 
 
@@ -349,110 +366,38 @@ def check_answers(mode, net, contenders):
             raise RuntimeError(f"{mode} {net}: {first[0]} and {name} differ by {seen:.1e}")
 
 
-def compare(mode, net, batch, threads, rounds):
-    """One network: a row for each contender."""
-    contenders = {
-        name: Contender(make, net, batch, threads) for name, make in CONTENDERS[mode].items()
-    }
-    check_answers(mode, net, contenders)
+def take_turns(contenders, rounds):
+    """Seconds a step, of each contender in each round."""
     seconds = {name: [] for name in contenders}
     for i in range(rounds):
         names = list(contenders)
         for name in names if i % 2 == 0 else names[::-1]:
             seconds[name].append(contenders[name].turn())
-    ours = seconds["sklearn_convnet"]
+    return seconds
+
+
+def compare(makers, mode, net, batch, threads, rounds):
+    """One network: a row for each contender. The first is the one the others stand beside."""
+    from sklearn_convnet.kernels import loader
+
+    contenders = {name: Contender(make, net, batch, threads) for name, make in makers.items()}
+    check_answers(mode, net, contenders)
+    seconds = take_turns(contenders, rounds)
+    first = next(iter(seconds.values()))
     return [
         {
             "mode": mode,
             "net": net,
             "batch": batch,
             "threads": threads,
+            "variant": loader.default_variant(),
             "package": name,
             "milliseconds": 1e3 * statistics.median(times),
-            "ratio": statistics.median(t / o for t, o in zip(times, ours, strict=True)),
+            "ratio": statistics.median(t / o for t, o in zip(times, first, strict=True)),
             "peak_mib": contenders[name].close(),
         }
         for name, times in seconds.items()
     ]
-
-
-# %%
-# Kernels
-
-
-def gflops_of(step, work, rounds):
-    """Rates in 10^9 operations a second, a multiply-add being two."""
-    step()
-    rates = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        step()
-        rates.append(2 * work / (time.perf_counter() - start) / 1e9)
-    return rates
-
-
-CONVOLUTIONS = {
-    "28x28, 1 -> 6, 5x5": (28, 1, 6, 5, 2),
-    "14x14, 6 -> 16, 5x5": (14, 6, 16, 5, 0),
-    "32x32, 16 -> 16, 3x3": (32, 16, 16, 3, 1),
-    "24x24, 32 -> 64, 3x3": (24, 32, 64, 3, 1),
-    "32x32, 64 -> 64, 3x3": (32, 64, 64, 3, 1),
-    "16x16, 128 -> 128, 3x3": (16, 128, 128, 3, 1),
-    "8x8, 256 -> 256, 3x3": (8, 256, 256, 3, 1),
-}
-
-
-def convolution_steps(size, channels, filters, kernel, padding, batch, threads):
-    """The three passes, and the multiply-adds of each."""
-    from sklearn_convnet.kernels import loader
-
-    kernels = loader.kernels("float32")
-    rng = np.random.default_rng(0)
-    out = size + 2 * padding - kernel + 1
-
-    def draw(*shape):
-        return rng.standard_normal(shape, dtype=np.float32)
-
-    X, W = draw(batch, 1, size, size, channels), draw(1, kernel, kernel, channels, filters)
-    b, Y, dX, dW = draw(filters), draw(batch, 1, out, out, filters), X.copy(), W.copy()
-    dY, db = draw(*Y.shape), b.copy()
-    ones = (1, 1, 1)
-    geometry = (ones, ((0, 0), (padding, padding), (padding, padding)), ones, 1)
-    end = (*geometry, "identity", 0.0, threads)
-    steps = {
-        "forward": partial(kernels.conv_forward, X, W, b, Y, *end),
-        "input gradient": partial(kernels.conv_backward, X, W, Y, dY, dX, None, None, *end),
-        "weight gradient": partial(kernels.conv_backward, X, W, Y, dY, None, dW, db, *end),
-    }
-    return steps, batch * out**2 * kernel**2 * channels * filters
-
-
-def compare_kernels(batch, threads, rounds):
-    """A row for each pass of each convolution, with the matrix product's rate beside it."""
-    from scipy.linalg.blas import sgemm
-    from threadpoolctl import threadpool_limits
-
-    A = np.asfortranarray(np.random.default_rng(0).standard_normal((1536, 1536)), np.float32)
-    rows = []
-    with threadpool_limits(threads):
-        for name, shape in CONVOLUTIONS.items():
-            steps, work = convolution_steps(*shape, batch, threads)
-            for what, step in steps.items():
-                ours = gflops_of(step, work, rounds)
-                blas = gflops_of(partial(sgemm, 1.0, A, A), 1536**3, rounds)
-                rows.append(
-                    {
-                        "mode": "kernels",
-                        "net": name,
-                        "batch": batch,
-                        "threads": threads,
-                        "package": what,
-                        "gflops": statistics.median(ours),
-                        "sgemm_gflops": statistics.median(blas),
-                        "ratio": statistics.median(ours) / statistics.median(blas),
-                    }
-                )
-    return rows
 
 
 # %%
@@ -461,50 +406,102 @@ def compare_kernels(batch, threads, rounds):
 
 def print_rows(rows):
     for row in rows:
-        figure = f"{row['milliseconds']:9.3f} ms" if "milliseconds" in row else ""
-        figure = f"{row['gflops']:7.1f} GFLOP/s" if "gflops" in row else figure
-        memory = f"  peak {row['peak_mib']:6.0f} MiB" if "peak_mib" in row else ""
         print(
             f"{row['mode']:8} {row['net']:24} {row['threads']} threads  {row['package']:24}"
-            f"{figure}  ratio {row['ratio']:6.2f}{memory}",
+            f"{row['milliseconds']:9.3f} ms  ratio {row['ratio']:6.2f}"
+            f"  peak {row['peak_mib']:6.0f} MiB",
             flush=True,
         )
 
 
+def print_kernel(rows):
+    """One pass in one line: rates in GFLOP/s, and the shares that matter."""
+    of = {row["package"]: row for row in rows}
+    rates = "".join(f"  {name} {row['gflops']:6.1f}" for name, row in of.items())
+    faster = f"  winograd/direct {1 / of['winograd']['ratio']:5.2f}" if "winograd" in of else ""
+    print(
+        f"{rows[0]['net']:40} {rows[0]['threads']} threads{rates}"
+        f"  direct/sgemm {of['sgemm']['ratio']:5.2f}{faster}",
+        flush=True,
+    )
+
+
+def print_means(rows):
+    """Geometric means of the ratios over the networks; several threads beside one, of ours."""
+    first = rows[0]["package"]
+    ratios, ours = defaultdict(list), {}
+    for row in rows:
+        if row["package"] == first:
+            ours[row["net"], row["threads"]] = row["milliseconds"]
+        else:
+            ratios[row["threads"], row["package"]].append(row["ratio"])
+    for (threads, package), values in ratios.items():
+        mean = statistics.geometric_mean(values)
+        print(f"{threads} threads  {package:24} mean ratio of {len(values)}: {mean:6.2f}")
+    for (net, threads), milliseconds in ours.items():
+        if threads > 1 and (net, 1) in ours:
+            faster = ours[net, 1] / milliseconds
+            print(f"{threads} threads over one  {first:16} {net:40} {faster:6.2f}")
+
+
 def measure(options):
-    """All rows that were asked for."""
+    """All rows that were asked for. A network's thread counts follow one another."""
     rows = []
-    for threads in options.threads:
+    for net, threads in itertools.product(options.nets, options.threads):
+        sizes = (options.mode, net, options.batch, threads, options.rounds)
         if options.mode == "kernels":
-            rows += compare_kernels(options.batch, threads, options.rounds)
-            print_rows(rows)
-            continue
-        for net in options.nets:
-            new = compare(options.mode, net, options.batch, threads, options.rounds)
+            new = kernel_steps.add_rates(
+                compare(kernel_steps.makers(net), *sizes), net, options.batch
+            )
+            print_kernel(new)
+        else:
+            new = compare(CONTENDERS[options.mode], *sizes)
             print_rows(new)
-            rows += new
+        rows += new
+    print_means(rows)
     return rows
+
+
+def pick_nets(mode, parts):
+    """The names that contain one of the parts, or those that are usual in a mode."""
+    names = list(kernel_steps.KERNELS if mode == "kernels" else NETS)
+    if parts:
+        return [name for name in names if any(part in name for part in parts)]
+    usual = {"latency": ["lenet5"], "fit": ["digits"]}
+    return usual.get(mode, [name for name in names if name not in ("digits", "fashion")])
+
+
+def hold_to(variant):
+    """Our kernels, and OpenBLAS, in the processes that are started from now on."""
+    os.environ["SKLEARN_CONVNET_KERNELS"] = variant
+    os.environ["OPENBLAS_CORETYPE"] = kernel_steps.CORETYPES[variant]
+
+
+def write_json(rows, path):
+    with open(path, "w") as file:
+        json.dump(rows, file, indent=1)
+        file.write("\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("mode", choices=[*CONTENDERS, "kernels"])
-    parser.add_argument("--nets", nargs="+", choices=list(NETS))
+    parser.add_argument("--nets", nargs="+", metavar="PART", help="parts of their names")
     parser.add_argument("--threads", type=int, nargs="+", default=[2])
     parser.add_argument("--batch", type=int)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--variant", choices=list(kernel_steps.CORETYPES))
     parser.add_argument("--json", metavar="FILE", help="where to write all figures")
     options = parser.parse_args()
-    default_batch = {"latency": 1, "fit": 32}
-    default_nets = {"latency": ["lenet5"], "fit": ["digits"]}
-    options.batch = options.batch or default_batch.get(options.mode, 128)
-    every = [net for net in NETS if net not in ("digits", "fashion")]
-    options.nets = options.nets or default_nets.get(options.mode, every)
+    options.nets = pick_nets(options.mode, options.nets)
+    if not options.nets:
+        parser.error("no network has such a name")
+    options.batch = options.batch or {"latency": 1, "fit": 32}.get(options.mode, 128)
+    if options.variant:
+        hold_to(options.variant)
     rows = measure(options)
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump(rows, file, indent=1)
-            file.write("\n")
+        write_json(rows, options.json)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,162 @@
+"""Every kernel, in the larger geometries of the tests.
+
+A call is the good call of `kernel_cases`, with the sizes and options of a case.
+"""
+
+import kernel_cases as cases
+import numpy as np
+from kernel_cases import named
+
+from sklearn_convnet.kernels import loader
+
+from . import THREADS
+
+# %%
+# What a case of each table changes in the good call
+
+
+def axes(letters, shape):
+    return dict(zip(letters.split(), shape, strict=True))
+
+
+def convolution(case):
+    options = ("stride", "padding", "dilation", "groups", "activation", "alpha")
+    return {
+        **axes("n D H W C", case.input_shape),
+        **axes("n OD OH OW F", case.output_shape),
+        **axes("KD KH KW c F", case.weight_shape),
+        **{name: getattr(case, name) for name in options},
+        **({} if case.use_bias else named(b=None, db=None)),
+    }
+
+
+def winograd(case):
+    return convolution(case) | named(padding=case.padding[1:])
+
+
+def pool(case):
+    return {
+        **axes("n D H W C", case.input_shape),
+        **axes("n OD OH OW C", case.output_shape),
+        **named(pool_size=case.pool_size, stride=case.stride, padding=case.padding),
+    }
+
+
+def group_pool(case):
+    return {
+        **axes("n H W C", case.input_shape),
+        **axes("n OH OW C", case.output_shape),
+        **named(groups=len(case.pool_sizes), stride=case.stride),
+        **named(pool_sizes=cases.IN("groups two", "int64", case.pool_sizes)),
+    }
+
+
+def dense(case):
+    return axes("n I U activation", case)
+
+
+def batchnorm(case):
+    m, channels, n, activation = case
+    weight = named(weight=None) if n is None else named(n=n)
+    return named(m=m, C=channels, activation=activation) | weight
+
+
+def response_norm(case):
+    return axes("m C size alpha beta bias", case)
+
+
+def upsample(case):
+    n, height, width, channels, (k_h, k_w) = case
+    return named(n=n, H=height, W=width, C=channels, OH=height * k_h, OW=width * k_w)
+
+
+def resample(case):
+    return axes("n H W C", case)
+
+
+def attention(case):
+    return axes("n L heads d", case)
+
+
+def activation(name):
+    return named(m=2**16, activation=name)
+
+
+TABLES = {
+    "conv": (cases.CONV_CASES, convolution),
+    "winograd": (cases.WINOGRAD_CASES, winograd),
+    "depthwise": (cases.DEPTHWISE_CASES, convolution),
+    "dense": (cases.DENSE_CASES, dense),
+    "maxpool": (cases.POOL_CASES, pool),
+    "avgpool": (cases.POOL_CASES, pool),
+    "lppool": (cases.POOL_CASES, pool),
+    "group_maxpool": (cases.GROUP_POOL_CASES, group_pool),
+    "batchnorm": (cases.BATCHNORM_CASES, batchnorm),
+    "response_norm": (cases.RESPONSE_NORM_CASES, response_norm),
+    "upsample": (cases.UPSAMPLE_CASES, upsample),
+    "affine_resample": (cases.RESAMPLE_CASES, resample),
+    "affine_resample_nearest": (cases.RESAMPLE_CASES, resample),
+    "attention": (cases.ATTENTION_CASES, attention),
+    "activation": ({name: name for name in cases.ALL_ACTIVATIONS}, activation),
+}
+
+#: For the kernels without a table: rows of maps, pixels of images.
+MAPS = named(m=2**14, C=32, F=64, K=10, width=30, n=64, P=196)
+#: For the optimisers: two segments of all parameters.
+SEGMENTS = cases.IN("s two", "int64", ((0, 2**16), (2**16, 2**17)))
+PARAMETERS = named(p=2**17, segments=SEGMENTS)
+
+
+# %%
+# Calls
+
+
+def cases_of(kernel):
+    """The cases of a kernel by name, and what a case changes."""
+    family = kernel.removesuffix("_forward").removesuffix("_backward")
+    large = PARAMETERS if "p" in cases.GOOD_CALLS[kernel].sizes else MAPS
+    return TABLES.get(family, ({"large": large}, dict))
+
+
+def make_call(kernel, changes):
+    """The good call of a kernel with those of the changes that it knows."""
+    call = cases.GOOD_CALLS[kernel]
+    known = call.sizes.keys() | call.arguments.keys()
+    return call.replace(**{key: value for key, value in changes.items() if key in known})
+
+
+def make_arguments(kernels, kernel, changes):
+    """Random numbers, and for a gradient what the forward kernel has saved."""
+    call = make_call(kernel, changes)
+    arguments = call.make(np.float32)
+    rng = np.random.default_rng(0)
+    for name, array in call.arrays.items():
+        value = arguments[name]
+        if value.dtype.kind == "f" and array.is_read:
+            arguments[name] = rng.random(value.shape).astype(value.dtype)
+    forward = kernel.replace("_backward", "_forward")
+    if forward != kernel:
+        saved = make_arguments(kernels, forward, changes)
+        getattr(kernels, forward)(**saved)
+        arguments |= {name: saved[name] for name in saved.keys() & call.arrays.keys()}
+    return arguments
+
+
+class _Kernel:
+    param_names = ("case", "threads")
+
+    def setup(self, name, threads):
+        kernels = loader.kernels("float32")
+        table, change = cases_of(self.name)
+        changes = change(table[name]) | named(n_threads=threads)
+        self.run = getattr(kernels, self.name)
+        self.arguments = make_arguments(kernels, self.name, changes)
+
+    def time_call(self, name, threads):
+        self.run(**self.arguments)
+
+
+# A benchmark for each kernel, under its name.
+for _name in cases.GOOD_CALLS:
+    _members = {"name": _name, "params": (list(cases_of(_name)[0]), THREADS)}
+    globals()[_name] = type(_name, (_Kernel,), _members)
