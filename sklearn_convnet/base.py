@@ -9,7 +9,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -158,9 +158,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         """X as an array, in its own dtype; its shape is learnt if `reset`, or compared."""
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
-        X = check_array(X, dtype="numeric", allow_nd=True, estimator=self, input_name="X")
-        if X.dtype.kind not in "biuf":
-            raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
+        X = self._as_array(X)
         if X.ndim == 2 and (not reset or self.input_shape is None):
             _check_n_features(self, X, reset=reset)
         shape = X.shape[1:]
@@ -173,6 +171,17 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
                 f"with samples of shape {self.input_shape_}"
             )
         return X.reshape(len(X), *self.input_shape_)
+
+    def _as_array(self, X):
+        """X as an array of real numbers with at least two axes, in its own dtype."""
+        if type(X) is np.ndarray and X.ndim > 1 and X.size and X.dtype.kind in "biuf":
+            # All that is left to check; the rest takes as long as a small forward as well.
+            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+            return X
+        X = check_array(X, dtype="numeric", allow_nd=True, estimator=self, input_name="X")
+        if X.dtype.kind not in "biuf":
+            raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
+        return X
 
     def _sample_shape(self, shape):
         """The shape of a sample: that of X, or `input_shape`."""

@@ -846,7 +846,10 @@ GOOD_CALLS = {
             Y=OUT("n H W C", "int64"), n_threads=2,
         ),
     ),
-    "add": Call(named(m=9), named(A=IN("m"), B=IN("m"), Y=OUT("m"), n_threads=2)),
+    "add": Call(
+        named(m=9),
+        named(A=IN("m"), B=IN("m"), Y=OUT("m"), activation="tanh", alpha=0.0, n_threads=2),
+    ),
     "copy_channels": Call(
         named(m=3, C=5, F=7),
         named(

@@ -1422,20 +1422,25 @@ def affine_resample_nearest(X, matrices, Y, n_threads):
 # ---------------------------------------------------------------------------
 
 
-def add(A, B, Y, n_threads):
-    """Add two arrays.
+def add(A, B, Y, activation, alpha, n_threads):
+    """Add two arrays, and apply an activation to the sum.
 
     Parameters
     ----------
     A, B : array of shape (m,)  # IN
     Y : array of shape (m,)  # OUT
         May be A or B.
+    activation : str
+        One whose derivative follows from its output.
+    alpha : float
     n_threads : int
     """
     _match(A=(A, "m"), B=(B, "m"), Y=(Y, "m"))
+    check_activation(activation, FUSED_ACTIVATIONS)
+    f, _ = _ACTIVATIONS[activation]
 
-    # Y(i) = A(i) + B(i)
-    Y[:] = _double(A) + _double(B)
+    # Y(i) = f(A(i) + B(i))
+    Y[:] = f(_double(A) + _double(B), alpha)
 
 
 def copy_channels(X, Y, x_start, y_start, width, accumulate, n_threads):

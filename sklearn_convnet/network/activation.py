@@ -3,9 +3,17 @@
 from ..layers.activation import ALPHA, Activation
 from .node import Node, executes
 
-#: Activations that a convolution or dense kernel applies to its own output: those whose
+#: Activations that a convolution, dense or sum kernel applies to its own output: those whose
 #: derivative follows from the output.
 EPILOGUES = frozenset({"identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus"})
+
+
+def times_derivative(dY, S, node, run):
+    """dY f'(z) for the activation of a node, given its output, for GELU its input."""
+    dZ = run.empty(node, "dZ", dY.shape, dY.dtype)
+    flat = (array.reshape(-1) for array in (S, dY, dZ))
+    run.kernels.activation_backward(*flat, node.activation, node.alpha, run.n_threads)
+    return dZ
 
 
 @executes(Activation)
@@ -46,19 +54,10 @@ class ActivationNode(Node):
         if not need_input:
             return None
         (S,) = run.recall(self)
+        if self.activation != "softmax":
+            return times_derivative(dY, S, self, run)
         dX = run.empty(self, "dX", dY.shape, dY.dtype)
-        if self.activation == "softmax":
-            rows = (-1, dY.shape[-1])
-            run.kernels.softmax_backward(
-                S.reshape(rows), dY.reshape(rows), dX.reshape(rows), run.n_threads
-            )
-        else:
-            run.kernels.activation_backward(
-                S.reshape(-1),
-                dY.reshape(-1),
-                dX.reshape(-1),
-                self.activation,
-                self.alpha,
-                run.n_threads,
-            )
+        rows = (-1, dY.shape[-1])
+        flat = (array.reshape(rows) for array in (S, dY, dX))
+        run.kernels.softmax_backward(*flat, run.n_threads)
         return dX

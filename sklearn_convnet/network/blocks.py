@@ -6,13 +6,15 @@ import numpy as np
 
 from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH
+from .activation import times_derivative
 from .node import Node, build_chain, chain_backward, chain_forward, executes
 
 
-def sum_of(A, B, node, role, run):
-    """A + B in an array of the node's."""
+def sum_of(A, B, node, role, run, activation="identity", alpha=0.0):
+    """f(A + B) in an array of the node's."""
     Y = run.empty(node, role, A.shape, A.dtype)
-    run.kernels.add(A.reshape(-1), B.reshape(-1), Y.reshape(-1), run.n_threads)
+    flat = (array.reshape(-1) for array in (A, B, Y))
+    run.kernels.add(*flat, activation, alpha, run.n_threads)
     return Y
 
 
@@ -37,7 +39,8 @@ class _BlockNode(Node):
 
 @executes(Residual)
 class ResidualNode(_BlockNode):
-    """Y = F(X) + S(X); the chain of S is empty for the identity."""
+    """Y = f(F(X) + S(X)); the chain of S is empty for the identity, and so is f, unless a pass
+    puts the activation after the block here."""
 
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
@@ -47,14 +50,21 @@ class ResidualNode(_BlockNode):
         prefix = f"{path}/" if single else f"{path}/shortcut/"
         shortcut, _ = build_chain(pairs, input_shape, prefix)
         self.chains = [body, shortcut]
+        self.activation, self.alpha = "identity", 0.0
 
     def forward(self, X, run):
         body, shortcut = self.chains
-        F = chain_forward(body, X, run)
-        return sum_of(F, chain_forward(shortcut, X, run), self, "Y", run)
+        F, S = chain_forward(body, X, run), chain_forward(shortcut, X, run)
+        Y = sum_of(F, S, self, "Y", run, self.activation, self.alpha)
+        if self.activation != "identity":
+            run.save(self, Y)
+        return Y
 
     def backward(self, dY, need_input, run):
         body, shortcut = self.chains
+        if self.activation != "identity":
+            (Y,) = run.recall(self)
+            dY = times_derivative(dY, Y, self, run)
         dF = chain_backward(body, dY, need_input, run)
         dS = chain_backward(shortcut, dY, need_input, run)
         return sum_of(dF, dS, self, "dX", run) if need_input else None

@@ -14,8 +14,9 @@ from sklearn.utils import check_random_state
 from ..layers.composition import LayerComposition, check_layers, named_layers
 
 # Each of these modules says which layers its nodes execute.
-from . import attention, blocks, conv_transpose, dropout, pool, upsample  # noqa: F401
+from . import attention, conv_transpose, dropout, pool, upsample  # noqa: F401
 from .activation import EPILOGUES, ActivationNode
+from .blocks import ResidualNode
 from .conv import ConvNode, use_winograd
 from .dense import DenseNode
 from .depthwise import DepthwiseNode
@@ -48,7 +49,7 @@ def first_n_axes(layers):
 
 
 def fuse_activations(nodes):
-    """A convolution or dense layer applies the activation that follows it."""
+    """What computes the numbers before an activation applies it, while they are in cache."""
     fused = []
     for node in nodes:
         before = fused[-1] if fused else None
@@ -83,6 +84,7 @@ TAKES_ACTIVATION = (
     DepthwiseNode,
     BatchNormNode,
     TransformConvNode,
+    ResidualNode,
 )
 
 

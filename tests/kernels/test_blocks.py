@@ -20,9 +20,9 @@ def inputs(dtype, *shapes, seed=0):
     return [cases.random_input(rng, shape, dtype) for shape in shapes]
 
 
-def add(kernels, A, B, n_threads=1):
+def add(kernels, A, B, n_threads=1, activation="identity", alpha=0.0):
     Y = cases.output(A.shape, A.dtype)
-    kernels.add(A, B, Y, n_threads)
+    kernels.add(A, B, Y, activation, alpha, n_threads)
     return Y
 
 
@@ -62,12 +62,24 @@ def test_add_like_reference(kernels, dtype, length, seed, n_threads):
     cases.assert_same_bits(add(kernels, A, B, n_threads), add(reference, A, B))
 
 
+@cases.every_compiled
+@pytest.mark.parametrize("activation", cases.FUSED_ACTIVATIONS)
+def test_add_and_activate(kernels, dtype, activation):
+    """As the activation of the sum, to the bit, for any number of threads."""
+    A, B = inputs(dtype, 20_001, 20_001)
+    expected = cases.output(A.shape, dtype)
+    kernels.activation_forward(A + B, expected, activation, 0.3, 1)
+    for n_threads in cases.THREADS:
+        cases.assert_same_bits(add(kernels, A, B, n_threads, activation, 0.3), expected)
+    cases.assert_close(expected, add(reference, A, B, 1, activation, 0.3))
+
+
 @cases.every_variant
 def test_add_in_place(kernels, dtype):
     A, B = inputs(dtype, 20_000, 20_000)
     for i in range(2):
         operands = [A.copy(), B.copy()]
-        kernels.add(*operands, operands[i], 2)
+        kernels.add(*operands, operands[i], "identity", 0.0, 2)
         cases.assert_same_bits(operands[i], A + B)
         cases.assert_same_bits(operands[1 - i], (B, A)[i])
 

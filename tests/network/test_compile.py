@@ -21,6 +21,7 @@ from sklearn_convnet.layers import (
     GlobalMaxPool,
     Layer,
     MaxPool2D,
+    Residual,
     Sequential,
     Standardize,
 )
@@ -258,11 +259,16 @@ def test_passes_do_not_matter(case, dtype):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("before", ["conv", "dense"])
+@pytest.mark.parametrize("before", ["conv", "dense", "residual"])
 def test_separate_activation_is_fused(activation, before):
     alpha = 0.2 if activation in ("leaky_relu", "elu") else None
+    first = {
+        "conv": Conv2D(5, 3, activation=None),
+        "dense": Dense(5, activation=None),
+        "residual": Residual([Conv2D(2, 3, padding="same", activation=None)]),
+    }
     layers = [
-        Conv2D(5, 3, activation=None) if before == "conv" else Dense(5, activation=None),
+        first[before],
         Activation(activation, alpha=alpha),
         Activation("tanh"),
     ]

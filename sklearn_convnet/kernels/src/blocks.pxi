@@ -10,15 +10,18 @@ def add(
     const real[::1] A,  # IN
     const real[::1] B,  # IN  like A
     real[::1] Y,        # OUT like A; may be A or B
-    int n_threads,
+    str activation, double alpha, int n_threads,
 ):
-    """Y = A + B."""
-    cdef Py_ssize_t n = A.shape[0], t, start
+    """Y = f(A + B)."""
+    cdef Py_ssize_t n = A.shape[0], t, start, count
+    cdef int code = activation_code(activation, True)
     same_length(n, B.shape[0], "B")
     same_length(n, Y.shape[0], "Y")
     for t in prange(chunks_for(n), nogil=True, num_threads=threads_for(n, n_threads)):
         start = t * CHUNK
-        add_chunk(&A[start], &B[start], &Y[start], chunk_end(n, t) - start)
+        count = chunk_end(n, t) - start
+        add_chunk(&A[start], &B[start], &Y[start], count)
+        activate(code, alpha, &Y[start], count)
 
 
 def copy_channels(
