@@ -43,8 +43,10 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
     cdef real* target = q.C + first * q.c_row + column if direct else rows
     cdef Py_ssize_t target_row = q.c_row if direct else n_lanes
     cdef Py_ssize_t n_steps = ceil_div(q.n_k, REDUCTION_BLOCK), step, k, k_end
-    cdef Py_ssize_t R = tile_rows(V), t, row, r
+    cdef Py_ssize_t R = 1 if n_rows == 1 else tile_rows(V), t, row, r
     cdef const real* b = packed
+    cdef Py_ssize_t b_row = q.b_k if in_place else n_lanes
+    cdef const real* start
     cdef const real* a[MAX_ROWS]
     cdef real* c[MAX_ROWS]
     memset(init, 0, n_lanes * sizeof(real))
@@ -65,8 +67,11 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
                 c[r] = target + (row + r) * target_row
                 if row + r >= n_rows:
                     c[r] = rows + q.row_block * n_lanes
-            tile(V, a, q.offset + k, k_end - k, b, q.b_k if in_place else n_lanes,
-                 init if step == 0 else ZEROS, step > 0, c)
+            start = init if step == 0 else ZEROS
+            if R == 1:
+                tile_of_one_row(V, a, q.offset + k, k_end - k, b, b_row, start, step > 0, c)
+            else:
+                tile(V, a, q.offset + k, k_end - k, b, b_row, start, step > 0, c)
     if not direct:
         copy_columns(rows, n_lanes, q.C + first * q.c_row + column, q.c_row,
                      n_rows, width)

@@ -98,6 +98,21 @@ cdef void tile_4(
     tile_loop(TILE_ROWS_4, 4, a, k_offset, n_k, b, b_row, init, add, c)
 
 
+cdef void tile_of_one_row(
+    Py_ssize_t n_vec, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
+    const real* b, Py_ssize_t b_row, const real* init, bint add, real** c,
+) noexcept nogil:
+    """The same for a row that is alone."""
+    if n_vec == 1:
+        tile_loop(1, 1, a, k_offset, n_k, b, b_row, init, add, c)
+    elif n_vec == 2:
+        tile_loop(1, 2, a, k_offset, n_k, b, b_row, init, add, c)
+    elif n_vec == 3:
+        tile_loop(1, 3, a, k_offset, n_k, b, b_row, init, add, c)
+    else:
+        tile_loop(1, 4, a, k_offset, n_k, b, b_row, init, add, c)
+
+
 cdef inline int tile_rows(Py_ssize_t n_vec) noexcept nogil:
     """Rows of a tile that is `n_vec` vectors wide."""
     if n_vec == 1:
