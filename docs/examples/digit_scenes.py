@@ -51,7 +51,7 @@ AUGMENTATION = Compose(
 
 def network(augmentation, epochs, seed):
     model = ConvNetClassifier(
-        [Standardize(), *box_localizer(filters=(16, 32, 64), units=(512,), dropout=0.5)],
+        [Standardize(), *box_localizer(filters=(16, 32, 64), units=(512,), dropout=0.2)],
         optimizer=Adam(CosineDecay(1e-3, period=epochs)),
         augmentation=augmentation,
         box_weight=10.0,
