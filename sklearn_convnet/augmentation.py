@@ -224,17 +224,22 @@ class Geometric(Transform):
     needs_images = True
 
 
-def _range(value, name, low, high):
-    """The ends of a ``(low, high)`` parameter, both within an open interval."""
+def _range(value, name, low, high, *, closed=False, instead="None"):
+    """The ends of a ``(low, high)`` parameter, both within an open interval.
+
+    A `closed` one has its lower end; `instead` is what else the parameter may be.
+    """
     try:
         ends = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         ends = np.array(np.nan)
-    if ends.shape != (2,) or not low < ends[0] <= ends[1] < high:
-        limits = f" above {low:g}" if low > -np.inf else ""
+    inside = ends.shape == (2,) and (low < ends[0] or (closed and low == ends[0]))
+    if not inside or not ends[0] <= ends[1] < high:
+        limits = f" {'of at least' if closed else 'above'} {low:g}" if low > -np.inf else ""
         limits += f" and below {high:g}" if high < np.inf else ""
         raise ValueError(
-            f"{name} must be None or a (low, high) range of finite numbers{limits}, got {value!r}"
+            f"{name} must be {instead} or a (low, high) range of finite numbers{limits}, got "
+            f"{value!r}"
         )
     return ends
 
@@ -514,9 +519,16 @@ class GaussianNoise(Photometric):
 
     Parameters
     ----------
-    stddev : float
-        Standard deviation of the noise, in the units of X. The numbers reach to 4.3 deviations:
-        they are one of 65536 quantiles.
+    stddev : float or (float, float)
+        Standard deviation of the noise, in the units of X, or the range from which that of each
+        sample is drawn, uniformly. The numbers reach to 4.3 deviations: they are one of 65536
+        quantiles.
+
+    Notes
+    -----
+    What moves pixels takes means of neighbours, and so makes the noise of images smaller. If a
+    network is not to take that for a sign of anything, give images back, in a `Compose`, more
+    or less noise than they lost, by a range that begins with 0.
 
     Examples
     --------
@@ -525,9 +537,12 @@ class GaussianNoise(Photometric):
     >>> X, _, _ = GaussianNoise(0.1).augment(np.zeros((10, 32, 32)), random_state=0)
     >>> round(float(X.std()), 2)
     0.1
+    >>> X, _, _ = GaussianNoise((0, 0.1)).augment(np.zeros((4, 32, 32)), random_state=0)
+    >>> X.std(axis=(1, 2)).round(2).tolist()
+    [0.06, 0.08, 0.09, 0.08]
     """
 
-    _parameter_constraints = {"stddev": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints = {"stddev": [Interval(Real, 0, None, closed="left"), "array-like"]}
 
     def __init__(self, stddev):
         self.stddev = stddev
@@ -536,9 +551,17 @@ class GaussianNoise(Photometric):
         generator = np.random.Generator(np.random.SFC64(random_state.randint(2**31 - 1)))
         drawn = generator.integers(2**16, size=X.shape, dtype=np.uint16)
         noise = _normal_quantiles().astype(X.dtype).take(drawn)
-        noise *= self.stddev
+        noise *= self._deviations(X, random_state)
         noise += X
         return noise
+
+    def _deviations(self, X, random_state):
+        """One for all samples, or an array of the shape to multiply X with."""
+        if isinstance(self.stddev, Real):
+            return self.stddev
+        ends = _range(self.stddev, "stddev", 0, np.inf, closed=True, instead="a number")
+        drawn = random_state.uniform(*ends, len(X))
+        return drawn.reshape(-1, *[1] * (X.ndim - 1)).astype(X.dtype)
 
 
 class Cutout(Photometric):

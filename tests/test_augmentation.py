@@ -42,6 +42,7 @@ PHOTOMETRIC = {
     "brightness": RandomBrightness(),
     "contrast": RandomContrast(),
     "noise": GaussianNoise(0.3),
+    "noises": GaussianNoise((0.1, 0.5)),
 }
 TRANSFORMS = {
     **GEOMETRIC,
@@ -498,6 +499,28 @@ def test_noise_is_normal(dtype):
     assert same_bits(augmented(GaussianNoise(0), X), X)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_image_has_a_deviation_of_its_own(dtype):
+    X = np.zeros((N_DRAWS, 3, 2), dtype)
+    ratio = augmented(GaussianNoise((0.5, 2.5)), X) / augmented(GaussianNoise(1.0), X)
+    assert ratio.dtype == dtype
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1], X.shape), rtol=1e-5)
+    assert_uniform(ratio[:, 0, 0], 0.5, 2.5)
+
+
+def test_a_range_of_one_deviation_is_that_number():
+    X = images(5, 6, 6)
+    noise = augmented(GaussianNoise(0.7), X)
+    assert same_bits(augmented(GaussianNoise((0.7, 0.7)), X), noise)
+    assert same_bits(augmented(GaussianNoise(np.array([0.7, 0.7])), X), noise)
+
+
+def test_the_noise_of_a_number_stays_what_it_was():
+    X, _, _ = GaussianNoise(0.5).augment(np.zeros((1, 2, 2)), random_state=0)
+    expected = [-0.17427161686957457, 0.9155256196486047, -0.04687469998857775, -1.1577635205688404]
+    np.testing.assert_allclose(X.ravel(), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize(("size", "height", "width"), [(3, 3, 3), ((2, 5), 2, 5)])
 def test_cutout_erases_a_rectangle(size, height, width):
     X = np.ones((500, 6, 7, 2))
@@ -632,6 +655,15 @@ BAD_PARAMETERS = [
     (RandomBrightness((0, 1)), "factor must be"),
     (RandomContrast(1.2), "factor must be"),
     (GaussianNoise(-1), "'stddev' parameter of GaussianNoise"),
+    (GaussianNoise("much"), "'stddev' parameter of GaussianNoise"),
+    (GaussianNoise(None), "'stddev' parameter of GaussianNoise"),
+    (GaussianNoise((-0.1, 1)), r"stddev must be a number or a \(low, high\).* of at least 0, got"),
+    (GaussianNoise((0.2, 0.1)), "stddev must be .* got"),
+    (GaussianNoise((0, np.inf)), "stddev must be .* finite"),
+    (GaussianNoise((0, np.nan)), "stddev must be .* finite"),
+    (GaussianNoise([0.1]), "stddev must be .* got"),
+    (GaussianNoise((0, 0.1, 0.2)), "stddev must be .* got"),
+    (GaussianNoise((0, "x")), "stddev must be .* got"),
     (Cutout(0), "size must be an integer of at least 1"),
     (Cutout(4, fill_value="x"), "'fill_value' parameter of Cutout"),
     (Compose(None), "transforms must be a list or tuple of transforms"),
