@@ -34,7 +34,10 @@ def images(n):
 
 
 def ours_epoch(n, batch, threads):
+    from sklearn_convnet.layers import Rescale
+
     clf = compare.classifier("lenet5", batch, threads, epochs=1)
+    clf.set_params(layers=[Rescale(1 / 255), *clf.layers])
     return partial(clf.fit, *images(n)), {}
 
 
