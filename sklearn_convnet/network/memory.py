@@ -130,18 +130,17 @@ class Planned:
     """A pass that follows a plan."""
 
     def __init__(self, plan, forget):
-        self._plan, self._forget = plan, forget
+        self._keys, self._views, self._forget = plan.keys, plan.views, forget
         self._next = 0
 
     def take(self, *key):
         i = self._next
         self._next += 1
-        keys = self._plan.keys
-        if i >= len(keys) or keys[i] != key:
-            self._next = len(keys)  # what is still to come was not planned either
+        if i >= len(self._keys) or self._keys[i] != key:
+            self._next = len(self._keys)  # what is still to come was not planned either
             self._forget()
             return np.empty(key[2], key[3])
-        view = self._plan.views[i]
+        view = self._views[i]
         return np.empty(key[2], key[3]) if view is None else view
 
     def keep(self, array):
@@ -191,11 +190,14 @@ class Arena:
             plan.views.append(view)
 
     def release(self, largest=SMALL_BYTES):
-        """Give the bytes back if they are more than `largest`; plans are kept."""
+        """Give the bytes back if they are more than `largest`; plans are kept.
+
+        A pass that is under way keeps its own.
+        """
         if self._bytes is not None and len(self._bytes) > largest:
             self._bytes = None
             for plan in self.plans.values():
-                plan.views.clear()
+                plan.views = []
 
     def peaks(self):
         """Number of samples and bytes of each plan."""

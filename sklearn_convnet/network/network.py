@@ -224,11 +224,15 @@ class Network:
         self._pass = run
         return Y
 
-    def _predict(self, X, n_threads, sample_weight):
+    def _borrow(self):
+        """An arena that no other thread has."""
         try:
-            arena = self._idle.pop()
+            return self._idle.pop()
         except IndexError:  # a thread more than before
-            arena = Arena()
+            return Arena()
+
+    def _predict(self, X, n_threads, sample_weight):
+        arena = self._borrow()
         memory = arena.begin((len(X), sample_weight is None))
         run = self._new_pass(n_threads, False, sample_weight, memory)
         Y = chain_forward(self._nodes, X, run)
@@ -271,10 +275,15 @@ class Network:
         return dX
 
     def release_memory(self):
-        """Give back what is kept for the next pass, unless it is small."""
-        self._pass = None
-        for arena in (self._arena, *self._idle):
+        """Give back what is kept for the next pass, unless it is small.
+
+        Several threads may call this while others predict.
+        """
+        self._arena.release()
+        borrowed = [self._borrow() for _ in range(len(self._idle))]
+        for arena in borrowed:
             arena.release()
+        self._idle += borrowed
 
     def peak_memory(self):
         """Bytes that the maps, and in training their gradients, take at the most.

@@ -167,6 +167,52 @@ def test_predictions_side_by_side():
                 cases.assert_same_bits(one, other)
 
 
+def test_a_pass_under_way_keeps_its_memory():
+    arena = Arena()
+    run_chain(arena)
+    memory = arena.begin((5,))
+    first = memory.take("node", "0", (100,), F32)
+    first[:] = 1
+    arena.release(0)
+    run_chain(arena)  # in other bytes
+    second = memory.take("node", "1", (100,), F32)
+    second[:] = 2
+    assert (first == 1).all()
+    assert not np.shares_memory(first, second)
+
+
+def test_memory_may_be_released_between_forward_and_backward():
+    layers = [Conv2D(64, 3, padding=1), Conv2D(8, 3), Dense(3)]  # a large arena
+    network = compile_network(layers, (40, 40, 1), random_state=0)
+    X = np.random.RandomState(0).normal(size=(6, 40, 40, 1))
+    dY = np.ones((6, 3))
+    for _ in range(2):
+        network.forward(X, training=True)
+        network.backward(dY)
+    expected = network.grads.copy()
+    network.forward(X, training=True)
+    network.release_memory()
+    assert network._arena._bytes is None
+    network.backward(dY)
+    cases.assert_same_bits(network.grads, expected)
+
+
+def test_release_beside_predictions():
+    layers = [Conv2D(64, 3, padding=1), Conv2D(8, 3), Dense(3)]
+    network = compile_network(layers, (40, 40, 1), random_state=0)
+    X = np.random.RandomState(0).normal(size=(30, 6, 40, 40, 1))
+    expected = [network.forward(batch, n_threads=1) for batch in X]
+
+    def predict(batch):
+        Y = network.forward(batch, n_threads=1)
+        network.release_memory()
+        return Y
+
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(pool.map(predict, X), expected, strict=True):
+            cases.assert_same_bits(one, other)
+
+
 def test_peak_memory():
     network = small_network()
     assert network.peak_memory() == {}
