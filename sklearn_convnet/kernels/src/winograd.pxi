@@ -20,9 +20,9 @@
 # * A block of strips, perhaps of several images, is worked on together: enough tiles to use
 #   each transformed filter often, few enough for V and M to stay in the L2 cache. A tile does
 #   not know of the others, so neither the block nor the batch changes a bit.
-# * The weight gradient alternates between strips shared among threads, and points shared
-#   among threads, each of which sums over all tiles of a large block at once. So there are no
-#   partial sums to add, and its order is that of the tiles.
+# * The weight gradient is cut into pieces of the strips, whose sums are added in order, and into
+#   groups of the filters. A thread works on one of each alone: cores that read what others have
+#   just written take up to twice as long. V is made anew for each group.
 # * The price is rounding: m = 4 loses about two bits, m = 2 hardly any. The matrices come from
 #   polynomials through 0, +-1 and infinity for m = 2, and 0, +-1 / sqrt(2), +-sqrt(2) and infinity
 #   for m = 4, whose error is a quarter of that of the usual 0, +-1, +-2 and infinity.
@@ -32,7 +32,9 @@ cdef enum:
     MAX_LANES = 16
     CACHE_LINE = 64
     BLOCK_BYTES = 1 << 20       # of V and M of a block
-    GRADIENT_BYTES = 1 << 21    # of V and D of a block of the weight gradient
+    GRADIENT_BYTES = 1 << 19    # of V and D of a block of the weight gradient, at least
+    GROUP_BYTES = 5 << 18       # of the sums of a group of filters
+    GRADIENT_TASKS = 8          # pieces times groups that are worth memory for their sums
     MIN_TILES = 16              # of a block
 
 
@@ -55,6 +57,7 @@ cdef struct Winograd:
     Py_ssize_t strip_width      # positions
     Py_ssize_t n_strips         # of all images
     Py_ssize_t block_strips
+    Py_ssize_t n_pieces, n_groups  # of the weight gradient
     Py_ssize_t v_point, m_point  # distance of two points in V and in M
     const real* X
     const real* S               # activated, if X is to be multiplied by f'
@@ -277,10 +280,12 @@ cdef Winograd input_gradient_of(const Winograd* q) noexcept nogil:
     return back
 
 
-cdef void winograd_block(Winograd* q, Py_ssize_t n_bytes, Py_ssize_t rows) noexcept nogil:
-    """How many strips make a block: V and M take about n_bytes, and the tiles fill `rows`
-    rows of the micro-kernel well."""
-    cdef Py_ssize_t tile_bytes = q.n * q.n * (q.channel_lanes + q.filter_lanes) * sizeof(real)
+cdef void winograd_block(
+    Winograd* q, Py_ssize_t filter_lanes, Py_ssize_t n_bytes, Py_ssize_t rows
+) noexcept nogil:
+    """How many strips make a block: V, and M of so many lanes, take about n_bytes, and the
+    tiles fill `rows` rows of the micro-kernel well."""
+    cdef Py_ssize_t tile_bytes = q.n * q.n * (q.channel_lanes + filter_lanes) * sizeof(real)
     cdef Py_ssize_t n_tiles = larger(MIN_TILES, n_bytes // tile_bytes)
     cdef Py_ssize_t most = larger(1, n_tiles // q.tiles[1]), s, waste, least = -1
     q.block_strips = 1
@@ -303,11 +308,11 @@ cdef void share_blocks(Winograd* q, Py_ssize_t rows, int n_threads) noexcept nog
         q.block_strips, larger(few, ceil_div(q.n_strips, WANTED_TASKS)))
 
 
-cdef void place_points(Winograd* q) noexcept nogil:
-    """Where in V and M the points of a block lie."""
+cdef void place_points(Winograd* q, Py_ssize_t filter_lanes) noexcept nogil:
+    """Where in V, and in M of so many lanes, the points of a block lie."""
     # A cache line more, so that the points of a tile do not all lie in one set of the cache.
     q.v_point = q.block_strips * q.tiles[1] * q.channel_lanes + CACHE_LINE // sizeof(real)
-    q.m_point = q.block_strips * q.tiles[1] * q.filter_lanes + CACHE_LINE // sizeof(real)
+    q.m_point = q.block_strips * q.tiles[1] * filter_lanes + CACHE_LINE // sizeof(real)
 
 
 # --- strips ----------------------------------------------------------------------------
@@ -355,20 +360,20 @@ cdef void strip_to_points(
 
 cdef void gradient_to_points(
     const Winograd* q, const Winograd* dz, Py_ssize_t strip, Py_ssize_t tile_row,
-    real* D, real* db, real* scratch
+    Py_ssize_t first, Py_ssize_t n_vec, real* D, real* db, real* scratch
 ) noexcept nogil:
-    """D of the tiles of a strip, and the sum of dz over it where there is db. The input of
-    `dz` is dz, in the tiles of q."""
+    """D of the tiles of a strip for n_vec vectors of filters, from `first` on; the sum of dz
+    over the strip is added to db where there is one. The input of `dz` is dz, in the tiles
+    of q."""
     cdef Py_ssize_t row = q.strip_width * q.n_filters, t, v
     fill_strip(dz, strip, strip % q.tiles[0] * q.m, 0, q.m, scratch)
     for t in range(q.tiles[1]):
-        for v in range(q.filter_lanes // LANES):
+        for v in range(n_vec):
             transform_gradient(
-                q.m, scratch + t * q.m * q.n_filters + v * LANES, row, q.n_filters,
-                D + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point, q.m_point)
+                q.m, scratch + t * q.m * q.n_filters + (first + v) * LANES, row, q.n_filters,
+                D + ((tile_row + t) * n_vec + v) * LANES, q.n * q.m_point, q.m_point)
     if db is not NULL:
-        memset(db, 0, q.filter_lanes * sizeof(real))
-        add_rows(scratch, q.n_filters, q.m * q.strip_width, q.filter_lanes, db)
+        add_rows(scratch + first * LANES, q.n_filters, q.m * q.strip_width, n_vec * LANES, db)
 
 
 cdef inline void put_sum(
@@ -500,9 +505,9 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
     rows = tile_rows(panel_start(n_vec, 1))
-    winograd_block(q, BLOCK_BYTES, rows)
+    winograd_block(q, q.filter_lanes, BLOCK_BYTES, rows)
     share_blocks(q, rows, n_threads)
-    place_points(q)
+    place_points(q, q.filter_lanes)
     n_blocks = ceil_div(q.n_strips, q.block_strips)
     scratch_size = larger(pass_scratch(q), panel_taps(q))
     work = <real*> allocate(
@@ -547,35 +552,101 @@ def winograd_forward(
 # --- backward --------------------------------------------------------------------------
 
 cdef void add_products(
-    const Winograd* q, Py_ssize_t point, Py_ssize_t panel, Py_ssize_t n_tiles,
-    const Py_ssize_t* tile_offset, const real* V, const real* D, real* dU, real* spare
+    const Winograd* q, Py_ssize_t first, Py_ssize_t n_vec, Py_ssize_t n_tiles,
+    const Py_ssize_t* tile_offset, const real* V, const real* D, bint add, real* dU, real* spare
 ) noexcept nogil:
-    """dU += V' D at one point, for one panel of filters."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
-    cdef Py_ssize_t W = panel_start(n_vec, panel + 1) - v, R = tile_rows(W), t, row, r
+    """dU (+)= V' D at each point, for n_vec vectors of filters, from `first` on."""
+    cdef Py_ssize_t point, panel, v, W, R, t, row, r
     cdef const real* a[MAX_ROWS]
     cdef real* c[MAX_ROWS]
-    for t in range(ceil_div(q.n_channels, R)):
-        row = t * R
-        for r in range(R):
-            a[r] = V + point * q.v_point + smaller(row + r, q.n_channels - 1)
-            c[r] = dU + (point * q.n_channels + row + r) * q.filter_lanes + v * LANES
-            if row + r >= q.n_channels:
-                c[r] = spare
-        tile(W, a, tile_offset, n_tiles, D + point * q.m_point + v * LANES, q.filter_lanes,
-             ZEROS, True, c)
+    for point in range(q.n * q.n):
+        for panel in range(panels_for(n_vec)):
+            v = panel_start(n_vec, panel)
+            W = panel_start(n_vec, panel + 1) - v
+            R = tile_rows(W)
+            for t in range(ceil_div(q.n_channels, R)):
+                row = t * R
+                for r in range(R):
+                    a[r] = V + point * q.v_point + smaller(row + r, q.n_channels - 1)
+                    c[r] = dU + ((point * q.n_channels + row + r) * q.filter_lanes
+                                 + (first + v) * LANES)
+                    if row + r >= q.n_channels:
+                        c[r] = spare
+                tile(W, a, tile_offset, n_tiles, D + point * q.m_point + v * LANES,
+                     n_vec * LANES, ZEROS, add, c)
+
+
+cdef void cut_gradient(Winograd* q) noexcept nogil:
+    """The pieces and groups of the weight gradient, and a block of them: V and D take about twice
+    as much as the sums, so that neither is read too often."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES
+    cdef Py_ssize_t sums = q.n * q.n * q.n_channels * q.filter_lanes * sizeof(real)
+    q.n_groups = smaller(panels_for(n_vec), ceil_div(sums, GROUP_BYTES))
+    q.n_pieces = MAX_PIECES
+    while q.n_pieces * sums > PIECE_BYTES and q.n_pieces * q.n_groups > GRADIENT_TASKS:
+        q.n_pieces //= 2
+    q.n_pieces = larger(1, smaller(q.n_pieces, q.n_strips))
+    winograd_block(q, group_vectors(q) * LANES, larger(GRADIENT_BYTES, 2 * sums // q.n_groups), 1)
+    q.block_strips = smaller(q.block_strips, ceil_div(q.n_strips, q.n_pieces))
+    place_points(q, group_vectors(q) * LANES)
+
+
+cdef inline Py_ssize_t group_vectors(const Winograd* q) noexcept nogil:
+    """Vectors of the largest group of filters."""
+    return ceil_div(q.filter_lanes // LANES, q.n_groups)
+
+
+cdef inline Py_ssize_t gradient_scratch(const Winograd* q, const Winograd* dz) noexcept nogil:
+    return (larger(strip_size(q), strip_size(dz)) + q.n * q.n * (q.v_point + q.m_point)
+            + 2 * MAX_VECTORS * LANES)
+
+
+cdef void weight_gradient_task(
+    const Winograd* q, const Winograd* dz, Py_ssize_t task, const Py_ssize_t* tile_offset,
+    real* dU, real* db, real* scratch
+) noexcept nogil:
+    """dU, and db unless it is NULL, of one group of filters, summed over one piece."""
+    cdef Py_ssize_t piece = task // q.n_groups, group = task % q.n_groups
+    cdef Py_ssize_t n_all = q.filter_lanes // LANES, strip, n, i
+    cdef Py_ssize_t first = part(n_all, group, q.n_groups)
+    cdef Py_ssize_t n_vec = part(n_all, group + 1, q.n_groups) - first
+    cdef Py_ssize_t start = part(q.n_strips, piece, q.n_pieces)
+    cdef Py_ssize_t end = part(q.n_strips, piece + 1, q.n_pieces)
+    cdef real* V = scratch + larger(strip_size(q), strip_size(dz))
+    cdef real* D = V + q.n * q.n * q.v_point
+    cdef real* spare = D + q.n * q.n * q.m_point + MAX_VECTORS * LANES
+    if db is not NULL:
+        db = db + piece * q.filter_lanes + first * LANES
+        memset(db, 0, n_vec * LANES * sizeof(real))
+    dU = dU + piece * q.n * q.n * q.n_channels * q.filter_lanes
+    strip = start
+    while strip < end:
+        n = smaller(q.block_strips, end - strip)
+        for i in range(n):
+            strip_to_points(q, strip + i, i * q.tiles[1], V, scratch)
+            gradient_to_points(q, dz, strip + i, i * q.tiles[1], first, n_vec, D, db, scratch)
+        add_products(q, first, n_vec, n * q.tiles[1], tile_offset, V, D, strip > start, dU, spare)
+        strip += n
 
 
 cdef void put_weight_gradient(
     const Winograd* q, Py_ssize_t channel, const real* dU, real* dW
 ) noexcept nogil:
-    """dW = G' dU G for one channel."""
+    """dW = G' dU G for one channel, dU being the sum of the pieces."""
+    cdef real u[MAX_POINTS * MAX_LANES]
     cdef real w[9 * MAX_LANES]
-    cdef Py_ssize_t point = q.n_channels * q.filter_lanes, v, t, width, i
+    cdef Py_ssize_t n_points = q.n * q.n, point = q.n_channels * q.filter_lanes
+    cdef Py_ssize_t v, t, width, i, piece
+    cdef const real* source
     for v in range(q.filter_lanes // LANES):
         width = smaller(LANES, q.n_filters - v * LANES)
-        fold_points(q.m, dU + channel * q.filter_lanes + v * LANES, q.n * point, point,
-                    w, 3 * LANES, LANES)
+        for t in range(n_points):
+            source = dU + t * point + channel * q.filter_lanes + v * LANES
+            put(u + t * LANES, at(source))
+            for piece in range(1, q.n_pieces):
+                source = source + n_points * point
+                put(u + t * LANES, at(u + t * LANES) + at(source))
+        fold_points(q.m, u, q.n * LANES, LANES, w, 3 * LANES, LANES)
         for t in range(9):
             for i in range(width):
                 dW[(t * q.n_channels + channel) * q.n_filters + v * LANES + i] = w[t * LANES + i]
@@ -585,67 +656,38 @@ cdef int winograd_weight_gradient(
     Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
 ) except -1:
     """dW and db, each unless NULL. `back` is the pass whose input is dz."""
-    cdef Py_ssize_t n_points = q.n * q.n, n_panels = panels_for(q.filter_lanes // LANES)
-    cdef Py_ssize_t n_dU = n_points * q.n_channels * q.filter_lanes, n_tiles, first, n, i, j
-    cdef Py_ssize_t slack = MAX_VECTORS * LANES, strip, scratch_size
+    cdef Py_ssize_t n_points = q.n * q.n, n_tiles, scratch_size, n_dU, n_db, i
     cdef Winograd dz = back[0]
     cdef real* work
-    cdef real* V
-    cdef real* D
     cdef real* dU
     cdef real* sums
     cdef Py_ssize_t* tile_offset
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * n_points * q.n_channels * q.n_filters, n_threads)
-    winograd_block(q, GRADIENT_BYTES, 1)
-    place_points(q)
-    n_tiles = q.block_strips * q.tiles[1]
+    cut_gradient(q)
     dz.tiles, dz.strip_width = q.tiles, q.strip_width
-    strip = larger(strip_size(q), strip_size(&dz))
-    scratch_size = strip + slack
+    n_tiles = q.block_strips * q.tiles[1]
+    scratch_size = whole_vectors(gradient_scratch(q, &dz))
+    n_dU = q.n_pieces * n_points * q.n_channels * q.filter_lanes
+    n_db = q.n_pieces * q.filter_lanes
     work = <real*> allocate(
-        (n_threads * scratch_size + n_points * (q.v_point + q.m_point) + slack + n_dU
-         + q.block_strips * q.filter_lanes) * sizeof(real) + n_tiles * sizeof(Py_ssize_t))
-    V = work + n_threads * scratch_size
-    D = V + n_points * q.v_point
-    dU = D + n_points * q.m_point + slack
+        (n_threads * scratch_size + n_dU + n_db) * sizeof(real) + n_tiles * sizeof(Py_ssize_t))
+    dU = work + n_threads * scratch_size
     sums = dU + n_dU
-    tile_offset = <Py_ssize_t*> (sums + q.block_strips * q.filter_lanes)
+    tile_offset = <Py_ssize_t*> (sums + n_db)
     with nogil:
-        memset(dU, 0, n_dU * sizeof(real))
         for i in range(n_tiles):
             tile_offset[i] = i * q.channel_lanes
+        for i in prange(q.n_pieces * q.n_groups, num_threads=n_threads, schedule="dynamic"):
+            weight_gradient_task(q, &dz, i, tile_offset, dU, NULL if db is NULL else sums,
+                                 work + threadid() * scratch_size)
         if db is not NULL:
-            memset(db, 0, q.n_filters * sizeof(real))
-        for i in range(ceil_div(q.n_strips, q.block_strips)):
-            first = i * q.block_strips
-            n = smaller(q.block_strips, q.n_strips - first)
-            for j in prange(n, num_threads=n_threads, schedule="dynamic"):
-                strip_to_points(q, first + j, j * q.tiles[1], V,
-                                work + threadid() * scratch_size)
-                gradient_to_points(
-                    q, &dz, first + j, j * q.tiles[1], D,
-                    NULL if db is NULL else sums + j * q.filter_lanes,
-                    work + threadid() * scratch_size)
-            for j in prange(n_points * n_panels, num_threads=n_threads, schedule="dynamic"):
-                add_products(q, j // n_panels, j % n_panels, n * q.tiles[1], tile_offset,
-                             V, D, dU, work + threadid() * scratch_size + strip)
-            if db is not NULL:
-                add_strip_sums(q, sums, n, db)
+            add_pieces(sums, q.n_pieces, 1, 1, q.n_filters, q.filter_lanes, db, 1)
         if dW is not NULL:
-            for j in prange(q.n_channels, num_threads=n_threads):
-                put_weight_gradient(q, j, dU, dW)
+            for i in prange(q.n_channels, num_threads=n_threads):
+                put_weight_gradient(q, i, dU, dW)
         free(work)
     return 0
-
-
-cdef void add_strip_sums(
-    const Winograd* q, const real* sums, Py_ssize_t n, real* db
-) noexcept nogil:
-    cdef Py_ssize_t i, f
-    for i in range(n):
-        for f in range(q.n_filters):
-            db[f] += sums[i * q.filter_lanes + f]
 
 
 def winograd_backward(
