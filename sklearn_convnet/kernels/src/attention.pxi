@@ -19,21 +19,23 @@ cdef struct Attention:
 
 
 cdef void serial_product(
-    Py_ssize_t n_rows, Py_ssize_t n_k, Py_ssize_t n_columns, const real* A, Py_ssize_t a_row,
-    Py_ssize_t* a_steps, const real* B, Py_ssize_t b_k, Py_ssize_t b_column, real* C,
-    Py_ssize_t c_row, real* scratch
+    const Attention* attention, Py_ssize_t n_rows, Py_ssize_t n_k, Py_ssize_t n_columns,
+    const real* A, Py_ssize_t a_row, Py_ssize_t a_k, const real* B, Py_ssize_t b_k,
+    Py_ssize_t b_column, real* C, Py_ssize_t c_row, real* scratch
 ) noexcept nogil:
+    """C = A B; neighbours in a row of A are 1 or `length` apart."""
     cdef Product q
     cdef Py_ssize_t task
     q.n_rows, q.n_k, q.n_columns = n_rows, n_k, n_columns
-    q.A, q.a_row, q.a_k = A, a_row, 0
+    q.A, q.a_row, q.a_k = A, a_row, a_k
     q.B, q.b_k, q.b_column = B, b_k, b_column
     q.C, q.c_row = C, c_row
     q.init = NULL
     q.code, q.alpha = IDENTITY, 0
-    q.offset = a_steps
-    product_blocks(&q)
-    for task in range(q.n_row_blocks * panels_for(vectors_for(n_columns))):
+    q.offset = attention.step if a_k == 1 else attention.row_step
+    q.copy_A = False
+    product_blocks(&q, 1)
+    for task in range(q.n_row_blocks * q.n_groups):
         product_task(&q, task, scratch)
 
 
@@ -44,7 +46,7 @@ cdef void attend(
     cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
     cdef real* p = P + task * L * L
     cdef const real* bias
-    serial_product(L, d, L, q.Q + at, row, q.step, q.K + at, 1, row, p, L, scratch)
+    serial_product(q, L, d, L, q.Q + at, row, 1, q.K + at, 1, row, p, L, scratch)
     for i in range(L):
         for j in range(L):
             p[i * L + j] = p[i * L + j] * q.factor
@@ -53,7 +55,7 @@ cdef void attend(
             for j in range(L):
                 p[i * L + j] = p[i * L + j] + bias[j]
         softmax_row(p + i * L, p + i * L, L)
-    serial_product(L, L, d, p, L, q.step, q.V + at, row, 1, Y + at, row, scratch)
+    serial_product(q, L, L, d, p, L, 1, q.V + at, row, 1, Y + at, row, scratch)
 
 
 cdef void attend_backward(
@@ -64,12 +66,12 @@ cdef void attend_backward(
     cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
     cdef const real* p = P + task * L * L
     cdef real* ds = dS + task * L * L
-    serial_product(L, L, d, p, 1, q.row_step, dY + at, row, 1, dV + at, row, scratch)
-    serial_product(L, d, L, dY + at, row, q.step, q.V + at, 1, row, ds, L, scratch)
+    serial_product(q, L, L, d, p, 1, L, dY + at, row, 1, dV + at, row, scratch)
+    serial_product(q, L, d, L, dY + at, row, 1, q.V + at, 1, row, ds, L, scratch)
     for i in range(L):
         softmax_backward_row(p + i * L, ds + i * L, ds + i * L, L)
-    serial_product(L, L, d, ds, L, q.step, q.K + at, row, 1, dQ + at, row, scratch)
-    serial_product(L, L, d, ds, 1, q.row_step, q.Q + at, row, 1, dK + at, row, scratch)
+    serial_product(q, L, L, d, ds, L, 1, q.K + at, row, 1, dQ + at, row, scratch)
+    serial_product(q, L, L, d, ds, 1, L, q.Q + at, row, 1, dK + at, row, scratch)
     for i in range(L):
         for j in range(d):
             dQ[at + i * row + j] = dQ[at + i * row + j] * q.factor

@@ -8,7 +8,9 @@
 #   one of them, in an order that depends on the length of the sum alone.
 
 cdef enum:
-    FEW_ROWS = 14  # use a panel too seldom for a packed copy of it
+    PRODUCT_BLOCK = 192  # k of one tile call: more than in a convolution, whose tiles gather
+    FEW_ROWS = 14        # use a panel too seldom for a packed copy of it
+    GROUP_PANELS = 8     # for which a block of the left matrix stays in the cache
 
 
 cdef struct Product:
@@ -23,15 +25,20 @@ cdef struct Product:
     Py_ssize_t c_row
     int code                  # activation of the result
     real alpha
-    Py_ssize_t* offset        # (n_k) k * a_k
+    Py_ssize_t* offset        # (n_k) k * a_k, or k * row_block where A is copied
     Py_ssize_t row_block, n_row_blocks
+    Py_ssize_t n_groups       # of panels, for each of which a block of A is used
+    bint copy_A
 
 
-cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcept nogil:
-    """One panel of columns for one block of rows. Scratch: init, packed B, and the rows."""
-    cdef Py_ssize_t n_vec = vectors_for(q.n_columns)
-    cdef Py_ssize_t panel = task // q.n_row_blocks, first = task % q.n_row_blocks * q.row_block
-    cdef Py_ssize_t n_rows = smaller(q.row_block, q.n_rows - first)
+cdef void product_panel(
+    const Product* q, Py_ssize_t panel, Py_ssize_t first, Py_ssize_t k, Py_ssize_t k_end,
+    const real* A, Py_ssize_t a_row, real* scratch
+) noexcept nogil:
+    """Adds what k to k_end contribute to a panel of columns of a block of rows, whose part of
+    the left matrix begins at A. Scratch: init, packed B, and the rows."""
+    cdef Py_ssize_t n_vec = vectors_for(q.n_columns), n_rows = smaller(
+        q.row_block, q.n_rows - first)
     cdef Py_ssize_t v = panel_start(n_vec, panel), V = panel_start(n_vec, panel + 1) - v
     cdef Py_ssize_t n_lanes = V * LANES, column = v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.n_columns - column)
@@ -39,71 +46,104 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
     cdef bint in_place = direct and q.b_column == 1 and n_rows <= FEW_ROWS
     cdef real* init = scratch
     cdef real* packed = init + n_lanes
-    cdef real* rows = packed + REDUCTION_BLOCK * n_lanes
-    cdef real* target = q.C + first * q.c_row + column if direct else rows
+    cdef real* rows = packed + PRODUCT_BLOCK * n_lanes
+    cdef real* y = q.C + first * q.c_row + column
+    cdef real* target = y if direct else rows
     cdef Py_ssize_t target_row = q.c_row if direct else n_lanes
-    cdef Py_ssize_t n_steps = ceil_div(q.n_k, REDUCTION_BLOCK), step, k, k_end
     cdef Py_ssize_t R = 1 if n_rows == 1 else tile_rows(V), t, row, r
     cdef const real* b = packed
-    cdef Py_ssize_t b_row = q.b_k if in_place else n_lanes
-    cdef const real* start
+    cdef Py_ssize_t b_row = n_lanes
+    cdef const real* start = ZEROS
     cdef const real* a[MAX_ROWS]
     cdef real* c[MAX_ROWS]
-    memset(init, 0, n_lanes * sizeof(real))
-    if q.init is not NULL:
+    if in_place:
+        b = q.B + k * q.b_k + column
+        b_row = q.b_k
+    else:
+        pack_panel(q.B + k * q.b_k + column * q.b_column, q.b_k, q.b_column, k_end - k,
+                   width, n_lanes, packed)
+    if k == 0 and q.init is not NULL:
+        memset(init, 0, n_lanes * sizeof(real))
         memcpy(init, q.init + column, width * sizeof(real))
+        start = init
+    if k > 0 and not direct:
+        copy_columns(y, q.c_row, rows, n_lanes, n_rows, width)
+    for t in range(ceil_div(n_rows, R)):
+        row = t * R
+        for r in range(R):
+            a[r] = A + smaller(row + r, n_rows - 1) * a_row
+            c[r] = target + (row + r) * target_row
+            if row + r >= n_rows:
+                c[r] = rows + q.row_block * n_lanes
+        if R == 1:
+            tile_of_one_row(V, a, q.offset, k_end - k, b, b_row, start, k > 0, c)
+        else:
+            tile(V, a, q.offset, k_end - k, b, b_row, start, k > 0, c)
+    if not direct:
+        copy_columns(rows, n_lanes, y, q.c_row, n_rows, width)
+    if k_end == q.n_k:
+        for r in range(n_rows):
+            activate(q.code, q.alpha, y + r * q.c_row, width)
+
+
+cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcept nogil:
+    """A group of panels for one block of rows."""
+    cdef Py_ssize_t n_panels = panels_for(vectors_for(q.n_columns))
+    cdef Py_ssize_t group = task // q.n_row_blocks, first = task % q.n_row_blocks * q.row_block
+    cdef Py_ssize_t n_rows = smaller(q.row_block, q.n_rows - first)
+    cdef Py_ssize_t n_steps = ceil_div(q.n_k, PRODUCT_BLOCK), step, k, k_end, panel, i
+    cdef real* copied = scratch + product_scratch()
+    cdef const real* A
     for step in range(n_steps):
         k = part(q.n_k, step, n_steps)
         k_end = part(q.n_k, step + 1, n_steps)
-        if in_place:
-            b = q.B + k * q.b_k + column
-        else:
-            pack_panel(q.B + k * q.b_k + column * q.b_column, q.b_k, q.b_column, k_end - k,
-                       width, n_lanes, packed)
-        for t in range(ceil_div(n_rows, R)):
-            row = t * R
-            for r in range(R):
-                a[r] = q.A + (first + smaller(row + r, n_rows - 1)) * q.a_row
-                c[r] = target + (row + r) * target_row
-                if row + r >= n_rows:
-                    c[r] = rows + q.row_block * n_lanes
-            start = init if step == 0 else ZEROS
-            if R == 1:
-                tile_of_one_row(V, a, q.offset + k, k_end - k, b, b_row, start, step > 0, c)
-            else:
-                tile(V, a, q.offset + k, k_end - k, b, b_row, start, step > 0, c)
-    if not direct:
-        copy_columns(rows, n_lanes, q.C + first * q.c_row + column, q.c_row,
-                     n_rows, width)
-    for r in range(n_rows):
-        activate(q.code, q.alpha, q.C + (first + r) * q.c_row + column, width)
+        A = q.A + first * q.a_row + k * q.a_k
+        if q.copy_A:
+            for i in range(k_end - k):
+                memcpy(copied + i * q.row_block, A + i * q.a_k, n_rows * sizeof(real))
+            A = copied
+        for panel in range(part(n_panels, group, q.n_groups),
+                           part(n_panels, group + 1, q.n_groups)):
+            product_panel(q, panel, first, k, k_end, A, q.a_row, scratch)
 
 
 cdef inline Py_ssize_t product_scratch() noexcept nogil:
-    return (1 + REDUCTION_BLOCK + 2 * ROW_BLOCK + 1) * MAX_VECTORS * LANES
+    """What a task needs besides the copy of A."""
+    return (1 + PRODUCT_BLOCK + 2 * ROW_BLOCK + 1) * MAX_VECTORS * LANES
 
 
-cdef inline void product_blocks(Product* q) noexcept nogil:
-    """Blocks of equal height, between ROW_BLOCK and twice as many rows."""
+cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
+    """Blocks of equal height, between ROW_BLOCK and twice as many rows, and groups of panels
+    that use the same part of A: large ones, but as much for each thread."""
+    cdef Py_ssize_t n_panels = panels_for(vectors_for(q.n_columns))
     q.n_row_blocks = larger(1, q.n_rows // ROW_BLOCK)
     q.row_block = ceil_div(q.n_rows, q.n_row_blocks)
+    q.n_groups = ceil_div(n_panels, GROUP_PANELS)
+    while q.n_groups < n_panels and q.n_groups * q.n_row_blocks < 4 * n_threads and (
+            q.n_groups * q.n_row_blocks % n_threads):
+        q.n_groups += 1
 
 
 cdef int multiply(Product* q, int n_threads) except -1:
-    cdef Py_ssize_t scratch_size = product_scratch()
-    cdef Py_ssize_t k, task, n_tasks
+    cdef Py_ssize_t scratch_size, n_offsets = smaller(q.n_k, PRODUCT_BLOCK)
+    cdef Py_ssize_t k, task
     cdef real* scratch
     n_threads = threads_for_products(q.n_rows * q.n_k * q.n_columns, n_threads)
     q.c_row = q.n_columns
-    product_blocks(q)
-    n_tasks = q.n_row_blocks * panels_for(vectors_for(q.n_columns))
+    product_blocks(q, n_threads)
+    scratch_size = product_scratch()
+    # Rows that lie side by side, and their k far apart: often all in one set of the cache.
+    q.copy_A = q.a_row == 1 and q.a_k > 1
+    if q.copy_A:
+        scratch_size += whole_vectors(PRODUCT_BLOCK * q.row_block)
     scratch = <real*> allocate(
-        n_threads * scratch_size * sizeof(real) + q.n_k * sizeof(Py_ssize_t))
+        n_threads * scratch_size * sizeof(real) + n_offsets * sizeof(Py_ssize_t))
     q.offset = <Py_ssize_t*> (scratch + n_threads * scratch_size)
     with nogil:
-        for k in range(q.n_k):
-            q.offset[k] = k * q.a_k
-        for task in prange(n_tasks, num_threads=n_threads, schedule="dynamic"):
+        for k in range(n_offsets):
+            q.offset[k] = k * (q.row_block if q.copy_A else q.a_k)
+        for task in prange(
+                q.n_row_blocks * q.n_groups, num_threads=n_threads, schedule="dynamic"):
             product_task(q, task, scratch + threadid() * scratch_size)
         free(scratch)
     return 0
