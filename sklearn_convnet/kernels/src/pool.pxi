@@ -170,20 +170,49 @@ cdef inline void max_of_window(
         store_places(index, place)
 
 
+cdef inline void max_of_four(
+    const real* x, Py_ssize_t first, Py_ssize_t row_pixels, Py_ssize_t n_channels,
+    real* y, int32_t* index, bint want_index
+) noexcept nogil:
+    """The same over two by two pixels, of which the one at x is the first: without loops."""
+    cdef const real* below = x + row_pixels * n_channels
+    cdef bits_vec zero = <bits_vec> (<const vec*> ZEROS)[0], place = zero + <bits> first
+    cdef vec best = at(x)
+    keep_larger(&best, &place, at(x + n_channels), zero + <bits> (first + 1))
+    keep_larger(&best, &place, at(below), zero + <bits> (first + row_pixels))
+    keep_larger(&best, &place, at(below + n_channels), zero + <bits> (first + row_pixels + 1))
+    put(y, best)
+    if want_index:
+        store_places(index, place)
+
+
+cdef inline bint has_four(const Pool* q, const Window* w) noexcept nogil:
+    """Whether all windows of a row are two by two pixels of a plane."""
+    return (w.end[0] - w.start[0] == 1 and w.end[1] - w.start[1] == 2 and q.window[2] == 2
+            and q.before[2] == 0 and (q.out[2] - 1) * q.stride[2] + 2 <= q.size[2])
+
+
 cdef inline void max_of_row(
     const Pool* q, const real* x, Py_ssize_t number, const real* end,
     real* y, int32_t* index, bint want_index
 ) noexcept nogil:
     """One row of outputs of an image, and what vectors write behind it."""
     cdef Window w = pool_window(q, number * q.out[2])
-    cdef Py_ssize_t o, v, at
+    cdef Py_ssize_t o, v, c, to, first = (w.start[0] * q.size[1] + w.start[1]) * q.size[2]
+    cdef bint simple = has_four(q, &w) and (
+        x + (first + 2 * q.size[2]) * q.n_channels + LANES <= end)
     for o in range(q.out[2]):
         w.start[2] = o * q.stride[2] - q.before[2]
         w.end[2] = smaller(w.start[2] + q.window[2], q.size[2])
         w.start[2] = larger(w.start[2], 0)
         for v in range(vectors_for(q.n_channels)):
-            at = o * q.n_channels + v * LANES
-            max_of_window(q, &w, x, v * LANES, end, y + at, index + at, want_index)
+            c = v * LANES
+            to = o * q.n_channels + c
+            if simple:
+                max_of_four(x + (first + w.start[2]) * q.n_channels + c, first + w.start[2],
+                            q.size[2], q.n_channels, y + to, index + to, want_index)
+            else:
+                max_of_window(q, &w, x, c, end, y + to, index + to, want_index)
 
 
 cdef void maxpool_row(
