@@ -36,6 +36,7 @@ cdef enum:
     GROUP_BYTES = 5 << 18       # of the sums of a group of filters
     GRADIENT_TASKS = 8          # pieces times groups that are worth memory for their sums
     MIN_TILES = 16              # of a block
+    PIECE_TILES = 64            # of a piece of the weight gradient, at least
 
 
 cdef enum Transform:
@@ -568,8 +569,8 @@ cdef void add_products(
                 row = t * R
                 for r in range(R):
                     a[r] = V + point * q.v_point + smaller(row + r, q.n_channels - 1)
-                    c[r] = dU + ((point * q.n_channels + row + r) * q.filter_lanes
-                                 + (first + v) * LANES)
+                    c[r] = (dU + point * sum_point(q) + (row + r) * q.filter_lanes
+                            + (first + v) * LANES)
                     if row + r >= q.n_channels:
                         c[r] = spare
                 tile(W, a, tile_offset, n_tiles, D + point * q.m_point + v * LANES,
@@ -579,13 +580,15 @@ cdef void add_products(
 cdef void cut_gradient(Winograd* q) noexcept nogil:
     """The pieces and groups of the weight gradient, and a block of them: V and D take about twice
     as much as the sums, so that neither is read too often."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES
+    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES)
     cdef Py_ssize_t sums = q.n * q.n * q.n_channels * q.filter_lanes * sizeof(real)
-    q.n_groups = smaller(panels_for(n_vec), ceil_div(sums, GROUP_BYTES))
+    q.n_groups = smaller(n_panels, ceil_div(sums, GROUP_BYTES))
     q.n_pieces = MAX_PIECES
     while q.n_pieces * sums > PIECE_BYTES and q.n_pieces * q.n_groups > GRADIENT_TASKS:
         q.n_pieces //= 2
+    q.n_pieces = smaller(q.n_pieces, q.n_strips * q.tiles[1] // PIECE_TILES)
     q.n_pieces = larger(1, smaller(q.n_pieces, q.n_strips))
+    q.n_groups = smaller(n_panels, larger(q.n_groups, MIN_PIECES // q.n_pieces))
     winograd_block(q, group_vectors(q) * LANES, larger(GRADIENT_BYTES, 2 * sums // q.n_groups), 1)
     q.block_strips = smaller(q.block_strips, ceil_div(q.n_strips, q.n_pieces))
     place_points(q, group_vectors(q) * LANES)
@@ -594,6 +597,11 @@ cdef void cut_gradient(Winograd* q) noexcept nogil:
 cdef inline Py_ssize_t group_vectors(const Winograd* q) noexcept nogil:
     """Vectors of the largest group of filters."""
     return ceil_div(q.filter_lanes // LANES, q.n_groups)
+
+
+cdef inline Py_ssize_t sum_point(const Winograd* q) noexcept nogil:
+    """Distance of two points in dU, a cache line more than it takes as in V."""
+    return q.n_channels * q.filter_lanes + CACHE_LINE // sizeof(real)
 
 
 cdef inline Py_ssize_t gradient_scratch(const Winograd* q, const Winograd* dz) noexcept nogil:
@@ -618,7 +626,7 @@ cdef void weight_gradient_task(
     if db is not NULL:
         db = db + piece * q.filter_lanes + first * LANES
         memset(db, 0, n_vec * LANES * sizeof(real))
-    dU = dU + piece * q.n * q.n * q.n_channels * q.filter_lanes
+    dU = dU + piece * q.n * q.n * sum_point(q)
     strip = start
     while strip < end:
         n = smaller(q.block_strips, end - strip)
@@ -632,21 +640,13 @@ cdef void weight_gradient_task(
 cdef void put_weight_gradient(
     const Winograd* q, Py_ssize_t channel, const real* dU, real* dW
 ) noexcept nogil:
-    """dW = G' dU G for one channel, dU being the sum of the pieces."""
-    cdef real u[MAX_POINTS * MAX_LANES]
+    """dW = G' dU G for one channel."""
     cdef real w[9 * MAX_LANES]
-    cdef Py_ssize_t n_points = q.n * q.n, point = q.n_channels * q.filter_lanes
-    cdef Py_ssize_t v, t, width, i, piece
-    cdef const real* source
+    cdef Py_ssize_t v, t, width, i
     for v in range(q.filter_lanes // LANES):
         width = smaller(LANES, q.n_filters - v * LANES)
-        for t in range(n_points):
-            source = dU + t * point + channel * q.filter_lanes + v * LANES
-            put(u + t * LANES, at(source))
-            for piece in range(1, q.n_pieces):
-                source = source + n_points * point
-                put(u + t * LANES, at(u + t * LANES) + at(source))
-        fold_points(q.m, u, q.n * LANES, LANES, w, 3 * LANES, LANES)
+        fold_points(q.m, dU + channel * q.filter_lanes + v * LANES, q.n * sum_point(q),
+                    sum_point(q), w, 3 * LANES, LANES)
         for t in range(9):
             for i in range(width):
                 dW[(t * q.n_channels + channel) * q.n_filters + v * LANES + i] = w[t * LANES + i]
@@ -656,7 +656,7 @@ cdef int winograd_weight_gradient(
     Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
 ) except -1:
     """dW and db, each unless NULL. `back` is the pass whose input is dz."""
-    cdef Py_ssize_t n_points = q.n * q.n, n_tiles, scratch_size, n_dU, n_db, i
+    cdef Py_ssize_t n_points = q.n * q.n, n_tiles, scratch_size, n_dU, n_db, i, piece
     cdef Winograd dz = back[0]
     cdef real* work
     cdef real* dU
@@ -668,12 +668,13 @@ cdef int winograd_weight_gradient(
     dz.tiles, dz.strip_width = q.tiles, q.strip_width
     n_tiles = q.block_strips * q.tiles[1]
     scratch_size = whole_vectors(gradient_scratch(q, &dz))
-    n_dU = q.n_pieces * n_points * q.n_channels * q.filter_lanes
+    n_dU = n_points * sum_point(q)
     n_db = q.n_pieces * q.filter_lanes
     work = <real*> allocate(
-        (n_threads * scratch_size + n_dU + n_db) * sizeof(real) + n_tiles * sizeof(Py_ssize_t))
+        (n_threads * scratch_size + q.n_pieces * n_dU + n_db) * sizeof(real)
+        + n_tiles * sizeof(Py_ssize_t))
     dU = work + n_threads * scratch_size
-    sums = dU + n_dU
+    sums = dU + q.n_pieces * n_dU
     tile_offset = <Py_ssize_t*> (sums + n_db)
     with nogil:
         for i in range(n_tiles):
@@ -684,6 +685,10 @@ cdef int winograd_weight_gradient(
         if db is not NULL:
             add_pieces(sums, q.n_pieces, 1, 1, q.n_filters, q.filter_lanes, db, 1)
         if dW is not NULL:
+            for i in prange(n_points, num_threads=n_threads):
+                for piece in range(1, q.n_pieces):
+                    add_chunk_to(dU + i * sum_point(q), dU + piece * n_dU + i * sum_point(q),
+                                 q.n_channels * q.filter_lanes)
             for i in prange(q.n_channels, num_threads=n_threads):
                 put_weight_gradient(q, i, dU, dW)
         free(work)
