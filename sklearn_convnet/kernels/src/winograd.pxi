@@ -34,7 +34,7 @@ cdef enum:
     BLOCK_BYTES = 1 << 20       # of V and M of a block
     GRADIENT_BYTES = 1 << 19    # of V and D of a block of the weight gradient, at least
     GROUP_BYTES = 5 << 18       # of the sums of a group of filters
-    GRADIENT_TASKS = 8          # pieces times groups that are worth memory for their sums
+    GRADIENT_TASKS = 8          # groups at most, and pieces times groups if sums are large
     MIN_TILES = 16              # of a block
     PIECE_TILES = 64            # of a piece of the weight gradient, at least
 
@@ -580,15 +580,15 @@ cdef void add_products(
 cdef void cut_gradient(Winograd* q) noexcept nogil:
     """The pieces and groups of the weight gradient, and a block of them: V and D take about twice
     as much as the sums, so that neither is read too often."""
-    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES)
+    cdef Py_ssize_t most = smaller(panels_for(q.filter_lanes // LANES), GRADIENT_TASKS)
     cdef Py_ssize_t sums = q.n * q.n * q.n_channels * q.filter_lanes * sizeof(real)
-    q.n_groups = smaller(n_panels, ceil_div(sums, GROUP_BYTES))
+    q.n_groups = smaller(most, ceil_div(sums, GROUP_BYTES))
     q.n_pieces = MAX_PIECES
     while q.n_pieces * sums > PIECE_BYTES and q.n_pieces * q.n_groups > GRADIENT_TASKS:
         q.n_pieces //= 2
     q.n_pieces = smaller(q.n_pieces, q.n_strips * q.tiles[1] // PIECE_TILES)
     q.n_pieces = larger(1, smaller(q.n_pieces, q.n_strips))
-    q.n_groups = smaller(n_panels, larger(q.n_groups, MIN_PIECES // q.n_pieces))
+    q.n_groups = smaller(most, larger(q.n_groups, MIN_PIECES // q.n_pieces))
     winograd_block(q, group_vectors(q) * LANES, larger(GRADIENT_BYTES, 2 * sums // q.n_groups), 1)
     q.block_strips = smaller(q.block_strips, ceil_div(q.n_strips, q.n_pieces))
     place_points(q, group_vectors(q) * LANES)
