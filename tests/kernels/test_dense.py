@@ -196,3 +196,11 @@ def test_gradients_are_central_differences(activation):
     cases.assert_gradient(dX, lambda X: loss(X=X), X)
     cases.assert_gradient(dW, lambda W: loss(W=W), W)
     cases.assert_gradient(db, lambda b: loss(b=b), b)
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("n_inputs", [16129, 16255, 32768])
+def test_of_many_inputs_no_block_is_empty(kernels, dtype, n_inputs):
+    # 128 or more blocks of 127 rows can come to more rows than there are; what is left for the
+    # last ones was then a negative number of bytes to copy, which not every memcpy survives.
+    assert_like_reference(kernels, (3, n_inputs, 2, "identity"), dtype, n_threads=2)

@@ -116,8 +116,8 @@ cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
     """Blocks of equal height, between ROW_BLOCK and twice as many rows, and groups of panels
     that use the same part of A: large ones, but as much for each thread."""
     cdef Py_ssize_t n_panels = panels_for(vectors_for(q.n_columns))
-    q.n_row_blocks = larger(1, q.n_rows // ROW_BLOCK)
-    q.row_block = ceil_div(q.n_rows, q.n_row_blocks)
+    q.row_block = ceil_div(q.n_rows, larger(1, q.n_rows // ROW_BLOCK))
+    q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
     q.n_groups = ceil_div(n_panels, GROUP_PANELS)
     while q.n_groups < n_panels and q.n_groups * q.n_row_blocks < 4 * n_threads and (
             q.n_groups * q.n_row_blocks % n_threads):
