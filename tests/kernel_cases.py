@@ -287,6 +287,27 @@ POOL_CASES = {
 
 
 @dataclass(frozen=True)
+class ConvPoolCase(ConvCase):
+    """One geometry of a convolution and a max pool in one."""
+
+    pool_size: tuple = (1, 2, 2)
+
+    @property
+    def maps_shape(self):
+        """Of the output of the convolution."""
+        return super().output_shape
+
+    @property
+    def output_shape(self):
+        n, *size, filters = self.maps_shape
+        return (n, *(s // p for s, p in zip(size, self.pool_size, strict=True)), filters)
+
+    @property
+    def options(self):
+        return self.stride, self.padding, self.pool_size, self.activation, self.alpha
+
+
+@dataclass(frozen=True)
 class DepthwiseCase(ConvCase):
     """One geometry of a depth-wise convolution: there, a group is one map."""
 
@@ -448,6 +469,52 @@ WINOGRAD_CASES = {
         21, (1, 4, 4), 210, 70, (1, 3, 3), padding=_pad_image(1), activation="relu"
     ),
 }  # fmt: skip
+
+
+CONV_POOL_CASES = {
+    "first layer": ConvPoolCase(
+        19, (1, 28, 28), 1, 6, (1, 5, 5), padding=_pad_image(2), activation="relu"
+    ),
+    "second layer": ConvPoolCase(19, (1, 14, 14), 6, 16, (1, 5, 5), activation="relu"),
+    "long rows": ConvPoolCase(
+        3, (1, 9, 300), 3, 21, (1, 3, 3), stride=(1, 2, 2), activation="tanh"
+    ),
+    "few filters": ConvPoolCase(
+        5, (2, 19, 37), 3, 5, (1, 3, 3), stride=(1, 1, 2), padding=((1, 0), (2, 1), (0, 3))
+    ),
+    "signal": ConvPoolCase(17, (1, 1, 90), 3, 20, (1, 1, 5), pool_size=(1, 1, 4)),
+    "volume": ConvPoolCase(
+        3, (7, 8, 9), 3, 9, (2, 3, 2), padding=((1, 0), (1, 1), (0, 1)), pool_size=(2, 3, 2),
+        activation="leaky_relu",
+    ),
+    "tiny": ConvPoolCase(
+        21, (1, 4, 4), 16, 35, (1, 3, 3), padding=_pad_image(1), activation="elu"
+    ),
+    "tall": ConvPoolCase(
+        3, (1, 20, 9), 2, 17, (1, 13, 2), pool_size=(1, 3, 1), use_bias=False
+    ),
+}  # fmt: skip
+
+
+@st.composite
+def conv_pool_cases(draw):
+    """Convolutions of rank 1 to 3, with any windows that fit."""
+    case = draw(conv_cases())
+    case = ConvPoolCase(
+        case.n, case.size, draw(st.integers(1, 20)), draw(st.integers(1, 20)), case.kernel,
+        stride=case.stride, padding=case.padding, activation=case.activation,
+        use_bias=case.use_bias,
+    )  # fmt: skip
+    sizes = case.maps_shape[1:4]
+    return replace(case, pool_size=tuple(draw(st.integers(1, min(s, 4))) for s in sizes))
+
+
+@st.composite
+def winograd_pool_cases(draw):
+    """Convolutions with 3 x 3 filters and stride 1, with windows that divide tiles of 4 x 4."""
+    case = draw(winograd_cases().filter(lambda case: min(case.output_shape[2:4]) > 1))
+    windows = st.sampled_from([(2, 2), (1, 2), (2, 1)])
+    return ConvPoolCase(**vars(case), pool_size=(1, *draw(windows)))
 
 
 @st.composite
@@ -628,6 +695,19 @@ _CONV_OPTIONS = named(
 )
 _WINOGRAD_SIZES = named(n=2, H=6, W=7, C=4, three=3, F=6, OH=6, OW=5)
 _WINOGRAD_OPTIONS = named(padding=((2, 0), (0, 0)), m=4, activation="relu", alpha=0.0, n_threads=2)
+_CONV_POOL_SIZES = named(n=2, D=3, H=6, W=7, C=4, KD=2, KH=3, KW=2, F=6, OD=2, OH=2, OW=3)
+_CONV_POOL_OPTIONS = named(
+    stride=ONES,
+    padding=((1, 1), (1, 0), (0, 1)),
+    pool_size=(2, 2, 2),
+    activation="relu",
+    alpha=0.0,
+    n_threads=2,
+)
+_WINOGRAD_POOL_SIZES = _WINOGRAD_SIZES | named(OH=3, OW=2)
+_WINOGRAD_POOL_OPTIONS = named(
+    padding=((2, 0), (0, 0)), m=4, pool_size=(2, 2), activation="relu", alpha=0.0, n_threads=2
+)
 _DENSE_SIZES = named(n=3, I=5, U=4)
 _DENSE_OPTIONS = named(activation="tanh", alpha=0.0, n_threads=2)
 _POOL_SIZES = named(n=2, D=3, H=5, W=6, C=4, OD=3, OH=5, OW=7)
@@ -681,6 +761,42 @@ GOOD_CALLS = {
             X=IN("n H W C"), W=IN("three three C F"), Y=IN("n OH OW F"),
             dY=IN("n OH OW F"), dX=OUT("n H W C"), dW=OUT("three three C F"),
             db=OUT("F"), **_WINOGRAD_OPTIONS,
+        ),
+        optional=("dX", "dW", "db"),
+    ),
+    "conv_pool_forward": Call(
+        _CONV_POOL_SIZES,
+        named(
+            X=IN("n D H W C"), W=IN("KD KH KW C F"), b=IN("F"), Y=OUT("n OD OH OW F"),
+            index=OUT("n OD OH OW F", "int32"), **_CONV_POOL_OPTIONS,
+        ),
+        optional=("b", "index"),
+        free=("D", "H", "W", "KD", "KH", "KW"),  # windows may leave out pixels
+    ),
+    "conv_pool_backward": Call(
+        _CONV_POOL_SIZES,
+        named(
+            X=IN("n D H W C"), W=IN("KD KH KW C F"), Y=IN("n OD OH OW F"),
+            index=IN("n OD OH OW F", "int32"), dY=IN("n OD OH OW F"), dX=OUT("n D H W C"),
+            dW=OUT("KD KH KW C F"), db=OUT("F"), **_CONV_POOL_OPTIONS,
+        ),
+        optional=("dX", "dW", "db"),
+    ),
+    "winograd_pool_forward": Call(
+        _WINOGRAD_POOL_SIZES,
+        named(
+            X=IN("n H W C"), W=IN("three three C F"), b=IN("F"), Y=OUT("n OH OW F"),
+            index=OUT("n OH OW F", "int32"), **_WINOGRAD_POOL_OPTIONS,
+        ),
+        optional=("b", "index"),
+        free=("H", "W"),
+    ),
+    "winograd_pool_backward": Call(
+        _WINOGRAD_POOL_SIZES,
+        named(
+            X=IN("n H W C"), W=IN("three three C F"), Y=IN("n OH OW F"),
+            index=IN("n OH OW F", "int32"), dY=IN("n OH OW F"), dX=OUT("n H W C"),
+            dW=OUT("three three C F"), db=OUT("F"), **_WINOGRAD_POOL_OPTIONS,
         ),
         optional=("dX", "dW", "db"),
     ),
@@ -988,6 +1104,46 @@ BAD_CALLS = [
             ("too much padding", named(padding=((3, 0), (0, 0)), OH=7)),
             ("negative padding", named(padding=((2, 0), (1, -1)))),
             ("filter larger than the padded map", named(H=1, OH=0, padding=((0, 1), (0, 0)))),
+            ("no input maps", named(C=0)),
+            ("no filters", named(F=0)),
+            ("activation that needs its input", named(activation="gelu")),
+            ("unknown activation", named(activation="swish")),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("conv_pool_forward", "conv_pool_backward")
+        for bad in (
+            ("output too low", named(OH=3)),
+            ("output too wide", named(OW=4)),
+            ("output too deep", named(OD=3)),
+            ("filter larger than the padded map", named(KH=8)),
+            ("windows larger than the map", named(pool_size=(2, 6, 2), OH=1)),
+            ("windows of another size", named(pool_size=(2, 3, 2))),
+            ("windows of size 0", named(pool_size=(2, 0, 2))),
+            ("output of another stride", named(stride=(1, 2, 1))),
+            ("negative padding", named(padding=((1, 1), (1, 0), (2, -1)))),
+            ("stride 0", named(stride=(1, 0, 1))),
+            ("negative stride", named(stride=(1, 1, -1))),
+            ("no input maps", named(C=0)),
+            ("no filters", named(F=0)),
+            ("an empty filter", named(KH=0)),
+            ("activation that needs its input", named(activation="gelu")),
+            ("unknown activation", named(activation="swish")),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("winograd_pool_forward", "winograd_pool_backward")
+        for bad in (
+            ("tiles of another size", named(m=3)),
+            ("larger filters", named(three=4, OH=2)),
+            ("output too low", named(OH=2)),
+            ("output too wide", named(OW=3)),
+            ("windows over the bounds of tiles", named(pool_size=(3, 2), OH=2)),
+            ("windows of size 0", named(pool_size=(0, 2))),
+            ("an index without windows", named(pool_size=(1, 1), OH=6, OW=5)),
+            ("too much padding", named(padding=((3, 0), (0, 0)))),
             ("no input maps", named(C=0)),
             ("no filters", named(F=0)),
             ("activation that needs its input", named(activation="gelu")),

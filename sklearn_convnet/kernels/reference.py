@@ -473,70 +473,6 @@ def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
 
 
 # ---------------------------------------------------------------------------
-# Winograd's form of a convolution: the same numbers, in the plainest way
-# ---------------------------------------------------------------------------
-
-
-def _check_winograd(W, padding, m):
-    if m not in (2, 4):
-        raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
-    if W.shape[:2] != (3, 3):
-        raise ValueError(f"filters must be 3 x 3, got {W.shape[0]} x {W.shape[1]}")
-    if not all(0 <= pad <= 2 for pads in padding for pad in pads):
-        raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
-
-
-def _check_axes(*arrays):
-    for A in arrays:
-        if A is not None and A.ndim != 4:
-            raise ValueError(f"an array has {A.ndim} axes, expected 4")
-
-
-def winograd_forward(X, W, b, Y, padding, m, activation, alpha, n_threads):
-    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions.
-
-    Parameters
-    ----------
-    X : array of shape (n, H, W, C)  # IN
-    W : array of shape (3, 3, C, F)  # IN
-    b : array of shape (F,) or None  # IN
-    Y : array of shape (n, OH, OW, F)  # OUT
-    padding : tuple of 2 pairs (before, after), none above 2
-    m : {2, 4}
-    activation : str
-    alpha : float
-    n_threads : int
-    """
-    _check_axes(X, W, Y)
-    _check_winograd(W, padding, m)
-    conv_forward(
-        X[:, None], W[None], b, Y[:, None], (1, 1, 1), ((0, 0), *padding), (1, 1, 1), 1,
-        activation, alpha, n_threads,
-    )  # fmt: skip
-
-
-def winograd_backward(X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads):
-    """Take the gradient at the output of a convolution to input, weights and bias.
-
-    Parameters
-    ----------
-    X, W, Y, padding, m, activation, alpha, n_threads
-        As in `winograd_forward`, Y after the activation.
-    dY : array like Y  # IN
-    dX : array like X or None  # OUT
-    dW : array like W or None  # OUT
-    db : array of shape (F,) or None  # OUT
-    """
-    _check_axes(X, W, Y, dY, dX, dW)
-    _check_winograd(W, padding, m)
-    conv_backward(
-        X[:, None], W[None], Y[:, None], dY[:, None],
-        None if dX is None else dX[:, None], None if dW is None else dW[None], db,
-        (1, 1, 1), ((0, 0), *padding), (1, 1, 1), 1, activation, alpha, n_threads,
-    )  # fmt: skip
-
-
-# ---------------------------------------------------------------------------
 # Depth-wise convolution
 # ---------------------------------------------------------------------------
 
@@ -769,6 +705,189 @@ def maxpool_backward(dY, index, dX, n_threads):
     sample, *_, channel = np.indices(dY.shape, sparse=True)
     np.add.at(total, (sample, index, channel), _double(dY))
     dX[:] = total.reshape(dX.shape)
+
+
+# ---------------------------------------------------------------------------
+# A convolution and a max pool in one, and Winograd's form: the same numbers, in the plainest way
+# ---------------------------------------------------------------------------
+
+
+def _conv_output(X, W, stride, padding):
+    """The shape of the output of a convolution, as far as there is one."""
+    _check_triple("stride", stride, 1)
+    _check_padding(padding)
+    size = (
+        (s + sum(pads) - k) // b + 1
+        for s, k, b, pads in zip(X.shape[1:4], W.shape, stride, padding, strict=False)
+    )
+    return (len(X), *(max(n, 0) for n in size), W.shape[-1])
+
+
+def conv_pool_forward(X, W, b, Y, index, stride, padding, pool_size, activation, alpha,
+                      n_threads):  # fmt: skip
+    """Convolution, bias, activation, and the largest value of every window of that.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, C)  # IN
+    W : array of shape (KD, KH, KW, C, F)  # IN
+    b : array of shape (F,) or None  # IN
+    Y : array of shape (n, OD, OH, OW, F)  # OUT
+    index : int32 array like Y or None  # OUT
+        Flat position of the first maximum in the output of the convolution.
+    stride, padding
+        Of the convolution, as in `conv_forward`.
+    pool_size : tuple of 3 ints
+        Of the windows, which lie side by side.
+    activation, alpha, n_threads
+        As in `conv_forward`.
+    """
+    _match(X=(X, "n D H W C"), W=(W, "KD KH KW C F"), Y=(Y, "n OD OH OW F"))
+    A = np.empty(_conv_output(X, W, stride, padding), X.dtype)
+    conv_forward(X, W, b, A, stride, padding, (1, 1, 1), 1, activation, alpha, n_threads)
+    maxpool_forward(A, Y, index, pool_size, pool_size, ((0, 0),) * 3, n_threads)
+
+
+def conv_pool_backward(X, W, Y, index, dY, dX, dW, db, stride, padding, pool_size,
+                       activation, alpha, n_threads):  # fmt: skip
+    """Take the gradient at the pooled output of a convolution to input, weights and bias.
+
+    Parameters
+    ----------
+    X, W, Y, index, stride, padding, pool_size, activation, alpha, n_threads
+        As in `conv_pool_forward`.
+    dY : array like Y  # IN
+    dX : array like X or None  # OUT
+    dW : array like W or None  # OUT
+    db : array of shape (F,) or None  # OUT
+    """
+    _match(
+        X=(X, "n D H W C"),
+        W=(W, "KD KH KW C F"),
+        Y=(Y, "n OD OH OW F"),
+        dY=(dY, "n OD OH OW F"),
+        index=(index, "n OD OH OW F", np.int32),
+    )
+    check_activation(activation, FUSED_ACTIVATIONS)
+    dZ = np.empty(_conv_output(X, W, stride, padding))
+    check_pool(dZ, _double(Y), pool_size, pool_size, ((0, 0),) * 3)
+    _, slope = _ACTIVATIONS[activation]
+
+    # dz(index) = dY f'(z(index)), and 0 elsewhere; f' follows from Y
+    maxpool_backward(_double(dY) * slope(_double(Y), alpha), index, dZ, n_threads)
+    dZ = dZ.astype(X.dtype)
+    conv_backward(
+        X, W, dZ, dZ, dX, dW, db, stride, padding, (1, 1, 1), 1, "identity", 0.0, n_threads
+    )
+
+
+def _check_winograd(W, padding, m, pool_size):
+    if m not in (2, 4):
+        raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
+    if W.shape[:2] != (3, 3):
+        raise ValueError(f"filters must be 3 x 3, got {W.shape[0]} x {W.shape[1]}")
+    if not all(0 <= pad <= 2 for pads in padding for pad in pads):
+        raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
+    if min(pool_size) < 1 or any(m % size for size in pool_size):
+        raise ValueError(f"windows of {pool_size} do not divide tiles of {m} x {m}")
+
+
+def _check_axes(*arrays):
+    for A in arrays:
+        if A is not None and A.ndim != 4:
+            raise ValueError(f"an array has {A.ndim} axes, expected 4")
+
+
+def _with_depth(axis, *arrays):
+    """The arrays with an axis of length 1 for depth: 0 in filters, 1 in maps."""
+    return (None if A is None else np.expand_dims(A, axis) for A in arrays)
+
+
+def winograd_pool_forward(X, W, b, Y, index, padding, m, pool_size, activation, alpha,
+                          n_threads):  # fmt: skip
+    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a max pool.
+
+    Parameters
+    ----------
+    X : array of shape (n, H, W, C)  # IN
+    W : array of shape (3, 3, C, F)  # IN
+    b : array of shape (F,) or None  # IN
+    Y : array of shape (n, OH, OW, F)  # OUT
+    index : int32 array like Y or None  # OUT
+        As in `conv_pool_forward`.
+    padding : tuple of 2 pairs (before, after), none above 2
+    m : {2, 4}
+    pool_size : tuple of 2 ints
+        Divisors of m; for (1, 1), which is no pool, there is no index.
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    _check_axes(X, W, Y)
+    _check_winograd(W, padding, m, pool_size)
+    if index is not None and max(pool_size) == 1:
+        raise ValueError("an index needs windows larger than 1 x 1")
+    X, Y, index = _with_depth(1, X, Y, index)
+    conv_pool_forward(
+        X, W[None], b, Y, index, (1, 1, 1), ((0, 0), *padding), (1, *pool_size), activation,
+        alpha, n_threads,
+    )  # fmt: skip
+
+
+def winograd_pool_backward(X, W, Y, index, dY, dX, dW, db, padding, m, pool_size, activation,
+                           alpha, n_threads):  # fmt: skip
+    """Take the gradient at the pooled output of a convolution to input, weights and bias.
+
+    Parameters
+    ----------
+    X, W, Y, index, padding, m, pool_size, activation, alpha, n_threads
+        As in `winograd_pool_forward`.
+    dY : array like Y  # IN
+    dX : array like X or None  # OUT
+    dW : array like W or None  # OUT
+    db : array of shape (F,) or None  # OUT
+    """
+    _check_axes(X, W, Y, dY, dX, dW)
+    _check_winograd(W, padding, m, pool_size)
+    if (index is not None) != (max(pool_size) > 1):
+        raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
+    W, dW = _with_depth(0, W, dW)
+    X, Y, index, dY, dX = _with_depth(1, X, Y, index, dY, dX)
+    geometry = ((1, 1, 1), ((0, 0), *padding))
+    end = (activation, alpha, n_threads)
+    if index is None:
+        conv_backward(X, W, Y, dY, dX, dW, db, *geometry, (1, 1, 1), 1, *end)
+    else:
+        conv_pool_backward(X, W, Y, index, dY, dX, dW, db, *geometry, (1, *pool_size), *end)
+
+
+def winograd_forward(X, W, b, Y, padding, m, activation, alpha, n_threads):
+    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions.
+
+    Parameters
+    ----------
+    X, W, b, Y, padding, m, activation, alpha, n_threads
+        As in `winograd_pool_forward`.
+    """
+    winograd_pool_forward(X, W, b, Y, None, padding, m, (1, 1), activation, alpha, n_threads)
+
+
+def winograd_backward(X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads):
+    """Take the gradient at the output of a convolution to input, weights and bias.
+
+    Parameters
+    ----------
+    X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads
+        As in `winograd_pool_backward`.
+    """
+    winograd_pool_backward(
+        X, W, Y, None, dY, dX, dW, db, padding, m, (1, 1), activation, alpha, n_threads
+    )
+
+
+# ---------------------------------------------------------------------------
+# Pooling by other rules
+# ---------------------------------------------------------------------------
 
 
 def _count_true_pixels(size, output, pool_size, stride, padding):

@@ -17,7 +17,7 @@ from ..layers.composition import LayerComposition, check_layers, named_layers
 from . import attention, conv_transpose, dropout, pool, upsample  # noqa: F401
 from .activation import EPILOGUES, ActivationNode
 from .blocks import ResidualNode
-from .conv import ConvNode, use_winograd
+from .conv import ConvNode, fuse_pools, use_winograd
 from .dense import DenseNode
 from .depthwise import DepthwiseNode
 from .network import Network
@@ -77,7 +77,7 @@ def fold_batch_norms(nodes):
     return nodes
 
 
-PASSES = (fuse_activations, fold_batch_norms, use_winograd)
+PASSES = (fuse_activations, fold_batch_norms, use_winograd, fuse_pools)
 TAKES_ACTIVATION = (
     ConvNode,
     DenseNode,

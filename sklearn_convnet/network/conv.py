@@ -9,6 +9,7 @@ from ..layers.conv import Conv1D, Conv2D, Conv3D
 from .activation import ActivationNode
 from .node import Node, Weight, executes
 from .norm import folded
+from .pool import MaxPoolNode
 
 #: The largest tile of Winograd's form, 4, 2 or 0 for none: smaller ones round less.
 ENVIRONMENT = "SKLEARN_CONVNET_WINOGRAD"
@@ -47,9 +48,20 @@ def use_winograd(nodes):
     return nodes
 
 
+def fuse_pools(nodes):
+    """A convolution takes the maxima of its output while it is in cache."""
+    fused = []
+    for node in nodes:
+        before = fused[-1] if fused else None
+        is_pool = isinstance(node, MaxPoolNode) and isinstance(before, ConvNode)
+        if not (is_pool and not before.pools and before.take_pool(node)):
+            fused.append(node)
+    return fused
+
+
 @executes(Conv1D, Conv2D, Conv3D)
 class ConvNode(Node):
-    """Y = f(conv(X, W) + b); `activation` other than identity is put here by a pass."""
+    """Y = pool(f(conv(X, W) + b)); passes put `activation` and the max pool here."""
 
     @classmethod
     def build(cls, layer, path, input_shape):
@@ -82,6 +94,7 @@ class ConvNode(Node):
         self.activation, self.alpha = "identity", 0.0
         self.fold = None  # a batch norm to take over at a prediction
         self.tile = 0  # of Winograd's form, put here by a pass
+        self.pool_size = (1, 1, 1)
 
     def choose_form(self):
         """Takes Winograd's form if it applies and is faster."""
@@ -91,56 +104,77 @@ class ConvNode(Node):
             *kernel, channels, filters = self.weights["weight"].shape
             self.tile = winograd_tile(tuple(kernel), self.output_shape[:2], channels, filters)
 
+    def take_pool(self, node):
+        """Takes over a max pool of its output if it can; says whether."""
+        _, _, dilation, groups = self.geometry
+        window, stride, pads = node.geometry
+        if window != stride or max(map(max, pads)) > 0 or {*dilation, groups} != {1}:
+            return False
+        if self.tile and any(self.tile % size for size in window[1:]):
+            return False
+        self.pool_size = window
+        self.output_shape, self.maps_out = node.output_shape, node.maps_out
+        return True
+
+    @property
+    def pools(self):
+        """Whether it has taken over a pool."""
+        return max(self.pool_size) > 1
+
     def forward(self, X, run):
         n = len(X)
         Y = run.empty(self, "Y", (n, *self.output_shape), X.dtype)
+        index = None
+        if self.pools and run.training:
+            index = run.empty(self, "index", Y.shape, np.int32)
+        run.save(self, X, Y, index)
         weight, bias, *activation = folded(self, run)
-        run.save(self, X, Y)
-        if self.tile and X.dtype == np.float32:
-            run.kernels.winograd_forward(
-                X, weight, bias, Y, self.geometry[1][1:], self.tile, *activation, run.n_threads
+        stride, pads, dilation, groups = self.geometry
+        end = (*activation, run.n_threads)
+        if self._is_tiled(X):
+            run.kernels.winograd_pool_forward(
+                X, weight, bias, Y, index, pads[1:], self.tile, self.pool_size[1:], *end
             )
             return Y
-        run.kernels.conv_forward(
-            X.reshape(n, *self.maps_in),
-            weight.reshape(self.weight_3d),
-            bias,
-            Y.reshape(n, *self.maps_out),
-            *self.geometry,
-            *activation,
-            run.n_threads,
-        )
+        maps = (X.reshape(n, *self.maps_in), weight.reshape(self.weight_3d), bias)
+        maps_out = Y.reshape(n, *self.maps_out)
+        if self.pools:
+            index = None if index is None else index.reshape(maps_out.shape)
+            run.kernels.conv_pool_forward(
+                *maps, maps_out, index, stride, pads, self.pool_size, *end
+            )
+        else:
+            run.kernels.conv_forward(*maps, maps_out, stride, pads, dilation, groups, *end)
         return Y
 
     def backward(self, dY, need_input, run):
-        X, Y = run.recall(self)
+        X, Y, index = run.recall(self)
         n = len(X)
+        weight = self.params["weight"]
         dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
         dW, db = self.gradient("weight"), self.gradient("bias")
+        stride, pads, dilation, groups = self.geometry
         end = (self.activation, self.alpha, run.n_threads)
-        if self.tile and X.dtype == np.float32:
-            run.kernels.winograd_backward(
-                X,
-                self.params["weight"],
-                Y,
-                dY,
-                dX,
-                dW,
-                db,
-                self.geometry[1][1:],
-                self.tile,
-                *end,
-            )
+        if self._is_tiled(X):
+            geometry = (pads[1:], self.tile, self.pool_size[1:])
+            run.kernels.winograd_pool_backward(X, weight, Y, index, dY, dX, dW, db, *geometry, *end)
             return dX
-        run.kernels.conv_backward(
-            X.reshape(n, *self.maps_in),
-            self.params["weight"].reshape(self.weight_3d),
-            Y.reshape(n, *self.maps_out),
-            dY.reshape(n, *self.maps_out),
+        maps = (X.reshape(n, *self.maps_in), weight.reshape(self.weight_3d))
+        Y, dY = Y.reshape(n, *self.maps_out), dY.reshape(n, *self.maps_out)
+        gradients = (
             None if dX is None else dX.reshape(n, *self.maps_in),
             None if dW is None else dW.reshape(self.weight_3d),
             db,
-            *self.geometry,
-            *end,
         )
+        if self.pools:
+            run.kernels.conv_pool_backward(
+                *maps, Y, index.reshape(Y.shape), dY, *gradients, stride, pads, self.pool_size, *end
+            )
+        else:
+            geometry = (stride, pads, dilation, groups)
+            run.kernels.conv_backward(*maps, Y, dY, *gradients, *geometry, *end)
         return dX
+
+    def _is_tiled(self, X):
+        """Whether it takes Winograd's form of a batch."""
+        return self.tile and X.dtype == np.float32

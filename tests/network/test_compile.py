@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import pickle
+from functools import partial
 from time import perf_counter
 
 import layer_cases as cases
@@ -226,15 +227,20 @@ def test_nothing_to_train(layer):
 def assert_passes_do_not_matter(fused, plain, X):
     cases.assert_same_bits(fused.params, plain.params)
     actual, expected = fused.forward(X), plain.forward(X)
+    tolerance = 1e-5 if X.dtype == np.float32 else 1e-13
     if any(getattr(node, "folded", False) for node in walk(fused.nodes)):
         # Products and sums are taken in another order.
-        cases.assert_close(actual, expected, 1e-5 if X.dtype == np.float32 else 1e-13)
+        cases.assert_close(actual, expected, tolerance)
     else:
         cases.assert_same_bits(actual, expected)
     actual, expected = training_pass(fused, X), training_pass(plain, X)
     cases.assert_same_bits(actual[0], expected[0])
-    cases.assert_same_bits(actual[1], expected[1])
-    cases.assert_same_bits(fused.grads, plain.grads)
+    check = cases.assert_same_bits
+    if any(getattr(node, "pools", False) for node in walk(fused.nodes)):
+        # Sums leave out what is zero.
+        check = partial(cases.assert_close, rtol=tolerance)
+    check(actual[1], expected[1])
+    check(fused.grads, plain.grads)
 
 
 def assert_winograd_is_close(fused, plain, X):

@@ -222,10 +222,11 @@ def test_peak_memory():
     assert "training" not in network.peak_memory()
     network.backward(Y)
     peaks = network.peak_memory()
-    # A prediction holds two maps at a time, a step all of them.
-    largest = 6 * 10 * 10 * 8 * 4
+    # A prediction holds two maps at a time, a step all of them, and where the maxima were. The
+    # map before the pool is never there as a whole.
+    largest = 6 * 5 * 5 * 8 * 4
     assert peaks["prediction"][0] == peaks["training"][0] == 6
     assert largest < peaks["prediction"][1] < 1.5 * largest
-    assert peaks["prediction"][1] < peaks["training"][1] < 4 * largest
+    assert peaks["prediction"][1] < peaks["training"][1] < 5 * largest
     network.release_memory()
     assert network.peak_memory() == peaks

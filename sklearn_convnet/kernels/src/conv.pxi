@@ -77,6 +77,7 @@ cdef struct Conv:
     Py_ssize_t n_pieces
     # Forward tasks: (block, chunk of its windows, part of the panels).
     Py_ssize_t n_chunks, n_panel_parts
+    real* scratch             # of the threads, scratch_size numbers each
     Py_ssize_t scratch_size
 
 
@@ -100,13 +101,12 @@ cdef int conv_geometry(
     if shape_W[3] != q.group_channels:
         raise ValueError(
             f"W is for {shape_W[3]} channels in each group, X has {q.group_channels}")
-    if shape_Y[0] != q.n_images or shape_Y[4] != q.n_filters:
+    if shape_Y is not None and (shape_Y[0] != q.n_images or shape_Y[4] != q.n_filters):
         raise ValueError(
             f"Y has shape {shape_Y}, expected {q.n_images} images with {q.n_filters} maps")
     for axis in range(3):
         q.size[axis] = shape_X[1 + axis]
         q.kernel[axis] = shape_W[axis]
-        q.out[axis] = shape_Y[1 + axis]
         q.stride[axis] = stride[axis]
         q.dilation[axis] = dilation[axis]
         q.before[axis], after = padding[axis]
@@ -120,10 +120,10 @@ cdef int conv_geometry(
             raise ValueError(
                 f"a filter that reaches over {extent} does not fit a padded map of size "
                 f"{q.padded[axis]} on axis {axis}")
-        if (q.padded[axis] - extent) // q.stride[axis] + 1 != q.out[axis]:
+        q.out[axis] = (q.padded[axis] - extent) // q.stride[axis] + 1
+        if shape_Y is not None and shape_Y[1 + axis] != q.out[axis]:
             raise ValueError(
-                f"Y has size {q.out[axis]} on axis {axis}, expected "
-                f"{(q.padded[axis] - extent) // q.stride[axis] + 1}")
+                f"Y has size {shape_Y[1 + axis]} on axis {axis}, expected {q.out[axis]}")
     q.width = 1
     conv_sizes(q)
     return 0
@@ -399,6 +399,26 @@ cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexc
                 activate(q.code, q.alpha, y + r * q.n_filters + left, right - left)
 
 
+cdef real* forward_work(const Conv* given, Conv* q, int n_threads) except NULL:
+    """The filters, perhaps made wide, and biases in panels, and behind them the scratch of the
+    threads; the caller frees them together."""
+    cdef Py_ssize_t n_packed = q.n_groups * q.filter_lanes
+    cdef real* memory = <real*> allocate(
+        (n_packed * (q.n_taps + 1) + wide_filters(q) + n_threads * q.scratch_size)
+        * sizeof(real))
+    q.packed = memory
+    q.packed_b = q.packed + n_packed * q.n_taps
+    q.scratch = q.packed_b + n_packed
+    with nogil:
+        if q.width > 1:
+            q.W = q.scratch
+            q.b = NULL if given.b is NULL else q.W + q.n_taps * q.n_filters
+            widen_filters(given, q, q.scratch, q.scratch + q.n_taps * q.n_filters)
+            q.scratch += wide_filters(q)
+        pack_filters(q, n_threads)
+    return memory
+
+
 def conv_forward(
     const real[:, :, :, :, ::1] X,  # IN  (n, depth, height, width, channels)
     const real[:, :, :, :, ::1] W,  # IN  (*kernel, channels / groups, filters)
@@ -410,9 +430,8 @@ def conv_forward(
     """Y = f(conv(X, W) + b)."""
     cdef Conv given, q
     cdef Py_ssize_t* tables
-    cdef real* work
     cdef real* memory
-    cdef Py_ssize_t n_packed, n_tasks, task, n_chunks
+    cdef Py_ssize_t n_tasks, task, n_chunks
     conv_geometry(&given, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
                   stride, padding, dilation, groups)
     if b is not None:
@@ -427,7 +446,6 @@ def conv_forward(
     given.Y = &Y[0, 0, 0, 0, 0]
     q = widened(&given, best_width(&given))
     n_threads = threads_for_products(n_products(&given), n_threads)
-    n_packed = q.n_groups * q.filter_lanes
     n_chunks = ceil_div(q.block_images * q.n_windows, ROW_BLOCK)
     q.n_chunks = larger(1, smaller(n_chunks, WANTED_TASKS // q.n_blocks))
     q.n_panel_parts = 1
@@ -439,21 +457,10 @@ def conv_forward(
         q.scratch_size += whole_vectors(q.block_images * q.padded_size)
     tables = conv_tables(&q)
     try:
-        work = memory = <real*> allocate(
-            (n_packed * (q.n_taps + 1) + wide_filters(&q) + n_threads * q.scratch_size)
-            * sizeof(real))
-        with nogil:
-            q.packed, work = work, work + n_packed * q.n_taps
-            q.packed_b, work = work, work + n_packed
-            if q.width > 1:
-                widen_filters(&given, &q, work, work + q.n_taps * q.n_filters)
-                q.W = work
-                q.b = NULL if b is None else work + q.n_taps * q.n_filters
-                work = work + wide_filters(&q)
-            pack_filters(&q, n_threads)
-            for task in prange(n_tasks, num_threads=n_threads, schedule="dynamic"):
-                conv_forward_task(&q, task, work + threadid() * q.scratch_size)
-            free(memory)
+        memory = forward_work(&given, &q, n_threads)
+        for task in prange(n_tasks, nogil=True, num_threads=n_threads, schedule="dynamic"):
+            conv_forward_task(&q, task, q.scratch + threadid() * q.scratch_size)
+        free(memory)
     finally:
         free(tables)
 

@@ -23,6 +23,8 @@
 # * The weight gradient is cut into pieces of the strips, whose sums are added in order, and into
 #   groups of the filters. A thread works on one of each alone: cores that read what others have
 #   just written take up to twice as long. V is made anew for each group.
+# * A max pool whose windows lie side by side, and within tiles, is done with a strip of the output
+#   while that is in scratch; backward, a strip of dz is made from the pooled gradient there.
 # * The price is rounding: m = 4 loses about two bits, m = 2 hardly any. The matrices come from
 #   polynomials through 0, +-1 and infinity for m = 2, and 0, +-1 / sqrt(2), +-sqrt(2) and infinity
 #   for m = 4, whose error is a quarter of that of the usual 0, +-1, +-2 and infinity.
@@ -62,12 +64,16 @@ cdef struct Winograd:
     Py_ssize_t v_point, m_point  # distance of two points in V and in M
     const real* X
     const real* S               # activated, if X is to be multiplied by f'
+    const int32_t* index_in     # if X is pooled: where in the maps its numbers belong
     int derivative
     real derivative_alpha
     const real* W
     Py_ssize_t w_tap, w_row, w_column   # element (tap, channel, filter) of W
     const real* b
     real* Y
+    bint pools                  # the output
+    Pool pool                   # of the output, or what the input has been through
+    int32_t* index              # of the maxima, or NULL
     int code
     real alpha
     real* packed                # (points, panels of filters) of U
@@ -228,7 +234,7 @@ cdef void fold_points(
 # --- geometry --------------------------------------------------------------------------
 
 cdef int winograd_geometry(
-    Winograd* q, shape_X, shape_W, shape_Y, padding, Py_ssize_t m
+    Winograd* q, shape_X, shape_W, shape_Y, padding, Py_ssize_t m, pool_size
 ) except -1:
     cdef int axis
     cdef Py_ssize_t after
@@ -253,7 +259,13 @@ cdef int winograd_geometry(
             raise ValueError(
                 f"a filter that reaches over 3 does not fit a padded map of size "
                 f"{q.out[axis] + 2} on axis {axis}")
-    same_shape((q.n_images, q.out[0], q.out[1], q.n_filters), shape_Y, "Y")
+    pool_size = (1, *pool_size)
+    pool_geometry(
+        &q.pool, (q.n_images, 1, q.out[0], q.out[1], q.n_filters), (shape_Y[0], 1, *shape_Y[1:]),
+        pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
+    if m % q.pool.window[1] or m % q.pool.window[2]:
+        raise ValueError(f"windows of {pool_size[1:]} do not divide tiles of {m} x {m}")
+    q.pools = q.pool.window[1] * q.pool.window[2] > 1
     winograd_sizes(q)
     return 0
 
@@ -274,6 +286,7 @@ cdef Winograd input_gradient_of(const Winograd* q) noexcept nogil:
     cdef Winograd back = q[0]
     cdef int axis
     back.n_channels, back.n_filters = q.n_filters, q.n_channels
+    back.pools = False
     for axis in range(2):
         back.size[axis], back.out[axis] = q.out[axis], q.size[axis]
         back.before[axis] = 2 - q.before[axis]
@@ -318,6 +331,31 @@ cdef void place_points(Winograd* q, Py_ssize_t filter_lanes) noexcept nogil:
 
 # --- strips ----------------------------------------------------------------------------
 
+cdef void unpool_row(
+    const Winograd* q, Py_ssize_t image, Py_ssize_t h, real* to, real* d
+) noexcept nogil:
+    """Row h of an input that is pooled: a number where the maximum was, else zero. Scratch: d,
+    for a row of the pooled input."""
+    cdef Py_ssize_t n_channels = q.n_channels, n = q.pool.out[2] * n_channels, o, p, c, start
+    cdef const int32_t* index
+    cdef int32_t at
+    cdef real* column = to
+    if h // q.pool.window[1] < q.pool.out[1]:
+        start = (image * q.pool.out[1] + h // q.pool.window[1]) * n
+        index = q.index_in + start
+        memcpy(d, q.X + start, n * sizeof(real))
+        multiply_derivative(q.derivative, q.derivative_alpha, q.S + start, d, n)
+        for o in range(q.pool.out[2]):
+            for p in range(q.pool.window[2]):
+                at = <int32_t> (h * q.size[1] + o * q.pool.window[2] + p)
+                for c in range(n_channels):
+                    column[c] = d[c] if index[c] == at else 0
+                column = column + n_channels
+            index = index + n_channels
+            d = d + n_channels
+    memset(column, 0, (to + q.size[1] * n_channels - column) * sizeof(real))
+
+
 cdef void fill_strip(
     const Winograd* q, Py_ssize_t strip, Py_ssize_t first, Py_ssize_t left, Py_ssize_t n_rows,
     real* to
@@ -326,6 +364,7 @@ cdef void fill_strip(
     zero outside; multiplied by f' where there is S."""
     cdef Py_ssize_t image = strip // q.tiles[0], row = q.strip_width * q.n_channels, i, h
     cdef Py_ssize_t n_left = left * q.n_channels, width = q.size[1] * q.n_channels, start
+    cdef real* behind = to + strip_numbers(q)
     for i in range(n_rows):
         h = first + i
         if h < 0 or h >= q.size[0]:
@@ -333,17 +372,40 @@ cdef void fill_strip(
         else:
             start = (image * q.size[0] + h) * q.size[1] * q.n_channels
             memset(to, 0, n_left * sizeof(real))
-            memcpy(to + n_left, q.X + start, width * sizeof(real))
             memset(to + n_left + width, 0, (row - n_left - width) * sizeof(real))
-            if q.S is not NULL:
-                multiply_derivative(
-                    q.derivative, q.derivative_alpha, q.S + start, to + n_left, width)
+            if q.index_in is not NULL:
+                unpool_row(q, image, h, to + n_left, behind)
+            else:
+                memcpy(to + n_left, q.X + start, width * sizeof(real))
+                if q.S is not NULL:
+                    multiply_derivative(
+                        q.derivative, q.derivative_alpha, q.S + start, to + n_left, width)
         to = to + row
 
 
-cdef inline Py_ssize_t strip_size(const Winograd* q) noexcept nogil:
+cdef inline Py_ssize_t strip_numbers(const Winograd* q) noexcept nogil:
     """Numbers in a strip, and some that a vector over its end may read."""
     return whole_vectors(q.n * q.strip_width * q.n_channels) + LANES
+
+
+cdef inline Py_ssize_t strip_size(const Winograd* q) noexcept nogil:
+    """Scratch of a strip: of the input, and behind it a row of what that is made from."""
+    cdef Py_ssize_t behind = 0
+    if q.index_in is not NULL:
+        behind = whole_vectors(q.pool.out[2] * q.n_channels)
+    return strip_numbers(q) + behind
+
+
+cdef inline Py_ssize_t output_numbers(const Winograd* q) noexcept nogil:
+    """Numbers in a strip of the output, and some that a vector over its end may read."""
+    return whole_vectors(q.m * q.out[1] * q.n_filters) + LANES
+
+
+cdef inline Py_ssize_t output_size(const Winograd* q) noexcept nogil:
+    """Scratch of a strip of the output: where it is pooled, the strip and a row of its pool."""
+    if not q.pools:
+        return 0
+    return output_numbers(q) + whole_vectors(ceil_div(row_bytes(&q.pool), sizeof(real)))
 
 
 cdef void strip_to_points(
@@ -390,7 +452,7 @@ cdef inline void put_sum(
 
 
 cdef void points_to_output(
-    const Winograd* q, Py_ssize_t strip, Py_ssize_t tile_row, const real* M
+    const Winograd* q, Py_ssize_t strip, Py_ssize_t tile_row, const real* M, real* scratch
 ) noexcept nogil:
     """The output of a strip from its rows of M."""
     cdef real y[MAX_POINTS * MAX_LANES]
@@ -398,7 +460,7 @@ cdef void points_to_output(
     cdef Py_ssize_t image = strip // q.tiles[0], top = strip % q.tiles[0] * q.m
     cdef Py_ssize_t row = q.out[1] * q.n_filters, t, v, i, j, width
     cdef Py_ssize_t n_rows = smaller(q.m, q.out[0] - top), n_columns
-    cdef real* first = q.Y + (image * q.out[0] + top) * row
+    cdef real* first = scratch if q.pools else q.Y + (image * q.out[0] + top) * row
     for v in range(q.filter_lanes // LANES):
         width = smaller(LANES, q.n_filters - v * LANES)
         memset(bias, 0, LANES * sizeof(real))
@@ -414,6 +476,22 @@ cdef void points_to_output(
                     put_sum(y + (i * q.m + j) * LANES, bias,
                             first + i * row + (t * q.m + j) * q.n_filters + v * LANES, width)
     activate(q.code, q.alpha, first, n_rows * row)
+    if q.pools:
+        pool_strip(q, image, top, n_rows, scratch)
+
+
+cdef void pool_strip(
+    const Winograd* q, Py_ssize_t image, Py_ssize_t top, Py_ssize_t n_rows, real* scratch
+) noexcept nogil:
+    """The pooled output of a strip of n_rows rows in scratch, from row `top` of the image on."""
+    cdef const real* end = scratch + output_numbers(q)
+    cdef Row row = row_scratch(&q.pool, <char*> end, 0)
+    cdef Py_ssize_t first = top // q.pool.window[1], r, to
+    for r in range(n_rows // q.pool.window[1]):
+        to = (image * q.pool.out[1] + first + r) * q.pool.out[2] * q.n_filters
+        # The image would begin `top` rows before, were it there as a whole.
+        maxpool_row(&q.pool, scratch - top * q.out[1] * q.n_filters, first + r, end, q.Y + to,
+                    NULL if q.index is NULL else q.index + to, row)
 
 
 # --- filters ---------------------------------------------------------------------------
@@ -480,7 +558,8 @@ cdef void multiply_points(
 
 
 cdef inline Py_ssize_t pass_scratch(const Winograd* q) noexcept nogil:
-    return (strip_size(q) + q.n * q.n * (q.v_point + q.m_point) + MAX_VECTORS * LANES)
+    return (larger(strip_size(q), output_size(q)) + q.n * q.n * (q.v_point + q.m_point)
+            + MAX_VECTORS * LANES)
 
 
 cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noexcept nogil:
@@ -488,14 +567,14 @@ cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noex
     cdef Py_ssize_t first = block * q.block_strips, i
     cdef Py_ssize_t n_strips = smaller(q.block_strips, q.n_strips - first)
     cdef real* strip = scratch
-    cdef real* V = strip + strip_size(q)
+    cdef real* V = strip + larger(strip_size(q), output_size(q))
     cdef real* M = V + q.n * q.n * q.v_point
     cdef real* spare = M + q.n * q.n * q.m_point
     for i in range(n_strips):
         strip_to_points(q, first + i, i * q.tiles[1], V, strip)
     multiply_points(q, n_strips * q.tiles[1], V, M, spare)
     for i in range(n_strips):
-        points_to_output(q, first + i, i * q.tiles[1], M)
+        points_to_output(q, first + i, i * q.tiles[1], M, strip)
 
 
 cdef int winograd_pass(Winograd* q, int n_threads) except -1:
@@ -526,28 +605,41 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     return 0
 
 
-def winograd_forward(
+def winograd_pool_forward(
     const real[:, :, :, ::1] X,     # IN  (n, height, width, channels)
     const real[:, :, :, ::1] W,     # IN  (3, 3, channels, filters)
     const real[::1] b,              # IN  (filters,) or None
-    real[:, :, :, ::1] Y,           # OUT (n, *out, filters)
-    padding, Py_ssize_t m, str activation, double alpha, int n_threads,
+    real[:, :, :, ::1] Y,           # OUT (n, *pooled, filters)
+    int32_t[:, :, :, ::1] index,    # OUT like Y, or None: the position of the maximum
+    padding, Py_ssize_t m, pool_size, str activation, double alpha, int n_threads,
 ):
-    """Y = f(conv(X, W) + b) with stride 1, by tiles of m x m positions."""
+    """Y = the maximum over windows of f(conv(X, W) + b), with stride 1, by tiles of m x m
+    positions."""
     cdef Winograd q
-    winograd_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m)
+    winograd_geometry(
+        &q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m, pool_size)
     q.code = activation_code(activation, True)
     q.alpha = alpha
     if b is not None:
         same_length(q.n_filters, b.shape[0], "b")
+    if index is not None:
+        if not q.pools:
+            raise ValueError("an index needs windows larger than 1 x 1")
+        same_shape((<object> Y).shape, (<object> index).shape, "index")
     if q.n_images == 0:
         return
-    q.X, q.S = &X[0, 0, 0, 0], NULL
+    q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
+    q.index = NULL if index is None else &index[0, 0, 0, 0]
     q.W = &W[0, 0, 0, 0]
     q.w_tap, q.w_row, q.w_column = q.n_channels * q.n_filters, q.n_filters, 1
     q.b = NULL if b is None else &b[0]
     q.Y = &Y[0, 0, 0, 0]
     winograd_pass(&q, n_threads)
+
+
+def winograd_forward(X, W, b, Y, padding, m, activation, alpha, n_threads):
+    """Y = f(conv(X, W) + b): without a pool."""
+    winograd_pool_forward(X, W, b, Y, None, padding, m, (1, 1), activation, alpha, n_threads)
 
 
 # --- backward --------------------------------------------------------------------------
@@ -695,20 +787,26 @@ cdef int winograd_weight_gradient(
     return 0
 
 
-def winograd_backward(
+def winograd_pool_backward(
     const real[:, :, :, ::1] X,     # IN  (n, height, width, channels)
     const real[:, :, :, ::1] W,     # IN  (3, 3, channels, filters)
-    const real[:, :, :, ::1] Y,     # IN  (n, *out, filters), activated
+    const real[:, :, :, ::1] Y,     # IN  (n, *pooled, filters), activated
+    const int32_t[:, :, :, ::1] index,  # IN  like Y; None where there is no pool
     const real[:, :, :, ::1] dY,    # IN  like Y
     real[:, :, :, ::1] dX,          # OUT like X, or None
     real[:, :, :, ::1] dW,          # OUT like W, or None
     real[::1] db,                   # OUT (filters,) or None
-    padding, Py_ssize_t m, str activation, double alpha, int n_threads,
+    padding, Py_ssize_t m, pool_size, str activation, double alpha, int n_threads,
 ):
-    """The gradients of winograd_forward, each computed where its array is given."""
+    """The gradients of winograd_pool_forward, each computed where its array is given."""
     cdef Winograd q, back
-    winograd_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m)
+    winograd_geometry(
+        &q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m, pool_size)
     same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+    if q.pools != (index is not None):
+        raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
+    if q.pools:
+        same_shape((<object> Y).shape, (<object> index).shape, "index")
     if dX is not None:
         same_shape((<object> X).shape, (<object> dX).shape, "dX")
     if dW is not None:
@@ -726,8 +824,9 @@ def winograd_backward(
     back.derivative_alpha = alpha
     back.X = &dY[0, 0, 0, 0]
     back.S = NULL if back.derivative == IDENTITY else &Y[0, 0, 0, 0]
+    back.index_in = &index[0, 0, 0, 0] if q.pools else NULL
     if dW is not None or db is not None:
-        q.X, q.S = &X[0, 0, 0, 0], NULL
+        q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
         winograd_weight_gradient(
             &q, &back, NULL if dW is None else &dW[0, 0, 0, 0],
             NULL if db is None else &db[0], n_threads)
@@ -739,3 +838,9 @@ def winograd_backward(
         back.code, back.alpha = IDENTITY, 0
         back.Y = &dX[0, 0, 0, 0]
         winograd_pass(&back, n_threads)
+
+
+def winograd_backward(X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads):
+    """The gradients of winograd_forward."""
+    winograd_pool_backward(
+        X, W, Y, None, dY, dX, dW, db, padding, m, (1, 1), activation, alpha, n_threads)

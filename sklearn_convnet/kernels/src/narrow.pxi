@@ -1,0 +1,228 @@
+# The forward pass of conv_pool.pxi for few taps and filters, whose vectors run along a row of Y.
+# Filters that do not fill vectors cost nothing then, and the maxima are taken between registers.
+#
+# Design:
+# * A tile is NARROW_FILTERS filters at the four positions of each of LANES windows of 2 x 2 side by
+#   side. Neighbours in a vector are two strides apart in X, so its columns are dealt out to 2 s
+#   planes, column j to plane j % 2s: in a plane, they are neighbours.
+# * The order of sums is that of conv.pxi, and so are the bits; with more than REDUCTION_BLOCK taps
+#   it would be another.
+
+cdef extern from *:
+    """
+    #ifdef WIDE_REGISTERS
+    #define NARROW_FILTERS 6
+    #else
+    #define NARROW_FILTERS 3
+    #endif
+
+    /* z[f][dy][dx] = b[f] + sum_k w[k][f] x[tap[dx][k] + dy * x_row] */
+    static void narrow_tile(
+        const skcn_real *x, Py_ssize_t x_row,
+        const Py_ssize_t *tap, Py_ssize_t n_taps,         /* (2, n_taps) */
+        const skcn_real *w,                               /* (n_taps, NARROW_FILTERS) */
+        const skcn_real *b, skcn_real *z, Py_ssize_t z_step)
+    {
+        vec acc[4 * NARROW_FILTERS];
+        UNROLL for (int f = 0; f < NARROW_FILTERS; f++)
+            UNROLL for (int i = 0; i < 4; i++)
+                acc[f * 4 + i] = b[f] - (vec) {0};
+        for (Py_ssize_t k = 0; k < n_taps; k++, w += NARROW_FILTERS) {
+            UNROLL for (int dy = 0; dy < 2; dy++) {
+                vec left = *(const vec *) (x + tap[k] + dy * x_row);
+                vec right = *(const vec *) (x + tap[n_taps + k] + dy * x_row);
+                UNROLL for (int f = 0; f < NARROW_FILTERS; f++) {
+                    acc[f * 4 + dy * 2] += w[f] * left;
+                    acc[f * 4 + dy * 2 + 1] += w[f] * right;
+                }
+                /* Loads the filters anew: to keep them would take a register too many. */
+                __asm__ volatile ("" ::: "memory");
+            }
+        }
+        UNROLL for (int f = 0; f < NARROW_FILTERS; f++)
+            UNROLL for (int i = 0; i < 4; i++)
+                *(vec *) (z + (f * 4 + i) * z_step) = acc[f * 4 + i];
+    }
+
+    /* The maximum of four vectors `step` apart and its place in a map, from `first` on, where
+       rows have `width` columns; the place is not wanted where index is NULL. */
+    static inline void narrow_max(
+        const skcn_real *z, Py_ssize_t step, Py_ssize_t first, Py_ssize_t width,
+        skcn_real *y, int32_t *index)
+    {
+        vec best = *(const vec *) z;
+        bits_vec place = {0}, corner;
+        if (index)
+            UNROLL for (Py_ssize_t lane = 0; lane < LANES; lane++)
+                place[lane] = (skcn_bits) (first + 2 * lane);
+        corner = place;
+        keep_larger(&best, &place, *(const vec *) (z + step), corner + 1);
+        keep_larger(&best, &place, *(const vec *) (z + 2 * step), corner + (skcn_bits) width);
+        keep_larger(&best, &place, *(const vec *) (z + 3 * step), corner + (skcn_bits) (width + 1));
+        *(vec *) y = best;
+        if (index)
+            store_places(index, place);
+    }
+    """
+    const int NARROW_FILTERS
+    void narrow_tile(
+        const real* x, Py_ssize_t x_row, const Py_ssize_t* tap, Py_ssize_t n_taps, const real* w,
+        const real* b, real* z, Py_ssize_t z_step) noexcept nogil
+    void narrow_max(
+        const real* z, Py_ssize_t step, Py_ssize_t first, Py_ssize_t width, real* y,
+        int32_t* index) noexcept nogil
+
+
+cdef struct Narrow:
+    Py_ssize_t n_planes       # of a channel
+    Py_ssize_t length         # of a row of a plane, so that no vector reaches over its end
+    Py_ssize_t plane_size
+    Py_ssize_t n_groups       # of NARROW_FILTERS filters
+    Py_ssize_t row_lanes      # of a row of Y, in whole vectors
+    Py_ssize_t n_chunks       # of the rows of an image
+    Py_ssize_t scratch_size
+    Py_ssize_t* tap           # (2, n_taps): in the planes, for the left and the right of a window
+    real* w                   # (n_groups, n_taps, NARROW_FILTERS)
+    real* b                   # (n_groups, NARROW_FILTERS)
+
+
+cdef bint is_narrow(const ConvPool* p) noexcept nogil:
+    """Whether this form applies and is faster: filters do not fill vectors, rows of Y do."""
+    cdef const Conv* q = &p.conv
+    cdef Py_ssize_t filters = ceil_div(q.n_filters, NARROW_FILTERS) * NARROW_FILTERS
+    return (
+        p.pool.window[0] == 1 and p.pool.window[1] == 2 and p.pool.window[2] == 2
+        and q.kernel[0] == 1 and q.n_taps <= REDUCTION_BLOCK and q.n_filters % LANES > 0
+        and 4 * filters * whole_vectors(p.pool.out[2]) <= 7 * q.n_filters * p.pool.out[2])
+
+
+cdef Narrow narrow_geometry(const ConvPool* p) noexcept nogil:
+    cdef const Conv* q = &p.conv
+    cdef Narrow s
+    s.n_planes = 2 * q.stride[2]
+    s.row_lanes = whole_vectors(p.pool.out[2])
+    s.length = larger(ceil_div(q.padded[2], s.n_planes),
+                      s.row_lanes + (q.stride[2] + q.kernel[2] - 1) // s.n_planes)
+    s.plane_size = q.padded[1] * s.length
+    s.n_groups = ceil_div(q.n_filters, NARROW_FILTERS)
+    s.n_chunks = larger(1, smaller(p.rows, WANTED_TASKS // q.n_images))
+    s.scratch_size = (
+        whole_vectors(q.n_channels * s.n_planes * s.plane_size)
+        + s.n_groups * NARROW_FILTERS * 4 * s.row_lanes + 2 * LANES)
+    return s
+
+
+cdef void pack_narrow(const Conv* q, Narrow* s) noexcept nogil:
+    """The table of taps, and filters and biases in groups."""
+    cdef Py_ssize_t h, w, c, k = 0, dx, column, g, f
+    for h in range(q.kernel[1]):
+        for w in range(q.kernel[2]):
+            for c in range(q.n_channels):
+                for dx in range(2):
+                    column = dx * q.stride[2] + w
+                    s.tap[dx * q.n_taps + k] = (
+                        (c * s.n_planes + column % s.n_planes) * s.plane_size
+                        + h * s.length + column // s.n_planes)
+                k += 1
+    for g in range(s.n_groups):
+        f = g * NARROW_FILTERS
+        pack_panel(q.W + f, q.n_filters, 1, q.n_taps, smaller(NARROW_FILTERS, q.n_filters - f),
+                   NARROW_FILTERS, s.w + f * q.n_taps)
+    memset(s.b, 0, s.n_groups * NARROW_FILTERS * sizeof(real))
+    if q.b is not NULL:
+        memcpy(s.b, q.b, q.n_filters * sizeof(real))
+
+
+cdef void deal_out(
+    const Conv* q, const Narrow* s, const real* image, Py_ssize_t plane, Py_ssize_t first,
+    Py_ssize_t last, real* planes
+) noexcept nogil:
+    """Rows first to last (exclusive) of a plane of a padded image into its planes of columns."""
+    cdef bint is_there = 0 <= plane and plane < q.size[0]
+    cdef Py_ssize_t h, row, c, i, j, column
+    cdef const real* x
+    cdef real* to
+    for h in range(first, last):
+        row = h - q.before[1]
+        for i in range(q.n_channels * s.n_planes):
+            to = planes + i * s.plane_size + h * s.length
+            memset(to, 0, s.length * sizeof(real))
+            if is_there and 0 <= row and row < q.size[1]:
+                c = i // s.n_planes
+                x = image + (plane * q.size[1] + row) * q.size[2] * q.n_channels + c
+                # The first column of the plane that is not padding.
+                j = larger(0, ceil_div(q.before[2] - i % s.n_planes, s.n_planes))
+                column = j * s.n_planes + i % s.n_planes - q.before[2]
+                while column < q.size[2]:
+                    to[j] = x[column * q.n_channels]
+                    column += s.n_planes
+                    j += 1
+
+
+cdef void narrow_row(
+    const ConvPool* p, const Narrow* s, const real* planes, Py_ssize_t image, Py_ssize_t row,
+    real* z
+) noexcept nogil:
+    """A row of Y."""
+    cdef const Conv* q = &p.conv
+    cdef Py_ssize_t h = row % p.pool.out[1] * 2, g, v, f, lane, n, to, first
+    cdef real y[MAX_LANES]
+    cdef int32_t index[MAX_LANES]
+    for g in range(s.n_groups):
+        for v in range(s.row_lanes // LANES):
+            narrow_tile(
+                planes + h * q.stride[1] * s.length + v * LANES, q.stride[1] * s.length, s.tap,
+                q.n_taps, s.w + g * q.n_taps * NARROW_FILTERS, s.b + g * NARROW_FILTERS,
+                z + g * NARROW_FILTERS * 4 * s.row_lanes + v * LANES, s.row_lanes)
+    activate(q.code, q.alpha, z, s.n_groups * NARROW_FILTERS * 4 * s.row_lanes)
+    first = (row // p.pool.out[1] * q.out[1] + h) * q.out[2]
+    for v in range(s.row_lanes // LANES):
+        n = smaller(LANES, p.pool.out[2] - v * LANES)
+        to = ((image * p.rows + row) * p.pool.out[2] + v * LANES) * q.n_filters
+        for f in range(q.n_filters):
+            narrow_max(z + f * 4 * s.row_lanes + v * LANES, s.row_lanes, first + 2 * v * LANES,
+                       q.out[2], y, NULL if p.index is NULL else index)
+            for lane in range(n):
+                q.Y[to + lane * q.n_filters + f] = y[lane]
+            if p.index is not NULL:
+                for lane in range(n):
+                    p.index[to + lane * q.n_filters + f] = index[lane]
+
+
+cdef void narrow_task(
+    const ConvPool* p, const Narrow* s, Py_ssize_t task, real* scratch
+) noexcept nogil:
+    """Some rows of Y of an image."""
+    cdef const Conv* q = &p.conv
+    cdef Py_ssize_t image = task // s.n_chunks, chunk = task % s.n_chunks
+    cdef Py_ssize_t start = part(p.rows, chunk, s.n_chunks), row
+    cdef Py_ssize_t end = part(p.rows, chunk + 1, s.n_chunks), first, last
+    cdef real* z = scratch + whole_vectors(q.n_channels * s.n_planes * s.plane_size)
+    for row in range(start, end):
+        if row == start or row % p.pool.out[1] == 0:
+            first = row % p.pool.out[1] * 2 * q.stride[1]
+            last = smaller(p.pool.out[1], row % p.pool.out[1] + end - row)
+            last = (2 * last - 1) * q.stride[1] + q.kernel[1]
+            deal_out(q, s, q.X + image * q.image_size, row // p.pool.out[1] * q.stride[0]
+                     - q.before[0], first, last, scratch)
+        narrow_row(p, s, scratch, image, row, z)
+
+
+cdef int narrow_forward(const ConvPool* p, int n_threads) except -1:
+    cdef const Conv* q = &p.conv
+    cdef Narrow s = narrow_geometry(p)
+    cdef Py_ssize_t task, n_packed = s.n_groups * NARROW_FILTERS * (q.n_taps + 1)
+    cdef real* memory = <real*> allocate(
+        2 * q.n_taps * sizeof(Py_ssize_t)
+        + (whole_vectors(n_packed) + n_threads * s.scratch_size) * sizeof(real))
+    cdef real* scratch
+    with nogil:
+        s.tap = <Py_ssize_t*> memory
+        s.w = <real*> (s.tap + 2 * q.n_taps)
+        s.b = s.w + s.n_groups * NARROW_FILTERS * q.n_taps
+        scratch = s.w + whole_vectors(n_packed)
+        pack_narrow(q, &s)
+        for task in prange(q.n_images * s.n_chunks, num_threads=n_threads, schedule="dynamic"):
+            narrow_task(p, &s, task, scratch + threadid() * s.scratch_size)
+        free(memory)
+    return 0
