@@ -102,9 +102,11 @@ def winograd(net, batch, threads):
     tile = winograd_tile(W.shape[:2], Y.shape[1:3], *W.shape[2:])
     pads = (shape[-1], shape[-1])
     options = ((pads, pads), tile, "identity", 0.0, threads)
-    step, filled = one_pass(
-        what, kernels.winograd_forward, kernels.winograd_backward, X, W, Y, options
-    )
+
+    def forward(X, W, b, Y, *options):
+        kernels.winograd_forward(X, W, b, Y, None, *options)
+
+    step, filled = one_pass(what, forward, kernels.winograd_backward, X, W, Y, options)
     return step, {name: array.reshape(-1) for name, array in filled.items()}
 
 

@@ -471,6 +471,9 @@ WINOGRAD_CASES = {
 }  # fmt: skip
 
 
+WINOGRAD_POOL_CASES = {
+    name: ConvPoolCase(**vars(case)) for name, case in WINOGRAD_CASES.items()
+}  # fmt: skip
 CONV_POOL_CASES = {
     "first layer": ConvPoolCase(
         19, (1, 28, 28), 1, 6, (1, 5, 5), padding=_pad_image(2), activation="relu"
@@ -751,9 +754,9 @@ GOOD_CALLS = {
         _WINOGRAD_SIZES,
         named(
             X=IN("n H W C"), W=IN("three three C F"), b=IN("F"), Y=OUT("n OH OW F"),
-            **_WINOGRAD_OPTIONS,
+            addend=IN("n OH OW F"), **_WINOGRAD_OPTIONS,
         ),
-        optional=("b",),
+        optional=("b", "addend"),
     ),
     "winograd_backward": Call(
         _WINOGRAD_SIZES,

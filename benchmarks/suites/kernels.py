@@ -30,8 +30,16 @@ def convolution(case):
     }
 
 
+def conv_pool(case):
+    return convolution(case) | named(pool_size=case.pool_size)
+
+
 def winograd(case):
     return convolution(case) | named(padding=case.padding[1:])
+
+
+def winograd_pool(case):
+    return winograd(case) | named(pool_size=case.pool_size[1:])
 
 
 def pool(case):
@@ -85,6 +93,8 @@ def activation(name):
 TABLES = {
     "conv": (cases.CONV_CASES, convolution),
     "winograd": (cases.WINOGRAD_CASES, winograd),
+    "conv_pool": (cases.CONV_POOL_CASES, conv_pool),
+    "winograd_pool": (cases.WINOGRAD_POOL_CASES, winograd_pool),
     "depthwise": (cases.DEPTHWISE_CASES, convolution),
     "dense": (cases.DENSE_CASES, dense),
     "maxpool": (cases.POOL_CASES, pool),

@@ -861,15 +861,24 @@ def winograd_pool_backward(X, W, Y, index, dY, dX, dW, db, padding, m, pool_size
         conv_pool_backward(X, W, Y, index, dY, dX, dW, db, *geometry, (1, *pool_size), *end)
 
 
-def winograd_forward(X, W, b, Y, padding, m, activation, alpha, n_threads):
-    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions.
+def winograd_forward(X, W, b, Y, addend, padding, m, activation, alpha, n_threads):
+    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a sum.
 
     Parameters
     ----------
     X, W, b, Y, padding, m, activation, alpha, n_threads
         As in `winograd_pool_forward`.
+    addend : array like Y or None  # IN
+        Added before the activation.
     """
-    winograd_pool_forward(X, W, b, Y, None, padding, m, (1, 1), activation, alpha, n_threads)
+    check_activation(activation, FUSED_ACTIVATIONS)
+    _match(Y=(Y, "n OH OW F"), addend=(addend, "n OH OW F"))
+    f, _ = _ACTIVATIONS[activation]
+    Z = np.empty(Y.shape)
+    arrays = (_double(X), _double(W), None if b is None else _double(b))
+    _match(X=(X, "n H W C"), W=(W, "3 3 C F"), b=(b, "F"), Y=(Y, "n OH OW F"))
+    winograd_pool_forward(*arrays, Z, None, padding, m, (1, 1), "identity", 0.0, n_threads)
+    Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
 
 
 def winograd_backward(X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads):

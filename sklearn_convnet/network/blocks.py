@@ -7,6 +7,7 @@ import numpy as np
 from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH
 from .activation import times_derivative
+from .conv import ConvNode
 from .node import Node, build_chain, chain_backward, chain_forward, executes
 
 
@@ -31,6 +32,14 @@ def copy_channels(X, Y, x_start, y_start, width, run, accumulate=False):
     )
 
 
+def fuse_sums(nodes):
+    """At a prediction, a convolution at the end of a residual block adds the shortcut."""
+    for node in nodes:
+        if isinstance(node, ResidualNode):
+            node.find_last()
+    return nodes
+
+
 class _BlockNode(Node):
     @classmethod
     def build(cls, layer, path, input_shape):
@@ -51,9 +60,22 @@ class ResidualNode(_BlockNode):
         shortcut, _ = build_chain(pairs, input_shape, prefix)
         self.chains = [body, shortcut]
         self.activation, self.alpha = "identity", 0.0
+        self.last = None  # the convolution that may do the sum, put here by a pass
+
+    def find_last(self):
+        """Notes the convolution that F ends with, its batch norm folded into it, if it does."""
+        body = [node for node in self.chains[0] if not getattr(node, "folded", False)]
+        last = body[-1] if body else None
+        if isinstance(last, ConvNode) and not last.pools:
+            activations = {last.activation, getattr(last.fold, "activation", "identity")}
+            self.last = last if activations == {"identity"} else None
 
     def forward(self, X, run):
         body, shortcut = self.chains
+        if self.last is not None and not run.training and self.last.is_tiled(X):
+            S = chain_forward(shortcut, X, run)
+            F = chain_forward(body[: body.index(self.last)], X, run)
+            return self.last.forward(F, run, S, (self.activation, self.alpha))
         F, S = chain_forward(body, X, run), chain_forward(shortcut, X, run)
         Y = sum_of(F, S, self, "Y", run, self.activation, self.alpha)
         if self.activation != "identity":

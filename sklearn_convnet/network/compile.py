@@ -16,7 +16,7 @@ from ..layers.composition import LayerComposition, check_layers, named_layers
 # Each of these modules says which layers its nodes execute.
 from . import attention, conv_transpose, dropout, pool, upsample  # noqa: F401
 from .activation import EPILOGUES, ActivationNode
-from .blocks import ResidualNode
+from .blocks import ResidualNode, fuse_sums
 from .conv import ConvNode, fuse_pools, use_winograd
 from .dense import DenseNode
 from .depthwise import DepthwiseNode
@@ -77,7 +77,7 @@ def fold_batch_norms(nodes):
     return nodes
 
 
-PASSES = (fuse_activations, fold_batch_norms, use_winograd, fuse_pools)
+PASSES = (fuse_activations, fold_batch_norms, use_winograd, fuse_pools, fuse_sums)
 TAKES_ACTIVATION = (
     ConvNode,
     DenseNode,

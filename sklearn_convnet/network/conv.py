@@ -17,7 +17,7 @@ ENVIRONMENT = "SKLEARN_CONVNET_WINOGRAD"
 # Time of a tile of m x m outputs, in multiply-adds of the direct form: so many for each
 # channel and filter, and so many for each channel and each filter. Fitted to times of all
 # three passes on AVX2, 3 to 256 channels and maps of 2 x 2 to 32 x 32.
-_TILE_COSTS = {2: (19, 60), 4: (43, 220)}
+_TILE_COSTS = {2: (19, 80), 4: (43, 300)}
 
 
 def largest_tile():
@@ -121,7 +121,8 @@ class ConvNode(Node):
         """Whether it has taken over a pool."""
         return max(self.pool_size) > 1
 
-    def forward(self, X, run):
+    def forward(self, X, run, addend=None, after=None):
+        """The output; of a residual sum, `addend` is the other part and `after` the activation."""
         n = len(X)
         Y = run.empty(self, "Y", (n, *self.output_shape), X.dtype)
         index = None
@@ -129,12 +130,15 @@ class ConvNode(Node):
             index = run.empty(self, "index", Y.shape, np.int32)
         run.save(self, X, Y, index)
         weight, bias, *activation = folded(self, run)
+        activation = after or activation
         stride, pads, dilation, groups = self.geometry
         end = (*activation, run.n_threads)
-        if self._is_tiled(X):
-            run.kernels.winograd_pool_forward(
-                X, weight, bias, Y, index, pads[1:], self.tile, self.pool_size[1:], *end
-            )
+        if self.is_tiled(X):
+            tiled, form = (X, weight, bias, Y), (pads[1:], self.tile)
+            if self.pools:
+                run.kernels.winograd_pool_forward(*tiled, index, *form, self.pool_size[1:], *end)
+            else:
+                run.kernels.winograd_forward(*tiled, addend, *form, *end)
             return Y
         maps = (X.reshape(n, *self.maps_in), weight.reshape(self.weight_3d), bias)
         maps_out = Y.reshape(n, *self.maps_out)
@@ -155,7 +159,7 @@ class ConvNode(Node):
         dW, db = self.gradient("weight"), self.gradient("bias")
         stride, pads, dilation, groups = self.geometry
         end = (self.activation, self.alpha, run.n_threads)
-        if self._is_tiled(X):
+        if self.is_tiled(X):
             geometry = (pads[1:], self.tile, self.pool_size[1:])
             run.kernels.winograd_pool_backward(X, weight, Y, index, dY, dX, dW, db, *geometry, *end)
             return dX
@@ -175,6 +179,6 @@ class ConvNode(Node):
             run.kernels.conv_backward(*maps, Y, dY, *gradients, *geometry, *end)
         return dX
 
-    def _is_tiled(self, X):
+    def is_tiled(self, X):
         """Whether it takes Winograd's form of a batch."""
         return self.tile and X.dtype == np.float32

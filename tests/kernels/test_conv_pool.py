@@ -14,9 +14,6 @@ from hypothesis import strategies as st
 from sklearn_convnet.kernels import reference
 
 every_case = pytest.mark.parametrize("case", cases.CONV_POOL_CASES)
-WINOGRAD_CASES = {
-    name: cases.ConvPoolCase(**vars(case)) for name, case in cases.WINOGRAD_CASES.items()
-}
 NO_PADDING = ((0, 0),) * 3
 ONES = (1, 1, 1)
 
@@ -193,7 +190,7 @@ def check_winograd(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
     Y, index = winograd_forward(kernels, case, m, X, W, b, n_threads)
     maps = cases.output(case.maps_shape, dtype)
     options = (case.padding[1:], m, case.activation, case.alpha)
-    kernels.winograd_forward(X[:, 0], W[0], b, maps[:, 0], *options, 1)
+    kernels.winograd_forward(X[:, 0], W[0], b, maps[:, 0], None, *options, 1)
     expected = pooled(kernels, case, maps)
     np.testing.assert_array_equal(Y, expected[0])
     np.testing.assert_array_equal(index, expected[1])
@@ -225,9 +222,9 @@ def test_winograd_like_convolution_and_pool(kernels, dtype, m, case, seed, n_thr
 
 @cases.every_compiled
 @pytest.mark.parametrize("pool_size", [(1, 2, 2), (1, 4, 4), (1, 1, 1)])
-@pytest.mark.parametrize("case", WINOGRAD_CASES)
+@pytest.mark.parametrize("case", cases.WINOGRAD_POOL_CASES)
 def test_larger_winograd_like_convolution_and_pool(kernels, dtype, case, pool_size):
-    case = replace(WINOGRAD_CASES[case], pool_size=pool_size)
+    case = replace(cases.WINOGRAD_POOL_CASES[case], pool_size=pool_size)
     if max(pool_size) > 1:
         check_winograd(kernels, case, 4, dtype, n_threads=2)
     else:
@@ -237,14 +234,14 @@ def test_larger_winograd_like_convolution_and_pool(kernels, dtype, case, pool_si
         end = (case.activation, case.alpha, 2)
         arrays = (X[:, 0], W[0], b)
         kernels.winograd_pool_forward(*arrays, Y, None, case.padding[1:], 4, (1, 1), *end)
-        kernels.winograd_forward(*arrays, expected, case.padding[1:], 4, *end)
+        kernels.winograd_forward(*arrays, expected, None, case.padding[1:], 4, *end)
         cases.assert_same_bits(Y, expected)
 
 
 @cases.every_compiled
-@pytest.mark.parametrize("case", WINOGRAD_CASES)
+@pytest.mark.parametrize("case", cases.WINOGRAD_POOL_CASES)
 def test_winograd_threads_do_not_matter(kernels, dtype, case):
-    case = WINOGRAD_CASES[case]
+    case = cases.WINOGRAD_POOL_CASES[case]
     X, W, b, dY = case.arrays(dtype)
     Y, index = winograd_forward(kernels, case, 4, X, W, b)
 

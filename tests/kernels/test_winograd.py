@@ -26,10 +26,10 @@ def arrays(case, dtype, seed=0):
     return X[:, 0], W[0], b, dY[:, 0]
 
 
-def forward(kernels, case, m, X, W, b, n_threads=1):
+def forward(kernels, case, m, X, W, b, n_threads=1, addend=None):
     Y = cases.output((len(X), *case.output_shape[2:]), X.dtype)
     options = (case.padding[1:], m, case.activation, case.alpha)
-    kernels.winograd_forward(X, W, b, Y, *options, n_threads)
+    kernels.winograd_forward(X, W, b, Y, addend, *options, n_threads)
     return Y
 
 
@@ -78,6 +78,24 @@ def test_like_reference(kernels, dtype, m, case, seed, n_threads, skip):
 @every_case
 def test_larger_like_reference(kernels, dtype, m, case):
     assert_like_reference(kernels, cases.WINOGRAD_CASES[case], m, dtype, n_threads=2)
+
+
+@cases.every_variant
+@every_tile
+@every_case
+def test_sum_before_the_activation(kernels, dtype, m, case):
+    case = cases.WINOGRAD_CASES[case]
+    X, W, b, addend = arrays(case, dtype)
+    Z = forward(kernels, replace(case, activation="identity"), m, X, W, b)
+    expected = cases.output(Z.shape, dtype)
+    flat = (array.reshape(-1) for array in (Z, addend, expected))
+    kernels.add(*flat, case.activation, case.alpha, 1)
+    actual = forward(kernels, case, m, X, W, b, n_threads=2, addend=addend)
+
+    if kernels is reference:  # rounds once, not twice
+        cases.assert_close(actual, expected, floor=1.0)
+    else:
+        cases.assert_same_bits(actual, expected)
 
 
 @cases.every_compiled

@@ -564,7 +564,7 @@ cdef void add_input_gradient(
 ) noexcept nogil:
     """dX += the filters times dz, scattered over n_rows windows."""
     cdef Py_ssize_t n_vec = vectors_for(q.run_width), panel, v, V, R, t, row, r, g, u, at
-    cdef Py_ssize_t n_steps = ceil_div(q.group_filters, 2 * REDUCTION_BLOCK), step, k, k_end
+    cdef Py_ssize_t n_steps = ceil_div(q.group_filters, REDUCTION_BLOCK), step, k, k_end
     cdef const real* b
     cdef const real* a[MAX_ROWS]
     cdef real* c[MAX_ROWS]

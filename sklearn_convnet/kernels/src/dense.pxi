@@ -8,7 +8,6 @@
 #   one of them, in an order that depends on the length of the sum alone.
 
 cdef enum:
-    PRODUCT_BLOCK = 192  # k of one tile call: more than in a convolution, whose tiles gather
     FEW_ROWS = 14        # use a panel too seldom for a packed copy of it
     GROUP_PANELS = 8     # for which a block of the left matrix stays in the cache
 
@@ -46,7 +45,7 @@ cdef void product_panel(
     cdef bint in_place = direct and q.b_column == 1 and n_rows <= FEW_ROWS
     cdef real* init = scratch
     cdef real* packed = init + n_lanes
-    cdef real* rows = packed + PRODUCT_BLOCK * n_lanes
+    cdef real* rows = packed + REDUCTION_BLOCK * n_lanes
     cdef real* y = q.C + first * q.c_row + column
     cdef real* target = y if direct else rows
     cdef Py_ssize_t target_row = q.c_row if direct else n_lanes
@@ -91,7 +90,7 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
     cdef Py_ssize_t n_panels = panels_for(vectors_for(q.n_columns))
     cdef Py_ssize_t group = task // q.n_row_blocks, first = task % q.n_row_blocks * q.row_block
     cdef Py_ssize_t n_rows = smaller(q.row_block, q.n_rows - first)
-    cdef Py_ssize_t n_steps = ceil_div(q.n_k, PRODUCT_BLOCK), step, k, k_end, panel, i
+    cdef Py_ssize_t n_steps = ceil_div(q.n_k, REDUCTION_BLOCK), step, k, k_end, panel, i
     cdef real* copied = scratch + product_scratch()
     cdef const real* A
     for step in range(n_steps):
@@ -109,7 +108,7 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
 
 cdef inline Py_ssize_t product_scratch() noexcept nogil:
     """What a task needs besides the copy of A."""
-    return (1 + PRODUCT_BLOCK + 2 * ROW_BLOCK + 1) * MAX_VECTORS * LANES
+    return (1 + REDUCTION_BLOCK + 2 * ROW_BLOCK + 1) * MAX_VECTORS * LANES
 
 
 cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
@@ -125,7 +124,7 @@ cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
 
 
 cdef int multiply(Product* q, int n_threads) except -1:
-    cdef Py_ssize_t scratch_size, n_offsets = smaller(q.n_k, PRODUCT_BLOCK)
+    cdef Py_ssize_t scratch_size, n_offsets = smaller(q.n_k, REDUCTION_BLOCK)
     cdef Py_ssize_t k, task
     cdef real* scratch
     n_threads = threads_for_products(q.n_rows * q.n_k * q.n_columns, n_threads)
@@ -135,7 +134,7 @@ cdef int multiply(Product* q, int n_threads) except -1:
     # Rows that lie side by side, and their k far apart: often all in one set of the cache.
     q.copy_A = q.a_row == 1 and q.a_k > 1
     if q.copy_A:
-        scratch_size += whole_vectors(PRODUCT_BLOCK * q.row_block)
+        scratch_size += whole_vectors(REDUCTION_BLOCK * q.row_block)
     scratch = <real*> allocate(
         n_threads * scratch_size * sizeof(real) + n_offsets * sizeof(Py_ssize_t))
     q.offset = <Py_ssize_t*> (scratch + n_threads * scratch_size)

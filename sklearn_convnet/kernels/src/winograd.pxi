@@ -70,6 +70,7 @@ cdef struct Winograd:
     const real* W
     Py_ssize_t w_tap, w_row, w_column   # element (tap, channel, filter) of W
     const real* b
+    const real* addend          # to the output, like it, or NULL
     real* Y
     bint pools                  # the output
     Pool pool                   # of the output, or what the input has been through
@@ -475,6 +476,8 @@ cdef void points_to_output(
                 for j in range(n_columns):
                     put_sum(y + (i * q.m + j) * LANES, bias,
                             first + i * row + (t * q.m + j) * q.n_filters + v * LANES, width)
+    if q.addend is not NULL:
+        add_chunk_to(first, q.addend + (image * q.out[0] + top) * row, n_rows * row)
     activate(q.code, q.alpha, first, n_rows * row)
     if q.pools:
         pool_strip(q, image, top, n_rows, scratch)
@@ -530,7 +533,7 @@ cdef void multiply_points(
 ) noexcept nogil:
     """M = V U at each point, for n_tiles tiles."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_k = q.n_channels
-    cdef Py_ssize_t n_steps = ceil_div(n_k, 2 * REDUCTION_BLOCK), step, k, k_end
+    cdef Py_ssize_t n_steps = ceil_div(n_k, REDUCTION_BLOCK), step, k, k_end
     cdef Py_ssize_t point, panel, v, W, R, t, row, r
     cdef const real* b
     cdef const real* a[MAX_ROWS]
@@ -605,6 +608,51 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     return 0
 
 
+cdef int winograd_output(
+    const real[:, :, :, ::1] X, const real[:, :, :, ::1] W, const real[::1] b,
+    real[:, :, :, ::1] Y, const real[:, :, :, ::1] addend, int32_t[:, :, :, ::1] index,
+    padding, Py_ssize_t m, pool_size, str activation, double alpha, int n_threads,
+) except -1:
+    """What both forward passes do; each has some of the arrays."""
+    cdef Winograd q
+    winograd_geometry(
+        &q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m, pool_size)
+    q.code = activation_code(activation, True)
+    q.alpha = alpha
+    if b is not None:
+        same_length(q.n_filters, b.shape[0], "b")
+    if addend is not None:
+        same_shape((<object> Y).shape, (<object> addend).shape, "addend")
+    if index is not None:
+        if not q.pools:
+            raise ValueError("an index needs windows larger than 1 x 1")
+        same_shape((<object> Y).shape, (<object> index).shape, "index")
+    if q.n_images == 0:
+        return 0
+    q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
+    q.W = &W[0, 0, 0, 0]
+    q.w_tap, q.w_row, q.w_column = q.n_channels * q.n_filters, q.n_filters, 1
+    q.b = NULL if b is None else &b[0]
+    q.Y = &Y[0, 0, 0, 0]
+    q.addend = NULL if addend is None else &addend[0, 0, 0, 0]
+    q.index = NULL if index is None else &index[0, 0, 0, 0]
+    winograd_pass(&q, n_threads)
+    return 0
+
+
+def winograd_forward(
+    const real[:, :, :, ::1] X,       # IN  (n, height, width, channels)
+    const real[:, :, :, ::1] W,       # IN  (3, 3, channels, filters)
+    const real[::1] b,                # IN  (filters,) or None
+    real[:, :, :, ::1] Y,             # OUT (n, *out, filters)
+    const real[:, :, :, ::1] addend,  # IN  like Y, or None
+    padding, Py_ssize_t m, str activation, double alpha, int n_threads,
+):
+    """Y = f(conv(X, W) + b + addend) with stride 1, by tiles of m x m positions."""
+    winograd_output(
+        X, W, b, Y, addend, None, padding, m, (1, 1), activation, alpha, n_threads)
+
+
 def winograd_pool_forward(
     const real[:, :, :, ::1] X,     # IN  (n, height, width, channels)
     const real[:, :, :, ::1] W,     # IN  (3, 3, channels, filters)
@@ -615,31 +663,8 @@ def winograd_pool_forward(
 ):
     """Y = the maximum over windows of f(conv(X, W) + b), with stride 1, by tiles of m x m
     positions."""
-    cdef Winograd q
-    winograd_geometry(
-        &q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m, pool_size)
-    q.code = activation_code(activation, True)
-    q.alpha = alpha
-    if b is not None:
-        same_length(q.n_filters, b.shape[0], "b")
-    if index is not None:
-        if not q.pools:
-            raise ValueError("an index needs windows larger than 1 x 1")
-        same_shape((<object> Y).shape, (<object> index).shape, "index")
-    if q.n_images == 0:
-        return
-    q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
-    q.index = NULL if index is None else &index[0, 0, 0, 0]
-    q.W = &W[0, 0, 0, 0]
-    q.w_tap, q.w_row, q.w_column = q.n_channels * q.n_filters, q.n_filters, 1
-    q.b = NULL if b is None else &b[0]
-    q.Y = &Y[0, 0, 0, 0]
-    winograd_pass(&q, n_threads)
-
-
-def winograd_forward(X, W, b, Y, padding, m, activation, alpha, n_threads):
-    """Y = f(conv(X, W) + b): without a pool."""
-    winograd_pool_forward(X, W, b, Y, None, padding, m, (1, 1), activation, alpha, n_threads)
+    winograd_output(
+        X, W, b, Y, None, index, padding, m, pool_size, activation, alpha, n_threads)
 
 
 # --- backward --------------------------------------------------------------------------
@@ -834,7 +859,7 @@ def winograd_pool_backward(
         # The filters are turned around: tap 0 is the last one of W.
         back.W = &W[2, 2, 0, 0]
         back.w_tap, back.w_row, back.w_column = -q.n_channels * q.n_filters, 1, q.n_filters
-        back.b = NULL
+        back.b = back.addend = NULL
         back.code, back.alpha = IDENTITY, 0
         back.Y = &dX[0, 0, 0, 0]
         winograd_pass(&back, n_threads)
