@@ -112,12 +112,12 @@ def attention_forward(
     cdef Attention q
     cdef Py_ssize_t task
     cdef real* work
-    attention_shapes(&q, (<object> Q).shape,
-                     ((<object> K).shape, (<object> V).shape, (<object> Y).shape),
+    attention_shapes(&q, shape_of(Q.shape, 4),
+                     (shape_of(K.shape, 4), shape_of(V.shape, 4), shape_of(Y.shape, 4)),
                      ("K", "V", "Y"))
-    same_shape((q.n, q.heads, q.length, q.length), (<object> P).shape, "P")
+    same_shape((q.n, q.heads, q.length, q.length), shape_of(P.shape, 4), "P")
     if bias is not None:
-        same_shape((q.heads, q.length, q.length), (<object> bias).shape, "bias")
+        same_shape((q.heads, q.length, q.length), shape_of(bias.shape, 3), "bias")
     if q.n == 0:
         return
     q.Q, q.K, q.V = &Q[0, 0, 0, 0], &K[0, 0, 0, 0], &V[0, 0, 0, 0]
@@ -148,14 +148,14 @@ def attention_backward(
     cdef Attention q
     cdef Py_ssize_t task, i, size
     cdef real* work
-    attention_shapes(&q, (<object> Q).shape,
-                     ((<object> K).shape, (<object> V).shape, (<object> dY).shape,
-                      (<object> dQ).shape, (<object> dK).shape, (<object> dV).shape),
+    attention_shapes(&q, shape_of(Q.shape, 4),
+                     (shape_of(K.shape, 4), shape_of(V.shape, 4), shape_of(dY.shape, 4),
+                      shape_of(dQ.shape, 4), shape_of(dK.shape, 4), shape_of(dV.shape, 4)),
                      ("K", "V", "dY", "dQ", "dK", "dV"))
-    same_shape((q.n, q.heads, q.length, q.length), (<object> P).shape, "P")
-    same_shape((<object> P).shape, (<object> dS).shape, "dS")
+    same_shape((q.n, q.heads, q.length, q.length), shape_of(P.shape, 4), "P")
+    same_shape(shape_of(P.shape, 4), shape_of(dS.shape, 4), "dS")
     if dbias is not None:
-        same_shape((q.heads, q.length, q.length), (<object> dbias).shape, "dbias")
+        same_shape((q.heads, q.length, q.length), shape_of(dbias.shape, 3), "dbias")
         dbias[:] = 0
     if q.n == 0:
         return

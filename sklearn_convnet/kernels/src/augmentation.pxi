@@ -116,7 +116,7 @@ def affine_resample(
     cdef Py_ssize_t i
     cdef int threads
     resample_geometry(
-        &q, (<object> X).shape, (<object> matrices).shape, (<object> Y).shape)
+        &q, shape_of(X.shape, 4), shape_of(matrices.shape, 3), shape_of(Y.shape, 4))
     threads = threads_for(q.n * q.size, n_threads)
     frames = <real*> allocate(threads * q.size * sizeof(real))
     with nogil:
@@ -158,6 +158,6 @@ def affine_resample_nearest(
     cdef Resample q
     cdef Py_ssize_t i
     resample_geometry(
-        &q, (<object> X).shape, (<object> matrices).shape, (<object> Y).shape)
+        &q, shape_of(X.shape, 4), shape_of(matrices.shape, 3), shape_of(Y.shape, 4))
     for i in prange(q.n, nogil=True, num_threads=threads_for(q.n * q.size, n_threads)):
         nearest_image(&q, &X[i, 0, 0, 0], &matrices[i, 0, 0], &Y[i, 0, 0, 0])

@@ -432,7 +432,7 @@ def conv_forward(
     cdef Py_ssize_t* tables
     cdef real* memory
     cdef Py_ssize_t n_tasks, task, n_chunks
-    conv_geometry(&given, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+    conv_geometry(&given, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                   stride, padding, dilation, groups)
     if b is not None:
         same_length(given.n_filters, b.shape[0], "b")
@@ -685,15 +685,15 @@ def conv_backward(
     cdef real* wide_db
     cdef bint need_dW = dW is not None, need_db = db is not None
     cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, slack = MAX_VECTORS * LANES
-    conv_geometry(&given, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+    conv_geometry(&given, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                   stride, padding, dilation, groups)
-    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+    same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
     given.code = activation_code(activation, True)
     given.alpha = alpha
     if dX is not None:
-        same_shape((<object> X).shape, (<object> dX).shape, "dX")
+        same_shape(shape_of(X.shape, 5), shape_of(dX.shape, 5), "dX")
     if need_dW:
-        same_shape((<object> W).shape, (<object> dW).shape, "dW")
+        same_shape(shape_of(W.shape, 5), shape_of(dW.shape, 5), "dW")
     if need_db:
         same_length(given.n_filters, db.shape[0], "db")
     if given.n_images == 0:

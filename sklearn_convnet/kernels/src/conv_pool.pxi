@@ -241,14 +241,14 @@ def conv_pool_forward(
     cdef Py_ssize_t* tables
     cdef real* memory
     cdef Py_ssize_t task
-    conv_pool_geometry(&p, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+    conv_pool_geometry(&p, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                        stride, padding, pool_size)
     p.conv.code = activation_code(activation, True)
     p.conv.alpha = alpha
     if b is not None:
         same_length(p.conv.n_filters, b.shape[0], "b")
     if index is not None:
-        same_shape((<object> Y).shape, (<object> index).shape, "index")
+        same_shape(shape_of(Y.shape, 5), shape_of(index.shape, 5), "index")
     if p.conv.n_images == 0:
         return
     p.conv.X = &X[0, 0, 0, 0, 0]
@@ -522,16 +522,16 @@ def conv_pool_backward(
     cdef real* memory
     cdef bint need_dW = dW is not None, need_db = db is not None
     cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, run
-    conv_pool_geometry(&p, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+    conv_pool_geometry(&p, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                        stride, padding, pool_size)
     q.code = activation_code(activation, True)
     q.alpha = alpha
-    same_shape((<object> Y).shape, (<object> index).shape, "index")
-    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+    same_shape(shape_of(Y.shape, 5), shape_of(index.shape, 5), "index")
+    same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
     if dX is not None:
-        same_shape((<object> X).shape, (<object> dX).shape, "dX")
+        same_shape(shape_of(X.shape, 5), shape_of(dX.shape, 5), "dX")
     if need_dW:
-        same_shape((<object> W).shape, (<object> dW).shape, "dW")
+        same_shape(shape_of(W.shape, 5), shape_of(dW.shape, 5), "dW")
     if need_db:
         same_length(q.n_filters, db.shape[0], "db")
     if q.n_images == 0:

@@ -167,7 +167,7 @@ def dense_forward(
 ):
     """Y = f(X W + b)."""
     cdef Product q
-    dense_shapes(X.shape[0], X.shape[1], W.shape[1], (<object> W).shape, (<object> Y).shape)
+    dense_shapes(X.shape[0], X.shape[1], W.shape[1], shape_of(W.shape, 2), shape_of(Y.shape, 2))
     q.code = activation_code(activation, True)
     if b is not None:
         same_length(W.shape[1], b.shape[0], "b")
@@ -216,12 +216,12 @@ def dense_backward(
     cdef Py_ssize_t n = X.shape[0], n_in = X.shape[1], n_units = W.shape[1], row
     cdef int code = activation_code(activation, True)
     cdef real* dz
-    dense_shapes(n, n_in, n_units, (<object> W).shape, (<object> Y).shape)
-    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+    dense_shapes(n, n_in, n_units, shape_of(W.shape, 2), shape_of(Y.shape, 2))
+    same_shape(shape_of(Y.shape, 2), shape_of(dY.shape, 2), "dY")
     if dX is not None:
-        same_shape((<object> X).shape, (<object> dX).shape, "dX")
+        same_shape(shape_of(X.shape, 2), shape_of(dX.shape, 2), "dX")
     if dW is not None:
-        same_shape((<object> W).shape, (<object> dW).shape, "dW")
+        same_shape(shape_of(W.shape, 2), shape_of(dW.shape, 2), "dW")
     if db is not None:
         same_length(n_units, db.shape[0], "db")
     if n == 0:

@@ -157,7 +157,7 @@ def depthwise_forward(
     cdef Py_ssize_t* tables
     cdef real* work
     cdef Py_ssize_t image, size
-    depthwise_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+    depthwise_geometry(&q, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                        stride, padding, dilation)
     if b is not None:
         same_length(q.conv.n_filters, b.shape[0], "b")
@@ -281,13 +281,13 @@ def depthwise_backward(
     cdef real* pieces
     cdef bint need_dW = dW is not None, need_db = db is not None
     cdef Py_ssize_t image, size, piece, piece_size, n_pieces
-    depthwise_geometry(&q, (<object> X).shape, (<object> W).shape, (<object> Y).shape,
+    depthwise_geometry(&q, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                        stride, padding, dilation)
-    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+    same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
     if dX is not None:
-        same_shape((<object> X).shape, (<object> dX).shape, "dX")
+        same_shape(shape_of(X.shape, 5), shape_of(dX.shape, 5), "dX")
     if need_dW:
-        same_shape((<object> W).shape, (<object> dW).shape, "dW")
+        same_shape(shape_of(W.shape, 5), shape_of(dW.shape, 5), "dW")
     if need_db:
         same_length(q.conv.n_filters, db.shape[0], "db")
     q.conv.code = activation_code(activation, True)

@@ -40,7 +40,7 @@ def softmax_cross_entropy(
     if weight is not None:
         same_length(m, weight.shape[0], "weight")
     if dZ is not None:
-        same_shape((<object> Z).shape, (<object> dZ).shape, "dZ")
+        same_shape(shape_of(Z.shape, 2), shape_of(dZ.shape, 2), "dZ")
     for i in range(m):
         if not 0 <= target[i] < n:
             raise ValueError(f"target {target[i]} is not one of {n} classes")
@@ -85,11 +85,11 @@ def logistic_cross_entropy(
     cdef Py_ssize_t m = Z.shape[0], n = Z.shape[1], i
     cdef double total = 0
     cdef double* losses
-    same_shape((<object> Z).shape, (<object> target).shape, "target")
+    same_shape(shape_of(Z.shape, 2), shape_of(target.shape, 2), "target")
     if weight is not None:
-        same_shape((<object> Z).shape, (<object> weight).shape, "weight")
+        same_shape(shape_of(Z.shape, 2), shape_of(weight.shape, 2), "weight")
     if dZ is not None:
-        same_shape((<object> Z).shape, (<object> dZ).shape, "dZ")
+        same_shape(shape_of(Z.shape, 2), shape_of(dZ.shape, 2), "dZ")
     if n == 0:
         return 0.0
     losses = <double*> allocate(m * sizeof(double))

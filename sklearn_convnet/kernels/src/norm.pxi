@@ -24,7 +24,7 @@ def channel_affine(
 ):
     """Y = X scale + shift; its input gradient is the same without the shift."""
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], i, c
-    same_shape((<object> X).shape, (<object> Y).shape, "Y")
+    same_shape(shape_of(X.shape, 2), shape_of(Y.shape, 2), "Y")
     same_length(n, scale.shape[0], "scale")
     if shift is not None:
         same_length(n, shift.shape[0], "shift")
@@ -149,7 +149,7 @@ def batchnorm_forward(
     same_length(n, offset.shape[0], "offset")
     same_length(n, mean.shape[0], "mean")
     same_length(n, variance.shape[0], "variance")
-    same_shape((<object> X).shape, (<object> Y).shape, "Y")
+    same_shape(shape_of(X.shape, 2), shape_of(Y.shape, 2), "Y")
     n_threads = threads_for(m * n, n_threads)
     totals = <double*> allocate(
         n_blocks * n * sizeof(double) + (3 + n_threads) * whole_vectors(n) * sizeof(real))
@@ -314,7 +314,7 @@ def batchnorm_backward(
     cdef real* few
     norm_shapes(&q, X, weight, scale)
     for array, name in ((Y, "Y"), (dY, "dY"), (dX, "dX")):
-        same_shape((<object> X).shape, array.shape, name)
+        same_shape(shape_of(X.shape, 2), array.shape, name)
     for array, name in ((mean, "mean"), (variance, "variance"), (dscale, "dscale"),
                         (doffset, "doffset")):
         if array is not None:
@@ -437,7 +437,7 @@ def response_norm_forward(
     cdef Response q
     cdef Py_ssize_t m = X.shape[0], i
     cdef double* scratch
-    response_geometry(&q, (<object> X).shape, (<object> Y).shape, size, alpha, beta, bias)
+    response_geometry(&q, shape_of(X.shape, 2), shape_of(Y.shape, 2), size, alpha, beta, bias)
     if m * q.n == 0:
         return
     n_threads = threads_for(m * q.n, n_threads)
@@ -457,8 +457,8 @@ def response_norm_backward(
     cdef Response q
     cdef Py_ssize_t m = X.shape[0], i
     cdef double* scratch
-    response_geometry(&q, (<object> X).shape, (<object> dX).shape, size, alpha, beta, bias)
-    same_shape((<object> X).shape, (<object> dY).shape, "dY")
+    response_geometry(&q, shape_of(X.shape, 2), shape_of(dX.shape, 2), size, alpha, beta, bias)
+    same_shape(shape_of(X.shape, 2), shape_of(dY.shape, 2), "dY")
     if m * q.n == 0:
         return
     n_threads = threads_for(m * q.n, n_threads)

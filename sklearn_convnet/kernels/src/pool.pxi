@@ -245,9 +245,9 @@ def maxpool_forward(
     cdef real* y
     cdef int32_t* at = NULL
     cdef char* memory
-    pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
+    pool_geometry(&q, shape_of(X.shape, 5), shape_of(Y.shape, 5), pool_size, stride, padding)
     if index is not None:
-        same_shape((<object> Y).shape, (<object> index).shape, "index")
+        same_shape(shape_of(Y.shape, 5), shape_of(index.shape, 5), "index")
     if q.n_images * q.n_channels == 0:
         return
     x = &X[0, 0, 0, 0, 0]
@@ -287,7 +287,7 @@ def maxpool_backward(
     cdef Py_ssize_t n = dX.shape[0], n_channels = dX.shape[4], image
     cdef Py_ssize_t n_in = dX.shape[1] * dX.shape[2] * dX.shape[3]
     cdef Py_ssize_t n_out = dY.shape[1] * dY.shape[2] * dY.shape[3]
-    same_shape((<object> dY).shape, (<object> index).shape, "index")
+    same_shape(shape_of(dY.shape, 5), shape_of(index.shape, 5), "index")
     same_length(n, dY.shape[0], "dY")
     same_length(n_channels, dY.shape[4], "a pixel of dY")
     if n * n_channels * n_in * n_out == 0:
@@ -339,7 +339,7 @@ def avgpool_forward(
     cdef const real* x
     cdef real* y
     cdef char* memory
-    pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
+    pool_geometry(&q, shape_of(X.shape, 5), shape_of(Y.shape, 5), pool_size, stride, padding)
     if q.n_images * q.n_channels == 0:
         return
     x = &X[0, 0, 0, 0, 0]
@@ -378,7 +378,7 @@ def avgpool_backward(
 ):
     cdef Pool q
     cdef Py_ssize_t image
-    pool_geometry(&q, (<object> dX).shape, (<object> dY).shape, pool_size, stride, padding)
+    pool_geometry(&q, shape_of(dX.shape, 5), shape_of(dY.shape, 5), pool_size, stride, padding)
     if q.n_images * q.n_channels == 0:
         return
     for image in prange(
@@ -392,10 +392,10 @@ def avgpool_backward(
 
 # --- global pooling: X (n, pixels, channels), Y (n, channels) -----------------------------
 
-cdef int global_shapes(X, shape_Y) except -1:
-    if X.shape[1] < 1:
+cdef int global_shapes(shape_X, shape_Y) except -1:
+    if shape_X[1] < 1:
         raise ValueError("global pooling needs at least one pixel, got 0")
-    same_shape((X.shape[0], X.shape[2]), shape_Y, "the pooled array")
+    same_shape((shape_X[0], shape_X[2]), shape_Y, "the pooled array")
     return 0
 
 
@@ -424,9 +424,9 @@ def globalmax_forward(
     int n_threads,
 ):
     cdef Py_ssize_t image, n_pixels = X.shape[1], n_channels = X.shape[2]
-    global_shapes(<object> X, (<object> Y).shape)
+    global_shapes(shape_of(X.shape, 3), shape_of(Y.shape, 2))
     if index is not None:
-        same_shape((<object> Y).shape, (<object> index).shape, "index")
+        same_shape(shape_of(Y.shape, 2), shape_of(index.shape, 2), "index")
     if X.shape[0] * n_channels == 0:
         return
     for image in prange(
@@ -444,8 +444,8 @@ def globalmax_backward(
     int n_threads,
 ):
     cdef Py_ssize_t image
-    global_shapes(<object> dX, (<object> dY).shape)
-    same_shape((<object> dY).shape, (<object> index).shape, "index")
+    global_shapes(shape_of(dX.shape, 3), shape_of(dY.shape, 2))
+    same_shape(shape_of(dY.shape, 2), shape_of(index.shape, 2), "index")
     if dX.shape[0] * dX.shape[2] == 0:
         return
     for image in prange(
@@ -471,7 +471,7 @@ def globalavg_forward(
     int n_threads,
 ):
     cdef Py_ssize_t image, n_pixels = X.shape[1], n_channels = X.shape[2]
-    global_shapes(<object> X, (<object> Y).shape)
+    global_shapes(shape_of(X.shape, 3), shape_of(Y.shape, 2))
     if X.shape[0] * n_channels == 0:
         return
     for image in prange(
@@ -496,7 +496,7 @@ def globalavg_backward(
     int n_threads,
 ):
     cdef Py_ssize_t image, n_pixels = dX.shape[1], n_channels = dX.shape[2]
-    global_shapes(<object> dX, (<object> dY).shape)
+    global_shapes(shape_of(dX.shape, 3), shape_of(dY.shape, 2))
     if dX.shape[0] * n_channels == 0:
         return
     for image in prange(
@@ -552,7 +552,7 @@ def lppool_forward(
     cdef Pool q
     cdef Py_ssize_t t
     cdef real* y
-    pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
+    pool_geometry(&q, shape_of(X.shape, 5), shape_of(Y.shape, 5), pool_size, stride, padding)
     if not 1 <= p < INFINITY:
         raise ValueError(f"p must be finite and at least 1, got {p}")
     if q.n_images * q.n_channels == 0:
@@ -597,9 +597,9 @@ def lppool_backward(
     """The derivative at 0 is 0."""
     cdef Pool q
     cdef Py_ssize_t image, size_in, size_out
-    pool_geometry(&q, (<object> X).shape, (<object> Y).shape, pool_size, stride, padding)
-    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
-    same_shape((<object> X).shape, (<object> dX).shape, "dX")
+    pool_geometry(&q, shape_of(X.shape, 5), shape_of(Y.shape, 5), pool_size, stride, padding)
+    same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
+    same_shape(shape_of(X.shape, 5), shape_of(dX.shape, 5), "dX")
     if not 1 <= p < INFINITY:
         raise ValueError(f"p must be finite and at least 1, got {p}")
     if q.n_images * q.n_channels == 0:
@@ -683,9 +683,9 @@ def group_maxpool_forward(
         if pool_sizes[g, 0] < 1 or pool_sizes[g, 1] < 1:
             raise ValueError("pool sizes must be positive")
     same_shape((n, ceil_div(height, s_h), ceil_div(width, s_w), n_channels),
-               (<object> Y).shape, "Y")
+               shape_of(Y.shape, 4), "Y")
     if index is not None:
-        same_shape((<object> Y).shape, (<object> index).shape, "index")
+        same_shape(shape_of(Y.shape, 4), shape_of(index.shape, 4), "index")
     if n == 0:
         return
     if index is not None:

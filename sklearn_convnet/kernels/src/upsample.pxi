@@ -107,7 +107,7 @@ def upsample_forward(
     cdef Upsample q
     cdef Py_ssize_t n_rows = Y.shape[0] * Y.shape[1], t
     cdef void* tables = upsample_tables(
-        &q, (<object> X).shape, (<object> Y).shape, bilinear)
+        &q, shape_of(X.shape, 4), shape_of(Y.shape, 4), bilinear)
     with nogil:
         for t in prange(n_rows, num_threads=threads_for(
                 n_rows * Y.shape[2] * q.n_channels, n_threads)):
@@ -125,7 +125,7 @@ def upsample_backward(
     cdef Upsample q
     cdef Py_ssize_t n = dX.shape[0], i
     cdef void* tables = upsample_tables(
-        &q, (<object> dX).shape, (<object> dY).shape, bilinear)
+        &q, shape_of(dX.shape, 4), shape_of(dY.shape, 4), bilinear)
     with nogil:
         for i in prange(n, num_threads=threads_for(
                 n * dY.shape[1] * dY.shape[2] * q.n_channels, n_threads)):

@@ -616,17 +616,17 @@ cdef int winograd_output(
     """What both forward passes do; each has some of the arrays."""
     cdef Winograd q
     winograd_geometry(
-        &q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m, pool_size)
+        &q, shape_of(X.shape, 4), shape_of(W.shape, 4), shape_of(Y.shape, 4), padding, m, pool_size)
     q.code = activation_code(activation, True)
     q.alpha = alpha
     if b is not None:
         same_length(q.n_filters, b.shape[0], "b")
     if addend is not None:
-        same_shape((<object> Y).shape, (<object> addend).shape, "addend")
+        same_shape(shape_of(Y.shape, 4), shape_of(addend.shape, 4), "addend")
     if index is not None:
         if not q.pools:
             raise ValueError("an index needs windows larger than 1 x 1")
-        same_shape((<object> Y).shape, (<object> index).shape, "index")
+        same_shape(shape_of(Y.shape, 4), shape_of(index.shape, 4), "index")
     if q.n_images == 0:
         return 0
     q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
@@ -826,16 +826,16 @@ def winograd_pool_backward(
     """The gradients of winograd_pool_forward, each computed where its array is given."""
     cdef Winograd q, back
     winograd_geometry(
-        &q, (<object> X).shape, (<object> W).shape, (<object> Y).shape, padding, m, pool_size)
-    same_shape((<object> Y).shape, (<object> dY).shape, "dY")
+        &q, shape_of(X.shape, 4), shape_of(W.shape, 4), shape_of(Y.shape, 4), padding, m, pool_size)
+    same_shape(shape_of(Y.shape, 4), shape_of(dY.shape, 4), "dY")
     if q.pools != (index is not None):
         raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
     if q.pools:
-        same_shape((<object> Y).shape, (<object> index).shape, "index")
+        same_shape(shape_of(Y.shape, 4), shape_of(index.shape, 4), "index")
     if dX is not None:
-        same_shape((<object> X).shape, (<object> dX).shape, "dX")
+        same_shape(shape_of(X.shape, 4), shape_of(dX.shape, 4), "dX")
     if dW is not None:
-        same_shape((<object> W).shape, (<object> dW).shape, "dW")
+        same_shape(shape_of(W.shape, 4), shape_of(dW.shape, 4), "dW")
     if db is not None:
         same_length(q.n_filters, db.shape[0], "db")
     back = input_gradient_of(&q)
