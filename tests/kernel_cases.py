@@ -493,6 +493,14 @@ CONV_POOL_CASES = {
     "tiny": ConvPoolCase(
         21, (1, 4, 4), 16, 35, (1, 3, 3), padding=_pad_image(1), activation="elu"
     ),
+    # Few filters again: made wide, they would have more taps than one sum takes.
+    "many taps": ConvPoolCase(3, (1, 32, 32), 7, 4, (1, 5, 5), padding=_pad_image(2)),
+    # Images with fewer numbers than a vector, so that it reaches over several.
+    "single pixels": ConvPoolCase(32, (1, 2, 2), 1, 3, (1, 1, 1)),
+    # Of a single image, the order of planes must be that of a block of many.
+    "small volume": ConvPoolCase(
+        19, (3, 3, 3), 2, 5, (3, 3, 3), padding=((1, 1), (1, 1), (1, 1)), pool_size=(1, 2, 2)
+    ),
     "tall": ConvPoolCase(
         3, (1, 20, 9), 2, 17, (1, 13, 2), pool_size=(1, 3, 1), use_bias=False
     ),

@@ -11,7 +11,8 @@
 # * Of dz all but one number of a window is zero. The gradients skip the zeros: a filter's
 #   gradient is the sum of the windows of X in which it found a maximum, times d; a position's
 #   gradient is the sum of the filters that found one there. With 2 x 2 windows that is a quarter
-#   of the multiplications of conv.pxi, in vectors along the taps.
+#   of the multiplications of conv.pxi, in vectors along the taps. As there, a vector over the end
+#   of a run adds zeros, so an infinite d spoils its neighbours.
 
 cdef extern from *:
     """
@@ -110,6 +111,7 @@ cdef extern from *:
 cdef struct ConvPool:
     Conv conv                 # as given; dY and Y_in are pooled
     Pool pool                 # of its output
+    bint whole                # whether a unit is a block of images, and not a part of one
     Py_ssize_t rows           # of pooled positions in an image
     Py_ssize_t unit_rows      # and in a unit
     Py_ssize_t n_units        # of a block of images
@@ -136,17 +138,19 @@ cdef int conv_pool_geometry(
     return 0
 
 
-cdef void cut_units(ConvPool* p) noexcept nogil:
-    """The units of a block of images."""
+cdef void cut_units(ConvPool* p, Py_ssize_t width) noexcept nogil:
+    """The units of a block of images, where `width` windows are taken together. The number of
+    images plays no part: the order of sums must not depend on it."""
     cdef Conv* q = &p.conv
-    cdef Py_ssize_t row_windows = p.pool.window[1] * q.out[2]
+    cdef Py_ssize_t row_windows = p.pool.window[1] * q.out[2], most = ROW_BLOCK * width
     cdef Unit largest
+    p.whole = most // q.n_windows > 1
     p.unit_rows = p.pool.out[1]
     p.n_units = 1
-    if q.block_images == 1:
+    if not p.whole:
         # Rows of several planes are no neighbours: there a unit is all of these planes.
         if p.pool.window[0] == 1:
-            p.unit_rows = larger(1, smaller(p.unit_rows, ROW_BLOCK // row_windows))
+            p.unit_rows = larger(1, smaller(p.unit_rows, most // row_windows))
         p.n_units = p.pool.out[0] * ceil_div(p.pool.out[1], p.unit_rows)
     largest = unit_at(p, 0, q.block_images)
     p.unit_windows = largest.n_windows
@@ -159,7 +163,7 @@ cdef Unit unit_at(const ConvPool* p, Py_ssize_t number, Py_ssize_t n_images) noe
     cdef Py_ssize_t in_plane = ceil_div(p.pool.out[1], p.unit_rows)
     cdef Py_ssize_t plane = number // in_plane, top = number % in_plane * p.unit_rows
     cdef Unit u
-    if q.block_images > 1:
+    if p.whole:
         u.first, u.n_windows = 0, n_images * q.n_windows
         u.row, u.n_rows = 0, n_images * p.rows
         return u
@@ -262,7 +266,7 @@ def conv_pool_forward(
         return
     q = widened(&p.conv, best_width(&p.conv))
     p.conv.block_images = q.block_images
-    cut_units(&p)
+    cut_units(&p, q.width)
     q.n_chunks = larger(1, smaller(p.n_units, WANTED_TASKS // q.n_blocks))
     q.scratch_size = (
         row_and_panel_scratch(&p) + unit_scratch(&p)
@@ -450,9 +454,9 @@ cdef void conv_pool_backward_block(
     if q.dX is not NULL:
         memset(dx, 0, size * sizeof(real))
     if dW is not NULL:
-        if q.has_padding or image + n_images < q.n_images:
+        if q.has_padding or (q.n_images - image - n_images) * q.image_size >= LANES:
             x = padded_block(q, block, 0, n_images * q.n_windows, scratch)
-        else:  # vectors reach over the end
+        else:  # vectors reach over the end of X
             memcpy(scratch, q.X + image * q.image_size, n_images * q.image_size * sizeof(real))
     for number in range(p.n_units):
         u = unit_at(p, number, n_images)
@@ -546,7 +550,7 @@ def conv_pool_backward(
     q.dY = &dY[0, 0, 0, 0, 0]
     q.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
     p.index_in = &index[0, 0, 0, 0, 0]
-    cut_units(&p)
+    cut_units(&p, 1)
     dW_size = gathered_size(q) if need_dW else 0
     db_size = q.filter_lanes if need_db else 0
     q.n_pieces = smaller(MAX_PIECES, PIECE_BYTES // (larger(dW_size, 1) * sizeof(real)))

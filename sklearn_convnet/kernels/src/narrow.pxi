@@ -5,8 +5,8 @@
 # * A tile is NARROW_FILTERS filters at the four positions of each of LANES windows of 2 x 2 side by
 #   side. Neighbours in a vector are two strides apart in X, so its columns are dealt out to 2 s
 #   planes, column j to plane j % 2s: in a plane, they are neighbours.
-# * The order of sums is that of conv.pxi, and so are the bits; with more than REDUCTION_BLOCK taps
-#   it would be another.
+# * The order of sums is that of conv.pxi, and so are the bits; with more than REDUCTION_BLOCK taps,
+#   of the filters made wide, it would be another.
 
 cdef extern from *:
     """
@@ -90,9 +90,10 @@ cdef bint is_narrow(const ConvPool* p) noexcept nogil:
     """Whether this form applies and is faster: filters do not fill vectors, rows of Y do."""
     cdef const Conv* q = &p.conv
     cdef Py_ssize_t filters = ceil_div(q.n_filters, NARROW_FILTERS) * NARROW_FILTERS
+    cdef Conv wide = widened(q, best_width(q))
     return (
         p.pool.window[0] == 1 and p.pool.window[1] == 2 and p.pool.window[2] == 2
-        and q.kernel[0] == 1 and q.n_taps <= REDUCTION_BLOCK and q.n_filters % LANES > 0
+        and q.kernel[0] == 1 and wide.n_taps <= REDUCTION_BLOCK and q.n_filters % LANES > 0
         and 4 * filters * whole_vectors(p.pool.out[2]) <= 7 * q.n_filters * p.pool.out[2])
 
 

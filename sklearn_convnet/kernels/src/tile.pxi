@@ -18,7 +18,7 @@
 cdef enum:
     MAX_ROWS = 14          # of any tile
     ROW_BLOCK = 126        # rows between two uses of the same part of b
-    REDUCTION_BLOCK = 192  # k of one tile call: a part of b of this length stays in L1
+    REDUCTION_BLOCK = 192  # k of one tile call: with panels of 64 bytes a part of b stays in L1
 
 
 cdef extern from *:
