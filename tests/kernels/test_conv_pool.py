@@ -223,21 +223,25 @@ def test_winograd_like_convolution_and_pool(kernels, dtype, m, case, seed, n_thr
 
 
 @cases.every_compiled
-@pytest.mark.parametrize("pool_size", [(1, 2, 2), (1, 4, 4), (1, 1, 1)])
+@pytest.mark.parametrize("pool_size", [(1, 2, 2), (1, 4, 4)])
 @pytest.mark.parametrize("case", cases.WINOGRAD_POOL_CASES)
 def test_larger_winograd_like_convolution_and_pool(kernels, dtype, case, pool_size):
     case = replace(cases.WINOGRAD_POOL_CASES[case], pool_size=pool_size)
-    if max(pool_size) > 1:
-        check_winograd(kernels, case, 4, dtype, n_threads=2)
-    else:
-        X, W, b, _ = case.arrays(dtype)
-        Y = cases.output((len(X), *case.output_shape[2:]), dtype)
-        expected = cases.output(Y.shape, dtype)
-        end = (case.activation, case.alpha, 2)
-        arrays = (X[:, 0], W[0], b)
-        kernels.winograd_pool_forward(*arrays, Y, None, case.padding[1:], 4, (1, 1), *end)
-        kernels.winograd_forward(*arrays, expected, None, case.padding[1:], 4, *end)
-        cases.assert_same_bits(Y, expected)
+    check_winograd(kernels, case, 4, dtype, n_threads=2)
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("case", cases.WINOGRAD_POOL_CASES)
+def test_winograd_windows_of_one_position_are_no_pool(kernels, dtype, case):
+    case = replace(cases.WINOGRAD_POOL_CASES[case], pool_size=(1, 1, 1))
+    X, W, b, _ = case.arrays(dtype)
+    Y = cases.output((len(X), *case.output_shape[2:]), dtype)
+    expected = cases.output(Y.shape, dtype)
+    end = (case.activation, case.alpha, 2)
+    arrays = (X[:, 0], W[0], b)
+    kernels.winograd_pool_forward(*arrays, Y, None, case.padding[1:], 4, (1, 1), *end)
+    kernels.winograd_forward(*arrays, expected, None, case.padding[1:], 4, *end)
+    cases.assert_same_bits(Y, expected)
 
 
 @cases.every_compiled

@@ -28,6 +28,8 @@ from sklearn_convnet.layers import (
 )
 from sklearn_convnet.layers.activation import ACTIVATIONS
 from sklearn_convnet.network import Network, compile_network
+from sklearn_convnet.network.blocks import fuse_sums
+from sklearn_convnet.network.compile import PASSES
 from sklearn_convnet.network.node import walk
 from sklearn_convnet.optimizers import SGD
 
@@ -288,6 +290,39 @@ def test_separate_activation_is_fused(activation, before):
     assert n_merged == (activation not in ("gelu", "softmax", "identity")) + (
         activation == "identity"
     )
+
+
+@pytest.mark.parametrize(
+    ("conv", "pool", "is_fused"),
+    [
+        (Conv2D(4, 5), MaxPool2D(2), True),
+        (Conv2D(4, 5, stride=2), MaxPool2D((1, 3)), True),
+        (Conv2D(16, 3), MaxPool2D(2), True),  # in tiles of 4 x 4
+        (Conv2D(16, 3), MaxPool2D(3), False),  # which these windows do not divide
+        (Conv2D(4, 5), MaxPool2D(3, stride=2), False),
+        (Conv2D(4, 5), MaxPool2D(2, padding=1), False),
+        (Conv2D(4, 5, dilation=2), MaxPool2D(2), False),
+        (Conv2D(16, 5, groups=2), MaxPool2D(2), False),
+    ],
+)
+def test_which_pools_a_convolution_takes(conv, pool, is_fused):
+    network = compile_network([conv, pool], (16, 16, 16), random_state=0)
+    assert len(network.nodes) == 2 - is_fused
+    assert getattr(network.nodes[0], "pools", False) == is_fused
+
+
+def test_sum_in_the_last_convolution_is_the_same():
+    block = Residual([Conv2D(16, 3, padding=1), Conv2D(16, 3, padding=1, activation=None)])
+    layers = [block, Activation("relu")]
+    X = np.random.RandomState(0).normal(size=(5, 12, 12, 16)).astype(np.float32)
+    fused = compile_network(layers, X.shape[1:], random_state=0)
+    plain = compile_network(
+        layers, X.shape[1:], random_state=0, passes=[p for p in PASSES if p is not fuse_sums]
+    )
+    assert fused.nodes[0].last is not None
+    assert plain.nodes[0].last is None
+    # The numpy twin rounds such a sum once, and the parts of another one each.
+    cases.assert_close(fused.forward(X), plain.forward(X), 1e-6)
 
 
 # ---------------------------------------------------------------------------
