@@ -634,7 +634,7 @@ class Array:
 
     axes: str
     dtype: str | None = None  # None: the dtype of the kernels
-    values: tuple | None = None
+    values: tuple | list | None = None
     writeable: bool = False
     is_read: bool = True
 
@@ -715,6 +715,9 @@ _CONV_POOL_OPTIONS = named(
     alpha=0.0,
     n_threads=2,
 )
+#: Of 4 x 5 x 7 positions, the first in each window.
+_FIRST_PLACES = [[[0, 2, 4], [14, 16, 18]], [[70, 72, 74], [84, 86, 88]]]
+_CONV_POOL_INDEX = np.broadcast_to(np.array(_FIRST_PLACES)[..., None], (2, 2, 2, 3, 6)).tolist()
 _WINOGRAD_POOL_SIZES = _WINOGRAD_SIZES | named(OH=3, OW=2)
 _WINOGRAD_POOL_OPTIONS = named(
     padding=((2, 0), (0, 0)), m=4, pool_size=(2, 2), activation="relu", alpha=0.0, n_threads=2
@@ -788,8 +791,8 @@ GOOD_CALLS = {
         _CONV_POOL_SIZES,
         named(
             X=IN("n D H W C"), W=IN("KD KH KW C F"), Y=IN("n OD OH OW F"),
-            index=IN("n OD OH OW F", "int32"), dY=IN("n OD OH OW F"), dX=OUT("n D H W C"),
-            dW=OUT("KD KH KW C F"), db=OUT("F"), **_CONV_POOL_OPTIONS,
+            index=IN("n OD OH OW F", "int32", _CONV_POOL_INDEX), dY=IN("n OD OH OW F"),
+            dX=OUT("n D H W C"), dW=OUT("KD KH KW C F"), db=OUT("F"), **_CONV_POOL_OPTIONS,
         ),
         optional=("dX", "dW", "db"),
     ),
