@@ -73,17 +73,15 @@ class _ClassLoss(Loss):
         if target.dtype.kind == "f":
             weights = np.repeat(weight[:, None], Z.shape[1], axis=1)
             return self.of_labels(Z, target, weights, dZ, kernels, n_threads)
-        n_pixels = target[0].size  # 1 where a sample has one label
-        if weight.ndim == 1:
-            weight = np.repeat(weight, n_pixels)
-        return self.of_classes(
-            Z.reshape(-1, Z.shape[-1]),
-            target.reshape(-1).astype(np.int64, copy=False),
-            weight.reshape(-1) / n_pixels,
-            None if dZ is None else dZ.reshape(-1, Z.shape[-1]),
-            kernels,
-            n_threads,
-        )
+        if target.ndim > 1:  # pixels
+            n_pixels = target[0].size
+            if weight.ndim == 1:
+                weight = np.repeat(weight, n_pixels)
+            rows = (-1, Z.shape[-1])
+            Z, dZ = Z.reshape(rows), None if dZ is None else dZ.reshape(rows)
+            target, weight = target.reshape(-1), weight.reshape(-1) / n_pixels
+        target = target.astype(np.int64, copy=False)
+        return self.of_classes(Z, target, weight, dZ, kernels, n_threads)
 
 
 class CrossEntropy(_ClassLoss):

@@ -24,27 +24,6 @@ _DECAY = [Interval(Real, 0, None, closed="left")]
 _NORM_EPSILON = 1e-6
 
 
-def stretches(segments, weight_decay, decay_all):
-    """The parts of the parameter vector to update, and the weight decay of each.
-
-    Neighbouring segments of equal decay are one stretch; the zeros between them, which
-    round a segment up to whole cache lines, have zero gradients and stay zero.
-    """
-    rows, decay = [], []
-    mergeable = False
-    for segment in segments:
-        wanted = weight_decay if segment.decayed or decay_all else 0.0
-        if not segment.trainable:
-            mergeable = False
-        elif mergeable and decay[-1] == wanted:
-            rows[-1][1] = segment.stop
-        else:
-            rows.append([segment.start, segment.stop])
-            decay.append(wanted)
-            mergeable = True
-    return np.array(rows, np.int64).reshape(-1, 2), decay
-
-
 class Optimizer(BaseEstimator):
     """Base class of the optimisers.
 
@@ -110,14 +89,14 @@ class Optimizer(BaseEstimator):
         n_threads : int
             Number of threads.
         """
-        rows, decay = stretches(network.segments, self.weight_decay, self.decay_all)
+        rows, decay = network.stretches(self.weight_decay, self.decay_all)
         self._completed(state, network)
         getattr(network.kernels, self._kernel)(
             network.params,
             network.grads,
             *(name and state[name] for name in self._state_names()),
             rows,
-            np.array(decay, network.dtype),
+            decay,
             learning_rate,
             self._clip_scale(network, rows, n_threads),
             *self._options(t),

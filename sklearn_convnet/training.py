@@ -11,6 +11,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isfinite
 from time import perf_counter
 
 import numpy as np
@@ -146,7 +147,7 @@ class Trainer:
                 batch = self._augmented(batch, np.random.RandomState([augment_seed, i]))
             loss, Z = self.run_step(batch)
             total += loss
-            if not np.isfinite(total):
+            if not isfinite(total):
                 break
             score.add(Z, batch.target, batch.weight)
         return total / n
@@ -181,7 +182,7 @@ class Trainer:
             network.kernels,
             self.n_threads,
         )
-        if np.isfinite(total):
+        if isfinite(total):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
             network.step += 1
             self.update()

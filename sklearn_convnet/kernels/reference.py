@@ -1788,6 +1788,12 @@ def _decayed_gradients(params, grads, segments, decay, scale):
         yield part, p, scale * _double(grads[part]) + segment_decay * p
 
 
+def _keep(array, part, x):
+    """Keep x for the next step: zero where it is below 16 times the smallest normal number."""
+    small = np.abs(x) < 16 * np.finfo(array.dtype).tiny
+    array[part] = np.where(small, 0, x)
+
+
 def global_norm(x, segments, n_threads):
     """The Euclidean norm of all segments together.
 
@@ -1839,7 +1845,7 @@ def sgd_step(params, grads, velocity, segments, decay, learning_rate, scale, mom
         # p = p - learning_rate · v; Nesterov looks one step ahead: g + momentum · v
         step = g + momentum * v if nesterov else v
         if velocity is not None:
-            velocity[part] = v
+            _keep(velocity, part, v)
         params[part] = p - learning_rate * step
 
 
@@ -1868,7 +1874,7 @@ def adagrad_step(params, grads, square, segments, decay, learning_rate, scale, e
     for part, p, g in _decayed_gradients(params, grads, segments, decay, scale):
         # s = s + g²;  p = p - learning_rate · g / (sqrt(s) + ε)
         s = _double(square[part]) + g * g
-        square[part] = s
+        _keep(square, part, s)
         params[part] = p - learning_rate * g / (np.sqrt(s) + epsilon)
 
 
@@ -1901,17 +1907,18 @@ def rmsprop_step(params, grads, square, mean, velocity, segments, decay, learnin
     for part, p, g in _decayed_gradients(params, grads, segments, decay, scale):
         # s = α s + (1 - α) g²;  m = α m + (1 - α) g
         s = alpha * _double(square[part]) + (1 - alpha) * g * g
-        square[part] = variance = s
+        _keep(square, part, s)
+        variance = s
         if mean is not None:
             m = alpha * _double(mean[part]) + (1 - alpha) * g
-            mean[part] = m
+            _keep(mean, part, m)
             variance = np.maximum(s - m * m, 0)  # below zero by rounding only
 
         # v = momentum · v + g / (sqrt(s - m²) + ε);  p = p - learning_rate · v
         v = g / (np.sqrt(variance) + epsilon)
         if velocity is not None:
             v += momentum * _double(velocity[part])
-            velocity[part] = v
+            _keep(velocity, part, v)
         params[part] = p - learning_rate * v
 
 
@@ -1960,6 +1967,6 @@ def adam_step(params, grads, m, v, segments, decay, learning_rate, scale, beta1,
 
         # p = p - learning_rate · m / (1 - β₁ᵗ) / (sqrt(v / (1 - β₂ᵗ)) + ε)
         size = np.sqrt(square / (1 - beta2**step)) + epsilon
-        m[part] = mean
-        v[part] = square
+        _keep(m, part, mean)
+        _keep(v, part, square)
         params[part] = p - learning_rate * mean / (1 - beta1**step) / size

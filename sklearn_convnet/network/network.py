@@ -1,5 +1,6 @@
 """A network: one vector of parameters, and nodes that hold views into it."""
 
+from functools import cached_property
 from math import prod
 from typing import NamedTuple
 
@@ -28,6 +29,23 @@ def aligned_zeros(size, dtype):
     zeros = aligned_bytes(size * dtype.itemsize).view(dtype)
     zeros[:] = 0
     return zeros
+
+
+def _merged(segments, weight_decay, decay_all):
+    """Start and stop of stretches of trained segments of equal decay, and these decays."""
+    rows, decay = [], []
+    mergeable = False
+    for segment in segments:
+        wanted = weight_decay if segment.decayed or decay_all else 0.0
+        if not segment.trainable:
+            mergeable = False
+        elif mergeable and decay[-1] == wanted:
+            rows[-1][1] = segment.stop
+        else:
+            rows.append([segment.start, segment.stop])
+            decay.append(wanted)
+            mergeable = True
+    return rows, decay
 
 
 class Network:
@@ -92,6 +110,7 @@ class Network:
                 )
                 start = -(-stop // grain) * grain
         self._size = start
+        self._stretches = {}
         self.grads = None
         self._pass = None
         self._arena = Arena()  # of training
@@ -159,10 +178,36 @@ class Network:
         for path, value in buffers.items():
             self._buffers[path][:] = value
 
-    @property
+    @cached_property
     def kernels(self):
-        """The kernels for its dtype."""
+        """The kernels for its dtype, those that are in use when it first needs them."""
         return loader.kernels(self.dtype)
+
+    def stretches(self, weight_decay, decay_all):
+        """The parts of the parameter vector that are trained, and the weight decay of each.
+
+        Neighbouring segments of equal decay are one stretch; the zeros between them, which
+        round a segment up to whole cache lines, have zero gradients and stay zero.
+
+        Parameters
+        ----------
+        weight_decay : float
+            That of weights.
+        decay_all : bool
+            Whether biases, and scales and offsets of norms, have it too.
+
+        Returns
+        -------
+        rows : int64 ndarray of shape (n, 2)
+            Where each begins and ends.
+        decay : ndarray of shape (n,)
+        """
+        key = (weight_decay, decay_all)
+        if key not in self._stretches:
+            rows, decay = _merged(self.segments, weight_decay, decay_all)
+            rows = np.array(rows, np.int64).reshape(-1, 2)
+            self._stretches = {key: (rows, np.array(decay, self.dtype))}
+        return self._stretches[key]
 
     @property
     def nodes(self):

@@ -199,6 +199,32 @@ def test_what_lies_outside_the_segments_stays(kernels, dtype, step):
 
 
 @cases.every_variant
+@pytest.mark.parametrize("step", [name for name, (_, _, kinds) in STEPS.items() if "v" in kinds])
+def test_what_is_kept_never_becomes_denormal(kernels, dtype, step):
+    # Arithmetic with denormal numbers takes a hundred times as long.
+    segments = np.array([[0, 100]])
+    params, grads, state, _, decay = arrays(step, 100, segments, dtype)
+    tiny = np.finfo(dtype).tiny
+    state = [(s * 40 * tiny).astype(dtype) for s in state]
+    for _ in range(200):
+        params, *state = run(kernels, step, params, 0 * grads, state, segments, 0 * decay)
+        for kept in state:
+            assert np.all((kept == 0) | (np.abs(kept) >= tiny))
+    assert np.all(np.isfinite(params))
+
+
+@cases.every_variant
+@every_step
+def test_not_a_number_stays_in_what_is_kept(kernels, dtype, step):
+    segments = np.array([[0, 9]])
+    params, grads, state, _, decay = arrays(step, 9, segments, dtype)
+    grads = grads.copy()
+    grads[5] = np.nan
+    for after in run(kernels, step, params, grads, state, segments, decay):
+        assert np.isnan(after[5]) and np.isfinite(np.delete(after, 5)).all()
+
+
+@cases.every_variant
 @every_step
 def test_no_segments(kernels, dtype, step):
     none = np.empty((0, 2), dtype=np.int64)

@@ -126,7 +126,7 @@ def attention_forward(
         2 * q.n * q.heads * q.length * q.length * q.width, n_threads)
     work = attention_work(&q, n_threads)
     with nogil:
-        for task in prange(q.n * q.heads, num_threads=n_threads, schedule="dynamic"):
+        for task in prange(q.n * q.heads, num_threads=n_threads, schedule="static"):
             attend(&q, task, &P[0, 0, 0, 0], &Y[0, 0, 0, 0],
                    work + threadid() * product_scratch())
         free(q.step)
@@ -166,7 +166,7 @@ def attention_backward(
     work = attention_work(&q, n_threads)
     size = q.heads * q.length * q.length
     with nogil:
-        for task in prange(q.n * q.heads, num_threads=n_threads, schedule="dynamic"):
+        for task in prange(q.n * q.heads, num_threads=n_threads, schedule="static"):
             attend_backward(
                 &q, task, &P[0, 0, 0, 0], &dY[0, 0, 0, 0], &dS[0, 0, 0, 0],
                 &dQ[0, 0, 0, 0], &dK[0, 0, 0, 0], &dV[0, 0, 0, 0],

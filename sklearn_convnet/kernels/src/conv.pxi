@@ -303,16 +303,6 @@ cdef void pack_filters(Conv* q, int n_threads) noexcept nogil:
                        q.packed_b + g * q.filter_lanes + v * LANES)
 
 
-cdef void copy_columns(
-    const real* source, Py_ssize_t source_row, real* target, Py_ssize_t target_row,
-    Py_ssize_t n_rows, Py_ssize_t width
-) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for i in range(n_rows):
-        for j in range(width):
-            target[i * target_row + j] = source[i * source_row + j]
-
-
 cdef inline Py_ssize_t panel_scratch() noexcept nogil:
     """A block of rows of a panel, and a spare one."""
     return (ROW_BLOCK + 1) * MAX_VECTORS * LANES
@@ -458,7 +448,7 @@ def conv_forward(
     tables = conv_tables(&q)
     try:
         memory = forward_work(&given, &q, n_threads)
-        for task in prange(n_tasks, nogil=True, num_threads=n_threads, schedule="dynamic"):
+        for task in prange(n_tasks, nogil=True, num_threads=n_threads, schedule="static"):
             conv_forward_task(&q, task, q.scratch + threadid() * q.scratch_size)
         free(memory)
     finally:
@@ -736,7 +726,7 @@ def conv_backward(
                 q.db_pieces, work = work, work + q.n_pieces * db_size
                 if given.dX is not NULL:
                     pack_transposed(&given, n_threads)
-                for piece in prange(q.n_pieces, num_threads=n_threads, schedule="dynamic"):
+                for piece in prange(q.n_pieces, num_threads=n_threads, schedule="static"):
                     conv_backward_piece(&q, &given, piece, need_dW, need_db,
                                         work + threadid() * q.scratch_size)
                 if need_dW:

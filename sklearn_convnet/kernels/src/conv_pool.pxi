@@ -275,7 +275,7 @@ def conv_pool_forward(
     try:
         memory = forward_work(&p.conv, &q, n_threads)
         for task in prange(q.n_blocks * q.n_chunks, nogil=True, num_threads=n_threads,
-                           schedule="dynamic"):
+                           schedule="static"):
             conv_pool_task(&p, &q, task, q.scratch + threadid() * q.scratch_size)
         free(memory)
     finally:
@@ -573,7 +573,7 @@ def conv_pool_backward(
             q.db_pieces, work = work, work + q.n_pieces * db_size
             if q.dX is not NULL:
                 pack_transposed(q, n_threads)
-            for piece in prange(q.n_pieces, num_threads=n_threads, schedule="dynamic"):
+            for piece in prange(q.n_pieces, num_threads=n_threads, schedule="static"):
                 conv_pool_backward_piece(
                     &p, piece, need_dW, need_db, work + threadid() * q.scratch_size)
             if need_dW:

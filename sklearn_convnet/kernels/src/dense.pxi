@@ -35,7 +35,8 @@ cdef void product_panel(
     const real* A, Py_ssize_t a_row, real* scratch
 ) noexcept nogil:
     """Adds what k to k_end contribute to a panel of columns of a block of rows, whose part of
-    the left matrix begins at A. Scratch: init, packed B, and the rows."""
+    the left matrix begins at A. Scratch: init, packed B, and rows: those of the last panel, if it
+    is not full, stay there until they are done."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns), n_rows = smaller(
         q.row_block, q.n_rows - first)
     cdef Py_ssize_t v = panel_start(n_vec, panel), V = panel_start(n_vec, panel + 1) - v
@@ -65,8 +66,6 @@ cdef void product_panel(
         memset(init, 0, n_lanes * sizeof(real))
         memcpy(init, q.init + column, width * sizeof(real))
         start = init
-    if k > 0 and not direct:
-        copy_columns(y, q.c_row, rows, n_lanes, n_rows, width)
     for t in range(ceil_div(n_rows, R)):
         row = t * R
         for r in range(R):
@@ -78,9 +77,9 @@ cdef void product_panel(
             tile_of_one_row(V, a, q.offset, k_end - k, b, b_row, start, k > 0, c)
         else:
             tile(V, a, q.offset, k_end - k, b, b_row, start, k > 0, c)
-    if not direct:
-        copy_columns(rows, n_lanes, y, q.c_row, n_rows, width)
     if k_end == q.n_k:
+        if not direct:
+            copy_columns(rows, n_lanes, y, q.c_row, n_rows, width)
         for r in range(n_rows):
             activate(q.code, q.alpha, y + r * q.c_row, width)
 
@@ -118,9 +117,9 @@ cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
     q.row_block = ceil_div(q.n_rows, larger(1, q.n_rows // ROW_BLOCK))
     q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
     q.n_groups = ceil_div(n_panels, GROUP_PANELS)
-    while q.n_groups < n_panels and q.n_groups * q.n_row_blocks < 4 * n_threads and (
-            q.n_groups * q.n_row_blocks % n_threads):
-        q.n_groups += 1
+    if n_threads > 1:
+        q.n_groups = larger(
+            q.n_groups, smaller(n_panels, ceil_div(4 * n_threads, q.n_row_blocks)))
 
 
 cdef int multiply(Product* q, int n_threads) except -1:
@@ -142,7 +141,7 @@ cdef int multiply(Product* q, int n_threads) except -1:
         for k in range(n_offsets):
             q.offset[k] = k * (q.row_block if q.copy_A else q.a_k)
         for task in prange(
-                q.n_row_blocks * q.n_groups, num_threads=n_threads, schedule="dynamic"):
+                q.n_row_blocks * q.n_groups, num_threads=n_threads, schedule="static"):
             product_task(q, task, scratch + threadid() * scratch_size)
         free(scratch)
     return 0

@@ -185,7 +185,7 @@ def depthwise_forward(
         if b is not None:
             memcpy(q.bias, &b[0], q.conv.n_filters * sizeof(real))
         work = q.bias + q.n_lanes
-        for image in prange(q.conv.n_images, num_threads=n_threads, schedule="dynamic"):
+        for image in prange(q.conv.n_images, num_threads=n_threads, schedule="static"):
             depthwise_image(&q, image, work + threadid() * size)
         free(q.filters)
         free(tables)
@@ -321,7 +321,7 @@ def depthwise_backward(
         pack_panel(&W[0, 0, 0, 0, 0], q.conv.n_filters, 1, q.conv.n_taps, q.conv.n_filters,
                    q.n_lanes, q.filters)
         memset(pieces, 0, n_pieces * piece_size * sizeof(real))
-        for piece in prange(n_pieces, num_threads=n_threads, schedule="dynamic"):
+        for piece in prange(n_pieces, num_threads=n_threads, schedule="static"):
             depthwise_piece(
                 &q, piece, n_pieces,
                 pieces + piece * piece_size if need_dW else NULL,

@@ -223,7 +223,7 @@ cdef int narrow_forward(const ConvPool* p, int n_threads) except -1:
         s.b = s.w + s.n_groups * NARROW_FILTERS * q.n_taps
         scratch = s.w + whole_vectors(n_packed)
         pack_narrow(q, &s)
-        for task in prange(q.n_images * s.n_chunks, num_threads=n_threads, schedule="dynamic"):
+        for task in prange(q.n_images * s.n_chunks, num_threads=n_threads, schedule="static"):
             narrow_task(p, &s, task, scratch + threadid() * s.scratch_size)
         free(memory)
     return 0

@@ -9,6 +9,8 @@
 #   parameters. So a new optimiser is a rule, and a `def` that checks its arguments.
 # * A rule reads its options into local variables: the compiler cannot know that no array
 #   overlaps them, and would not use vectors.
+# * What is kept becomes zero below SMALLEST. A velocity whose gradient stays zero shrinks to
+#   denormal numbers and would stay there; each takes a hundred times as long as another.
 
 cdef enum:
     SQUARES = 16   # running sums of `sum_of_squares`
@@ -165,6 +167,11 @@ cdef int take_step(
     return 0
 
 
+cdef inline real kept(real x) noexcept nogil:
+    """x, or zero if it is very small; NaN stays."""
+    return 0 if -SMALLEST < x and x < SMALLEST else x
+
+
 # --- SGD --------------------------------------------------------------------------------------
 #
 # v = momentum v + g;  p -= rate (g + momentum v if nesterov else v)
@@ -182,7 +189,7 @@ cdef void sgd_rule(
     else:
         for i in range(n):
             g = scale * dp[i] + decay * p[i]
-            v[i] = momentum * v[i] + g
+            v[i] = kept(momentum * v[i] + g)
             p[i] = p[i] - rate * (g + momentum * v[i] if nesterov else v[i])
 
 
@@ -213,7 +220,7 @@ cdef void adagrad_rule(
     cdef real g, scale = q.scale, rate = q.rate, epsilon = q.epsilon
     for i in range(n):
         g = scale * dp[i] + decay * p[i]
-        s[i] = s[i] + g * g
+        s[i] = kept(s[i] + g * g)
         p[i] = p[i] - rate * g / (square_root(s[i]) + epsilon)
 
 
@@ -248,15 +255,15 @@ cdef void rmsprop_rule(
     cdef real alpha = q.keep, rest = q.rest, momentum = q.momentum
     for i in range(n):
         g = scale * dp[i] + decay * p[i]
-        s[i] = alpha * s[i] + rest * (g * g)
+        s[i] = kept(alpha * s[i] + rest * (g * g))
         spread = s[i]
         if m is not NULL:
-            m[i] = alpha * m[i] + rest * g
+            m[i] = kept(alpha * m[i] + rest * g)
             spread = spread - m[i] * m[i]
             spread = 0 if spread < 0 else spread
         g = g / (square_root(spread) + epsilon)
         if v is not NULL:
-            v[i] = momentum * v[i] + g
+            v[i] = kept(momentum * v[i] + g)
             g = v[i]
         p[i] = p[i] - rate * g
 
@@ -301,8 +308,8 @@ cdef void adam_rule(
     decay = 0 if q.decoupled else decay
     for i in range(n):
         g = scale * dp[i] + decay * p[i]
-        m[i] = beta1 * m[i] + rest1 * g
-        v[i] = beta2 * v[i] + rest2 * (g * g)
+        m[i] = kept(beta1 * m[i] + rest1 * g)
+        v[i] = kept(beta2 * v[i] + rest2 * (g * g))
         p[i] = p[i] - (shrink * p[i] + rate * m[i] / (square_root(v[i]) * root + epsilon))
 
 

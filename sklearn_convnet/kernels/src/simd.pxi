@@ -6,6 +6,7 @@
 # * TILE_ROWS_V is the number of accumulator rows of a tile of V vectors: R * V accumulators,
 #   V loaded vectors and one broadcast number must fit the registers, or the tile spills
 #   and falls to a tenth of its speed.
+# * REDUCTION_BLOCK is the number of k of one tile call: that part of a panel of b stays in L1.
 # * `tile_loop` must be inlined into callers that pass R and V as constants: only then are
 #   its accumulators registers. `inline` alone is a hint that GCC declines.
 
@@ -30,6 +31,7 @@ cdef extern from *:
     #define LN2_HIGH 0.693359375f
     #define LN2_LOW -2.12194440e-4f
     #define EXP_LOWEST -87.0f
+    #define SMALLEST 0x1p-122f  /* 16 times the smallest normal number */
     #define square_root sqrtf
     #else
     typedef double skcn_real;
@@ -42,6 +44,7 @@ cdef extern from *:
     #define LN2_HIGH 6.93145751953125e-1
     #define LN2_LOW 1.42860682030941723212e-6
     #define EXP_LOWEST -708.0
+    #define SMALLEST 0x1p-1018
     #define square_root sqrt
     #endif
 
@@ -60,12 +63,14 @@ cdef extern from *:
     #define MAX_TILE_ROWS 14
     #ifdef WIDE_REGISTERS
     #define MAX_VECTORS 4
+    #define REDUCTION_BLOCK 160
     #define TILE_ROWS_1 9
     #define TILE_ROWS_2 14
     #define TILE_ROWS_3 9
     #define TILE_ROWS_4 7
     #else
     #define MAX_VECTORS 2
+    #define REDUCTION_BLOCK 192
     #define TILE_ROWS_1 8
     #define TILE_ROWS_2 6
     #define TILE_ROWS_3 1
@@ -79,9 +84,10 @@ cdef extern from *:
     ctypedef int64_t bits_vec
     const Py_ssize_t LANES
     const real* ZEROS
+    const Py_ssize_t REDUCTION_BLOCK
     const int MAX_VECTORS, TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3, TILE_ROWS_4
     const int EXP_TERMS, LOG_TERMS, MANTISSA_BITS, EXPONENT_BIAS
-    const real ROUND_MAGIC, LN2_HIGH, LN2_LOW, EXP_LOWEST
+    const real ROUND_MAGIC, LN2_HIGH, LN2_LOW, EXP_LOWEST, SMALLEST
     real square_root(real x) nogil
 
 

@@ -18,7 +18,6 @@
 cdef enum:
     MAX_ROWS = 14          # of any tile
     ROW_BLOCK = 126        # rows between two uses of the same part of b
-    REDUCTION_BLOCK = 192  # k of one tile call: with panels of 64 bytes a part of b stays in L1
 
 
 cdef extern from *:
@@ -154,6 +153,35 @@ cdef inline Py_ssize_t panel_start(Py_ssize_t n_vec, Py_ssize_t panel) noexcept 
     return part(n_vec, panel, panels_for(n_vec))
 
 
+cdef inline void copy_row(const real* source, real* target, Py_ssize_t n) noexcept nogil:
+    """A few numbers, for which a call of memcpy takes long."""
+    cdef Py_ssize_t v, i, rest = n % LANES
+    for v in range(n // LANES):
+        put(target + v * LANES, at(source + v * LANES))
+    i = n - rest
+    # Of known sizes, which the compiler makes moves of.
+    if rest & 8:
+        memcpy(target + i, source + i, 8 * sizeof(real))
+        i += 8
+    if rest & 4:
+        memcpy(target + i, source + i, 4 * sizeof(real))
+        i += 4
+    if rest & 2:
+        memcpy(target + i, source + i, 2 * sizeof(real))
+        i += 2
+    if rest & 1:
+        target[i] = source[i]
+
+
+cdef void copy_columns(
+    const real* source, Py_ssize_t source_row, real* target, Py_ssize_t target_row,
+    Py_ssize_t n_rows, Py_ssize_t width
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n_rows):
+        copy_row(source + i * source_row, target + i * target_row, width)
+
+
 cdef void pack_panel(
     const real* b,               # IN  element (k, j) at b[k * row_step + j * column_step]
     Py_ssize_t row_step, Py_ssize_t column_step,
@@ -162,15 +190,11 @@ cdef void pack_panel(
 ) noexcept nogil:
     cdef Py_ssize_t k, j
     if column_step == 1:
-        for k in range(n_k):
-            for j in range(n_columns):
-                packed[k * n_lanes + j] = b[k * row_step + j]
-            for j in range(n_columns, n_lanes):
-                packed[k * n_lanes + j] = 0
+        copy_columns(b, row_step, packed, n_lanes, n_k, n_columns)
     else:
         for j in range(n_columns):
             for k in range(n_k):
                 packed[k * n_lanes + j] = b[k * row_step + j * column_step]
-        for k in range(n_k):
-            for j in range(n_columns, n_lanes):
-                packed[k * n_lanes + j] = 0
+    for k in range(n_k):
+        for j in range(n_columns, n_lanes):
+            packed[k * n_lanes + j] = 0

@@ -602,7 +602,7 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
         for task in range(q.n_channels):
             q.count[task] = task
         pack_points(q, work, n_threads)
-        for task in prange(n_blocks, num_threads=n_threads, schedule="dynamic"):
+        for task in prange(n_blocks, num_threads=n_threads, schedule="static"):
             winograd_task(q, task, work + threadid() * scratch_size)
         free(work)
     return 0
@@ -796,7 +796,7 @@ cdef int winograd_weight_gradient(
     with nogil:
         for i in range(n_tiles):
             tile_offset[i] = i * q.channel_lanes
-        for i in prange(q.n_pieces * q.n_groups, num_threads=n_threads, schedule="dynamic"):
+        for i in prange(q.n_pieces * q.n_groups, num_threads=n_threads, schedule="static"):
             weight_gradient_task(q, &dz, i, tile_offset, dU, NULL if db is NULL else sums,
                                  work + threadid() * scratch_size)
         if db is not NULL:
