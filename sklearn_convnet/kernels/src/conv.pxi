@@ -50,8 +50,8 @@ cdef struct Conv:
     Py_ssize_t padded_size    # and with padding
     Py_ssize_t out_size
     Py_ssize_t width          # neighbouring positions taken together, see widen.pxi
-    Py_ssize_t block_images   # images worked on together
-    Py_ssize_t n_blocks
+    Py_ssize_t block_images   # images worked on together, at most
+    Py_ssize_t n_blocks       # of nearly equal numbers of images
     # Runs: stretches of taps that are neighbours in memory, for the input gradient.
     Py_ssize_t n_runs, run_width
     Py_ssize_t* window        # (block_images * n_windows)
@@ -219,6 +219,16 @@ cdef Py_ssize_t* conv_tables(Conv* q, Py_ssize_t segment=0) except NULL:
     return memory
 
 
+cdef inline void cut_blocks(Conv* q, Py_ssize_t multiple) noexcept nogil:
+    """As many blocks as can be shared out evenly."""
+    q.n_blocks = smaller(q.n_images, ceil_div(q.n_blocks, multiple) * multiple)
+
+
+cdef inline Py_ssize_t block_start(const Conv* q, Py_ssize_t block) noexcept nogil:
+    """The first image of a block."""
+    return part(q.n_images, block, q.n_blocks)
+
+
 cdef inline Py_ssize_t n_products(const Conv* q) noexcept nogil:
     return q.n_images * q.n_windows * q.n_taps * q.n_filters
 
@@ -263,8 +273,8 @@ cdef const real* padded_block(
     const Conv* q, Py_ssize_t block, Py_ssize_t first, Py_ssize_t last, real* scratch
 ) noexcept nogil:
     """The padded images of a block, at least where windows first to last (exclusive) look."""
-    cdef Py_ssize_t image = block * q.block_images
-    cdef Py_ssize_t n_images = smaller(q.block_images, q.n_images - image)
+    cdef Py_ssize_t image = block_start(q, block)
+    cdef Py_ssize_t n_images = block_start(q, block + 1) - image
     cdef Py_ssize_t n_rows = q.padded[0] * q.padded[1], row_start = 0, row_end = n_rows, i
     if not q.has_padding:
         return q.X + image * q.image_size
@@ -355,8 +365,8 @@ cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexc
     cdef Py_ssize_t panel_part = task % q.n_panel_parts
     cdef Py_ssize_t chunk = (task // q.n_panel_parts) % q.n_chunks
     cdef Py_ssize_t block = task // (q.n_panel_parts * q.n_chunks)
-    cdef Py_ssize_t image = block * q.block_images
-    cdef Py_ssize_t n_windows = q.n_windows * smaller(q.block_images, q.n_images - image)
+    cdef Py_ssize_t image = block_start(q, block)
+    cdef Py_ssize_t n_windows = q.n_windows * (block_start(q, block + 1) - image)
     cdef Py_ssize_t n_row_blocks = ceil_div(n_windows, ROW_BLOCK)
     cdef Py_ssize_t first = smaller(part(n_row_blocks, chunk, q.n_chunks) * ROW_BLOCK, n_windows)
     cdef Py_ssize_t last = smaller(
@@ -436,6 +446,7 @@ def conv_forward(
     given.Y = &Y[0, 0, 0, 0, 0]
     q = widened(&given, best_width(&given))
     n_threads = threads_for_products(n_products(&given), n_threads)
+    cut_blocks(&q, n_threads)
     n_chunks = ceil_div(q.block_images * q.n_windows, ROW_BLOCK)
     q.n_chunks = larger(1, smaller(n_chunks, WANTED_TASKS // q.n_blocks))
     q.n_panel_parts = 1
@@ -586,8 +597,8 @@ cdef void conv_backward_block(
     const Conv* q, const Conv* given, Py_ssize_t block, real* dW, real* db, real* scratch
 ) noexcept nogil:
     """The gradients of a block of images: of the filters taken wide, of the input as given."""
-    cdef Py_ssize_t image = block * q.block_images, i
-    cdef Py_ssize_t n_images = smaller(q.block_images, q.n_images - image)
+    cdef Py_ssize_t image = block_start(q, block), i
+    cdef Py_ssize_t n_images = block_start(q, block + 1) - image
     cdef Py_ssize_t n_windows = n_images * q.n_windows, row, n_rows
     cdef Py_ssize_t slack = MAX_VECTORS * LANES
     cdef real* spare = scratch
@@ -613,6 +624,15 @@ cdef void conv_backward_block(
     if q.dX is not NULL:
         for i in range(n_images):
             crop_image(q, dx + i * q.padded_size, q.dX + (image + i) * q.image_size)
+
+
+cdef void cut_pieces(Conv* q, Py_ssize_t dW_size) noexcept nogil:
+    """The sums over the batch and the blocks of each, by shapes alone; threads share them evenly
+    as long as MIN_PIECES is a multiple of their number."""
+    cdef Py_ssize_t most = PIECE_BYTES // (larger(dW_size, 1) * sizeof(real))
+    most = larger(MIN_PIECES, smaller(MAX_PIECES, most) // MIN_PIECES * MIN_PIECES)
+    cut_blocks(q, MIN_PIECES)
+    q.n_pieces = smaller(q.n_blocks, most)
 
 
 cdef void conv_backward_piece(
@@ -702,8 +722,7 @@ def conv_backward(
     n_threads = threads_for_products(n_products(&given), n_threads)
     dW_size = q.n_groups * q.n_taps * q.filter_lanes if need_dW else 0
     db_size = q.n_groups * q.filter_lanes if need_db else 0
-    q.n_pieces = smaller(MAX_PIECES, PIECE_BYTES // (larger(dW_size, 1) * sizeof(real)))
-    q.n_pieces = smaller(q.n_blocks, larger(MIN_PIECES, q.n_pieces))
+    cut_pieces(&q, dW_size)
     if dX is not None:
         n_packed = (q.n_groups * given.n_runs * vectors_for(given.run_width) * LANES
                     * given.group_filters)

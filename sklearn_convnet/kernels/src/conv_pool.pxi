@@ -108,6 +108,10 @@ cdef extern from *:
         Py_ssize_t n, real* x, Py_ssize_t x_row) noexcept nogil
 
 
+cdef enum:
+    ENTRY_PRODUCTS = 128   # multiply-adds that take as long as to find an entry's place
+
+
 cdef struct ConvPool:
     Conv conv                 # as given; dY and Y_in are pooled
     Pool pool                 # of its output
@@ -209,8 +213,8 @@ cdef void conv_pool_task(
 ) noexcept nogil:
     """Some units of a block of images; q is the convolution, perhaps made wide."""
     cdef Py_ssize_t block = task // q.n_chunks, chunk = task % q.n_chunks
-    cdef Py_ssize_t image = block * q.block_images, number, i, row, n_rows, panel
-    cdef Py_ssize_t n_images = smaller(q.block_images, q.n_images - image)
+    cdef Py_ssize_t image = block_start(q, block), number, i, row, n_rows, panel
+    cdef Py_ssize_t n_images = block_start(q, block + 1) - image
     cdef Py_ssize_t start = part(p.n_units, chunk, q.n_chunks)
     cdef Py_ssize_t end = part(p.n_units, chunk + 1, q.n_chunks)
     cdef Unit u = unit_at(p, start, n_images), last = unit_at(p, end - 1, n_images)
@@ -267,6 +271,7 @@ def conv_pool_forward(
     q = widened(&p.conv, best_width(&p.conv))
     p.conv.block_images = q.block_images
     cut_units(&p, q.width)
+    cut_blocks(&q, n_threads)
     q.n_chunks = larger(1, smaller(p.n_units, WANTED_TASKS // q.n_blocks))
     q.scratch_size = (
         row_and_panel_scratch(&p) + unit_scratch(&p)
@@ -293,6 +298,13 @@ cdef struct Entries:
     Py_ssize_t* count    # of entries of a window
     real* window_d
     int32_t* filter      # of the entries of a window
+
+
+cdef inline Py_ssize_t n_entry_products(const ConvPool* p) noexcept nogil:
+    """The multiply-adds that take as long as a pass over all entries: to find each counts too."""
+    cdef Py_ssize_t lanes = p.conv.n_runs * vectors_for(p.conv.run_width) * LANES
+    return (p.conv.n_images * p.rows * p.pool.out[2] * p.conv.n_filters
+            * (lanes + ENTRY_PRODUCTS))
 
 
 cdef inline Py_ssize_t entries_bytes(const ConvPool* p) noexcept nogil:
@@ -444,8 +456,8 @@ cdef void conv_pool_backward_block(
 ) noexcept nogil:
     """The gradients of a block of images."""
     cdef const Conv* q = &p.conv
-    cdef Py_ssize_t image = block * q.block_images, i, number
-    cdef Py_ssize_t n_images = smaller(q.block_images, q.n_images - image)
+    cdef Py_ssize_t image = block_start(q, block), i, number
+    cdef Py_ssize_t n_images = block_start(q, block + 1) - image
     cdef Py_ssize_t size = whole_vectors(q.block_images * q.padded_size) + MAX_VECTORS * LANES
     cdef real* dx = scratch + size
     cdef const real* x = scratch
@@ -458,6 +470,8 @@ cdef void conv_pool_backward_block(
             x = padded_block(q, block, 0, n_images * q.n_windows, scratch)
         else:  # vectors reach over the end of X
             memcpy(scratch, q.X + image * q.image_size, n_images * q.image_size * sizeof(real))
+        # Vectors reach over the end of a padded image too: to what makes no denormal numbers.
+        memset(scratch + n_images * q.padded_size, 0, MAX_VECTORS * LANES * sizeof(real))
     for number in range(p.n_units):
         u = unit_at(p, number, n_images)
         make_entries(p, &u, image, &e, db)
@@ -553,15 +567,13 @@ def conv_pool_backward(
     cut_units(&p, 1)
     dW_size = gathered_size(q) if need_dW else 0
     db_size = q.filter_lanes if need_db else 0
-    q.n_pieces = smaller(MAX_PIECES, PIECE_BYTES // (larger(dW_size, 1) * sizeof(real)))
-    q.n_pieces = smaller(q.n_blocks, larger(MIN_PIECES, q.n_pieces))
+    cut_pieces(q, dW_size)
     if dX is not None:
         n_packed = q.n_runs * vectors_for(q.run_width) * LANES * q.n_filters
     q.scratch_size = (
         2 * (whole_vectors(q.block_images * q.padded_size) + MAX_VECTORS * LANES)
         + whole_vectors(ceil_div(entries_bytes(&p), sizeof(real))))
-    n_threads = threads_for_products(n_products(q) // p.pool.window[1] // p.pool.window[2],
-                                     n_threads)
+    n_threads = threads_for_products(n_entry_products(&p), n_threads)
     tables = conv_tables(q)
     try:
         work = memory = <real*> allocate(

@@ -26,6 +26,7 @@ cdef struct Product:
     real alpha
     Py_ssize_t* offset        # (n_k) k * a_k, or k * row_block where A is copied
     Py_ssize_t row_block, n_row_blocks
+    Py_ssize_t n_panels
     Py_ssize_t n_groups       # of panels, for each of which a block of A is used
     bint copy_A
 
@@ -35,18 +36,20 @@ cdef void product_panel(
     const real* A, Py_ssize_t a_row, real* scratch
 ) noexcept nogil:
     """Adds what k to k_end contribute to a panel of columns of a block of rows, whose part of
-    the left matrix begins at A. Scratch: init, packed B, and rows: those of the last panel, if it
-    is not full, stay there until they are done."""
+    the left matrix begins at A. Scratch: init, packed B, rows and a
+    spare one; the rows of the last panel, if it is not full, stay there until they are done."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns), n_rows = smaller(
         q.row_block, q.n_rows - first)
-    cdef Py_ssize_t v = panel_start(n_vec, panel), V = panel_start(n_vec, panel + 1) - v
+    cdef Py_ssize_t v = part(n_vec, panel, q.n_panels)
+    cdef Py_ssize_t V = part(n_vec, panel + 1, q.n_panels) - v
     cdef Py_ssize_t n_lanes = V * LANES, column = v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.n_columns - column)
     cdef bint direct = width == n_lanes
     cdef bint in_place = direct and q.b_column == 1 and n_rows <= FEW_ROWS
     cdef real* init = scratch
     cdef real* packed = init + n_lanes
-    cdef real* rows = packed + REDUCTION_BLOCK * n_lanes
+    cdef real* rows = scratch + (1 + REDUCTION_BLOCK) * MAX_VECTORS * LANES
+    cdef real* spare = rows + 2 * ROW_BLOCK * MAX_VECTORS * LANES
     cdef real* y = q.C + first * q.c_row + column
     cdef real* target = y if direct else rows
     cdef Py_ssize_t target_row = q.c_row if direct else n_lanes
@@ -72,7 +75,7 @@ cdef void product_panel(
             a[r] = A + smaller(row + r, n_rows - 1) * a_row
             c[r] = target + (row + r) * target_row
             if row + r >= n_rows:
-                c[r] = rows + q.row_block * n_lanes
+                c[r] = spare
         if R == 1:
             tile_of_one_row(V, a, q.offset, k_end - k, b, b_row, start, k > 0, c)
         else:
@@ -86,7 +89,6 @@ cdef void product_panel(
 
 cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcept nogil:
     """A group of panels for one block of rows."""
-    cdef Py_ssize_t n_panels = panels_for(vectors_for(q.n_columns))
     cdef Py_ssize_t group = task // q.n_row_blocks, first = task % q.n_row_blocks * q.row_block
     cdef Py_ssize_t n_rows = smaller(q.row_block, q.n_rows - first)
     cdef Py_ssize_t n_steps = ceil_div(q.n_k, REDUCTION_BLOCK), step, k, k_end, panel, i
@@ -100,8 +102,8 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
             for i in range(k_end - k):
                 memcpy(copied + i * q.row_block, A + i * q.a_k, n_rows * sizeof(real))
             A = copied
-        for panel in range(part(n_panels, group, q.n_groups),
-                           part(n_panels, group + 1, q.n_groups)):
+        for panel in range(part(q.n_panels, group, q.n_groups),
+                           part(q.n_panels, group + 1, q.n_groups)):
             product_panel(q, panel, first, k, k_end, A, q.a_row, scratch)
 
 
@@ -113,13 +115,14 @@ cdef inline Py_ssize_t product_scratch() noexcept nogil:
 cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
     """Blocks of equal height, between ROW_BLOCK and twice as many rows, and groups of panels
     that use the same part of A: large ones, but as much for each thread."""
-    cdef Py_ssize_t n_panels = panels_for(vectors_for(q.n_columns))
+    cdef Py_ssize_t n_vec = vectors_for(q.n_columns)
     q.row_block = ceil_div(q.n_rows, larger(1, q.n_rows // ROW_BLOCK))
     q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
-    q.n_groups = ceil_div(n_panels, GROUP_PANELS)
-    if n_threads > 1:
-        q.n_groups = larger(
-            q.n_groups, smaller(n_panels, ceil_div(4 * n_threads, q.n_row_blocks)))
+    q.n_panels = panels_for(n_vec)
+    q.n_groups = ceil_div(q.n_panels, GROUP_PANELS)
+    if q.n_row_blocks % n_threads and q.n_row_blocks < 4 * n_threads:
+        q.n_panels = smaller(n_vec, ceil_div(q.n_panels, n_threads) * n_threads)
+        q.n_groups = smaller(q.n_panels, ceil_div(q.n_groups, n_threads) * n_threads)
 
 
 cdef int multiply(Product* q, int n_threads) except -1:

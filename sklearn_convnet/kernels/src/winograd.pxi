@@ -59,7 +59,8 @@ cdef struct Winograd:
     Py_ssize_t tiles[2]         # of an image, down and across
     Py_ssize_t strip_width      # positions
     Py_ssize_t n_strips         # of all images
-    Py_ssize_t block_strips
+    Py_ssize_t block_strips     # of a block, at most
+    Py_ssize_t n_blocks
     Py_ssize_t n_pieces, n_groups  # of the weight gradient
     Py_ssize_t v_point, m_point  # distance of two points in V and in M
     const real* X
@@ -321,6 +322,8 @@ cdef void share_blocks(Winograd* q, Py_ssize_t rows, int n_threads) noexcept nog
     few = smaller(few, ceil_div(q.n_strips, n_threads))
     q.block_strips = smaller(
         q.block_strips, larger(few, ceil_div(q.n_strips, WANTED_TASKS)))
+    q.n_blocks = ceil_div(ceil_div(q.n_strips, q.block_strips), n_threads) * n_threads
+    q.n_blocks = smaller(q.n_strips, q.n_blocks)
 
 
 cdef void place_points(Winograd* q, Py_ssize_t filter_lanes) noexcept nogil:
@@ -567,8 +570,8 @@ cdef inline Py_ssize_t pass_scratch(const Winograd* q) noexcept nogil:
 
 cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noexcept nogil:
     """A block of strips, from input to output."""
-    cdef Py_ssize_t first = block * q.block_strips, i
-    cdef Py_ssize_t n_strips = smaller(q.block_strips, q.n_strips - first)
+    cdef Py_ssize_t first = part(q.n_strips, block, q.n_blocks), i
+    cdef Py_ssize_t n_strips = part(q.n_strips, block + 1, q.n_blocks) - first
     cdef real* strip = scratch
     cdef real* V = strip + larger(strip_size(q), output_size(q))
     cdef real* M = V + q.n * q.n * q.v_point
@@ -582,7 +585,7 @@ cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noex
 
 cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     """The output of q from its input and filters, both given."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_blocks, task, scratch_size, rows
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, task, scratch_size, rows
     cdef Py_ssize_t n_packed = q.n * q.n * q.n_channels * q.filter_lanes
     cdef real* work
     n_threads = threads_for_products(
@@ -591,7 +594,6 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     winograd_block(q, q.filter_lanes, BLOCK_BYTES, rows)
     share_blocks(q, rows, n_threads)
     place_points(q, q.filter_lanes)
-    n_blocks = ceil_div(q.n_strips, q.block_strips)
     scratch_size = larger(pass_scratch(q), panel_taps(q))
     work = <real*> allocate(
         (n_packed + n_threads * scratch_size) * sizeof(real)
@@ -602,7 +604,7 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
         for task in range(q.n_channels):
             q.count[task] = task
         pack_points(q, work, n_threads)
-        for task in prange(n_blocks, num_threads=n_threads, schedule="static"):
+        for task in prange(q.n_blocks, num_threads=n_threads, schedule="static"):
             winograd_task(q, task, work + threadid() * scratch_size)
         free(work)
     return 0
