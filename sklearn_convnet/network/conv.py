@@ -18,6 +18,8 @@ ENVIRONMENT = "SKLEARN_CONVNET_WINOGRAD"
 # channel and filter, and so many for each channel and each filter. Fitted to times of all
 # three passes on AVX2, 3 to 256 channels and maps of 2 x 2 to 32 x 32.
 _TILE_COSTS = {2: (19, 80), 4: (43, 300)}
+#: Time of a multiply-add of the direct form's gradients that leave out the zeros between maxima.
+_SPARSE_COST = 1.75
 
 
 def largest_tile():
@@ -28,11 +30,12 @@ def largest_tile():
     return int(value)
 
 
-def winograd_tile(kernel, out, channels, filters):
-    """The tile with which a convolution of stride 1 takes least time; 0 is the direct form."""
+def winograd_tile(kernel, out, channels, filters, direct_cost=1.0):
+    """The tile with which a convolution of stride 1 takes least time; 0 is the direct form, whose
+    multiply-adds take `direct_cost` each."""
     if kernel != (3, 3):
         return 0
-    times = {0: 9 * prod(out) * channels * filters}
+    times = {0: direct_cost * 9 * prod(out) * channels * filters}
     for m, (product, transform) in _TILE_COSTS.items():
         tile = product * channels * filters + transform * (channels + filters)
         times[m] = prod(ceil(size / m) for size in out) * tile
@@ -93,7 +96,7 @@ class ConvNode(Node):
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
         self.fold = None  # a batch norm to take over at a prediction
-        self.tile = 0  # of Winograd's form, put here by a pass
+        self.tile = self.gradient_tile = 0  # of Winograd's form, put here by a pass
         self.pool_size = (1, 1, 1)
 
     def choose_form(self):
@@ -101,8 +104,11 @@ class ConvNode(Node):
         stride, pads, dilation, groups = self.geometry
         is_image = len(self.input_shape) == 3
         if is_image and {*stride, *dilation, groups} == {1} and max(map(max, pads)) <= 2:
-            *kernel, channels, filters = self.weights["weight"].shape
-            self.tile = winograd_tile(tuple(kernel), self.output_shape[:2], channels, filters)
+            self.tile = self.gradient_tile = self._fastest_tile()
+
+    def _fastest_tile(self, direct_cost=1.0):
+        *kernel, channels, filters = self.weights["weight"].shape
+        return winograd_tile(tuple(kernel), self.maps_out[1:3], channels, filters, direct_cost)
 
     def take_pool(self, node):
         """Takes over a max pool of its output if it can; says whether."""
@@ -112,6 +118,8 @@ class ConvNode(Node):
             return False
         if self.tile and any(self.tile % size for size in window[1:]):
             return False
+        if self.tile:
+            self.gradient_tile = self._fastest_tile(_SPARSE_COST / prod(window))
         self.pool_size = window
         self.output_shape, self.maps_out = node.output_shape, node.maps_out
         return True
@@ -159,8 +167,8 @@ class ConvNode(Node):
         dW, db = self.gradient("weight"), self.gradient("bias")
         stride, pads, dilation, groups = self.geometry
         end = (self.activation, self.alpha, run.n_threads)
-        if self.is_tiled(X):
-            geometry = (pads[1:], self.tile, self.pool_size[1:])
+        if self.gradient_tile and X.dtype == np.float32:
+            geometry = (pads[1:], self.gradient_tile, self.pool_size[1:])
             run.kernels.winograd_pool_backward(X, weight, Y, index, dY, dX, dW, db, *geometry, *end)
             return dX
         maps = (X.reshape(n, *self.maps_in), weight.reshape(self.weight_3d))

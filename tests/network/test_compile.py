@@ -520,6 +520,13 @@ def test_winograd_where_it_is_faster(size, channels, tile):
     assert tile_of(layer, (size, size, channels), passes=()) == 0
 
 
+@pytest.mark.parametrize(("filters", "gradient_tile"), [(16, 0), (128, 4)])
+def test_gradients_before_a_pool_have_a_form_of_their_own(filters, gradient_tile):
+    layers = [Conv2D(filters, 3, padding="same"), MaxPool2D(2)]
+    node = compile_network(layers, (8, 8, filters), random_state=0).nodes[0]
+    assert (node.tile, node.gradient_tile) == (4, gradient_tile)
+
+
 @pytest.mark.parametrize(
     "layer",
     [

@@ -4,7 +4,7 @@
 cdef enum:
     CHUNK = 8192   # elements; a multiple of BLOCK
     BLOCK = 64     # elements that a vector function works on at a time
-    PRODUCTS = 1 << 18  # multiply-adds that take longer than to wake a thread
+    PRODUCTS = 1 << 20  # multiply-adds that are worth what a thread reads of another's cache
 
 
 cdef inline Py_ssize_t chunks_for(Py_ssize_t n) noexcept nogil:
@@ -22,7 +22,7 @@ cdef inline int threads_for(Py_ssize_t n, int n_threads) noexcept nogil:
 
 cdef inline int threads_for_products(Py_ssize_t n, int n_threads) noexcept nogil:
     """Few multiply-adds neither: each thread gets at least PRODUCTS of them."""
-    return <int> smaller(n_threads, 1 + n // PRODUCTS)
+    return <int> smaller(n_threads, larger(1, n // PRODUCTS))
 
 
 cdef int same_length(Py_ssize_t expected, Py_ssize_t seen, str name) except -1:
