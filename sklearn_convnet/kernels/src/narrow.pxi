@@ -16,10 +16,10 @@ cdef extern from *:
     #define NARROW_FILTERS 3
     #endif
 
-    /* z[f][dy][dx] = b[f] + sum_k w[k][f] x[tap[dx][k] + dy * x_row] */
+    /* z[f][dy][dx] = b[f] + sum_k w[k][f] x[tap_dx[k] + dy * x_row] */
     static void narrow_tile(
         const skcn_real *x, Py_ssize_t x_row,
-        const Py_ssize_t *tap, Py_ssize_t n_taps,         /* (2, n_taps) */
+        const Py_ssize_t *tap_0, const Py_ssize_t *tap_1, Py_ssize_t n_taps,
         const skcn_real *w,                               /* (n_taps, NARROW_FILTERS) */
         const skcn_real *b, skcn_real *z, Py_ssize_t z_step)
     {
@@ -29,8 +29,8 @@ cdef extern from *:
                 acc[f * 4 + i] = b[f] - (vec) {0};
         for (Py_ssize_t k = 0; k < n_taps; k++, w += NARROW_FILTERS) {
             UNROLL for (int dy = 0; dy < 2; dy++) {
-                vec left = *(const vec *) (x + tap[k] + dy * x_row);
-                vec right = *(const vec *) (x + tap[n_taps + k] + dy * x_row);
+                vec left = *(const vec *) (x + tap_0[k] + dy * x_row);
+                vec right = *(const vec *) (x + tap_1[k] + dy * x_row);
                 UNROLL for (int f = 0; f < NARROW_FILTERS; f++) {
                     acc[f * 4 + dy * 2] += w[f] * left;
                     acc[f * 4 + dy * 2 + 1] += w[f] * right;
@@ -44,6 +44,8 @@ cdef extern from *:
                 *(vec *) (z + (f * 4 + i) * z_step) = acc[f * 4 + i];
     }
 
+    static const skcn_bits EVEN[16] = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+
     /* The maximum of four vectors `step` apart and its place in a map, from `first` on, where
        rows have `width` columns; the place is not wanted where index is NULL. */
     static inline void narrow_max(
@@ -51,11 +53,7 @@ cdef extern from *:
         skcn_real *y, int32_t *index)
     {
         vec best = *(const vec *) z;
-        bits_vec place = {0}, corner;
-        if (index)
-            UNROLL for (Py_ssize_t lane = 0; lane < LANES; lane++)
-                place[lane] = (skcn_bits) (first + 2 * lane);
-        corner = place;
+        bits_vec place = *(const bits_vec *) EVEN + (skcn_bits) first, corner = place;
         keep_larger(&best, &place, *(const vec *) (z + step), corner + 1);
         keep_larger(&best, &place, *(const vec *) (z + 2 * step), corner + (skcn_bits) width);
         keep_larger(&best, &place, *(const vec *) (z + 3 * step), corner + (skcn_bits) (width + 1));
@@ -66,8 +64,8 @@ cdef extern from *:
     """
     const int NARROW_FILTERS
     void narrow_tile(
-        const real* x, Py_ssize_t x_row, const Py_ssize_t* tap, Py_ssize_t n_taps, const real* w,
-        const real* b, real* z, Py_ssize_t z_step) noexcept nogil
+        const real* x, Py_ssize_t x_row, const Py_ssize_t* tap_0, const Py_ssize_t* tap_1,
+        Py_ssize_t n_taps, const real* w, const real* b, real* z, Py_ssize_t z_step) noexcept nogil
     void narrow_max(
         const real* z, Py_ssize_t step, Py_ssize_t first, Py_ssize_t width, real* y,
         int32_t* index) noexcept nogil
@@ -134,30 +132,44 @@ cdef void pack_narrow(const Conv* q, Narrow* s) noexcept nogil:
         memcpy(s.b, q.b, q.n_filters * sizeof(real))
 
 
+cdef inline void take_every(
+    Py_ssize_t step, const real* x, Py_ssize_t n, real* to
+) noexcept nogil:
+    cdef Py_ssize_t i
+    if step == 2:  # vectors, since the compiler knows it
+        for i in range(n):
+            to[i] = x[2 * i]
+    else:
+        for i in range(n):
+            to[i] = x[i * step]
+
+
 cdef void deal_out(
     const Conv* q, const Narrow* s, const real* image, Py_ssize_t plane, Py_ssize_t first,
     Py_ssize_t last, real* planes
 ) noexcept nogil:
-    """Rows first to last (exclusive) of a plane of a padded image into its planes of columns."""
+    """Rows first to last (exclusive) of a plane of a padded image into its planes of columns,
+    where padding is zero already."""
     cdef bint is_there = 0 <= plane and plane < q.size[0]
-    cdef Py_ssize_t h, row, c, i, j, column
+    cdef Py_ssize_t row = q.size[2] * q.n_channels, c, i, h, j, column, n
     cdef const real* x
     cdef real* to
-    for h in range(first, last):
-        row = h - q.before[1]
-        for i in range(q.n_channels * s.n_planes):
-            to = planes + i * s.plane_size + h * s.length
-            memset(to, 0, s.length * sizeof(real))
-            if is_there and 0 <= row and row < q.size[1]:
-                c = i // s.n_planes
-                x = image + (plane * q.size[1] + row) * q.size[2] * q.n_channels + c
-                # The first column of the plane that is not padding.
-                j = larger(0, ceil_div(q.before[2] - i % s.n_planes, s.n_planes))
-                column = j * s.n_planes + i % s.n_planes - q.before[2]
-                while column < q.size[2]:
-                    to[j] = x[column * q.n_channels]
-                    column += s.n_planes
-                    j += 1
+    first = larger(first, q.before[1])
+    last = smaller(last, q.before[1] + q.size[1])
+    for i in range(s.n_planes):
+        # The first column of the plane that is not padding.
+        j = larger(0, ceil_div(q.before[2] - i, s.n_planes))
+        column = j * s.n_planes + i - q.before[2]
+        n = ceil_div(q.size[2] - column, s.n_planes)
+        for c in range(q.n_channels):
+            x = image + plane * q.size[1] * row + column * q.n_channels + c
+            to = planes + (c * s.n_planes + i) * s.plane_size + j
+            for h in range(first, last):
+                if is_there:
+                    take_every(s.n_planes * q.n_channels, x + (h - q.before[1]) * row, n,
+                               to + h * s.length)
+                else:
+                    memset(to + h * s.length, 0, n * sizeof(real))
 
 
 cdef void narrow_row(
@@ -166,28 +178,52 @@ cdef void narrow_row(
 ) noexcept nogil:
     """A row of Y."""
     cdef const Conv* q = &p.conv
-    cdef Py_ssize_t h = row % p.pool.out[1] * 2, g, v, f, lane, n, to, first
-    cdef real y[MAX_LANES]
-    cdef int32_t index[MAX_LANES]
+    cdef Py_ssize_t h = row % p.pool.out[1] * 2, g, v
     for g in range(s.n_groups):
         for v in range(s.row_lanes // LANES):
             narrow_tile(
                 planes + h * q.stride[1] * s.length + v * LANES, q.stride[1] * s.length, s.tap,
-                q.n_taps, s.w + g * q.n_taps * NARROW_FILTERS, s.b + g * NARROW_FILTERS,
+                s.tap + q.n_taps, q.n_taps, s.w + g * q.n_taps * NARROW_FILTERS, s.b + g * NARROW_FILTERS,
                 z + g * NARROW_FILTERS * 4 * s.row_lanes + v * LANES, s.row_lanes)
     activate(q.code, q.alpha, z, s.n_groups * NARROW_FILTERS * 4 * s.row_lanes)
-    first = (row // p.pool.out[1] * q.out[1] + h) * q.out[2]
     for v in range(s.row_lanes // LANES):
-        n = smaller(LANES, p.pool.out[2] - v * LANES)
-        to = ((image * p.rows + row) * p.pool.out[2] + v * LANES) * q.n_filters
-        for f in range(q.n_filters):
-            narrow_max(z + f * 4 * s.row_lanes + v * LANES, s.row_lanes, first + 2 * v * LANES,
-                       q.out[2], y, NULL if p.index is NULL else index)
-            for lane in range(n):
-                q.Y[to + lane * q.n_filters + f] = y[lane]
-            if p.index is not NULL:
-                for lane in range(n):
-                    p.index[to + lane * q.n_filters + f] = index[lane]
+        pool_vectors(p, s, z + v * LANES, image, row, v)
+
+
+cdef void pool_vectors(
+    const ConvPool* p, const Narrow* s, real* z, Py_ssize_t image, Py_ssize_t row, Py_ssize_t v
+) noexcept nogil:
+    """Vector v of a row of Y; its maxima replace the first vector of each filter."""
+    cdef const Conv* q = &p.conv
+    cdef Py_ssize_t F = q.n_filters, step = 4 * s.row_lanes, f
+    cdef Py_ssize_t top = row // p.pool.out[1] * q.out[1] + row % p.pool.out[1] * 2
+    cdef Py_ssize_t first = top * q.out[2] + 2 * v * LANES
+    cdef Py_ssize_t n = smaller(LANES, p.pool.out[2] - v * LANES)
+    cdef Py_ssize_t to = ((image * p.rows + row) * p.pool.out[2] + v * LANES) * F
+    cdef int32_t* place = NULL if p.index is NULL else <int32_t*> (z + s.row_lanes)
+    cdef Py_ssize_t place_step = step * (sizeof(real) // sizeof(int32_t))
+    for f in range(F):
+        narrow_max(z + f * step, s.row_lanes, first, q.out[2], z + f * step,
+                   NULL if place is NULL else place + f * place_step)
+    for f in range(F):
+        spread_out(z + f * step, n, q.Y + to + f, F)
+    if place is not NULL:
+        for f in range(F):
+            spread_places(place + f * place_step, n, p.index + to + f, F)
+
+
+cdef inline void spread_out(const real* x, Py_ssize_t n, real* to, Py_ssize_t step) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        to[i * step] = x[i]
+
+
+cdef inline void spread_places(
+    const int32_t* x, Py_ssize_t n, int32_t* to, Py_ssize_t step
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        to[i * step] = x[i]
 
 
 cdef void narrow_task(
@@ -223,7 +259,9 @@ cdef int narrow_forward(const ConvPool* p, int n_threads) except -1:
         s.b = s.w + s.n_groups * NARROW_FILTERS * q.n_taps
         scratch = s.w + whole_vectors(n_packed)
         pack_narrow(q, &s)
+        memset(scratch, 0, n_threads * s.scratch_size * sizeof(real))
         for task in prange(q.n_images * s.n_chunks, num_threads=n_threads, schedule="static"):
             narrow_task(p, &s, task, scratch + threadid() * s.scratch_size)
         free(memory)
     return 0
+
