@@ -19,27 +19,30 @@ cdef extern from *:
     #define MAX_TAP_ROWS 6
 
     /* sum[u][v] += sum_i d[i] x[where[i] + u x_row + v], over every `step`-th number. */
-    static inline __attribute__((always_inline)) void gather_loop(
-        const int U, const int V,
-        const skcn_real *x, Py_ssize_t x_row,
-        const Py_ssize_t *where, const skcn_real *d, Py_ssize_t n, Py_ssize_t step,
-        skcn_real *sum, Py_ssize_t sum_row)
-    {
-        vec acc[MAX_TAP_ROWS * MAX_VECTORS];
-        UNROLL for (int u = 0; u < U; u++)
-            UNROLL for (int v = 0; v < V; v++)
-                acc[u * V + v] = *(const vec *) (sum + u * sum_row + v * LANES);
-        for (Py_ssize_t i = 0; i < n; i++, where += step, d += step) {
-            const skcn_real *window = x + *where;
-            skcn_real d_i = *d;
-            UNROLL for (int u = 0; u < U; u++)
-                UNROLL for (int v = 0; v < V; v++)
-                    acc[u * V + v] += d_i * *(const vec *) (window + u * x_row + v * LANES);
-        }
-        UNROLL for (int u = 0; u < U; u++)
-            UNROLL for (int v = 0; v < V; v++)
-                *(vec *) (sum + u * sum_row + v * LANES) = acc[u * V + v];
+    #define DEFINE_GATHER(NAME, VEC) \\
+    static inline __attribute__((always_inline)) void NAME( \\
+        const int U, const int V, \\
+        const skcn_real *x, Py_ssize_t x_row, \\
+        const Py_ssize_t *where, const skcn_real *d, Py_ssize_t n, Py_ssize_t step, \\
+        skcn_real *sum, Py_ssize_t sum_row) \\
+    { \\
+        VEC acc[MAX_TAP_ROWS * MAX_VECTORS]; \\
+        UNROLL for (int u = 0; u < U; u++) \\
+            UNROLL for (int v = 0; v < V; v++) \\
+                acc[u * V + v] = *(const VEC *) (sum + u * sum_row + v * LANES); \\
+        for (Py_ssize_t i = 0; i < n; i++, where += step, d += step) { \\
+            const skcn_real *window = x + *where; \\
+            skcn_real d_i = *d; \\
+            UNROLL for (int u = 0; u < U; u++) \\
+                UNROLL for (int v = 0; v < V; v++) \\
+                    acc[u * V + v] += d_i * *(const VEC *) (window + u * x_row + v * LANES); \\
+        } \\
+        UNROLL for (int u = 0; u < U; u++) \\
+            UNROLL for (int v = 0; v < V; v++) \\
+                *(VEC *) (sum + u * sum_row + v * LANES) = acc[u * V + v]; \\
     }
+    DEFINE_GATHER(gather_loop, vec)
+    DEFINE_GATHER(gather_half_loop, half_vec)
 
     /* x[u x_row + v] += sum_i d[i] w[which[i] V + u w_row + v] */
     static inline __attribute__((always_inline)) void spread_loop(
@@ -85,6 +88,17 @@ cdef extern from *:
             WIDER_SIZES(LOOP, __VA_ARGS__) \\
         }
 
+    /* The same for half of the lanes, whose loads lie more often in one cache line. */
+    static void gather_half(
+        int U, const skcn_real *x, Py_ssize_t x_row, const Py_ssize_t *where,
+        const skcn_real *d, Py_ssize_t n, Py_ssize_t step, skcn_real *sum, Py_ssize_t sum_row)
+    {
+        const int V = 1;
+        switch (V * 8 + U) {
+            SIZES_OF(1, gather_half_loop, x, x_row, where, d, n, step, sum, sum_row)
+        }
+    }
+
     static void gather(
         int U, int V, const skcn_real *x, Py_ssize_t x_row, const Py_ssize_t *where,
         const skcn_real *d, Py_ssize_t n, Py_ssize_t step, skcn_real *sum, Py_ssize_t sum_row)
@@ -102,6 +116,9 @@ cdef extern from *:
     const int MAX_TAP_ROWS
     void gather(
         int U, int V, const real* x, Py_ssize_t x_row, const Py_ssize_t* where, const real* d,
+        Py_ssize_t n, Py_ssize_t step, real* sum, Py_ssize_t sum_row) noexcept nogil
+    void gather_half(
+        int U, const real* x, Py_ssize_t x_row, const Py_ssize_t* where, const real* d,
         Py_ssize_t n, Py_ssize_t step, real* sum, Py_ssize_t sum_row) noexcept nogil
     void spread(
         int U, int V, const real* w, Py_ssize_t w_row, const int32_t* which, const real* d,
@@ -410,14 +427,22 @@ cdef void gather_filters(
     const Conv* q, const Entries* e, const real* x, real* dW
 ) noexcept nogil:
     """dW (filter, run, tap of the run) += the windows of x at the entries, times d."""
-    cdef Py_ssize_t n_vec = vectors_for(q.run_width), i, f
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width), F = q.n_filters, i, f
+    cdef Py_ssize_t row = q.padded[2] * q.n_channels
+    cdef bint half = q.run_width <= LANES // 2
+    cdef const real* window
+    cdef real* total
     cdef TapPart t
     for i in range(n_tap_parts(q)):
         t = tap_part(q, i)
-        for f in range(q.n_filters):
-            gather(t.U, t.V, x + q.run[t.u] + t.v * LANES, q.padded[2] * q.n_channels,
-                   e.where + f, e.d + f, e.n // q.n_filters, q.n_filters,
-                   dW + ((f * q.n_runs + t.u) * n_vec + t.v) * LANES, n_vec * LANES)
+        window = x + q.run[t.u] + t.v * LANES
+        for f in range(F):
+            total = dW + ((f * q.n_runs + t.u) * n_vec + t.v) * LANES
+            if half:
+                gather_half(t.U, window, row, e.where + f, e.d + f, e.n // F, F, total, LANES)
+            else:
+                gather(t.U, t.V, window, row, e.where + f, e.d + f, e.n // F, F, total,
+                       n_vec * LANES)
 
 
 cdef void spread_row(

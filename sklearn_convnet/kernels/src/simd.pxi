@@ -50,6 +50,8 @@ cdef extern from *:
 
     typedef skcn_real vec
         __attribute__((vector_size(SIMD_BYTES), aligned(sizeof(skcn_real)), may_alias));
+    typedef skcn_real half_vec
+        __attribute__((vector_size(SIMD_BYTES / 2), aligned(sizeof(skcn_real)), may_alias));
     typedef skcn_bits bits_vec
         __attribute__((vector_size(SIMD_BYTES), aligned(sizeof(skcn_bits)), may_alias));
     #define LANES ((Py_ssize_t) (SIMD_BYTES / sizeof(skcn_real)))
