@@ -126,7 +126,7 @@ cdef extern from *:
 
 
 cdef enum:
-    ENTRY_PRODUCTS = 128   # multiply-adds that take as long as to find an entry's place
+    ENTRY_PRODUCTS = 32   # multiply-adds that take as long as to find an entry's place
 
 
 cdef struct ConvPool:

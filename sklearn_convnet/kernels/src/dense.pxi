@@ -9,6 +9,8 @@
 
 cdef enum:
     FEW_ROWS = 14        # use a panel too seldom for a packed copy of it
+    MIN_ROWS = 32        # of a block of a thread
+    SMALL_RIGHT = 1 << 17  # numbers in a right matrix that every thread packs for itself
     GROUP_PANELS = 8     # for which a block of the left matrix stays in the cache
 
 
@@ -89,7 +91,7 @@ cdef void product_panel(
 
 cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcept nogil:
     """A group of panels for one block of rows."""
-    cdef Py_ssize_t group = task // q.n_row_blocks, first = task % q.n_row_blocks * q.row_block
+    cdef Py_ssize_t group = task % q.n_groups, first = task // q.n_groups * q.row_block
     cdef Py_ssize_t n_rows = smaller(q.row_block, q.n_rows - first)
     cdef Py_ssize_t n_steps = ceil_div(q.n_k, REDUCTION_BLOCK), step, k, k_end, panel, i
     cdef real* copied = scratch + product_scratch()
@@ -113,10 +115,14 @@ cdef inline Py_ssize_t product_scratch() noexcept nogil:
 
 
 cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
-    """Blocks of equal height, between ROW_BLOCK and twice as many rows, and groups of panels
-    that use the same part of A: large ones, but as much for each thread."""
+    """Blocks of equal height, at most twice ROW_BLOCK, and groups of panels that use the same
+    part of A: large ones, but as much for each thread. Where the right matrix is small, threads
+    share the rows: samples are most often where the layer before has left them."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns)
-    q.row_block = ceil_div(q.n_rows, larger(1, q.n_rows // ROW_BLOCK))
+    q.n_row_blocks = larger(1, q.n_rows // ROW_BLOCK)
+    if q.a_row > 1 and q.n_rows >= n_threads * MIN_ROWS and q.n_k * q.n_columns <= SMALL_RIGHT:
+        q.n_row_blocks = ceil_div(q.n_row_blocks, n_threads) * n_threads
+    q.row_block = ceil_div(q.n_rows, q.n_row_blocks)
     q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
     q.n_panels = panels_for(n_vec)
     q.n_groups = ceil_div(q.n_panels, GROUP_PANELS)

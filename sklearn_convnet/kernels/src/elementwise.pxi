@@ -4,7 +4,7 @@
 cdef enum:
     CHUNK = 8192   # elements; a multiple of BLOCK
     BLOCK = 64     # elements that a vector function works on at a time
-    PRODUCTS = 1 << 20  # multiply-adds that are worth what a thread reads of another's cache
+    PRODUCTS = 1 << 19  # multiply-adds that are worth what a thread reads of another's cache
 
 
 cdef inline Py_ssize_t chunks_for(Py_ssize_t n) noexcept nogil:
