@@ -106,7 +106,10 @@ def winograd(net, batch, threads):
     def forward(X, W, b, Y, *options):
         kernels.winograd_forward(X, W, b, Y, None, *options)
 
-    step, filled = one_pass(what, forward, kernels.winograd_backward, X, W, Y, options)
+    def backward(X, W, Y, dY, *rest):
+        kernels.winograd_backward(X, W, Y, dY, None, *rest)
+
+    step, filled = one_pass(what, forward, backward, X, W, Y, options)
     return step, {name: array.reshape(-1) for name, array in filled.items()}
 
 

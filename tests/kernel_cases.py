@@ -773,10 +773,10 @@ GOOD_CALLS = {
         _WINOGRAD_SIZES,
         named(
             X=IN("n H W C"), W=IN("three three C F"), Y=IN("n OH OW F"),
-            dY=IN("n OH OW F"), dX=OUT("n H W C"), dW=OUT("three three C F"),
-            db=OUT("F"), **_WINOGRAD_OPTIONS,
+            dY=IN("n OH OW F"), addend=IN("n H W C"), dX=OUT("n H W C"),
+            dW=OUT("three three C F"), db=OUT("F"), **_WINOGRAD_OPTIONS,
         ),
-        optional=("dX", "dW", "db"),
+        optional=("addend", "dX", "dW", "db"),
     ),
     "conv_pool_forward": Call(
         _CONV_POOL_SIZES,
@@ -809,10 +809,10 @@ GOOD_CALLS = {
         _WINOGRAD_POOL_SIZES,
         named(
             X=IN("n H W C"), W=IN("three three C F"), Y=IN("n OH OW F"),
-            index=IN("n OH OW F", "int32"), dY=IN("n OH OW F"), dX=OUT("n H W C"),
-            dW=OUT("three three C F"), db=OUT("F"), **_WINOGRAD_POOL_OPTIONS,
+            index=IN("n OH OW F", "int32"), dY=IN("n OH OW F"), addend=IN("n H W C"),
+            dX=OUT("n H W C"), dW=OUT("three three C F"), db=OUT("F"), **_WINOGRAD_POOL_OPTIONS,
         ),
-        optional=("dX", "dW", "db"),
+        optional=("addend", "dX", "dW", "db"),
     ),
     "dense_forward": Call(
         _DENSE_SIZES,
@@ -932,9 +932,9 @@ GOOD_CALLS = {
         named(
             X=IN("m C"), weight=IN("n"), scale=IN("C"), offset=IN("C"),
             mean=OUT("C", "float64"), variance=OUT("C", "float64"), Y=OUT("m C"),
-            **_BATCHNORM_OPTIONS,
+            addend=IN("m C"), **_BATCHNORM_OPTIONS,
         ),
-        optional=("weight",),
+        optional=("weight", "addend"),
         needs_batch=True,
     ),
     "batchnorm_backward": Call(

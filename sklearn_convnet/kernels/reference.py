@@ -834,8 +834,8 @@ def winograd_pool_forward(X, W, b, Y, index, padding, m, pool_size, activation, 
     )  # fmt: skip
 
 
-def winograd_pool_backward(X, W, Y, index, dY, dX, dW, db, padding, m, pool_size, activation,
-                           alpha, n_threads):  # fmt: skip
+def winograd_pool_backward(X, W, Y, index, dY, addend, dX, dW, db, padding, m, pool_size,
+                           activation, alpha, n_threads):  # fmt: skip
     """Take the gradient at the pooled output of a convolution to input, weights and bias.
 
     Parameters
@@ -843,11 +843,14 @@ def winograd_pool_backward(X, W, Y, index, dY, dX, dW, db, padding, m, pool_size
     X, W, Y, index, padding, m, pool_size, activation, alpha, n_threads
         As in `winograd_pool_forward`.
     dY : array like Y  # IN
+    addend : array like X or None  # IN
+        Added to dX.
     dX : array like X or None  # OUT
     dW : array like W or None  # OUT
     db : array of shape (F,) or None  # OUT
     """
     _check_axes(X, W, Y, dY, dX, dW)
+    _match(X=(X, "n H W C"), addend=(addend, "n H W C"))
     _check_winograd(W, padding, m, pool_size)
     if (index is not None) != (max(pool_size) > 1):
         raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
@@ -859,6 +862,8 @@ def winograd_pool_backward(X, W, Y, index, dY, dX, dW, db, padding, m, pool_size
         conv_backward(X, W, Y, dY, dX, dW, db, *geometry, (1, 1, 1), 1, *end)
     else:
         conv_pool_backward(X, W, Y, index, dY, dX, dW, db, *geometry, (1, *pool_size), *end)
+    if dX is not None and addend is not None:
+        dX += addend[:, None]
 
 
 def winograd_forward(X, W, b, Y, addend, padding, m, activation, alpha, n_threads):
@@ -881,16 +886,17 @@ def winograd_forward(X, W, b, Y, addend, padding, m, activation, alpha, n_thread
     Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
 
 
-def winograd_backward(X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads):
+def winograd_backward(X, W, Y, dY, addend, dX, dW, db, padding, m, activation, alpha,
+                      n_threads):  # fmt: skip
     """Take the gradient at the output of a convolution to input, weights and bias.
 
     Parameters
     ----------
-    X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads
+    X, W, Y, dY, addend, dX, dW, db, padding, m, activation, alpha, n_threads
         As in `winograd_pool_backward`.
     """
     winograd_pool_backward(
-        X, W, Y, None, dY, dX, dW, db, padding, m, (1, 1), activation, alpha, n_threads
+        X, W, Y, None, dY, addend, dX, dW, db, padding, m, (1, 1), activation, alpha, n_threads
     )
 
 
@@ -1191,9 +1197,9 @@ def _check_batchnorm(**arrays):
     return np.repeat(_double(weight), m // n)[:, np.newaxis]
 
 
-def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, epsilon, activation,
-                      alpha, n_threads):  # fmt: skip
-    """Batch normalisation (Ioffe and Szegedy, 2015) and activation.
+def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, addend, epsilon,
+                      activation, alpha, n_threads):  # fmt: skip
+    """Batch normalisation (Ioffe and Szegedy, 2015), a sum and activation.
 
     Parameters
     ----------
@@ -1206,6 +1212,8 @@ def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, epsilon, acti
     variance : float64 array of shape (C,)  # OUT
         The biased one.
     Y : array of shape (m, C)  # OUT
+    addend : array of shape (m, C) or None  # IN
+        Added before the activation.
     epsilon : float
     activation : str
     alpha : float
@@ -1219,6 +1227,7 @@ def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, epsilon, acti
         mean=(mean, "C", np.float64),
         variance=(variance, "C", np.float64),
         Y=(Y, "m C"),
+        addend=(addend, "m C"),
     )
     check_activation(activation, FUSED_ACTIVATIONS)
     f, _ = _ACTIVATIONS[activation]
@@ -1229,9 +1238,10 @@ def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, epsilon, acti
     mean[:] = np.sum(w * X, axis=0) / np.sum(w)
     variance[:] = np.sum(w * (X - mean) ** 2, axis=0) / np.sum(w)
 
-    # Y(i,c) = f(scale(c) (X(i,c) - mean(c)) / sqrt(variance(c) + ε) + offset(c))
+    # Y(i,c) = f(scale(c) (X(i,c) - mean(c)) / sqrt(variance(c) + ε) + offset(c) + addend(i,c))
     normalized = (X - mean) / np.sqrt(variance + epsilon)
-    Y[:] = f(_double(scale) * normalized + _double(offset), alpha)
+    Z = _double(scale) * normalized + _double(offset)
+    Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
 
 
 def batchnorm_backward(X, weight, scale, mean, variance, Y, dY, dX, dscale, doffset,

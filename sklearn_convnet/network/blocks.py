@@ -9,6 +9,7 @@ from ..layers.composition import PASSTHROUGH
 from .activation import times_derivative
 from .conv import ConvNode
 from .node import Node, build_chain, chain_backward, chain_forward, executes
+from .norm import BatchNormNode
 
 
 def sum_of(A, B, node, role, run, activation="identity", alpha=0.0):
@@ -33,10 +34,11 @@ def copy_channels(X, Y, x_start, y_start, width, run, accumulate=False):
 
 
 def fuse_sums(nodes):
-    """At a prediction, a convolution at the end of a residual block adds the shortcut."""
+    """What computes the last part of a residual sum adds the other: forward the convolution or, in
+    training, the batch norm at the end of the block, backward the convolution at its begin."""
     for node in nodes:
         if isinstance(node, ResidualNode):
-            node.find_last()
+            node.find_ends()
     return nodes
 
 
@@ -60,24 +62,37 @@ class ResidualNode(_BlockNode):
         shortcut, _ = build_chain(pairs, input_shape, prefix)
         self.chains = [body, shortcut]
         self.activation, self.alpha = "identity", 0.0
-        self.last = None  # the convolution that may do the sum, put here by a pass
+        # What may do a sum, put here by a pass: at a prediction, in training, and backward.
+        self.last = self.last_norm = self.first = None
 
-    def find_last(self):
-        """Notes the convolution that F ends with, its batch norm folded into it, if it does."""
-        body = [node for node in self.chains[0] if not getattr(node, "folded", False)]
-        last = body[-1] if body else None
+    def find_ends(self):
+        """Notes the convolution that F ends with, its batch norm folded into it, that batch norm,
+        and the convolution that F begins with, as far as there are such."""
+        body = self.chains[0]
+        unfolded = [node for node in body if not getattr(node, "folded", False)]
+        last = unfolded[-1] if unfolded else None
         if isinstance(last, ConvNode) and not last.pools:
             activations = {last.activation, getattr(last.fold, "activation", "identity")}
             self.last = last if activations == {"identity"} else None
+        if body and isinstance(body[-1], BatchNormNode) and not body[-1].frozen:
+            self.last_norm = body[-1] if body[-1].activation == "identity" else None
+        if body and isinstance(body[0], ConvNode):
+            self.first = body[0]
 
     def forward(self, X, run):
         body, shortcut = self.chains
-        if self.last is not None and not run.training and self.last.is_tiled(X):
+        after = (self.activation, self.alpha)
+        if run.training:
+            last = self.last_norm
+        else:
+            last = self.last if self.last is not None and self.last.is_tiled(X) else None
+        if last is not None:
             S = chain_forward(shortcut, X, run)
-            F = chain_forward(body[: body.index(self.last)], X, run)
-            return self.last.forward(F, run, S, (self.activation, self.alpha))
-        F, S = chain_forward(body, X, run), chain_forward(shortcut, X, run)
-        Y = sum_of(F, S, self, "Y", run, self.activation, self.alpha)
+            F = chain_forward(body[: body.index(last)], X, run)
+            Y = last.forward(F, run, S, after)
+        else:
+            F, S = chain_forward(body, X, run), chain_forward(shortcut, X, run)
+            Y = sum_of(F, S, self, "Y", run, *after)
         if self.activation != "identity":
             run.save(self, Y)
         return Y
@@ -87,8 +102,12 @@ class ResidualNode(_BlockNode):
         if self.activation != "identity":
             (Y,) = run.recall(self)
             dY = times_derivative(dY, Y, self, run)
-        dF = chain_backward(body, dY, need_input, run)
         dS = chain_backward(shortcut, dY, need_input, run)
+        first = self.first
+        if need_input and first is not None and first.gradient_is_tiled(dY):
+            dF = chain_backward(body[1:], dY, True, run)
+            return first.backward(dF, True, run, dS)
+        dF = chain_backward(body, dY, need_input, run)
         return sum_of(dF, dS, self, "dX", run) if need_input else None
 
 

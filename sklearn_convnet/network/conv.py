@@ -159,7 +159,9 @@ class ConvNode(Node):
             run.kernels.conv_forward(*maps, maps_out, stride, pads, dilation, groups, *end)
         return Y
 
-    def backward(self, dY, need_input, run):
+    def backward(self, dY, need_input, run, addend=None):
+        """The gradients; `addend`, which only Winograd's form takes, is added to that at the
+        input."""
         X, Y, index = run.recall(self)
         n = len(X)
         weight = self.params["weight"]
@@ -167,9 +169,10 @@ class ConvNode(Node):
         dW, db = self.gradient("weight"), self.gradient("bias")
         stride, pads, dilation, groups = self.geometry
         end = (self.activation, self.alpha, run.n_threads)
-        if self.gradient_tile and X.dtype == np.float32:
+        if self.gradient_is_tiled(X):
+            arrays = (X, weight, Y, index, dY, addend, dX, dW, db)
             geometry = (pads[1:], self.gradient_tile, self.pool_size[1:])
-            run.kernels.winograd_pool_backward(X, weight, Y, index, dY, dX, dW, db, *geometry, *end)
+            run.kernels.winograd_pool_backward(*arrays, *geometry, *end)
             return dX
         maps = (X.reshape(n, *self.maps_in), weight.reshape(self.weight_3d))
         Y, dY = Y.reshape(n, *self.maps_out), dY.reshape(n, *self.maps_out)
@@ -190,3 +193,7 @@ class ConvNode(Node):
     def is_tiled(self, X):
         """Whether it takes Winograd's form of a batch."""
         return self.tile and X.dtype == np.float32
+
+    def gradient_is_tiled(self, X):
+        """Whether its gradients take Winograd's form."""
+        return self.gradient_tile and X.dtype == np.float32

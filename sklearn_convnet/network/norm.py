@@ -126,7 +126,9 @@ class BatchNormNode(Node):
         scale = self.params["scale"] / np.sqrt(self.state["variance"] + self.epsilon)
         return scale, self.params["offset"] - self.state["mean"] * scale
 
-    def forward(self, X, run):
+    def forward(self, X, run, addend=None, after=None):
+        """The output; in training, `addend` is the other part of a residual sum and `after` the
+        activation."""
         if not run.training:
             return X if self.folded else self._predict(X, run)
         if self.frozen:
@@ -143,9 +145,9 @@ class BatchNormNode(Node):
             mean,
             variance,
             self._rows(Y),
+            None if addend is None else self._rows(addend),
             self.epsilon,
-            self.activation,
-            self.alpha,
+            *(after or (self.activation, self.alpha)),
             run.n_threads,
         )
         if not run.recompute:

@@ -78,7 +78,7 @@ def winograd_backward(kernels, case, m, X, W, Y, index, dY, n_threads=1, skip=()
     )
     options = (case.padding[1:], m, case.pool_size[1:], case.activation, case.alpha)
     kernels.winograd_pool_backward(
-        X[:, 0], W[0], Y[:, 0], index[:, 0], dY[:, 0], None if dX is None else dX[:, 0],
+        X[:, 0], W[0], Y[:, 0], index[:, 0], dY[:, 0], None, None if dX is None else dX[:, 0],
         None if dW is None else dW[0], db, *options, n_threads,
     )  # fmt: skip
     return dX, dW, db
@@ -204,7 +204,8 @@ def check_winograd(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
         None if name in skip else cases.output(shape, dtype)
         for name, shape in gradient_shapes(X[:, 0], W[0])
     ]
-    kernels.winograd_backward(X[:, 0], W[0], maps[:, 0], d_maps[:, 0], *expected, *options, 1)
+    arrays = (X[:, 0], W[0], maps[:, 0], d_maps[:, 0], None)
+    kernels.winograd_backward(*arrays, *expected, *options, 1)
     actual = winograd_backward(kernels, case, m, X, W, Y, index, dY, n_threads, skip)
     for a, e in zip(actual, expected, strict=True):
         assert (a is None) == (e is None)

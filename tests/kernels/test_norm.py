@@ -118,12 +118,12 @@ def batchnorm_arrays(case, dtype, seed=0):
     return X, weight, scale, offset, cases.random_input(rng, X.shape, dtype)
 
 
-def batchnorm(kernels, case, X, weight, scale, offset, n_threads=1, epsilon=1e-2):
+def batchnorm(kernels, case, X, weight, scale, offset, n_threads=1, epsilon=1e-2, addend=None):
     """mean, variance and Y."""
     mean, variance = cases.output((2, X.shape[1]), np.float64)
     Y = cases.output(X.shape, X.dtype)
     kernels.batchnorm_forward(
-        X, weight, scale, offset, mean, variance, Y, epsilon, case[-1], ALPHA, n_threads
+        X, weight, scale, offset, mean, variance, Y, addend, epsilon, case[-1], ALPHA, n_threads
     )
     return mean, variance, Y
 
@@ -200,6 +200,33 @@ def test_batchnorm_threads_do_not_matter(kernels, dtype, case):
             *batchnorm_backward(kernels, case, X, weight, scale, forward, dY, n_threads),
         ]
     )
+
+
+@cases.every_compiled
+@every_batchnorm
+def test_batchnorm_with_a_sum(kernels, dtype, case):
+    case = cases.BATCHNORM_CASES[case]
+    X, weight, scale, offset, addend = batchnorm_arrays(case, dtype)
+    actual = batchnorm(kernels, case, X, weight, scale, offset, n_threads=2, addend=addend)
+    plain = (*case[:-1], "identity")
+    mean, variance, Z = batchnorm(kernels, plain, X, weight, scale, offset)
+    expected = cases.output(Z.shape, dtype)
+    flat = (array.reshape(-1) for array in (Z, addend, expected))
+    kernels.add(*flat, case[-1], ALPHA, 1)
+    for a, e in zip(actual, (mean, variance, expected), strict=True):
+        cases.assert_same_bits(a, e)
+
+
+@cases.every_variant
+def test_batchnorm_of_samples_that_weigh_nothing(kernels, dtype):
+    """Some are more than the rows that are summed together."""
+    case = (4000, 3, 4, "identity")
+    X, _, scale, offset, _ = batchnorm_arrays(case, dtype)
+    weight = np.array([0, 1, 0, 2], dtype)
+    mean, variance, _ = batchnorm(kernels, case, X, weight, scale, offset)
+    rows = X.reshape(4, 1000, 3)[[1, 3, 3]].reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=STATISTICS[dtype])
+    np.testing.assert_allclose(variance, rows.var(axis=0), rtol=STATISTICS[dtype])
 
 
 @cases.every_variant

@@ -33,14 +33,14 @@ def forward(kernels, case, m, X, W, b, n_threads=1, addend=None):
     return Y
 
 
-def backward(kernels, case, m, X, W, Y, dY, n_threads=1, skip=()):
+def backward(kernels, case, m, X, W, Y, dY, n_threads=1, skip=(), addend=None):
     """dX, dW and db, those in `skip` as None."""
     shapes = {"dX": X.shape, "dW": W.shape, "db": W.shape[-1:]}
     gradients = [
         None if name in skip else cases.output(shape, X.dtype) for name, shape in shapes.items()
     ]
     options = (case.padding[1:], m, case.activation, case.alpha)
-    kernels.winograd_backward(X, W, Y, dY, *gradients, *options, n_threads)
+    kernels.winograd_backward(X, W, Y, dY, addend, *gradients, *options, n_threads)
     return gradients
 
 
@@ -96,6 +96,20 @@ def test_sum_before_the_activation(kernels, dtype, m, case):
         cases.assert_close(actual, expected, floor=1.0)
     else:
         cases.assert_same_bits(actual, expected)
+
+
+@cases.every_compiled
+@every_tile
+def test_another_part_of_the_input_gradient(kernels, dtype, m):
+    case = cases.WINOGRAD_CASES["wide"]
+    X, W, _, dY = arrays(case, dtype)
+    Y = dY
+    addend = X + 1
+    expected = backward(kernels, case, m, X, W, Y, dY)
+    actual = backward(kernels, case, m, X, W, Y, dY, n_threads=2, addend=addend)
+    cases.assert_same_bits(actual[0], expected[0] + addend)
+    for a, e in zip(actual[1:], expected[1:], strict=True):
+        cases.assert_same_bits(a, e)
 
 
 @cases.every_compiled

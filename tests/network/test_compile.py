@@ -13,6 +13,7 @@ import pytest
 
 from sklearn_convnet.layers import (
     Activation,
+    BatchNorm,
     Conv1D,
     Conv2D,
     Conv3D,
@@ -323,6 +324,24 @@ def test_sum_in_the_last_convolution_is_the_same():
     assert plain.nodes[0].last is None
     # The numpy twin rounds such a sum once, and the parts of another one each.
     cases.assert_close(fused.forward(X), plain.forward(X), 1e-6)
+
+
+def test_sums_in_batch_norm_and_gradient_are_the_same():
+    inner = [Conv2D(16, 3, padding=1, activation=None), BatchNorm()]
+    block = Residual([*inner, Activation("relu"), *inner])
+    layers = [Conv2D(16, 1), block, Activation("relu"), Conv2D(4, 1)]
+    X = np.random.RandomState(0).normal(size=(5, 12, 12, 16)).astype(np.float32)
+    fused = compile_network(layers, X.shape[1:], random_state=0)
+    plain = compile_network(
+        layers, X.shape[1:], random_state=0, passes=[p for p in PASSES if p is not fuse_sums]
+    )
+    node = fused.nodes[1]
+    assert node.last_norm is node.chains[0][-1]
+    assert node.first is node.chains[0][0]
+    actual, expected = training_pass(fused, X), training_pass(plain, X)
+    cases.assert_close(actual[0], expected[0], 1e-6)
+    cases.assert_close(actual[1], expected[1], 1e-6)
+    cases.assert_close(fused.grads, plain.grads, 1e-6)
 
 
 # ---------------------------------------------------------------------------

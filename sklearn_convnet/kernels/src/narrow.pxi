@@ -183,7 +183,8 @@ cdef void narrow_row(
         for v in range(s.row_lanes // LANES):
             narrow_tile(
                 planes + h * q.stride[1] * s.length + v * LANES, q.stride[1] * s.length, s.tap,
-                s.tap + q.n_taps, q.n_taps, s.w + g * q.n_taps * NARROW_FILTERS, s.b + g * NARROW_FILTERS,
+                s.tap + q.n_taps, q.n_taps, s.w + g * q.n_taps * NARROW_FILTERS,
+                s.b + g * NARROW_FILTERS,
                 z + g * NARROW_FILTERS * 4 * s.row_lanes + v * LANES, s.row_lanes)
     activate(q.code, q.alpha, z, s.n_groups * NARROW_FILTERS * 4 * s.row_lanes)
     for v in range(s.row_lanes // LANES):
@@ -264,4 +265,3 @@ cdef int narrow_forward(const ConvPool* p, int n_threads) except -1:
             narrow_task(p, &s, task, scratch + threadid() * s.scratch_size)
         free(memory)
     return 0
-

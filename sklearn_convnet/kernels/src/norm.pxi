@@ -5,6 +5,8 @@
 #   and the blocks in order: threads and their number change nothing.
 # * Within a block, FEW_NORM_ROWS rows are summed in the arrays' own precision, while they
 #   are in the L1 cache, and these sums in double.
+# * A block's variance is summed about its own mean while its rows are in cache, and blocks are
+#   merged as by Chan, Golub and LeVeque (1983): one pass over memory for both statistics.
 # * Sums are taken about a number near the mean, the first row or the mean as the arrays'
 #   precision has it, and what that leaves is put right in double.
 
@@ -103,6 +105,16 @@ cdef void moment_rows(
         total[c] = sum_
 
 
+cdef double block_weight(const Norm* q, Py_ssize_t block) noexcept nogil:
+    cdef Py_ssize_t row, end = block_end(q, block)
+    cdef double total = 0
+    if q.weight is NULL:
+        return end - block * NORM_ROWS
+    for row in range(block * NORM_ROWS, end):
+        total += row_weight(q, row)
+    return total
+
+
 cdef void moment_block(
     const Norm* q, Py_ssize_t block, bint squared, double* total, real* few
 ) noexcept nogil:
@@ -116,6 +128,56 @@ cdef void moment_block(
             total[c] += few[c]
 
 
+cdef void moments_of_block(
+    const Norm* q, Py_ssize_t block, double* weight, double* means, double* squares, real* scratch
+) noexcept nogil:
+    """Weight, mean and sum of squared deviations of a block, 0 where it weighs nothing. Scratch:
+    two numbers a channel."""
+    cdef Norm about = q[0]
+    cdef real* centre = scratch + whole_vectors(q.n_channels)
+    cdef Py_ssize_t c
+    cdef double left
+    weight[0] = block_weight(q, block)
+    if weight[0] == 0:
+        memset(means, 0, q.n_channels * sizeof(double))
+        memset(squares, 0, q.n_channels * sizeof(double))
+        return
+    about.centre = q.X  # the first row
+    moment_block(&about, block, False, means, scratch)
+    for c in range(q.n_channels):
+        means[c] = q.X[c] + means[c] / weight[0]
+        centre[c] = <real> means[c]
+    about.centre = centre
+    moment_block(&about, block, True, squares, scratch)
+    for c in range(q.n_channels):
+        left = means[c] - centre[c]
+        squares[c] -= weight[0] * left * left
+
+
+cdef void merge_blocks(
+    const Norm* q, Py_ssize_t n_blocks, const double* weights, const double* means,
+    const double* squares, double* mean, double* variance
+) noexcept nogil:
+    """Mean and variance of all rows from those of the blocks, in the order of these."""
+    cdef Py_ssize_t block, c, n = q.n_channels
+    cdef double total = 0, d
+    for block in range(n_blocks):
+        total += weights[block]
+    for c in range(n):
+        mean[c] = variance[c] = 0
+    for block in range(n_blocks):
+        for c in range(n):
+            mean[c] += weights[block] / total * (means[block * n + c] - q.X[c])
+    for c in range(n):
+        mean[c] += q.X[c]
+    for block in range(n_blocks):
+        for c in range(n):
+            d = means[block * n + c] - mean[c]
+            variance[c] += squares[block * n + c] + weights[block] * d * d
+    for c in range(n):
+        variance[c] = variance[c] / total if variance[c] > 0 else 0
+
+
 cdef void add_blocks(double* totals, Py_ssize_t n_blocks, Py_ssize_t n) noexcept nogil:
     """The first row becomes the sum of all rows."""
     cdef Py_ssize_t block, c
@@ -125,68 +187,67 @@ cdef void add_blocks(double* totals, Py_ssize_t n_blocks, Py_ssize_t n) noexcept
 
 
 def batchnorm_forward(
-    const real[:, ::1] X,     # IN  (m, channels), samples one after the other
-    const real[::1] weight,   # IN  (n,) of the samples, or None
-    const real[::1] scale,    # IN  (channels,)
-    const real[::1] offset,   # IN  (channels,)
-    double[::1] mean,         # OUT (channels,)
-    double[::1] variance,     # OUT (channels,), biased
-    real[:, ::1] Y,           # OUT like X
+    const real[:, ::1] X,       # IN  (m, channels), samples one after the other
+    const real[::1] weight,     # IN  (n,) of the samples, or None
+    const real[::1] scale,      # IN  (channels,)
+    const real[::1] offset,     # IN  (channels,)
+    double[::1] mean,           # OUT (channels,)
+    double[::1] variance,       # OUT (channels,), biased
+    real[:, ::1] Y,             # OUT like X
+    const real[:, ::1] addend,  # IN  like X, or None
     double epsilon, str activation, double alpha, int n_threads,
 ):
-    """Y = f(scale (X - mean) / sqrt(variance + epsilon) + offset)."""
+    """Y = f(scale (X - mean) / sqrt(variance + epsilon) + offset + addend)."""
     cdef Norm q
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
-    cdef Py_ssize_t block, row, c
-    cdef double total = 0, left
-    cdef double* totals
+    cdef Py_ssize_t block, c, width = whole_vectors(n)
+    cdef double left
+    cdef double* weights
+    cdef double* means
+    cdef double* squares
     cdef real* factor
     cdef real* centre
     cdef real* shift
-    cdef real* few
-    cdef int code = activation_code(activation, True)
+    cdef real* scratch
+    cdef const real* added = NULL
     norm_shapes(&q, X, weight, scale)
+    q.code = activation_code(activation, True)
+    q.alpha = alpha
     same_length(n, offset.shape[0], "offset")
     same_length(n, mean.shape[0], "mean")
     same_length(n, variance.shape[0], "variance")
     same_shape(shape_of(X.shape, 2), shape_of(Y.shape, 2), "Y")
+    if addend is not None:
+        same_shape(shape_of(X.shape, 2), shape_of(addend.shape, 2), "addend")
+        added = &addend[0, 0]
     n_threads = threads_for(m * n, n_threads)
-    totals = <double*> allocate(
-        n_blocks * n * sizeof(double) + (3 + n_threads) * whole_vectors(n) * sizeof(real))
-    factor = <real*> (totals + n_blocks * n)
-    centre = factor + whole_vectors(n)
-    shift = centre + whole_vectors(n)
-    few = shift + whole_vectors(n)
-    q.centre = q.X  # the first row
+    weights = <double*> allocate(
+        n_blocks * (1 + 2 * n) * sizeof(double) + (3 + 2 * n_threads) * width * sizeof(real))
+    means = weights + n_blocks
+    squares = means + n_blocks * n
+    factor = <real*> (squares + n_blocks * n)
+    centre = factor + width
+    shift = centre + width
+    scratch = shift + width
     with nogil:
-        for row in range(m // q.sample_rows):
-            total += <double> row_weight(&q, row * q.sample_rows) * q.sample_rows
         for block in prange(n_blocks, num_threads=n_threads):
-            moment_block(&q, block, False, totals + block * n,
-                         few + threadid() * whole_vectors(n))
-        add_blocks(totals, n_blocks, n)
+            moments_of_block(&q, block, weights + block, means + block * n, squares + block * n,
+                             scratch + threadid() * 2 * width)
+        merge_blocks(&q, n_blocks, weights, means, squares, &mean[0], &variance[0])
         for c in range(n):
-            mean[c] = q.X[c] + totals[c] / total
             centre[c] = <real> mean[c]
-        q.centre = centre
-        for block in prange(n_blocks, num_threads=n_threads):
-            moment_block(&q, block, True, totals + block * n,
-                         few + threadid() * whole_vectors(n))
-        add_blocks(totals, n_blocks, n)
-        for c in range(n):
             left = mean[c] - centre[c]
-            variance[c] = totals[c] / total - left * left
-            variance[c] = variance[c] if variance[c] > 0 else 0
             factor[c] = <real> (scale[c] / sqrt(variance[c] + epsilon))
             shift[c] = <real> (offset[c] - left * factor[c])
+        q.centre = centre
         for block in prange(n_blocks, num_threads=n_threads):
-            normalize_block(&q, block, factor, shift, &Y[0, 0], code, alpha)
-        free(totals)
+            normalize_block(&q, block, factor, shift, added, &Y[0, 0])
+        free(weights)
 
 
 cdef void normalize_block(
     const Norm* q, Py_ssize_t block, const real* factor, const real* shift,
-    real* y, int code, real alpha
+    const real* addend, real* y
 ) noexcept nogil:
     cdef Py_ssize_t i, row, v, c, n = q.n_channels, end = block_end(q, block), first, last
     for i in range(NORM_ROWS // FEW_NORM_ROWS):
@@ -199,7 +260,9 @@ cdef void normalize_block(
                     * at(factor + v * LANES) + at(shift + v * LANES))
             for c in range(n // LANES * LANES, n):
                 y[row * n + c] = (q.X[row * n + c] - q.centre[c]) * factor[c] + shift[c]
-        activate(code, alpha, y + first * n, (last - first) * n)
+        if addend is not NULL:
+            add_chunk_to(y + first * n, addend + first * n, (last - first) * n)
+        activate(q.code, q.alpha, y + first * n, (last - first) * n)
 
 
 cdef int norm_shapes(Norm* q, X, const real[::1] weight, const real[::1] scale) except -1:

@@ -820,12 +820,14 @@ def winograd_pool_backward(
     const real[:, :, :, ::1] Y,     # IN  (n, *pooled, filters), activated
     const int32_t[:, :, :, ::1] index,  # IN  like Y; None where there is no pool
     const real[:, :, :, ::1] dY,    # IN  like Y
+    const real[:, :, :, ::1] addend,  # IN  like X, or None: another part of dX
     real[:, :, :, ::1] dX,          # OUT like X, or None
     real[:, :, :, ::1] dW,          # OUT like W, or None
     real[::1] db,                   # OUT (filters,) or None
     padding, Py_ssize_t m, pool_size, str activation, double alpha, int n_threads,
 ):
-    """The gradients of winograd_pool_forward, each computed where its array is given."""
+    """The gradients of winograd_pool_forward, each computed where its array is given; addend is
+    added to dX."""
     cdef Winograd q, back
     winograd_geometry(
         &q, shape_of(X.shape, 4), shape_of(W.shape, 4), shape_of(Y.shape, 4), padding, m, pool_size)
@@ -836,6 +838,8 @@ def winograd_pool_backward(
         same_shape(shape_of(Y.shape, 4), shape_of(index.shape, 4), "index")
     if dX is not None:
         same_shape(shape_of(X.shape, 4), shape_of(dX.shape, 4), "dX")
+    if addend is not None:
+        same_shape(shape_of(X.shape, 4), shape_of(addend.shape, 4), "addend")
     if dW is not None:
         same_shape(shape_of(W.shape, 4), shape_of(dW.shape, 4), "dW")
     if db is not None:
@@ -861,13 +865,14 @@ def winograd_pool_backward(
         # The filters are turned around: tap 0 is the last one of W.
         back.W = &W[2, 2, 0, 0]
         back.w_tap, back.w_row, back.w_column = -q.n_channels * q.n_filters, 1, q.n_filters
-        back.b = back.addend = NULL
+        back.b = NULL
+        back.addend = NULL if addend is None else &addend[0, 0, 0, 0]
         back.code, back.alpha = IDENTITY, 0
         back.Y = &dX[0, 0, 0, 0]
         winograd_pass(&back, n_threads)
 
 
-def winograd_backward(X, W, Y, dY, dX, dW, db, padding, m, activation, alpha, n_threads):
-    """The gradients of winograd_forward."""
+def winograd_backward(X, W, Y, dY, addend, dX, dW, db, padding, m, activation, alpha, n_threads):
+    """The gradients of winograd_forward; addend is added to dX."""
     winograd_pool_backward(
-        X, W, Y, None, dY, dX, dW, db, padding, m, (1, 1), activation, alpha, n_threads)
+        X, W, Y, None, dY, addend, dX, dW, db, padding, m, (1, 1), activation, alpha, n_threads)
