@@ -472,6 +472,11 @@ cdef void points_to_output(
             memcpy(bias, q.b + v * LANES, width * sizeof(real))
         for t in range(q.tiles[1]):
             n_columns = smaller(q.m, q.out[1] - t * q.m)
+            if q.b is NULL and width == LANES and n_rows == q.m and n_columns == q.m:
+                transform_output(
+                    q.m, M + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point,
+                    q.m_point, first + t * q.m * q.n_filters + v * LANES, row, q.n_filters)
+                continue
             transform_output(
                 q.m, M + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point,
                 q.m_point, y, q.m * LANES, LANES)
