@@ -35,11 +35,11 @@ cdef struct Product:
 
 cdef void product_panel(
     const Product* q, Py_ssize_t panel, Py_ssize_t first, Py_ssize_t k, Py_ssize_t k_end,
-    const real* A, Py_ssize_t a_row, real* scratch
+    const real* A, Py_ssize_t a_row, Py_ssize_t a_k, real* scratch
 ) noexcept nogil:
     """Adds what k to k_end contribute to a panel of columns of a block of rows, whose part of
-    the left matrix begins at A. Scratch: init, packed B, rows and a
-    spare one; the rows of the last panel, if it is not full, stay there until they are done."""
+    the left matrix begins at A. Scratch: init, packed B, rows and a spare one; the rows of the
+    last panel, if it is not full, stay there until they are done."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns), n_rows = smaller(
         q.row_block, q.n_rows - first)
     cdef Py_ssize_t v = part(n_vec, panel, q.n_panels)
@@ -51,16 +51,12 @@ cdef void product_panel(
     cdef real* init = scratch
     cdef real* packed = init + n_lanes
     cdef real* rows = scratch + (1 + REDUCTION_BLOCK) * MAX_VECTORS * LANES
-    cdef real* spare = rows + 2 * ROW_BLOCK * MAX_VECTORS * LANES
     cdef real* y = q.C + first * q.c_row + column
-    cdef real* target = y if direct else rows
-    cdef Py_ssize_t target_row = q.c_row if direct else n_lanes
-    cdef Py_ssize_t R = 1 if n_rows == 1 else tile_rows(V), t, row, r
+    cdef Py_ssize_t r
     cdef const real* b = packed
     cdef Py_ssize_t b_row = n_lanes
     cdef const real* start = ZEROS
-    cdef const real* a[MAX_ROWS]
-    cdef real* c[MAX_ROWS]
+    cdef Matrix m
     if in_place:
         b = q.B + k * q.b_k + column
         b_row = q.b_k
@@ -71,17 +67,12 @@ cdef void product_panel(
         memset(init, 0, n_lanes * sizeof(real))
         memcpy(init, q.init + column, width * sizeof(real))
         start = init
-    for t in range(ceil_div(n_rows, R)):
-        row = t * R
-        for r in range(R):
-            a[r] = A + smaller(row + r, n_rows - 1) * a_row
-            c[r] = target + (row + r) * target_row
-            if row + r >= n_rows:
-                c[r] = spare
-        if R == 1:
-            tile_of_one_row(V, a, q.offset, k_end - k, b, b_row, start, k > 0, c)
-        else:
-            tile(V, a, q.offset, k_end - k, b, b_row, start, k > 0, c)
+    m.a, m.a_row, m.a_k, m.k_offset = A, a_row, a_k, q.offset
+    m.c, m.c_row = y, q.c_row
+    if not direct:
+        m.c, m.c_row = rows, n_lanes
+    m.spare = rows + 2 * ROW_BLOCK * MAX_VECTORS * LANES
+    matrix_rows(&m, V, n_rows, k_end - k, b, b_row, start, k > 0)
     if k_end == q.n_k:
         if not direct:
             copy_columns(rows, n_lanes, y, q.c_row, n_rows, width)
@@ -106,7 +97,8 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
             A = copied
         for panel in range(part(q.n_panels, group, q.n_groups),
                            part(q.n_panels, group + 1, q.n_groups)):
-            product_panel(q, panel, first, k, k_end, A, q.a_row, scratch)
+            product_panel(q, panel, first, k, k_end, A, q.a_row,
+                          q.row_block if q.copy_A else q.a_k, scratch)
 
 
 cdef inline Py_ssize_t product_scratch() noexcept nogil:

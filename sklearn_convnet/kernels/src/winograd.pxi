@@ -472,11 +472,6 @@ cdef void points_to_output(
             memcpy(bias, q.b + v * LANES, width * sizeof(real))
         for t in range(q.tiles[1]):
             n_columns = smaller(q.m, q.out[1] - t * q.m)
-            if q.b is NULL and width == LANES and n_rows == q.m and n_columns == q.m:
-                transform_output(
-                    q.m, M + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point,
-                    q.m_point, first + t * q.m * q.n_filters + v * LANES, row, q.n_filters)
-                continue
             transform_output(
                 q.m, M + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point,
                 q.m_point, y, q.m * LANES, LANES)
@@ -541,31 +536,23 @@ cdef void multiply_points(
 ) noexcept nogil:
     """M = V U at each point, for n_tiles tiles."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_k = q.n_channels
-    cdef Py_ssize_t n_steps = ceil_div(n_k, REDUCTION_BLOCK), step, k, k_end
-    cdef Py_ssize_t point, panel, v, W, R, t, row, r
+    cdef Py_ssize_t n_steps = ceil_div(n_k, REDUCTION_BLOCK), step, k
+    cdef Py_ssize_t point, panel, v, W
     cdef const real* b
-    cdef const real* a[MAX_ROWS]
-    cdef real* c[MAX_ROWS]
+    cdef Matrix p
+    p.a_row, p.a_k, p.k_offset = q.channel_lanes, 1, q.count
+    p.c_row, p.spare = q.filter_lanes, spare
     for point in range(q.n * q.n):
         for panel in range(panels_for(n_vec)):
             v = panel_start(n_vec, panel)
             W = panel_start(n_vec, panel + 1) - v
-            R = tile_rows(W)
             b = q.packed + (point * q.filter_lanes + v * LANES) * n_k
+            p.c = M + point * q.m_point + v * LANES
             for step in range(n_steps):
                 k = part(n_k, step, n_steps)
-                k_end = part(n_k, step + 1, n_steps)
-                for t in range(ceil_div(n_tiles, R)):
-                    row = t * R
-                    for r in range(R):
-                        a[r] = (V + point * q.v_point
-                                + smaller(row + r, n_tiles - 1) * q.channel_lanes)
-                        c[r] = (M + point * q.m_point + (row + r) * q.filter_lanes
-                                + v * LANES)
-                        if row + r >= n_tiles:
-                            c[r] = spare
-                    tile(W, a, q.count + k, k_end - k, b + k * W * LANES, W * LANES,
-                         ZEROS, step > 0, c)
+                p.a = V + point * q.v_point + k
+                matrix_rows(&p, W, n_tiles, part(n_k, step + 1, n_steps) - k, b + k * W * LANES,
+                            W * LANES, ZEROS, step > 0)
 
 
 cdef inline Py_ssize_t pass_scratch(const Winograd* q) noexcept nogil:
@@ -681,24 +668,18 @@ cdef void add_products(
     const Py_ssize_t* tile_offset, const real* V, const real* D, bint add, real* dU, real* spare
 ) noexcept nogil:
     """dU (+)= V' D at each point, for n_vec vectors of filters, from `first` on."""
-    cdef Py_ssize_t point, panel, v, W, R, t, row, r
-    cdef const real* a[MAX_ROWS]
-    cdef real* c[MAX_ROWS]
+    cdef Py_ssize_t point, panel, v, W
+    cdef Matrix p
+    p.a_row, p.a_k, p.k_offset = 1, q.channel_lanes, tile_offset
+    p.c_row, p.spare = q.filter_lanes, spare
     for point in range(q.n * q.n):
+        p.a = V + point * q.v_point
         for panel in range(panels_for(n_vec)):
             v = panel_start(n_vec, panel)
             W = panel_start(n_vec, panel + 1) - v
-            R = tile_rows(W)
-            for t in range(ceil_div(q.n_channels, R)):
-                row = t * R
-                for r in range(R):
-                    a[r] = V + point * q.v_point + smaller(row + r, q.n_channels - 1)
-                    c[r] = (dU + point * sum_point(q) + (row + r) * q.filter_lanes
-                            + (first + v) * LANES)
-                    if row + r >= q.n_channels:
-                        c[r] = spare
-                tile(W, a, tile_offset, n_tiles, D + point * q.m_point + v * LANES,
-                     n_vec * LANES, ZEROS, add, c)
+            p.c = dU + point * sum_point(q) + (first + v) * LANES
+            matrix_rows(&p, W, q.n_channels, n_tiles, D + point * q.m_point + v * LANES,
+                        n_vec * LANES, ZEROS, add)
 
 
 cdef void cut_gradient(Winograd* q) noexcept nogil:
