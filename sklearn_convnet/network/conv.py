@@ -98,6 +98,7 @@ class ConvNode(Node):
         self.fold = None  # a batch norm to take over at a prediction
         self.tile = self.gradient_tile = 0  # of Winograd's form, put here by a pass
         self.pool_size = (1, 1, 1)
+        self.pools = False  # whether it has taken over a pool
 
     def choose_form(self):
         """Takes Winograd's form if it applies and is faster."""
@@ -120,14 +121,9 @@ class ConvNode(Node):
             return False
         if self.tile:
             self.gradient_tile = self._fastest_tile(_SPARSE_COST / prod(window))
-        self.pool_size = window
+        self.pool_size, self.pools = window, max(window) > 1
         self.output_shape, self.maps_out = node.output_shape, node.maps_out
         return True
-
-    @property
-    def pools(self):
-        """Whether it has taken over a pool."""
-        return max(self.pool_size) > 1
 
     def forward(self, X, run, addend=None, after=None):
         """The output; of a residual sum, `addend` is the other part and `after` the activation."""

@@ -8,6 +8,7 @@
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -174,7 +175,7 @@ class Node:
         """The nodes of a layer, most often one."""
         raise NotImplementedError(cls)
 
-    @property
+    @cached_property
     def has_weights(self):
         """Whether it, or a node inside it, has weights."""
         return bool(self.weights) or any(n.has_weights for c in self.chains for n in c)
