@@ -241,34 +241,45 @@ def activation_backward(
 
 # softmax(x)_c = exp(x_c - max x) / sum_c' exp(x_c' - max x)
 
-cdef void exponentials(const real* x, real* y, Py_ssize_t n) noexcept nogil:
-    """y = exp(x - max x) for one row."""
+cdef inline Py_ssize_t softmax_rows(Py_ssize_t n) noexcept nogil:
+    """How many rows of n numbers are worked on together, so that few blocks are not full."""
+    return larger(1, 4 * BLOCK // n)
+
+
+cdef void exponentials(const real* x, real* y, Py_ssize_t n_rows, Py_ssize_t n) noexcept nogil:
+    """y = exp(x - max x), with the maximum of each row."""
     cdef real rest[BLOCK]
-    cdef real top = x[0]
-    cdef Py_ssize_t c, n_rest = n % BLOCK
-    for c in range(1, n):
-        top = x[c] if x[c] > top else top
-    for c in range(n):
-        y[c] = x[c] - top
-    for c in range(n // BLOCK):
+    cdef real top
+    cdef Py_ssize_t row, start, c, n_all = n_rows * n, n_rest = n_all % BLOCK
+    for row in range(n_rows):
+        start = row * n
+        top = x[start]
+        for c in range(1, n):
+            top = x[start + c] if x[start + c] > top else top
+        for c in range(n):
+            y[start + c] = x[start + c] - top
+    for c in range(n_all // BLOCK):
         exp_block(y + c * BLOCK)
     if n_rest:
         memset(rest, 0, BLOCK * sizeof(real))
-        memcpy(rest, y + n - n_rest, n_rest * sizeof(real))
+        memcpy(rest, y + n_all - n_rest, n_rest * sizeof(real))
         exp_block(rest)
-        memcpy(y + n - n_rest, rest, n_rest * sizeof(real))
+        memcpy(y + n_all - n_rest, rest, n_rest * sizeof(real))
 
 
-cdef void softmax_row(const real* x, real* y, Py_ssize_t n) noexcept nogil:
-    cdef double total = 0
+cdef void softmax_of_rows(const real* x, real* y, Py_ssize_t n_rows, Py_ssize_t n) noexcept nogil:
+    cdef double total
     cdef real factor
-    cdef Py_ssize_t c
-    exponentials(x, y, n)
-    for c in range(n):
-        total += y[c]
-    factor = <real> (1 / total)
-    for c in range(n):
-        y[c] = y[c] * factor
+    cdef Py_ssize_t row, c
+    exponentials(x, y, n_rows, n)
+    for row in range(n_rows):
+        total = 0
+        for c in range(n):
+            total += y[c]
+        factor = <real> (1 / total)
+        for c in range(n):
+            y[c] = y[c] * factor
+        y += n
 
 
 def softmax_forward(
@@ -276,13 +287,15 @@ def softmax_forward(
     real[:, ::1] Y,        # OUT
     int n_threads,
 ):
-    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], i
+    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], few, i, start
     same_length(m, Y.shape[0], "Y")
     same_length(n, Y.shape[1], "a row of Y")
     if n == 0:
         raise ValueError("softmax needs at least one column, got 0")
-    for i in prange(m, nogil=True, num_threads=threads_for(m * n, n_threads)):
-        softmax_row(&X[i, 0], &Y[i, 0], n)
+    few = softmax_rows(n)
+    for i in prange(ceil_div(m, few), nogil=True, num_threads=threads_for(m * n, n_threads)):
+        start = i * few
+        softmax_of_rows(&X[start, 0], &Y[start, 0], smaller(few, m - start), n)
 
 
 # dx_c = y_c (dy_c - sum_c' y_c' dy_c')

@@ -54,7 +54,7 @@ cdef void attend(
             bias = q.bias + (task % q.heads * L + i) * L
             for j in range(L):
                 p[i * L + j] = p[i * L + j] + bias[j]
-        softmax_row(p + i * L, p + i * L, L)
+        softmax_of_rows(p + i * L, p + i * L, 1, L)
     serial_product(q, L, L, d, p, L, 1, q.V + at, row, 1, Y + at, row, scratch)
 
 

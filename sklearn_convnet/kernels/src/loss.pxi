@@ -3,15 +3,14 @@
 # Design: sums are kept in double, row by row, and the rows added in order.
 
 cdef double cross_entropy_row(
-    const real* z, Py_ssize_t n, Py_ssize_t target, double weight, real* y, real* dz
+    const real* z, const real* y, Py_ssize_t n, Py_ssize_t target, double weight, real* dz
 ) noexcept nogil:
-    """weight * -log softmax(z)[target]; y is scratch for n numbers."""
+    """weight * -log softmax(z)[target], given y = exp(z - max z)."""
     cdef double total = 0, top = z[0]
     cdef real factor
     cdef Py_ssize_t c
     for c in range(1, n):
         top = z[c] if z[c] > top else top
-    exponentials(z, y, n)
     for c in range(n):
         total += y[c]
     if dz is not NULL:
@@ -22,6 +21,19 @@ cdef double cross_entropy_row(
     return weight * (log(total) + top - z[target])
 
 
+cdef void cross_entropy_rows(
+    const real* z, Py_ssize_t n_rows, Py_ssize_t n, const int64_t* target, const real* weight,
+    double* losses, real* dz, real* y
+) noexcept nogil:
+    """A loss for each row; y is scratch for as many numbers as z has."""
+    cdef Py_ssize_t row
+    exponentials(z, y, n_rows, n)
+    for row in range(n_rows):
+        losses[row] = cross_entropy_row(
+            z + row * n, y + row * n, n, target[row], 1 if weight is NULL else weight[row],
+            NULL if dz is NULL else dz + row * n)
+
+
 def softmax_cross_entropy(
     const real[:, ::1] Z,         # IN  (m, classes), before the softmax
     const int64_t[::1] target,    # IN  (m,)
@@ -30,7 +42,7 @@ def softmax_cross_entropy(
     int n_threads,
 ):
     """sum_i w_i * -log softmax(Z_i)[target_i], and its gradient w_i (softmax(Z_i) - onehot)."""
-    cdef Py_ssize_t m = Z.shape[0], n = Z.shape[1], i
+    cdef Py_ssize_t m = Z.shape[0], n = Z.shape[1], few, i, start
     cdef double total = 0
     cdef double* losses
     cdef real* y
@@ -44,13 +56,16 @@ def softmax_cross_entropy(
     for i in range(m):
         if not 0 <= target[i] < n:
             raise ValueError(f"target {target[i]} is not one of {n} classes")
-    losses = <double*> allocate(m * sizeof(double) + n_threads * n * sizeof(real))
+    few = softmax_rows(n)
+    losses = <double*> allocate(m * sizeof(double) + n_threads * few * n * sizeof(real))
     y = <real*> (losses + m)
     with nogil:
-        for i in prange(m, num_threads=threads_for(m * n, n_threads)):
-            losses[i] = cross_entropy_row(
-                &Z[i, 0], n, target[i], 1 if weight is None else weight[i],
-                y + threadid() * n, NULL if dZ is None else &dZ[i, 0])
+        for i in prange(ceil_div(m, few), num_threads=threads_for(m * n, n_threads)):
+            start = i * few
+            cross_entropy_rows(
+                &Z[start, 0], smaller(few, m - start), n, &target[start],
+                NULL if weight is None else &weight[start], losses + start,
+                NULL if dZ is None else &dZ[start, 0], y + threadid() * few * n)
         for i in range(m):
             total += losses[i]
         free(losses)
