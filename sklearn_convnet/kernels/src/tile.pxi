@@ -266,6 +266,49 @@ cdef void copy_columns(
         copy_row(source + i * source_row, target + i * target_row, width)
 
 
+cdef extern from *:
+    """
+    typedef skcn_real quad
+        __attribute__((vector_size(4 * sizeof(skcn_real)), aligned(sizeof(skcn_real)), may_alias));
+    typedef skcn_bits quad_bits __attribute__((vector_size(4 * sizeof(skcn_real))));
+    #ifdef __clang__
+    #define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+    #else
+    #define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (quad_bits) {i, j, k, l})
+    #endif
+
+    /* y[i y_row + j] = x[j x_row + i], i, j < 4 */
+    static inline void transpose_4(
+        const skcn_real *x, Py_ssize_t x_row, skcn_real *y, Py_ssize_t y_row)
+    {
+        quad a = *(const quad *) x, b = *(const quad *) (x + x_row);
+        quad c = *(const quad *) (x + 2 * x_row), d = *(const quad *) (x + 3 * x_row);
+        quad ab_low = SHUFFLE(a, b, 0, 4, 1, 5), ab_high = SHUFFLE(a, b, 2, 6, 3, 7);
+        quad cd_low = SHUFFLE(c, d, 0, 4, 1, 5), cd_high = SHUFFLE(c, d, 2, 6, 3, 7);
+        *(quad *) y = SHUFFLE(ab_low, cd_low, 0, 1, 4, 5);
+        *(quad *) (y + y_row) = SHUFFLE(ab_low, cd_low, 2, 3, 6, 7);
+        *(quad *) (y + 2 * y_row) = SHUFFLE(ab_high, cd_high, 0, 1, 4, 5);
+        *(quad *) (y + 3 * y_row) = SHUFFLE(ab_high, cd_high, 2, 3, 6, 7);
+    }
+    """
+    void transpose_4(
+        const real* x, Py_ssize_t x_row, real* y, Py_ssize_t y_row) noexcept nogil
+
+
+cdef void transpose(
+    const real* x, Py_ssize_t x_row, Py_ssize_t n_rows, Py_ssize_t n_columns,
+    real* y, Py_ssize_t y_row
+) noexcept nogil:
+    """y(j, i) = x(i, j)"""
+    cdef Py_ssize_t i, j, rows = n_rows // 4 * 4, columns = n_columns // 4 * 4
+    for i in range(n_rows // 4):
+        for j in range(n_columns // 4):
+            transpose_4(x + 4 * (i * x_row + j), x_row, y + 4 * (j * y_row + i), y_row)
+    for i in range(n_rows):
+        for j in range(columns if i < rows else 0, n_columns):
+            y[j * y_row + i] = x[i * x_row + j]
+
+
 cdef void pack_panel(
     const real* b,               # IN  element (k, j) at b[k * row_step + j * column_step]
     Py_ssize_t row_step, Py_ssize_t column_step,
@@ -275,6 +318,8 @@ cdef void pack_panel(
     cdef Py_ssize_t k, j
     if column_step == 1:
         copy_columns(b, row_step, packed, n_lanes, n_k, n_columns)
+    elif row_step == 1:
+        transpose(b, column_step, n_columns, n_k, packed, n_lanes)
     else:
         for j in range(n_columns):
             for k in range(n_k):
