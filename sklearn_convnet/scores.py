@@ -25,7 +25,7 @@ class RunningAccuracy:
     def add(self, Z, target, weight):
         """Counts a batch of outputs Z."""
         self.total += float(np.dot(self.right(Z, target).astype(np.float64), weight))
-        self.weight += float(np.sum(weight, dtype=np.float64))
+        self.weight += float(weight.sum(dtype=np.float64))
 
     def value(self):
         """The score so far; nan of nothing."""

@@ -151,7 +151,7 @@ class ClassTarget(Target):
 
     def right(self, Z, target):
         """Which share of each sample's labels the network's output has right."""
-        return np.argmax(Z, axis=-1) == target
+        return Z.argmax(axis=-1) == target
 
     def score(self, y, predicted, sample_weight):
         return accuracy(y, predicted, sample_weight)
