@@ -148,7 +148,12 @@ def make_arguments(kernels, kernel, changes):
     if forward != kernel:
         saved = make_arguments(kernels, forward, changes)
         getattr(kernels, forward)(**saved)
-        arguments |= {name: saved[name] for name in saved.keys() & call.arrays.keys()}
+        arrays = cases.GOOD_CALLS[forward].arrays
+        arguments |= {
+            name: saved[name]
+            for name in arrays.keys() & call.arrays.keys()
+            if arrays[name].axes == call.arrays[name].axes
+        }
     return arguments
 
 
