@@ -10,7 +10,7 @@ import kernel_cases as cases
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from suites import kernels as suites  # noqa: E402
+from suites import kernels as suites
 
 
 @pytest.mark.parametrize("kernel", cases.GOOD_CALLS)
