@@ -326,9 +326,11 @@ def test_sum_in_the_last_convolution_is_the_same():
     cases.assert_close(fused.forward(X), plain.forward(X), 1e-6)
 
 
-def test_sums_in_batch_norm_and_gradient_are_the_same():
+@pytest.mark.parametrize("shortcut", ["auto", Conv2D(16, 1)])
+def test_sums_in_batch_norm_and_gradient_are_the_same(shortcut, monkeypatch):
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")
     inner = [Conv2D(16, 3, padding=1, activation=None), BatchNorm()]
-    block = Residual([*inner, Activation("relu"), *inner])
+    block = Residual([*inner, Activation("relu"), *inner], shortcut=shortcut)
     layers = [Conv2D(16, 1), block, Activation("relu"), Conv2D(4, 1)]
     X = np.random.RandomState(0).normal(size=(5, 12, 12, 16)).astype(np.float32)
     fused = compile_network(layers, X.shape[1:], random_state=0)
@@ -338,10 +340,25 @@ def test_sums_in_batch_norm_and_gradient_are_the_same():
     node = fused.nodes[1]
     assert node.last_norm is node.chains[0][-1]
     assert node.first is node.chains[0][0]
+    assert node.first.gradient_tile == 4
     actual, expected = training_pass(fused, X), training_pass(plain, X)
     cases.assert_close(actual[0], expected[0], 1e-6)
     cases.assert_close(actual[1], expected[1], 1e-6)
     cases.assert_close(fused.grads, plain.grads, 1e-6)
+
+
+def test_a_frozen_batch_norm_adds_nothing():
+    inner = [Conv2D(16, 3, padding=1, activation=None), BatchNorm(trainable=False)]
+    layers = [Residual(inner), Activation("relu")]
+    X = np.random.RandomState(0).normal(size=(5, 12, 12, 16)).astype(np.float32)
+    fused = compile_network(layers, X.shape[1:], random_state=0)
+    plain = compile_network(
+        layers, X.shape[1:], random_state=0, passes=[p for p in PASSES if p is not fuse_sums]
+    )
+    assert fused.nodes[0].last_norm is None
+    actual, expected = training_pass(fused, X), training_pass(plain, X)
+    cases.assert_close(actual[0], expected[0], 1e-6)
+    cases.assert_close(actual[1], expected[1], 1e-6)
 
 
 # ---------------------------------------------------------------------------

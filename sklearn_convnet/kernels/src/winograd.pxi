@@ -317,7 +317,7 @@ cdef void winograd_block(
 
 cdef void share_blocks(Winograd* q, Py_ssize_t rows, int n_threads) noexcept nogil:
     """Smaller blocks, where there would be too few to share: but not so small that many rows
-    of the micro-kernel are idle, unless a thread would have none."""
+    of the micro-kernel are idle, unless a thread would have none; then as many for each thread."""
     cdef Py_ssize_t few = ceil_div(ceil_div(MIN_TILES, rows) * rows, q.tiles[1])
     few = smaller(few, ceil_div(q.n_strips, n_threads))
     q.block_strips = smaller(
