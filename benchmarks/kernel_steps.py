@@ -101,13 +101,13 @@ def winograd(net, batch, threads):
     X, W, Y = convolution_arrays(shape, batch)
     tile = winograd_tile(W.shape[:2], Y.shape[1:3], *W.shape[2:])
     pads = (shape[-1], shape[-1])
-    options = ((pads, pads), tile, "identity", 0.0, threads)
+    options = ((pads, pads), tile, *2 * ("identity", 0.0), threads)
 
     def forward(X, W, b, Y, *options):
-        kernels.winograd_forward(X, W, b, Y, None, *options)
+        kernels.winograd_forward(X, None, W, b, Y, None, None, *options)
 
-    def backward(X, W, Y, dY, *rest):
-        kernels.winograd_backward(X, W, Y, dY, None, *rest)
+    def backward(X, W, Y, dY, dX, *rest):
+        kernels.winograd_backward(X, None, W, Y, dY, None, None, None, dX, None, *rest)
 
     step, filled = one_pass(what, forward, backward, X, W, Y, options)
     return step, {name: array.reshape(-1) for name, array in filled.items()}

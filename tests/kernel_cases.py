@@ -630,7 +630,7 @@ def named(**values):
 
 @dataclass(frozen=True)
 class Array:
-    """An argument that is an array, by the letters of its axes."""
+    """An argument that is an array, by the letters of its axes or expressions of them."""
 
     axes: str
     dtype: str | None = None  # None: the dtype of the kernels
@@ -639,7 +639,7 @@ class Array:
     is_read: bool = True
 
     def shape(self, sizes):
-        return tuple(sizes[axis] for axis in self.axes.split())
+        return tuple(eval(axis, {}, sizes) for axis in self.axes.split())
 
     def make(self, sizes, dtype):
         shape = self.shape(sizes)
@@ -705,7 +705,15 @@ _CONV_OPTIONS = named(
     n_threads=2,
 )
 _WINOGRAD_SIZES = named(n=2, H=6, W=7, C=4, three=3, F=6, OH=6, OW=5)
-_WINOGRAD_OPTIONS = named(padding=((2, 0), (0, 0)), m=4, activation="relu", alpha=0.0, n_threads=2)
+_WINOGRAD_OPTIONS = named(
+    padding=((2, 0), (0, 0)),
+    m=4,
+    input_activation="tanh",
+    input_alpha=0.0,
+    activation="relu",
+    alpha=0.0,
+    n_threads=2,
+)
 _CONV_POOL_SIZES = named(n=2, D=3, H=6, W=7, C=4, KD=2, KH=3, KW=2, F=6, OD=2, OH=2, OW=3)
 _CONV_POOL_OPTIONS = named(
     stride=ONES,
@@ -719,9 +727,10 @@ _CONV_POOL_OPTIONS = named(
 _FIRST_PLACES = [[[0, 2, 4], [14, 16, 18]], [[70, 72, 74], [84, 86, 88]]]
 _CONV_POOL_INDEX = np.broadcast_to(np.array(_FIRST_PLACES)[..., None], (2, 2, 2, 3, 6)).tolist()
 _WINOGRAD_POOL_SIZES = _WINOGRAD_SIZES | named(OH=3, OW=2)
-_WINOGRAD_POOL_OPTIONS = named(
-    padding=((2, 0), (0, 0)), m=4, pool_size=(2, 2), activation="relu", alpha=0.0, n_threads=2
-)
+_WINOGRAD_POOL_OPTIONS = {
+    **named(padding=((2, 0), (0, 0)), m=4, pool_size=(2, 2)),
+    **{k: v for k, v in _WINOGRAD_OPTIONS.items() if k not in ("padding", "m")},
+}
 _DENSE_SIZES = named(n=3, I=5, U=4)
 _DENSE_OPTIONS = named(activation="tanh", alpha=0.0, n_threads=2)
 _POOL_SIZES = named(n=2, D=3, H=5, W=6, C=4, OD=3, OH=5, OW=7)
@@ -735,8 +744,7 @@ _LPPOOL_OPTIONS = {
     **{k: v for k, v in _POOL_OPTIONS.items() if k != "n_threads"},
     **named(p=3.0, n_threads=2),
 }
-_BATCHNORM_SIZES = named(m=8, C=5, n=2)
-_BATCHNORM_OPTIONS = named(epsilon=0.1, activation="relu", alpha=0.0, n_threads=2)
+_BATCHNORM_SIZES = named(m=8, C=5, n=2, three=3, parts=4)
 _RESPONSE_OPTIONS = named(size=3, alpha=0.1, beta=0.75, bias=1.0, n_threads=2)
 _UPSAMPLE_SIZES = named(n=2, H=3, W=4, C=5, OH=6, OW=12)
 _RESAMPLE_SIZES = named(n=2, H=4, W=5, C=3, two=2, three=3)
@@ -764,19 +772,21 @@ GOOD_CALLS = {
     "winograd_forward": Call(
         _WINOGRAD_SIZES,
         named(
-            X=IN("n H W C"), W=IN("three three C F"), b=IN("F"), Y=OUT("n OH OW F"),
+            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), b=IN("F"),
+            Y=OUT("n OH OW F"), moments=OUT("n*((OH+3)//4) 1+2*F", "float64"),
             addend=IN("n OH OW F"), **_WINOGRAD_OPTIONS,
         ),
-        optional=("b", "addend"),
+        optional=("b", "moments", "addend"),
     ),
     "winograd_backward": Call(
         _WINOGRAD_SIZES,
         named(
-            X=IN("n H W C"), W=IN("three three C F"), Y=IN("n OH OW F"),
-            dY=IN("n OH OW F"), addend=IN("n H W C"), dX=OUT("n H W C"),
-            dW=OUT("three three C F"), db=OUT("F"), **_WINOGRAD_OPTIONS,
+            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), Y=IN("n OH OW F"),
+            dY=IN("n OH OW F"), addend=IN("n H W C"), normed=IN("n H W C"), centre=IN("C"),
+            dX=OUT("n H W C"), sums=OUT("n*((H+3)//4) 2*C", "float64"), dW=OUT("three three C F"),
+            db=OUT("F"), **_WINOGRAD_OPTIONS,
         ),
-        optional=("addend", "dX", "dW", "db"),
+        optional=("addend", "dW", "db"),
     ),
     "conv_pool_forward": Call(
         _CONV_POOL_SIZES,
@@ -799,8 +809,8 @@ GOOD_CALLS = {
     "winograd_pool_forward": Call(
         _WINOGRAD_POOL_SIZES,
         named(
-            X=IN("n H W C"), W=IN("three three C F"), b=IN("F"), Y=OUT("n OH OW F"),
-            index=OUT("n OH OW F", "int32"), **_WINOGRAD_POOL_OPTIONS,
+            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), b=IN("F"),
+            Y=OUT("n OH OW F"), index=OUT("n OH OW F", "int32"), **_WINOGRAD_POOL_OPTIONS,
         ),
         optional=("b", "index"),
         free=("H", "W"),
@@ -808,11 +818,13 @@ GOOD_CALLS = {
     "winograd_pool_backward": Call(
         _WINOGRAD_POOL_SIZES,
         named(
-            X=IN("n H W C"), W=IN("three three C F"), Y=IN("n OH OW F"),
+            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), Y=IN("n OH OW F"),
             index=IN("n OH OW F", "int32"), dY=IN("n OH OW F"), addend=IN("n H W C"),
-            dX=OUT("n H W C"), dW=OUT("three three C F"), db=OUT("F"), **_WINOGRAD_POOL_OPTIONS,
+            normed=IN("n H W C"), centre=IN("C"), dX=OUT("n H W C"),
+            sums=OUT("n*((H+3)//4) 2*C", "float64"), dW=OUT("three three C F"), db=OUT("F"),
+            **_WINOGRAD_POOL_OPTIONS,
         ),
-        optional=("addend", "dX", "dW", "db"),
+        optional=("addend", "dW", "db"),
     ),
     "dense_forward": Call(
         _DENSE_SIZES,
@@ -927,23 +939,35 @@ GOOD_CALLS = {
         named(X=IN("m C"), scale=IN("C"), shift=IN("C"), Y=OUT("m C"), n_threads=2),
         optional=("shift",),
     ),
-    "batchnorm_forward": Call(
+    "batchnorm_statistics": Call(
         _BATCHNORM_SIZES,
         named(
             X=IN("m C"), weight=IN("n"), scale=IN("C"), offset=IN("C"),
-            mean=OUT("C", "float64"), variance=OUT("C", "float64"), Y=OUT("m C"),
-            addend=IN("m C"), **_BATCHNORM_OPTIONS,
+            moments=IN("parts 1+2*C", "float64", [[2.0, *5 * [0.5], *5 * [0.0]]] * 4),
+            mean=OUT("C", "float64"), variance=OUT("C", "float64"), affine=OUT("three C"),
+            epsilon=0.1, n_threads=2,
         ),
-        optional=("weight", "addend"),
+        free=("parts",),
+        optional=("weight",),
         needs_batch=True,
+    ),
+    "batchnorm_forward": Call(
+        named(m=8, C=5, three=3),
+        named(
+            X=IN("m C"), affine=IN("three C"), Y=OUT("m C"), addend=IN("m C"),
+            activation="relu", alpha=0.0, n_threads=2,
+        ),
+        optional=("addend",),
     ),
     "batchnorm_backward": Call(
         _BATCHNORM_SIZES,
         named(
             X=IN("m C"), weight=IN("n"), scale=IN("C"), mean=IN("C", "float64"),
-            variance=IN("C", "float64"), Y=IN("m C"), dY=IN("m C"), dX=OUT("m C"),
-            dscale=OUT("C"), doffset=OUT("C"), **_BATCHNORM_OPTIONS,
+            variance=IN("C", "float64"), affine=IN("three C"), dY=IN("m C"),
+            sums=IN("parts 2*C", "float64"), dX=OUT("m C"), dscale=OUT("C"), doffset=OUT("C"),
+            epsilon=0.1, activation="relu", alpha=0.0, n_threads=2,
         ),
+        free=("parts",),
         optional=("weight", "dscale", "doffset"),
         needs_batch=True,
     ),
@@ -1240,7 +1264,7 @@ BAD_CALLS = [
     ),
     *(
         (kernel, *bad)
-        for kernel in ("batchnorm_forward", "batchnorm_backward")
+        for kernel in ("batchnorm_statistics", "batchnorm_backward")
         for bad in (
             ("no samples", named(m=0, n=0)),
             ("no rows", named(m=0)),
@@ -1248,8 +1272,38 @@ BAD_CALLS = [
             ("no maps", named(C=0)),
             ("rows that are no whole samples", named(n=3)),
             ("more weights than rows", named(n=16)),
+        )
+    ),
+    ("batchnorm_statistics", "parts of half a sample", named(n=8)),
+    ("batchnorm_statistics", "no parts", named(moments=IN("parts 1+2*C", "float64"), parts=0)),
+    ("batchnorm_backward", "no parts", named(parts=0)),
+    *(
+        (kernel, *bad)
+        for kernel in ("batchnorm_forward", "batchnorm_backward")
+        for bad in (
             ("activation that needs its input", named(activation="gelu")),
             ("unknown activation", named(activation="swish")),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in (
+            "winograd_forward", "winograd_backward", "winograd_pool_forward",
+            "winograd_pool_backward",
+        )
+        for bad in (
+            ("input's activation that needs its input", named(input_activation="gelu")),
+            ("unknown activation of the input", named(input_activation="swish")),
+        )
+    ),
+    *(
+        (kernel, *bad)
+        for kernel in ("winograd_backward", "winograd_pool_backward")
+        for bad in (
+            ("sums of nothing", named(normed=None)),
+            ("sums about nothing", named(centre=None)),
+            ("no sums of a norm", named(sums=None)),
+            ("sums of no gradient", named(dX=None)),
         )
     ),
     *(

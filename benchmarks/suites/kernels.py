@@ -35,7 +35,8 @@ def conv_pool(case):
 
 
 def winograd(case):
-    return convolution(case) | named(padding=case.padding[1:])
+    without_norm = named(affine=None, moments=None, normed=None, centre=None, sums=None)
+    return convolution(case) | without_norm | named(padding=case.padding[1:])
 
 
 def winograd_pool(case):
@@ -66,7 +67,7 @@ def dense(case):
 def batchnorm(case):
     m, channels, n, activation = case
     weight = named(weight=None) if n is None else named(n=n)
-    return named(m=m, C=channels, activation=activation) | weight
+    return named(m=m, C=channels, activation=activation, moments=None, sums=None) | weight
 
 
 def response_norm(case):
@@ -123,7 +124,9 @@ PARAMETERS = named(p=2**17, segments=SEGMENTS)
 
 def cases_of(kernel):
     """The cases of a kernel by name, and what a case changes."""
-    family = kernel.removesuffix("_forward").removesuffix("_backward")
+    family = kernel
+    for suffix in ("_forward", "_backward", "_statistics"):
+        family = family.removesuffix(suffix)
     large = PARAMETERS if "p" in cases.GOOD_CALLS[kernel].sizes else MAPS
     return TABLES.get(family, ({"large": large}, dict))
 

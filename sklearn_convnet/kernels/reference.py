@@ -803,13 +803,38 @@ def _with_depth(axis, *arrays):
     return (None if A is None else np.expand_dims(A, axis) for A in arrays)
 
 
-def winograd_pool_forward(X, W, b, Y, index, padding, m, pool_size, activation, alpha,
-                          n_threads):  # fmt: skip
+def _after_norm(X, affine, activation, alpha):
+    """f((X - affine[0]) affine[1] + affine[2]), and X where there is no affine map."""
+    _match(X=(X, "n H W C"), affine=(affine, "3 C"))
+    check_activation(activation, FUSED_ACTIVATIONS)
+    if affine is None:
+        return _double(X)
+    centre, factor, shift = _double(affine)
+    return _ACTIVATIONS[activation][0]((_double(X) - centre) * factor + shift, alpha)
+
+
+def _strips(maps, m):
+    """The rows of pixels of each strip: of m rows of an image, fewer at its end."""
+    for image in maps:
+        for top in range(0, len(image), m):
+            yield image[top : top + m].reshape(-1, maps.shape[-1])
+
+
+def _strip_axes(maps, m, width):
+    """The axes of an array of so many numbers for each strip."""
+    return f"{len(maps) * -(-maps.shape[1] // m)} {width}"
+
+
+def winograd_pool_forward(X, affine, W, b, Y, index, padding, m, pool_size, input_activation,
+                          input_alpha, activation, alpha, n_threads):  # fmt: skip
     """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a max pool.
 
     Parameters
     ----------
     X : array of shape (n, H, W, C)  # IN
+    affine : array of shape (3, C) or None  # IN
+        Of `batchnorm_statistics`: what is convolved is
+        f((X - affine[0]) affine[1] + affine[2]), with the input's activation, instead of X.
     W : array of shape (3, 3, C, F)  # IN
     b : array of shape (F,) or None  # IN
     Y : array of shape (n, OH, OW, F)  # OUT
@@ -819,6 +844,8 @@ def winograd_pool_forward(X, W, b, Y, index, padding, m, pool_size, activation, 
     m : {2, 4}
     pool_size : tuple of 2 ints
         Divisors of m; for (1, 1), which is no pool, there is no index.
+    input_activation : str
+    input_alpha : float
     activation : str
     alpha : float
     n_threads : int
@@ -827,77 +854,133 @@ def winograd_pool_forward(X, W, b, Y, index, padding, m, pool_size, activation, 
     _check_winograd(W, padding, m, pool_size)
     if index is not None and max(pool_size) == 1:
         raise ValueError("an index needs windows larger than 1 x 1")
-    X, Y, index = _with_depth(1, X, Y, index)
+    _match(X=(X, "n H W C"), W=(W, "3 3 C F"), b=(b, "F"), Y=(Y, "n OH OW F"))
+    A = _after_norm(X, affine, input_activation, input_alpha)
+    P = np.empty(Y.shape)
+    A, Z, index = _with_depth(1, A, P, index)
     conv_pool_forward(
-        X, W[None], b, Y, index, (1, 1, 1), ((0, 0), *padding), (1, *pool_size), activation,
-        alpha, n_threads,
+        A, _double(W)[None], None if b is None else _double(b), Z, index, (1, 1, 1),
+        ((0, 0), *padding), (1, *pool_size), activation, alpha, n_threads,
     )  # fmt: skip
+    Y[:] = P
 
 
-def winograd_pool_backward(X, W, Y, index, dY, addend, dX, dW, db, padding, m, pool_size,
-                           activation, alpha, n_threads):  # fmt: skip
+def winograd_pool_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, sums, dW, db,
+                           padding, m, pool_size, input_activation, input_alpha, activation,
+                           alpha, n_threads):  # fmt: skip
     """Take the gradient at the pooled output of a convolution to input, weights and bias.
 
     Parameters
     ----------
-    X, W, Y, index, padding, m, pool_size, activation, alpha, n_threads
+    X, affine, W, Y, index, padding, m, pool_size, activation, alpha, n_threads
         As in `winograd_pool_forward`.
     dY : array like Y  # IN
     addend : array like X or None  # IN
-        Added to dX.
+        Added to the gradient at the input, A = f(z).
+    normed : array like X or None  # IN
+        What a norm made z of, or a part of z.
+    centre : array of shape (C,) or None  # IN
+        What its sums are taken about.
     dX : array like X or None  # OUT
+        The gradient at z.
+    sums : float64 array of shape (strips, 2 C) or None  # OUT
+        Those of `batchnorm_backward`, a strip being m rows of an image.
     dW : array like W or None  # OUT
     db : array of shape (F,) or None  # OUT
+    input_activation, input_alpha
+        f; without an affine map, X itself is f(z).
     """
     _check_axes(X, W, Y, dY, dX, dW)
-    _match(X=(X, "n H W C"), addend=(addend, "n H W C"))
+    if len({sums is None, normed is None, centre is None}) > 1:
+        raise ValueError("normed, its centre and the sums are needed together")
+    if sums is not None and dX is None:
+        raise ValueError("sums need dX")
+    _match(
+        X=(X, "n H W C"), W=(W, "3 3 C F"), Y=(Y, "n OH OW F"), dY=(dY, "n OH OW F"),
+        addend=(addend, "n H W C"), normed=(normed, "n H W C"), centre=(centre, "C"),
+        dX=(dX, "n H W C"), dW=(dW, "3 3 C F"), db=(db, "F"),
+    )  # fmt: skip
     _check_winograd(W, padding, m, pool_size)
     if (index is not None) != (max(pool_size) > 1):
         raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
-    W, dW = _with_depth(0, W, dW)
-    X, Y, index, dY, dX = _with_depth(1, X, Y, index, dY, dX)
+    A = _after_norm(X, affine, input_activation, input_alpha)
+    dA, dW64, db64 = (None if a is None else np.empty(a.shape) for a in (dX, dW, db))
+    filters, d_filters = _with_depth(0, _double(W), dW64)
+    maps = _with_depth(1, A, _double(Y), index, _double(dY), dA)
     geometry = ((1, 1, 1), ((0, 0), *padding))
     end = (activation, alpha, n_threads)
+    A_3d, Y_3d, index, dY_3d, dA_3d = maps
+    gradients = (dA_3d, d_filters, db64)
     if index is None:
-        conv_backward(X, W, Y, dY, dX, dW, db, *geometry, (1, 1, 1), 1, *end)
+        conv_backward(A_3d, filters, Y_3d, dY_3d, *gradients, *geometry, (1, 1, 1), 1, *end)
     else:
-        conv_pool_backward(X, W, Y, index, dY, dX, dW, db, *geometry, (1, *pool_size), *end)
-    if dX is not None and addend is not None:
-        dX += addend[:, None]
+        conv_pool_backward(
+            A_3d, filters, Y_3d, index, dY_3d, *gradients, *geometry, (1, *pool_size), *end
+        )
+    for array, values in ((dW, dW64), (db, db64)):
+        if array is not None:
+            array[:] = values
+    if dX is None:
+        return
+
+    # dX(i) = f'(z(i)) (dA(i) + addend(i))
+    if addend is not None:
+        dA += _double(addend)
+    dX[:] = dA * _ACTIVATIONS[input_activation][1](A, input_alpha)
+    if sums is not None:
+        _match(sums=(sums, _strip_axes(X, m, 2 * X.shape[3]), np.float64))
+        for row, dz, x in zip(sums, _strips(_double(dX), m), _strips(normed, m), strict=True):
+            row[:] = *dz.sum(axis=0), *(dz * (_double(x) - _double(centre))).sum(axis=0)
 
 
-def winograd_forward(X, W, b, Y, addend, padding, m, activation, alpha, n_threads):
+def winograd_forward(X, affine, W, b, Y, moments, addend, padding, m, input_activation,
+                     input_alpha, activation, alpha, n_threads):  # fmt: skip
     """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a sum.
 
     Parameters
     ----------
-    X, W, b, Y, padding, m, activation, alpha, n_threads
+    X, affine, W, b, Y, padding, m, input_activation, input_alpha, activation, alpha, n_threads
         As in `winograd_pool_forward`.
+    moments : float64 array of shape (strips, 1 + 2 F) or None  # OUT
+        Those of `batchnorm_statistics` of Y, a strip being m rows of an image.
     addend : array like Y or None  # IN
         Added before the activation.
     """
     check_activation(activation, FUSED_ACTIVATIONS)
-    _match(Y=(Y, "n OH OW F"), addend=(addend, "n OH OW F"))
+    _match(
+        X=(X, "n H W C"), affine=(affine, "3 C"), W=(W, "3 3 C F"), b=(b, "F"),
+        Y=(Y, "n OH OW F"), addend=(addend, "n OH OW F"),
+    )  # fmt: skip
     f, _ = _ACTIVATIONS[activation]
     Z = np.empty(Y.shape)
-    arrays = (_double(X), _double(W), None if b is None else _double(b))
-    _match(X=(X, "n H W C"), W=(W, "3 3 C F"), b=(b, "F"), Y=(Y, "n OH OW F"))
-    winograd_pool_forward(*arrays, Z, None, padding, m, (1, 1), "identity", 0.0, n_threads)
+    arrays = (X, affine, W, b)
+    X, affine, W, b = (None if array is None else _double(array) for array in arrays)
+    winograd_pool_forward(
+        X, affine, W, b, Z, None, padding, m, (1, 1), input_activation, input_alpha, "identity",
+        0.0, n_threads,
+    )  # fmt: skip
     Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
+    if moments is not None:
+        _match(moments=(moments, _strip_axes(Y, m, 1 + 2 * Y.shape[3]), np.float64))
+        for row, y in zip(moments, _strips(_double(Y), m), strict=True):
+            row[:] = len(y), *y.mean(axis=0), *((y - y.mean(axis=0)) ** 2).sum(axis=0)
 
 
-def winograd_backward(X, W, Y, dY, addend, dX, dW, db, padding, m, activation, alpha,
-                      n_threads):  # fmt: skip
+def winograd_backward(X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, padding, m,
+                      input_activation, input_alpha, activation, alpha, n_threads):  # fmt: skip
     """Take the gradient at the output of a convolution to input, weights and bias.
 
     Parameters
     ----------
-    X, W, Y, dY, addend, dX, dW, db, padding, m, activation, alpha, n_threads
+    X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, padding, m
+        As in `winograd_pool_backward`.
+    input_activation, input_alpha, activation, alpha, n_threads
         As in `winograd_pool_backward`.
     """
     winograd_pool_backward(
-        X, W, Y, None, dY, addend, dX, dW, db, padding, m, (1, 1), activation, alpha, n_threads
-    )
+        X, affine, W, Y, None, dY, addend, normed, centre, dX, sums, dW, db, padding, m, (1, 1),
+        input_activation, input_alpha, activation, alpha, n_threads,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------
@@ -1197,9 +1280,9 @@ def _check_batchnorm(**arrays):
     return np.repeat(_double(weight), m // n)[:, np.newaxis]
 
 
-def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, addend, epsilon,
-                      activation, alpha, n_threads):  # fmt: skip
-    """Batch normalisation (Ioffe and Szegedy, 2015), a sum and activation.
+def batchnorm_statistics(X, weight, scale, offset, moments, mean, variance, affine, epsilon,
+                         n_threads):  # fmt: skip
+    """Mean and variance of a batch normalisation (Ioffe and Szegedy, 2015).
 
     Parameters
     ----------
@@ -1208,15 +1291,15 @@ def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, addend, epsil
     weight : array of shape (n,) or None  # IN
         Weights of the samples, `n` dividing `m`.
     scale, offset : array of shape (C,)  # IN
+    moments : float64 array of shape (parts, 1 + 2 C) or None  # IN
+        If somebody has them: number of pixels, means and sums of squared deviations of parts of
+        X, as many in each sample.
     mean : float64 array of shape (C,)  # OUT
     variance : float64 array of shape (C,)  # OUT
         The biased one.
-    Y : array of shape (m, C)  # OUT
-    addend : array of shape (m, C) or None  # IN
-        Added before the activation.
+    affine : array of shape (3, C)  # OUT
+        (X - affine[0]) affine[1] + affine[2] is the normalised X.
     epsilon : float
-    activation : str
-    alpha : float
     n_threads : int
     """
     w = _check_batchnorm(
@@ -1226,11 +1309,15 @@ def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, addend, epsil
         offset=(offset, "C"),
         mean=(mean, "C", np.float64),
         variance=(variance, "C", np.float64),
-        Y=(Y, "m C"),
-        addend=(addend, "m C"),
+        affine=(affine, "3 C"),
     )
-    check_activation(activation, FUSED_ACTIVATIONS)
-    f, _ = _ACTIVATIONS[activation]
+    if moments is not None:
+        _match(moments=(moments, f"parts {1 + 2 * X.shape[1]}", np.float64))
+        n_samples = 1 if weight is None else len(weight)
+        if len(moments) < 1 or len(moments) % n_samples:
+            raise ValueError(
+                f"moments are of {len(moments)} parts, expected a multiple of {n_samples}"
+            )
     X = _double(X)
 
     # mean(c) = Σ_i w(i) X(i,c) / Σ_i w(i)
@@ -1238,13 +1325,38 @@ def batchnorm_forward(X, weight, scale, offset, mean, variance, Y, addend, epsil
     mean[:] = np.sum(w * X, axis=0) / np.sum(w)
     variance[:] = np.sum(w * (X - mean) ** 2, axis=0) / np.sum(w)
 
-    # Y(i,c) = f(scale(c) (X(i,c) - mean(c)) / sqrt(variance(c) + ε) + offset(c) + addend(i,c))
-    normalized = (X - mean) / np.sqrt(variance + epsilon)
-    Z = _double(scale) * normalized + _double(offset)
+    # scale(c) (X(i,c) - mean(c)) / sqrt(variance(c) + ε) + offset(c)
+    affine[0] = mean
+    affine[1] = _double(scale) / np.sqrt(variance + epsilon)
+    affine[2] = _double(offset) - (mean - _double(affine[0])) * _double(affine[1])
+
+
+def batchnorm_forward(X, affine, Y, addend, activation, alpha, n_threads):
+    """Normalise by the statistics of a batch or others, and a sum and activation.
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+    affine : array of shape (3, C)  # IN
+        Of `batchnorm_statistics`.
+    Y : array of shape (m, C)  # OUT
+    addend : array of shape (m, C) or None  # IN
+        Added before the activation.
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    _match(X=(X, "m C"), affine=(affine, "3 C"), Y=(Y, "m C"), addend=(addend, "m C"))
+    check_activation(activation, FUSED_ACTIVATIONS)
+    f, _ = _ACTIVATIONS[activation]
+    centre, factor, shift = _double(affine)
+
+    # Y(i,c) = f((X(i,c) - affine(0,c)) affine(1,c) + affine(2,c) + addend(i,c))
+    Z = (_double(X) - centre) * factor + shift
     Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
 
 
-def batchnorm_backward(X, weight, scale, mean, variance, Y, dY, dX, dscale, doffset,
+def batchnorm_backward(X, weight, scale, mean, variance, affine, dY, sums, dX, dscale, doffset,
                        epsilon, activation, alpha, n_threads):  # fmt: skip
     """Take the gradient at the output of a batch normalisation to its arguments.
 
@@ -1255,13 +1367,15 @@ def batchnorm_backward(X, weight, scale, mean, variance, Y, dY, dX, dscale, doff
     scale : array of shape (C,)  # IN
     mean, variance : float64 array of shape (C,)  # IN
         Those of the forward pass. They are functions of X, and the gradient knows it.
-    Y : array of shape (m, C)  # IN
-        The output of the forward pass, after the activation.
+    affine : array of shape (3, C)  # IN
     dY : array of shape (m, C)  # IN
+        The gradient at the activated output; where there are sums, at that before it.
+    sums : float64 array of shape (parts, 2 C) or None  # IN
+        If somebody has them: sums over parts of X of dz, and of dz (X - affine[0]).
     dX : array of shape (m, C)  # OUT
     dscale, doffset : array of shape (C,) or None  # OUT
     epsilon, activation, alpha, n_threads
-        As in `batchnorm_forward`.
+        As in `batchnorm_statistics` and `batchnorm_forward`.
     """
     w = _check_batchnorm(
         X=(X, "m C"),
@@ -1269,19 +1383,24 @@ def batchnorm_backward(X, weight, scale, mean, variance, Y, dY, dX, dscale, doff
         scale=(scale, "C"),
         mean=(mean, "C", np.float64),
         variance=(variance, "C", np.float64),
-        Y=(Y, "m C"),
+        affine=(affine, "3 C"),
         dY=(dY, "m C"),
         dX=(dX, "m C"),
         dscale=(dscale, "C"),
         doffset=(doffset, "C"),
     )
     check_activation(activation, FUSED_ACTIVATIONS)
-    _, slope = _ACTIVATIONS[activation]
+    f, slope = _ACTIVATIONS[activation]
     deviation = np.sqrt(variance + epsilon)
     normalized = (_double(X) - mean) / deviation
 
     # dz = dY f'(z)
-    dZ = _double(dY) * slope(_double(Y), alpha)
+    dZ = _double(dY)
+    if sums is not None:
+        _check_not_empty(_match(sums=(sums, f"parts {2 * X.shape[1]}", np.float64)), "parts")
+    else:
+        centre, factor, shift = _double(affine)
+        dZ = dZ * slope(f((_double(X) - centre) * factor + shift, alpha), alpha)
 
     # doffset(c) = Σ_i dz(i,c);  dscale(c) = Σ_i dz(i,c) x̂(i,c)
     offset_sum = np.sum(dZ, axis=0)

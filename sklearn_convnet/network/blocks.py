@@ -1,6 +1,7 @@
 """Blocks: chains of nodes side by side."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -42,6 +43,20 @@ def fuse_sums(nodes):
     return nodes
 
 
+def fuse_derivatives(nodes):
+    """A convolution in Winograd's form takes its input gradient through the activation before it,
+    and sums it for the norm at the end of a residual block."""
+    for before, node in pairwise(nodes):
+        first = node.first if isinstance(node, ResidualNode) else node
+        if not isinstance(first, ConvNode):
+            continue
+        if isinstance(before, ResidualNode):
+            first.take_derivative(before, before.last_norm)
+        elif isinstance(before, ConvNode):
+            first.take_derivative(before)
+    return nodes
+
+
 class _BlockNode(Node):
     @classmethod
     def build(cls, layer, path, input_shape):
@@ -64,6 +79,7 @@ class ResidualNode(_BlockNode):
         self.activation, self.alpha = "identity", 0.0
         # What may do a sum, put here by a pass: at a prediction, in training, and backward.
         self.last = self.last_norm = self.first = None
+        self.derived = False  # whether the node after it takes gradients through the activation
 
     def find_ends(self):
         """Notes the convolution that F ends with, its batch norm folded into it, that batch norm,
@@ -85,7 +101,7 @@ class ResidualNode(_BlockNode):
         if run.training:
             last = self.last_norm
         else:
-            last = self.last if self.last is not None and self.last.is_tiled(X) else None
+            last = self.last if self.last is not None and self.last.tile else None
         if last is not None:
             S = chain_forward(shortcut, X, run)
             F = chain_forward(body[: body.index(last)], X, run)
@@ -93,18 +109,18 @@ class ResidualNode(_BlockNode):
         else:
             F, S = chain_forward(body, X, run), chain_forward(shortcut, X, run)
             Y = sum_of(F, S, self, "Y", run, *after)
-        if self.activation != "identity":
+        if self.activation != "identity" and not self.derived:
             run.save(self, Y)
         return Y
 
     def backward(self, dY, need_input, run):
         body, shortcut = self.chains
-        if self.activation != "identity":
+        if self.activation != "identity" and not self.derived:
             (Y,) = run.recall(self)
             dY = times_derivative(dY, Y, self, run)
         dS = chain_backward(shortcut, dY, need_input, run)
         first = self.first
-        if need_input and first is not None and first.gradient_is_tiled(dY):
+        if need_input and first is not None and first.gradient_tile:
             dF = chain_backward(body[1:], dY, True, run)
             return first.backward(dF, True, run, dS)
         dF = chain_backward(body, dY, need_input, run)

@@ -16,12 +16,12 @@ from ..layers.composition import LayerComposition, check_layers, named_layers
 # Each of these modules says which layers its nodes execute.
 from . import attention, conv_transpose, dropout, pool, upsample  # noqa: F401
 from .activation import EPILOGUES, ActivationNode
-from .blocks import ResidualNode, fuse_sums
-from .conv import ConvNode, fuse_pools, use_winograd
+from .blocks import ResidualNode, fuse_derivatives, fuse_sums
+from .conv import ConvNode, fuse_norms, fuse_pools, use_winograd
 from .dense import DenseNode
 from .depthwise import DepthwiseNode
 from .network import Network
-from .node import build_chain
+from .node import build_chain, walk
 from .norm import BatchNormNode
 from .transform_conv import TransformConvNode
 
@@ -77,7 +77,15 @@ def fold_batch_norms(nodes):
     return nodes
 
 
-PASSES = (fuse_activations, fold_batch_norms, use_winograd, fuse_pools, fuse_sums)
+PASSES = (
+    fuse_activations,
+    fold_batch_norms,
+    use_winograd,
+    fuse_pools,
+    fuse_norms,
+    fuse_sums,
+    fuse_derivatives,
+)
 TAKES_ACTIVATION = (
     ConvNode,
     DenseNode,
@@ -131,9 +139,11 @@ def compile_network(layers, input_shape, *, dtype="float32", random_state=None, 
     return network
 
 
-def compile_nodes(layers, input_shape, passes):
+def compile_nodes(layers, input_shape, dtype, passes):
     """The nodes of a network and a `(path, layer, input shape, output shape)` table."""
     nodes, table = build_chain(layers, with_channels(layers, input_shape))
+    for node in walk(nodes):
+        node.dtype = dtype
     return apply_passes(nodes, passes), table
 
 

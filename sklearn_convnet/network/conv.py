@@ -1,6 +1,7 @@
 """Convolutions: one node for any number of axes; signals and images have axes of length 1."""
 
 import os
+from itertools import pairwise
 from math import ceil, prod
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from ..layers.conv import Conv1D, Conv2D, Conv3D
 from .activation import ActivationNode
 from .node import Node, Weight, executes
-from .norm import folded
+from .norm import BatchNormNode, folded
 from .pool import MaxPoolNode
 
 #: The largest tile of Winograd's form, 4, 2 or 0 for none: smaller ones round less.
@@ -43,11 +44,27 @@ def winograd_tile(kernel, out, channels, filters, direct_cost=1.0):
     return min(allowed, key=times.get)
 
 
+def of_strips(maps, tile, width):
+    """An array of so many numbers for each strip, a row of tiles of an image."""
+    return np.empty((len(maps) * ceil(maps.shape[1] / tile), width))
+
+
 def use_winograd(nodes):
     """Convolutions take Winograd's form where it is faster, in float32."""
     for node in nodes:
         if isinstance(node, ConvNode):
             node.choose_form()
+    return nodes
+
+
+def fuse_norms(nodes):
+    """In training, a convolution in Winograd's form normalises what it reads, so that the output of
+    a batch norm before it is never stored, and measures what it writes for one after it."""
+    for before, node in pairwise(nodes):
+        if isinstance(before, BatchNormNode) and isinstance(node, ConvNode):
+            node.take_norm(before)
+        if isinstance(before, ConvNode) and isinstance(node, BatchNormNode):
+            before.measure_for(node)
     return nodes
 
 
@@ -99,11 +116,17 @@ class ConvNode(Node):
         self.tile = self.gradient_tile = 0  # of Winograd's form, put here by a pass
         self.pool_size = (1, 1, 1)
         self.pools = False  # whether it has taken over a pool
+        self.norm = None  # a batch norm to take over in training
+        self.measured = None  # the batch norm that gets the moments of the output
+        # What the input has been through, if its gradient is to be taken through that.
+        self.input_activation = ("identity", 0.0)
+        self.summed = None  # the batch norm that made the input, as a part of a sum perhaps
+        self.derived = False  # whether the node after it does so with the activation here
 
     def choose_form(self):
         """Takes Winograd's form if it applies and is faster."""
         stride, pads, dilation, groups = self.geometry
-        is_image = len(self.input_shape) == 3
+        is_image = len(self.input_shape) == 3 and self.dtype == np.float32
         if is_image and {*stride, *dilation, groups} == {1} and max(map(max, pads)) <= 2:
             self.tile = self.gradient_tile = self._fastest_tile()
 
@@ -125,6 +148,26 @@ class ConvNode(Node):
         self.output_shape, self.maps_out = node.output_shape, node.maps_out
         return True
 
+    def take_norm(self, node):
+        """Takes over a batch norm of its input if it can."""
+        if self.tile and self.gradient_tile and not node.frozen:
+            self.norm = self.summed = node
+            self.input_activation = (node.activation, node.alpha)
+            node.user = self
+
+    def measure_for(self, node):
+        """Gives a batch norm of its output the moments if it can."""
+        if self.tile and not self.pools and not node.frozen:
+            self.measured = node
+
+    def take_derivative(self, node, norm=None):
+        """Takes over the derivative of the activation of a node whose output it reads, if it can,
+        and sums the gradient for a norm that makes a part of what is activated."""
+        if self.gradient_tile:
+            self.input_activation = (node.activation, node.alpha)
+            self.summed = norm
+            node.derived = True
+
     def forward(self, X, run, addend=None, after=None):
         """The output; of a residual sum, `addend` is the other part and `after` the activation."""
         n = len(X)
@@ -137,12 +180,15 @@ class ConvNode(Node):
         activation = after or activation
         stride, pads, dilation, groups = self.geometry
         end = (*activation, run.n_threads)
-        if self.is_tiled(X):
-            tiled, form = (X, weight, bias, Y), (pads[1:], self.tile)
+        if self.tile:
+            affine = self._lent_affine(run) if run.training else None
+            tiled, form = (X, affine, weight, bias, Y), (pads[1:], self.tile)
+            end = (*self.input_activation, *end)
             if self.pools:
                 run.kernels.winograd_pool_forward(*tiled, index, *form, self.pool_size[1:], *end)
             else:
-                run.kernels.winograd_forward(*tiled, addend, *form, *end)
+                moments = self._moments(Y, run) if run.training else None
+                run.kernels.winograd_forward(*tiled, moments, addend, *form, *end)
             return Y
         maps = (X.reshape(n, *self.maps_in), weight.reshape(self.weight_3d), bias)
         maps_out = Y.reshape(n, *self.maps_out)
@@ -164,11 +210,15 @@ class ConvNode(Node):
         dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
         dW, db = self.gradient("weight"), self.gradient("bias")
         stride, pads, dilation, groups = self.geometry
-        end = (self.activation, self.alpha, run.n_threads)
-        if self.gradient_is_tiled(X):
-            arrays = (X, weight, Y, index, dY, addend, dX, dW, db)
+        activation = ("identity", 0.0) if self.derived else (self.activation, self.alpha)
+        end = (*activation, run.n_threads)
+        if self.gradient_tile:
+            affine, summed, sums = self._lent_affine(run), (None, None), None
+            if self.summed is not None and need_input:
+                summed, sums = self.summed.lend_input(run), self._sums(dX, run)
+            arrays = (X, affine, weight, Y, index, dY, addend, *summed, dX, sums, dW, db)
             geometry = (pads[1:], self.gradient_tile, self.pool_size[1:])
-            run.kernels.winograd_pool_backward(*arrays, *geometry, *end)
+            run.kernels.winograd_pool_backward(*arrays, *geometry, *self.input_activation, *end)
             return dX
         maps = (X.reshape(n, *self.maps_in), weight.reshape(self.weight_3d))
         Y, dY = Y.reshape(n, *self.maps_out), dY.reshape(n, *self.maps_out)
@@ -186,10 +236,17 @@ class ConvNode(Node):
             run.kernels.conv_backward(*maps, Y, dY, *gradients, *geometry, *end)
         return dX
 
-    def is_tiled(self, X):
-        """Whether it takes Winograd's form of a batch."""
-        return self.tile and X.dtype == np.float32
+    def _lent_affine(self, run):
+        return None if self.norm is None else self.norm.lend_affine(run)
 
-    def gradient_is_tiled(self, X):
-        """Whether its gradients take Winograd's form."""
-        return self.gradient_tile and X.dtype == np.float32
+    def _moments(self, Y, run):
+        """Where to put moments of each strip of Y, for the norm after it."""
+        if self.measured is None:
+            return None
+        moments = run.notes[self.measured.path] = of_strips(Y, self.tile, 1 + 2 * Y.shape[-1])
+        return moments
+
+    def _sums(self, dX, run):
+        """Where to put sums over each strip of dX, for the norm before it."""
+        sums = run.notes[self.summed.path] = of_strips(dX, self.gradient_tile, 2 * dX.shape[-1])
+        return sums

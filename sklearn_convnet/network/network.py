@@ -94,7 +94,9 @@ class Network:
         """Nodes and segments, from the specs alone."""
         from .compile import compile_nodes  # compile.py makes networks
 
-        self._nodes, self.table = compile_nodes(self.layers, self._given_shape, self._passes)
+        self._nodes, self.table = compile_nodes(
+            self.layers, self._given_shape, self.dtype, self._passes
+        )
         self.input_shape = self.table[0][2] if self.table else self._given_shape
         self.output_shape = self._nodes[-1].output_shape if self._nodes else self.input_shape
         self.largest_map = max(map(prod, [self.input_shape, *(row[3] for row in self.table)]))

@@ -125,6 +125,7 @@ class Pass:
     recompute: bool = False  # a forward that was done before: statistics stay
     memory: object = None  # where arrays come from; None makes new ones
     saved: dict = field(default_factory=dict)
+    notes: dict = field(default_factory=dict)  # what one node has found out for another
 
     def empty(self, node, role, shape, dtype):
         """An array to fill."""
@@ -149,6 +150,8 @@ class Node:
     ----------
     path : str
         Path of its layer, such as "block1/conv1".
+    dtype : dtype
+        What its network computes in.
     weights : dict of str to Weight
         What it trains; `bind` sets an attribute of each name to a view.
     buffers : dict of str to ndarray

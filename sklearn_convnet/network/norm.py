@@ -101,8 +101,10 @@ class StandardizeNode(_AffineNode):
 class BatchNormNode(Node):
     """Y = f(scale (X - mean) / deviation + offset); `activation` is put here by a pass.
 
-    `folded` says that the node before does all of it at a prediction. A frozen node takes
-    its running statistics in training too, and leaves them alone.
+    `folded` says that the node before does all of it at a prediction, and `user` is the
+    convolution after it that in training normalises what it reads, and gives back the gradient
+    before the activation, with its sums. A frozen node takes its running statistics in training
+    too, and leaves them alone.
     """
 
     @classmethod
@@ -120,6 +122,7 @@ class BatchNormNode(Node):
         self.buffers["variance"] = np.ones(channels)
         self.activation, self.alpha = "identity", 0.0
         self.folded = False
+        self.user = None
 
     def affine(self):
         """Scale and shift of a prediction."""
@@ -135,35 +138,52 @@ class BatchNormNode(Node):
             Y = self._predict(X, run)
             run.save(self, Y)
             return Y
-        Y = run.empty(self, "Y", X.shape, X.dtype)
         mean, variance = np.empty((2, X.shape[-1]))
-        run.kernels.batchnorm_forward(
+        affine = np.empty((3, X.shape[-1]), X.dtype)
+        run.kernels.batchnorm_statistics(
             self._rows(X),
             run.weight,
             self.params["scale"],
             self.params["offset"],
+            run.notes.pop(self.path, None),
             mean,
             variance,
-            self._rows(Y),
-            None if addend is None else self._rows(addend),
+            affine,
             self.epsilon,
-            *(after or (self.activation, self.alpha)),
             run.n_threads,
         )
         if not run.recompute:
             for name, value in (("mean", mean), ("variance", variance)):
                 self.state[name] *= self.momentum
                 self.state[name] += (1 - self.momentum) * value
-        run.save(self, X, Y, mean, variance)
+        run.save(self, X, mean, variance, affine)
+        return X if self.user is not None else self._apply(X, affine, run, addend, after)
+
+    def _apply(self, X, affine, run, addend=None, after=None):
+        Y = run.empty(self, "Y", X.shape, X.dtype)
+        run.kernels.batchnorm_forward(
+            self._rows(X),
+            affine,
+            self._rows(Y),
+            None if addend is None else self._rows(addend),
+            *(after or (self.activation, self.alpha)),
+            run.n_threads,
+        )
         return Y
 
     def _predict(self, X, run):
-        Y = run.empty(self, "Y", X.shape, X.dtype)
-        scale, shift = (a.astype(X.dtype) for a in self.affine())
-        run.kernels.channel_affine(self._rows(X), scale, shift, self._rows(Y), run.n_threads)
-        flat = Y.reshape(-1)
-        run.kernels.activation_forward(flat, flat, self.activation, self.alpha, run.n_threads)
-        return Y
+        scale, _ = self.affine()
+        rows = (self.state["mean"], scale, self.params["offset"])
+        return self._apply(X, np.array(rows, X.dtype), run)
+
+    def lend_affine(self, run):
+        """The map of this pass, for its user."""
+        return run.saved[self.path][-1]
+
+    def lend_input(self, run):
+        """The input of this pass and its centre, for what sums gradients."""
+        X, *_, affine = run.saved[self.path]
+        return X, affine[0]
 
     def _frozen_backward(self, dY, run):
         """dX = scale / deviation f'(z) dY"""
@@ -178,7 +198,7 @@ class BatchNormNode(Node):
     def backward(self, dY, need_input, run):
         if self.frozen:
             return self._frozen_backward(dY, run) if need_input else None
-        X, Y, mean, variance = run.recall(self)
+        X, mean, variance, affine = run.recall(self)
         dX = run.empty(self, "dX", X.shape, X.dtype)
         run.kernels.batchnorm_backward(
             self._rows(X),
@@ -186,8 +206,9 @@ class BatchNormNode(Node):
             self.params["scale"],
             mean,
             variance,
-            self._rows(Y),
+            affine,
             self._rows(dY),
+            run.notes.pop(self.path, None),
             self._rows(dX),
             self.gradient("scale"),
             self.gradient("offset"),

@@ -58,28 +58,35 @@ def pooled(kernels, case, maps):
 
 # Winograd's form has no axis for depth.
 
+NO_NORM = (None, "identity", 0.0)
 
-def winograd_forward(kernels, case, m, X, W, b, n_threads=1):
+
+def winograd_forward(kernels, case, m, X, W, b, n_threads=1, before=NO_NORM):
     """Y and index."""
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
     index = cases.output(Y.shape, np.int32)
-    options = (case.padding[1:], m, case.pool_size[1:], case.activation, case.alpha)
+    affine, *f = before
+    options = (case.padding[1:], m, case.pool_size[1:], *f, case.activation, case.alpha)
     kernels.winograd_pool_forward(
-        X[:, 0], W[0], b, Y[:, 0], index[:, 0], *options, n_threads
-    )  # fmt: skip
+        X[:, 0], affine, W[0], b, Y[:, 0], index[:, 0], *options, n_threads
+    )
     return Y, index
 
 
-def winograd_backward(kernels, case, m, X, W, Y, index, dY, n_threads=1, skip=()):
+def winograd_backward(
+    kernels, case, m, X, W, Y, index, dY, n_threads=1, skip=(), before=NO_NORM
+):  # fmt: skip
     """dX, dW and db, those in `skip` as None."""
     dX, dW, db = (
         None if name in skip else cases.output(shape, X.dtype)
         for name, shape in gradient_shapes(X, W)
     )
-    options = (case.padding[1:], m, case.pool_size[1:], case.activation, case.alpha)
+    affine, *f = before
+    options = (case.padding[1:], m, case.pool_size[1:], *f, case.activation, case.alpha)
     kernels.winograd_pool_backward(
-        X[:, 0], W[0], Y[:, 0], index[:, 0], dY[:, 0], None, None if dX is None else dX[:, 0],
-        None if dW is None else dW[0], db, *options, n_threads,
+        X[:, 0], affine, W[0], Y[:, 0], index[:, 0], dY[:, 0], None, None, None,
+        None if dX is None else dX[:, 0], None, None if dW is None else dW[0], db, *options,
+        n_threads,
     )  # fmt: skip
     return dX, dW, db
 
@@ -191,8 +198,8 @@ def check_winograd(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
     X, W, b, dY = case.arrays(dtype, seed)
     Y, index = winograd_forward(kernels, case, m, X, W, b, n_threads)
     maps = cases.output(case.maps_shape, dtype)
-    options = (case.padding[1:], m, case.activation, case.alpha)
-    kernels.winograd_forward(X[:, 0], W[0], b, maps[:, 0], None, *options, 1)
+    options = (case.padding[1:], m, *NO_NORM[1:], case.activation, case.alpha)
+    kernels.winograd_forward(X[:, 0], None, W[0], b, maps[:, 0], None, None, *options, 1)
     expected = pooled(kernels, case, maps)
     np.testing.assert_array_equal(Y, expected[0])
     np.testing.assert_array_equal(index, expected[1])
@@ -204,8 +211,9 @@ def check_winograd(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
         None if name in skip else cases.output(shape, dtype)
         for name, shape in gradient_shapes(X[:, 0], W[0])
     ]
-    arrays = (X[:, 0], W[0], maps[:, 0], d_maps[:, 0], None)
-    kernels.winograd_backward(*arrays, *expected, *options, 1)
+    dX, dW, db = expected
+    arrays = (X[:, 0], None, W[0], maps[:, 0], d_maps[:, 0], None, None, None)
+    kernels.winograd_backward(*arrays, dX, None, dW, db, *options, 1)
     actual = winograd_backward(kernels, case, m, X, W, Y, index, dY, n_threads, skip)
     for a, e in zip(actual, expected, strict=True):
         assert (a is None) == (e is None)
@@ -238,11 +246,36 @@ def test_winograd_windows_of_one_position_are_no_pool(kernels, dtype, case):
     X, W, b, _ = case.arrays(dtype)
     Y = cases.output((len(X), *case.output_shape[2:]), dtype)
     expected = cases.output(Y.shape, dtype)
-    end = (case.activation, case.alpha, 2)
-    arrays = (X[:, 0], W[0], b)
+    end = (*NO_NORM[1:], case.activation, case.alpha, 2)
+    arrays = (X[:, 0], None, W[0], b)
     kernels.winograd_pool_forward(*arrays, Y, None, case.padding[1:], 4, (1, 1), *end)
-    kernels.winograd_forward(*arrays, expected, None, case.padding[1:], 4, *end)
+    kernels.winograd_forward(*arrays, expected, None, None, case.padding[1:], 4, *end)
     cases.assert_same_bits(Y, expected)
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("case", cases.WINOGRAD_POOL_CASES)
+def test_winograd_input_through_a_norm(kernels, dtype, case):
+    """As if another kernel had normalised the input, within a rounding of that."""
+    case = cases.WINOGRAD_POOL_CASES[case]
+    X, W, b, dY = case.arrays(dtype)
+    rng = np.random.default_rng(0)
+    affine = cases.random_input(rng, (3, X.shape[-1]), dtype, 0.5, 1.5)
+    A = cases.output(X.shape, dtype)
+    rows = (-1, X.shape[-1])
+    kernels.batchnorm_forward(X.reshape(rows), affine, A.reshape(rows), None, "tanh", 0.0, 1)
+    before = (affine, "tanh", 0.0)
+
+    expected, index = winograd_forward(kernels, case, 4, A, W, b)
+    actual, _ = winograd_forward(kernels, case, 4, X, W, b, n_threads=2, before=before)
+    cases.assert_close(actual, expected, floor=1.0, factor=3)
+    dA, dW, db = winograd_backward(kernels, case, 4, A, W, expected, index, dY)
+    gradients = winograd_backward(
+        kernels, case, 4, X, W, expected, index, dY, n_threads=2, before=before
+    )
+    dZ = cases.output(X.shape, dtype)
+    kernels.activation_backward(*(a.reshape(-1) for a in (A, dA, dZ)), "tanh", 0.0, 1)
+    assert_gradients_close(gradients, (dZ, dW, db), floor=1.0, factor=3)
 
 
 @cases.every_compiled

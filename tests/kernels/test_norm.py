@@ -118,18 +118,26 @@ def batchnorm_arrays(case, dtype, seed=0):
     return X, weight, scale, offset, cases.random_input(rng, X.shape, dtype)
 
 
-def batchnorm(kernels, case, X, weight, scale, offset, n_threads=1, epsilon=1e-2, addend=None):
-    """mean, variance and Y."""
+def statistics(kernels, X, weight, scale, offset, n_threads=1, epsilon=1e-2, moments=None):
+    """mean, variance and affine."""
     mean, variance = cases.output((2, X.shape[1]), np.float64)
-    Y = cases.output(X.shape, X.dtype)
-    kernels.batchnorm_forward(
-        X, weight, scale, offset, mean, variance, Y, addend, epsilon, case[-1], ALPHA, n_threads
+    affine = cases.output((3, X.shape[1]), X.dtype)
+    kernels.batchnorm_statistics(
+        X, weight, scale, offset, moments, mean, variance, affine, epsilon, n_threads
     )
-    return mean, variance, Y
+    return mean, variance, affine
+
+
+def batchnorm(kernels, case, X, weight, scale, offset, n_threads=1, epsilon=1e-2, addend=None):
+    """mean, variance, affine and Y."""
+    forward = statistics(kernels, X, weight, scale, offset, n_threads, epsilon)
+    Y = cases.output(X.shape, X.dtype)
+    kernels.batchnorm_forward(X, forward[-1], Y, addend, case[-1], ALPHA, n_threads)
+    return *forward, Y
 
 
 def batchnorm_backward(
-    kernels, case, X, weight, scale, forward, dY, n_threads=1, epsilon=1e-2, skip=()
+    kernels, case, X, weight, scale, forward, dY, n_threads=1, epsilon=1e-2, skip=(), sums=None
 ):
     """dX, dscale and doffset, those in `skip` as None."""
     dX = cases.output(X.shape, X.dtype)
@@ -138,7 +146,7 @@ def batchnorm_backward(
         for name in ("dscale", "doffset")
     )
     kernels.batchnorm_backward(
-        X, weight, scale, *forward, dY, dX, dscale, doffset, epsilon, case[-1], ALPHA,
+        X, weight, scale, *forward[:3], dY, sums, dX, dscale, doffset, epsilon, case[-1], ALPHA,
         n_threads,
     )  # fmt: skip
     return dX, dscale, doffset
@@ -153,7 +161,7 @@ def assert_batchnorm_like_reference(
     # The statistics are float64, but of sums of a few rows in the arrays' own precision.
     for one, other in zip(actual[:2], forward[:2], strict=True):
         cases.assert_close(one, other, floor=1.0, dtype=np.dtype(dtype))
-    cases.assert_close(actual[2], forward[2], floor=1.0)
+    cases.assert_close(actual[3], forward[3], floor=1.0)
 
     # A gradient is divided by the deviation, which one row or equal ones leave at 0.
     floor = 1 / np.sqrt(epsilon)
@@ -209,12 +217,64 @@ def test_batchnorm_with_a_sum(kernels, dtype, case):
     X, weight, scale, offset, addend = batchnorm_arrays(case, dtype)
     actual = batchnorm(kernels, case, X, weight, scale, offset, n_threads=2, addend=addend)
     plain = (*case[:-1], "identity")
-    mean, variance, Z = batchnorm(kernels, plain, X, weight, scale, offset)
+    *forward, Z = batchnorm(kernels, plain, X, weight, scale, offset)
     expected = cases.output(Z.shape, dtype)
     flat = (array.reshape(-1) for array in (Z, addend, expected))
     kernels.add(*flat, case[-1], ALPHA, 1)
-    for a, e in zip(actual, (mean, variance, expected), strict=True):
+    for a, e in zip(actual, (*forward, expected), strict=True):
         cases.assert_same_bits(a, e)
+
+
+def moments_of(X, n_parts):
+    """Number, means and sums of squared deviations of the parts of X."""
+    parts = X.astype(np.float64).reshape(n_parts, -1, X.shape[-1])
+    means = parts.mean(axis=1)
+    squares = ((parts - means[:, None]) ** 2).sum(axis=1)
+    return np.column_stack([np.full(n_parts, parts.shape[1]), means, squares])
+
+
+@cases.every_variant
+@pytest.mark.parametrize("weighted", [True, False])
+def test_batchnorm_of_known_moments(kernels, dtype, weighted):
+    case = (960, 19, 4 if weighted else None, "relu")
+    X, weight, scale, offset, _ = batchnorm_arrays(case, dtype)
+    if weighted:
+        weight = np.array([1, 0, 2, 0.5], dtype)
+    expected = statistics(kernels, X, weight, scale, offset)
+    actual = statistics(kernels, X, weight, scale, offset, moments=moments_of(X, 24))
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=STATISTICS[dtype], atol=STATISTICS[dtype])
+
+
+@cases.every_variant
+@pytest.mark.parametrize("weighted", [True, False])
+def test_batchnorm_backward_of_known_sums(kernels, dtype, weighted):
+    case = (960, 19, 4 if weighted else None, "relu")
+    X, weight, scale, offset, dY = batchnorm_arrays(case, dtype)
+    forward = batchnorm(kernels, case, X, weight, scale, offset)
+    expected = batchnorm_backward(kernels, case, X, weight, scale, forward, dY)
+    dZ = (dY * (forward[3] > 0)).astype(dtype)
+    wide = dZ.astype(np.float64)
+    both = np.hstack([wide, wide * (X.astype(np.float64) - forward[2][0])])
+    sums = both.reshape(24, 40, 38).sum(axis=1)
+    actual = batchnorm_backward(kernels, case, X, weight, scale, forward, dZ, 2, sums=sums)
+    for one, other in zip(actual, expected, strict=True):
+        cases.assert_close(one, other, floor=1.0)
+
+
+@cases.every_compiled
+@every_batchnorm
+def test_batchnorm_of_known_statistics_does_not_see_its_batch(kernels, dtype, case):
+    case = cases.BATCHNORM_CASES[case]
+    X, weight, scale, offset, _ = batchnorm_arrays(case, dtype)
+    affine = statistics(kernels, X, weight, scale, offset)[2]
+
+    def normalize(X):
+        Y = cases.output(X.shape, dtype)
+        kernels.batchnorm_forward(X, affine, Y, None, case[-1], ALPHA, 2)
+        return Y
+
+    cases.assert_batch_does_not_matter(normalize, X[:19])
 
 
 @cases.every_variant
@@ -223,7 +283,7 @@ def test_batchnorm_of_samples_that_weigh_nothing(kernels, dtype):
     case = (4000, 3, 4, "identity")
     X, _, scale, offset, _ = batchnorm_arrays(case, dtype)
     weight = np.array([0, 1, 0, 2], dtype)
-    mean, variance, _ = batchnorm(kernels, case, X, weight, scale, offset)
+    mean, variance, _ = statistics(kernels, X, weight, scale, offset)
     rows = X.reshape(4, 1000, 3)[[1, 3, 3]].reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=STATISTICS[dtype])
     np.testing.assert_allclose(variance, rows.var(axis=0), rtol=STATISTICS[dtype])
@@ -233,7 +293,7 @@ def test_batchnorm_of_samples_that_weigh_nothing(kernels, dtype):
 def test_batchnorm_removes_mean_and_deviation(kernels, dtype):
     case = (4000, 3, None, "identity")
     X, _, _, _, _ = batchnorm_arrays(case, dtype)
-    mean, variance, Y = batchnorm(
+    mean, variance, _, Y = batchnorm(
         kernels, case, X, None, np.ones(3, dtype), np.zeros(3, dtype), 1, 1e-9
     )
 
@@ -247,10 +307,9 @@ def test_batchnorm_removes_mean_and_deviation(kernels, dtype):
 @cases.every_variant
 def test_batchnorm_variance_of_a_large_mean(kernels, dtype):
     # The mean of the squares less the square of the mean would be all error.
-    case = (2000, 2, None, "identity")
-    X, _, scale, offset, _ = batchnorm_arrays(case, dtype)
+    X, _, scale, offset, _ = batchnorm_arrays((2000, 2, None, "identity"), dtype)
     X = (X + 1000).astype(dtype)
-    _, variance, _ = batchnorm(kernels, case, X, None, scale, offset)
+    _, variance, _ = statistics(kernels, X, None, scale, offset)
     np.testing.assert_allclose(
         variance, X.astype(np.float64).var(axis=0), rtol=max(STATISTICS[dtype], 1e-9)
     )
@@ -265,7 +324,7 @@ def test_batchnorm_of_a_constant_is_the_offset(kernels, dtype):
     dX, _, _ = batchnorm_backward(kernels, case, X, weight, scale, forward, dY)
 
     np.testing.assert_allclose(forward[1], 0, atol=1e-25)
-    np.testing.assert_allclose(forward[2], np.broadcast_to(offset, X.shape), rtol=1e-6)
+    np.testing.assert_allclose(forward[3], np.broadcast_to(offset, X.shape), rtol=1e-6)
     assert np.isfinite(dX).all()
 
 
@@ -299,7 +358,7 @@ def test_batchnorm_weight_is_a_count_of_samples(kernels, dtype):
 def test_batchnorm_is_the_definition():
     case = (6, 2, 3, "identity")
     X, weight, scale, offset, _ = batchnorm_arrays(case, float64)
-    mean, variance, Y = batchnorm(reference, case, X, weight, scale, offset)
+    mean, variance, _, Y = batchnorm(reference, case, X, weight, scale, offset)
     rows = [weight[i // 2] for i in range(6)]
     for c in range(2):
         of_map = sum(w * x for w, x in zip(rows, X[:, c], strict=True)) / sum(rows)
@@ -323,14 +382,14 @@ def test_batchnorm_gradients_are_central_differences(case):
     linear = (*case[:-1], "identity")
     for seed in range(100):
         X, weight, scale, offset, dY = batchnorm_arrays(case, float64, seed)
-        _, _, Z = batchnorm(reference, linear, X, weight, scale, offset)
+        *_, Z = batchnorm(reference, linear, X, weight, scale, offset)
         if np.abs(Z).min() > 0.02:
             break
     else:
         pytest.fail("no such seed")
 
     def loss(X=X, scale=scale, offset=offset):
-        return np.vdot(batchnorm(reference, case, X, weight, scale, offset)[2], dY)
+        return np.vdot(batchnorm(reference, case, X, weight, scale, offset)[-1], dY)
 
     forward = batchnorm(reference, case, X, weight, scale, offset)
     dX, dscale, doffset = batchnorm_backward(reference, case, X, weight, scale, forward, dY)

@@ -26,22 +26,39 @@ def arrays(case, dtype, seed=0):
     return X[:, 0], W[0], b, dY[:, 0]
 
 
-def forward(kernels, case, m, X, W, b, n_threads=1, addend=None):
+NO_NORM = (None, "identity", 0.0)
+
+
+def forward(
+    kernels, case, m, X, W, b, n_threads=1, addend=None, before=NO_NORM, moments=None
+):  # fmt: skip
     Y = cases.output((len(X), *case.output_shape[2:]), X.dtype)
-    options = (case.padding[1:], m, case.activation, case.alpha)
-    kernels.winograd_forward(X, W, b, Y, addend, *options, n_threads)
+    affine, *f = before
+    options = (case.padding[1:], m, *f, case.activation, case.alpha)
+    kernels.winograd_forward(X, affine, W, b, Y, moments, addend, *options, n_threads)
     return Y
 
 
-def backward(kernels, case, m, X, W, Y, dY, n_threads=1, skip=(), addend=None):
+def backward(
+    kernels, case, m, X, W, Y, dY, n_threads=1, skip=(), addend=None, before=NO_NORM,
+    normed=None, centre=None, sums=None,
+):  # fmt: skip
     """dX, dW and db, those in `skip` as None."""
     shapes = {"dX": X.shape, "dW": W.shape, "db": W.shape[-1:]}
-    gradients = [
+    dX, dW, db = (
         None if name in skip else cases.output(shape, X.dtype) for name, shape in shapes.items()
-    ]
-    options = (case.padding[1:], m, case.activation, case.alpha)
-    kernels.winograd_backward(X, W, Y, dY, addend, *gradients, *options, n_threads)
-    return gradients
+    )
+    affine, *f = before
+    options = (case.padding[1:], m, *f, case.activation, case.alpha)
+    kernels.winograd_backward(
+        X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, *options, n_threads
+    )
+    return dX, dW, db
+
+
+def strips(maps, m):
+    """How many, and the number of channels."""
+    return len(maps) * -(-maps.shape[1] // m), maps.shape[-1]
 
 
 def assert_like_reference(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
@@ -178,3 +195,111 @@ def test_adjoint(kernels, dtype, m, case, seed):
     tolerance = 10 * FACTORS[m] * cases.TOLERANCES[dtype] * terms
     assert abs(np.vdot(X.astype(float), dX) - product) <= tolerance
     assert abs(np.vdot(W.astype(float), dW) - product) <= tolerance
+
+
+# ---------------------------------------------------------------------------
+# A norm before, and one after
+# ---------------------------------------------------------------------------
+
+ALPHA = 0.3
+
+
+def norm_before(X, seed=0):
+    """Rows of an affine map, and another map that a norm was made of."""
+    rng = np.random.default_rng(seed)
+    affine = cases.random_input(rng, (3, X.shape[-1]), X.dtype, 0.5, 1.5)
+    return affine, cases.random_input(rng, X.shape, X.dtype)
+
+
+@cases.every_variant
+@every_tile
+@every_case
+@pytest.mark.parametrize("activation", ["identity", "relu", "elu"])
+def test_input_through_a_norm(kernels, dtype, m, case, activation):
+    """As if the input had been normalised and activated by other kernels."""
+    case = cases.WINOGRAD_CASES[case]
+    X, W, b, dY = arrays(case, dtype)
+    affine, _ = norm_before(X)
+    rows = (-1, X.shape[-1])
+    A = cases.output(X.shape, dtype)
+    kernels.batchnorm_forward(
+        X.reshape(rows), affine, A.reshape(rows), None, activation, ALPHA, 1
+    )  # fmt: skip
+    before = (affine, activation, ALPHA)
+    Y = forward(kernels, case, m, X, W, b, n_threads=2, before=before)
+    expected = forward(kernels, case, m, A, W, b)
+    cases.assert_close(Y, expected, floor=1.0, factor=FACTORS[m])
+
+    dA, dW, db = backward(kernels, case, m, A, W, Y, dY)
+    dZ = cases.output(X.shape, dtype)
+    flat = (array.reshape(-1) for array in (A, dA, dZ))
+    kernels.activation_backward(*flat, activation, ALPHA, 1)
+    actual = backward(kernels, case, m, X, W, Y, dY, n_threads=2, before=before)
+    for one, other in zip(actual, (dZ, dW, db), strict=True):
+        cases.assert_close(one, other, floor=1.0, factor=FACTORS[m])
+
+
+@cases.every_compiled
+@every_tile
+@cases.quick
+@given(
+    case=cases.winograd_cases(),
+    seed=cases.seeds,
+    n_threads=cases.thread_counts,
+    activation=st.sampled_from(cases.FUSED_ACTIVATIONS),
+    through=st.booleans(),
+)
+def test_norms_like_reference(kernels, dtype, m, case, seed, n_threads, activation, through):
+    X, W, b, dY = arrays(case, dtype, seed)
+    affine, normed = norm_before(X, seed)
+    before = (affine if through else None, activation, ALPHA)
+    addend = X + 1
+    options = {"floor": 1.0, "factor": FACTORS[m]}
+    results = []
+    for module in (kernels, reference):
+        Y = cases.output((len(X), *case.output_shape[2:]), dtype)
+        n_strips, filters = strips(Y, m)
+        moments = cases.output((n_strips, 1 + 2 * filters), np.float64)
+        Y = forward(
+            module, case, m, X, W, b, n_threads, before=before, moments=moments
+        )  # fmt: skip
+        if module is kernels:
+            Y_seen = Y
+        n_strips, channels = strips(X, m)
+        sums = cases.output((n_strips, 2 * channels), np.float64)
+        gradients = backward(
+            module, case, m, X, W, Y_seen, dY, n_threads, addend=addend, before=before,
+            normed=normed, centre=affine[0], sums=sums,
+        )  # fmt: skip
+        results.append((Y, *gradients, moments, sums))
+    *arrays_, moments, sums = zip(*results, strict=True)
+    for actual, expected in arrays_:
+        cases.assert_close(actual, expected, **options)
+    for actual, expected in (moments, sums):
+        scale = np.abs(expected).max()
+        cases.assert_close(actual, expected, floor=max(1.0, scale), factor=8, dtype=dtype)
+
+
+@cases.every_compiled
+@every_tile
+@every_case
+def test_threads_do_not_matter_to_norms(kernels, dtype, m, case):
+    case = cases.WINOGRAD_CASES[case]
+    X, W, b, dY = arrays(case, dtype)
+    affine, normed = norm_before(X)
+    before = (affine, "relu", 0.0)
+
+    def run(n_threads):
+        Y = cases.output((len(X), *case.output_shape[2:]), dtype)
+        n_strips, filters = strips(Y, m)
+        moments = cases.output((n_strips, 1 + 2 * filters), np.float64)
+        Y = forward(kernels, case, m, X, W, b, n_threads, before=before, moments=moments)
+        n_strips, channels = strips(X, m)
+        sums = cases.output((n_strips, 2 * channels), np.float64)
+        gradients = backward(
+            kernels, case, m, X, W, Y, dY, n_threads, before=before, normed=normed,
+            centre=affine[0], sums=sums,
+        )  # fmt: skip
+        return [Y, moments, *gradients, sums]
+
+    cases.assert_threads_do_not_matter(run)

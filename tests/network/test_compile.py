@@ -18,6 +18,7 @@ from sklearn_convnet.layers import (
     Conv2D,
     Conv3D,
     Dense,
+    DenseBlock,
     Dropout,
     Flatten,
     GlobalMaxPool,
@@ -29,8 +30,9 @@ from sklearn_convnet.layers import (
 )
 from sklearn_convnet.layers.activation import ACTIVATIONS
 from sklearn_convnet.network import Network, compile_network
-from sklearn_convnet.network.blocks import fuse_sums
+from sklearn_convnet.network.blocks import fuse_derivatives, fuse_sums
 from sklearn_convnet.network.compile import PASSES
+from sklearn_convnet.network.conv import ConvNode, fuse_norms
 from sklearn_convnet.network.node import walk
 from sklearn_convnet.optimizers import SGD
 
@@ -44,9 +46,9 @@ LAYERS = [
 ]
 
 
-def training_pass(network, X):
+def training_pass(network, X, sample_weight=None):
     """Output, gradient at the input, and all gradients."""
-    Y = network.forward(X, training=True)
+    Y = network.forward(X, training=True, sample_weight=sample_weight)
     dX = network.backward(np.cos(np.arange(Y.size)).reshape(Y.shape))
     return Y.copy(), dX.copy(), {k: v.copy() for k, v in network.gradients().items()}
 
@@ -359,6 +361,96 @@ def test_a_frozen_batch_norm_adds_nothing():
     actual, expected = training_pass(fused, X), training_pass(plain, X)
     cases.assert_close(actual[0], expected[0], 1e-6)
     cases.assert_close(actual[1], expected[1], 1e-6)
+
+
+def tiled(filters=16, activation=None, **options):
+    return Conv2D(filters, 3, padding=1, activation=activation, **options)
+
+
+BLOCK = [tiled(), BatchNorm(), Activation("relu"), tiled(), BatchNorm()]
+BEFORE_ACTIVATION = [BatchNorm(), Activation("elu"), tiled()]
+NORMED = {
+    "chain": [*BLOCK, Activation("relu"), tiled(8, activation="tanh"), MaxPool2D(2)],
+    "pool": [tiled(64), *BLOCK[1:3], tiled(64, activation="relu"), MaxPool2D(2)],
+    "large windows": [tiled(64), *BLOCK[1:3], tiled(64, activation="relu"), MaxPool2D(4)],
+    "residual": [
+        tiled(activation="relu"),
+        *[Residual(BLOCK), Activation("relu")] * 3,
+        Residual([tiled(24), *BLOCK[1:3], tiled(24), BatchNorm()], shortcut=Conv2D(24, 1)),
+        Activation("leaky_relu"),
+        tiled(),
+    ],
+    "before activation": [tiled(), *[Residual([*BEFORE_ACTIVATION, *BEFORE_ACTIVATION])] * 2],
+    "dense": [tiled(), DenseBlock([Sequential(BEFORE_ACTIVATION)] * 2)],
+    "strided": [Conv2D(16, 3, stride=2, activation="relu"), tiled(activation="elu"), tiled()],
+    "frozen": [tiled(), BatchNorm(trainable=False), Activation("relu"), tiled()],
+}
+
+
+@pytest.mark.parametrize("name", NORMED)
+@pytest.mark.parametrize("left_out", [fuse_norms, fuse_derivatives])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_norms_and_derivatives_in_convolutions_are_the_same(
+    name, left_out, weighted, monkeypatch
+):  # fmt: skip
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(5, 12, 7, 16)).astype(np.float32)
+    weight = np.array([1, 0, 2, 0.5, 1], np.float32) if weighted else None
+    fused = compile_network(NORMED[name], X.shape[1:], random_state=0)
+    plain = compile_network(
+        NORMED[name],
+        X.shape[1:],
+        random_state=0,
+        passes=[p for p in PASSES if p is not left_out],
+    )
+    results = []
+    for network in (fused, plain):
+        Y, dX, _ = training_pass(network, X, weight)
+        buffers = network.buffers().values()
+        results.append([Y, dX, network.grads, network.forward(X), *buffers])
+    for actual, expected in zip(*results, strict=True):
+        cases.assert_close(actual, expected, 1e-5)
+
+
+def test_what_convolutions_take_over(monkeypatch):
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")
+
+    def convolutions(name, **options):
+        network = compile_network(NORMED[name], (12, 7, 16), random_state=0, **options)
+        return [node for node in walk(network.nodes) if isinstance(node, ConvNode)]
+
+    first, second, last = convolutions("chain")
+    assert first.norm is None
+    assert first.measured.user is second
+    assert (second.norm, second.summed) == (first.measured, first.measured)
+    assert second.input_activation == ("relu", 0.0)
+    assert not last.gradient_tile
+    assert second.measured.user is last.norm is None
+
+    first, last = convolutions("pool")
+    assert last.pools
+    assert last.norm is first.measured
+    # These gradients leave out the zeros between maxima, and take the direct form.
+    first, last = convolutions("large windows")
+    assert last.tile
+    assert not last.gradient_tile
+    assert first.measured.user is last.norm is None
+
+    stem, *blocks = convolutions("residual")
+    assert stem.derived
+    assert blocks[0].input_activation == ("relu", 0.0)
+    assert blocks[0].summed is None
+    assert blocks[2].summed is blocks[1].measured
+    assert blocks[2].norm is None
+
+    first, second = convolutions("frozen")
+    assert first.measured is second.norm is None
+
+    for node in convolutions("residual", dtype="float64"):
+        assert not node.tile
+        assert node.norm is node.measured is node.summed is None
+        assert not node.derived
 
 
 # ---------------------------------------------------------------------------

@@ -9,6 +9,10 @@
 #   merged as by Chan, Golub and LeVeque (1983): one pass over memory for both statistics.
 # * Sums are taken about a number near the mean, the first row or the mean as the arrays'
 #   precision has it, and what that leaves is put right in double.
+# * Time goes by the passes over memory. So a convolution that has the maps in cache anyway may do
+#   a part of this: sum the moments of its output, normalise its input as it reads it, and sum
+#   the gradient there. `Norm` and its functions are what they share; winograd.pxi has the calls.
+# * f' is that of f(z) made again from X: less time than to read it, and no need to keep it.
 
 cdef enum:
     NORM_ROWS = 512
@@ -49,12 +53,26 @@ def channel_affine(
 cdef struct Norm:
     Py_ssize_t n_rows, n_channels, sample_rows
     const real* X
-    const real* Y
-    const real* dY
     const real* weight        # one a sample, or NULL
-    const real* centre        # of each channel, near its mean: what sums are taken about
+    # z = (x - centre) factor + shift, of each channel; the centre is near its mean. Or NULL: then X
+    # is f(z).
+    const real* centre
+    const real* factor
+    const real* shift
     int code
     real alpha
+    # What a norm made z of, as a part of a sum perhaps, and what its sums are taken about.
+    const real* normed
+    const real* normed_centre
+
+
+cdef void use_affine(Norm* q, const real* affine, int code, real alpha) noexcept nogil:
+    """z by the three rows that `batchnorm_statistics` makes, or NULL, and f."""
+    q.centre = affine
+    if affine is not NULL:
+        q.factor = affine + q.n_channels
+        q.shift = affine + 2 * q.n_channels
+    q.code, q.alpha = code, alpha
 
 
 cdef inline real row_weight(const Norm* q, Py_ssize_t row) noexcept nogil:
@@ -105,75 +123,95 @@ cdef void moment_rows(
         total[c] = sum_
 
 
-cdef double block_weight(const Norm* q, Py_ssize_t block) noexcept nogil:
-    cdef Py_ssize_t row, end = block_end(q, block)
+cdef double weight_of_rows(const Norm* q, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+    cdef Py_ssize_t row
     cdef double total = 0
     if q.weight is NULL:
-        return end - block * NORM_ROWS
-    for row in range(block * NORM_ROWS, end):
+        return end - start
+    for row in range(start, end):
         total += row_weight(q, row)
     return total
 
 
-cdef void moment_block(
-    const Norm* q, Py_ssize_t block, bint squared, double* total, real* few
+cdef void add_moments(
+    const Norm* q, Py_ssize_t start, Py_ssize_t end, bint squared, double* total, real* few
 ) noexcept nogil:
-    """`moment_rows` of a block, in double; `few` is scratch for a number a channel."""
-    cdef Py_ssize_t i, c, row, end = block_end(q, block)
+    """`moment_rows` of the rows from start to end, in double; `few` is scratch for a number a
+    channel."""
+    cdef Py_ssize_t row = start, c
     memset(total, 0, q.n_channels * sizeof(double))
-    for i in range(NORM_ROWS // FEW_NORM_ROWS):
-        row = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
+    while row < end:
         moment_rows(q, row, smaller(row + FEW_NORM_ROWS, end), squared, few)
         for c in range(q.n_channels):
             total[c] += few[c]
+        row += FEW_NORM_ROWS
 
 
-cdef void moments_of_block(
-    const Norm* q, Py_ssize_t block, double* weight, double* means, double* squares, real* scratch
+cdef inline Py_ssize_t moments_scratch(Py_ssize_t n_channels) noexcept nogil:
+    """Numbers of scratch for `moments_of_rows`."""
+    return 2 * whole_vectors(n_channels)
+
+
+cdef void moments_of_rows(
+    const Norm* q, Py_ssize_t start, Py_ssize_t end, double* moments, real* scratch
 ) noexcept nogil:
-    """Weight, mean and sum of squared deviations of a block, 0 where it weighs nothing. Scratch:
-    two numbers a channel."""
+    """Moments of the rows from start to end: their weight, and of each channel the mean, then of
+    each the sum of squared deviations; all 0 where they weigh nothing."""
     cdef Norm about = q[0]
-    cdef real* centre = scratch + whole_vectors(q.n_channels)
-    cdef Py_ssize_t c
+    cdef Py_ssize_t c, n = q.n_channels
+    cdef real* centre = scratch + whole_vectors(n)
+    cdef double* means = moments + 1
+    cdef double* squares = means + n
     cdef double left
-    weight[0] = block_weight(q, block)
-    if weight[0] == 0:
-        memset(means, 0, q.n_channels * sizeof(double))
-        memset(squares, 0, q.n_channels * sizeof(double))
+    moments[0] = weight_of_rows(q, start, end)
+    if moments[0] == 0:
+        memset(means, 0, 2 * n * sizeof(double))
         return
-    about.centre = q.X  # the first row
-    moment_block(&about, block, False, means, scratch)
-    for c in range(q.n_channels):
-        means[c] = q.X[c] + means[c] / weight[0]
+    about.centre = q.X + start * n
+    add_moments(&about, start, end, False, means, scratch)
+    for c in range(n):
+        means[c] = about.centre[c] + means[c] / moments[0]
         centre[c] = <real> means[c]
     about.centre = centre
-    moment_block(&about, block, True, squares, scratch)
-    for c in range(q.n_channels):
+    add_moments(&about, start, end, True, squares, scratch)
+    for c in range(n):
         left = means[c] - centre[c]
-        squares[c] -= weight[0] * left * left
+        squares[c] -= moments[0] * left * left
 
 
-cdef void merge_blocks(
-    const Norm* q, Py_ssize_t n_blocks, const double* weights, const double* means,
-    const double* squares, double* mean, double* variance
+cdef inline double part_weight(
+    const real* weight, Py_ssize_t sample_parts, Py_ssize_t i
 ) noexcept nogil:
-    """Mean and variance of all rows from those of the blocks, in the order of these."""
-    cdef Py_ssize_t block, c, n = q.n_channels
-    cdef double total = 0, d
-    for block in range(n_blocks):
-        total += weights[block]
+    return 1 if weight is NULL else weight[i // sample_parts]
+
+
+cdef void merge_moments(
+    const double* moments, Py_ssize_t n_parts, Py_ssize_t n, const real* weight,
+    Py_ssize_t sample_parts, double* mean, double* variance
+) noexcept nogil:
+    """Mean and variance of all rows from the moments of parts, in the order of these; weights of
+    samples of so many parts, or NULL, are put to those of the parts."""
+    cdef Py_ssize_t i, c, row = 1 + 2 * n
+    cdef const double* origin = moments + 1
+    cdef const double* of
+    cdef double total = 0, w, d
+    for i in range(n_parts):
+        total += part_weight(weight, sample_parts, i) * moments[i * row]
     for c in range(n):
         mean[c] = variance[c] = 0
-    for block in range(n_blocks):
+    for i in range(n_parts):
+        of = moments + i * row
+        w = part_weight(weight, sample_parts, i) * of[0] / total
         for c in range(n):
-            mean[c] += weights[block] / total * (means[block * n + c] - q.X[c])
+            mean[c] += w * (of[1 + c] - origin[c])
     for c in range(n):
-        mean[c] += q.X[c]
-    for block in range(n_blocks):
+        mean[c] += origin[c]
+    for i in range(n_parts):
+        of = moments + i * row
+        w = part_weight(weight, sample_parts, i)
         for c in range(n):
-            d = means[block * n + c] - mean[c]
-            variance[c] += squares[block * n + c] + weights[block] * d * d
+            d = of[1 + c] - mean[c]
+            variance[c] += w * (of[1 + n + c] + of[0] * d * d)
     for c in range(n):
         variance[c] = variance[c] / total if variance[c] > 0 else 0
 
@@ -184,85 +222,6 @@ cdef void add_blocks(double* totals, Py_ssize_t n_blocks, Py_ssize_t n) noexcept
     for block in range(1, n_blocks):
         for c in range(n):
             totals[c] += totals[block * n + c]
-
-
-def batchnorm_forward(
-    const real[:, ::1] X,       # IN  (m, channels), samples one after the other
-    const real[::1] weight,     # IN  (n,) of the samples, or None
-    const real[::1] scale,      # IN  (channels,)
-    const real[::1] offset,     # IN  (channels,)
-    double[::1] mean,           # OUT (channels,)
-    double[::1] variance,       # OUT (channels,), biased
-    real[:, ::1] Y,             # OUT like X
-    const real[:, ::1] addend,  # IN  like X, or None
-    double epsilon, str activation, double alpha, int n_threads,
-):
-    """Y = f(scale (X - mean) / sqrt(variance + epsilon) + offset + addend)."""
-    cdef Norm q
-    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
-    cdef Py_ssize_t block, c, width = whole_vectors(n)
-    cdef double left
-    cdef double* weights
-    cdef double* means
-    cdef double* squares
-    cdef real* factor
-    cdef real* centre
-    cdef real* shift
-    cdef real* scratch
-    cdef const real* added = NULL
-    norm_shapes(&q, X, weight, scale)
-    q.code = activation_code(activation, True)
-    q.alpha = alpha
-    same_length(n, offset.shape[0], "offset")
-    same_length(n, mean.shape[0], "mean")
-    same_length(n, variance.shape[0], "variance")
-    same_shape(shape_of(X.shape, 2), shape_of(Y.shape, 2), "Y")
-    if addend is not None:
-        same_shape(shape_of(X.shape, 2), shape_of(addend.shape, 2), "addend")
-        added = &addend[0, 0]
-    n_threads = threads_for(m * n, n_threads)
-    weights = <double*> allocate(
-        n_blocks * (1 + 2 * n) * sizeof(double) + (3 + 2 * n_threads) * width * sizeof(real))
-    means = weights + n_blocks
-    squares = means + n_blocks * n
-    factor = <real*> (squares + n_blocks * n)
-    centre = factor + width
-    shift = centre + width
-    scratch = shift + width
-    with nogil:
-        for block in prange(n_blocks, num_threads=n_threads):
-            moments_of_block(&q, block, weights + block, means + block * n, squares + block * n,
-                             scratch + threadid() * 2 * width)
-        merge_blocks(&q, n_blocks, weights, means, squares, &mean[0], &variance[0])
-        for c in range(n):
-            centre[c] = <real> mean[c]
-            left = mean[c] - centre[c]
-            factor[c] = <real> (scale[c] / sqrt(variance[c] + epsilon))
-            shift[c] = <real> (offset[c] - left * factor[c])
-        q.centre = centre
-        for block in prange(n_blocks, num_threads=n_threads):
-            normalize_block(&q, block, factor, shift, added, &Y[0, 0])
-        free(weights)
-
-
-cdef void normalize_block(
-    const Norm* q, Py_ssize_t block, const real* factor, const real* shift,
-    const real* addend, real* y
-) noexcept nogil:
-    cdef Py_ssize_t i, row, v, c, n = q.n_channels, end = block_end(q, block), first, last
-    for i in range(NORM_ROWS // FEW_NORM_ROWS):
-        first = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
-        last = smaller(first + FEW_NORM_ROWS, end)
-        for row in range(first, last):
-            for v in range(n // LANES):
-                put(y + row * n + v * LANES,
-                    (at(q.X + row * n + v * LANES) - at(q.centre + v * LANES))
-                    * at(factor + v * LANES) + at(shift + v * LANES))
-            for c in range(n // LANES * LANES, n):
-                y[row * n + c] = (q.X[row * n + c] - q.centre[c]) * factor[c] + shift[c]
-        if addend is not NULL:
-            add_chunk_to(y + first * n, addend + first * n, (last - first) * n)
-        activate(q.code, q.alpha, y + first * n, (last - first) * n)
 
 
 cdef int norm_shapes(Norm* q, X, const real[::1] weight, const real[::1] scale) except -1:
@@ -284,70 +243,200 @@ cdef int norm_shapes(Norm* q, X, const real[::1] weight, const real[::1] scale) 
     return 0
 
 
-cdef void norm_sums_rows(
-    const Norm* q, Py_ssize_t start, Py_ssize_t end, real* dz, real* totals
+def batchnorm_statistics(
+    const real[:, ::1] X,          # IN  (m, channels), samples one after the other
+    const real[::1] weight,        # IN  (n,) of the samples, or None
+    const real[::1] scale,         # IN  (channels,)
+    const real[::1] offset,        # IN  (channels,)
+    const double[:, ::1] moments,  # IN  (parts, 1 + 2 channels) of parts of samples, or None
+    double[::1] mean,              # OUT (channels,)
+    double[::1] variance,          # OUT (channels,), biased
+    real[:, ::1] affine,           # OUT (3, channels): z = (X - affine[0]) affine[1] + affine[2]
+    double epsilon, int n_threads,
+):
+    """Mean and variance of X, from its moments if they are known, and the affine map that takes X
+    to scale (X - mean) / sqrt(variance + epsilon) + offset."""
+    cdef Norm q
+    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
+    cdef Py_ssize_t block, c, n_samples, n_parts
+    cdef double* work
+    cdef real* scratch
+    norm_shapes(&q, X, weight, scale)
+    same_length(n, offset.shape[0], "offset")
+    same_length(n, mean.shape[0], "mean")
+    same_length(n, variance.shape[0], "variance")
+    same_shape((3, n), shape_of(affine.shape, 2), "affine")
+    n_threads = threads_for(m * n, n_threads)
+    if moments is not None:
+        n_samples = 1 if weight is None else weight.shape[0]
+        n_parts = moments.shape[0]
+        same_shape((n_parts, 1 + 2 * n), shape_of(moments.shape, 2), "moments")
+        if n_parts < 1 or n_parts % n_samples:
+            raise ValueError(f"moments are of {n_parts} parts, expected a multiple of {n_samples}")
+        merge_moments(&moments[0, 0], n_parts, n, q.weight, n_parts // n_samples,
+                      &mean[0], &variance[0])
+    else:
+        work = <double*> allocate(
+            n_blocks * (1 + 2 * n) * sizeof(double)
+            + n_threads * moments_scratch(n) * sizeof(real))
+        scratch = <real*> (work + n_blocks * (1 + 2 * n))
+        with nogil:
+            for block in prange(n_blocks, num_threads=n_threads):
+                moments_of_rows(&q, block * NORM_ROWS, block_end(&q, block),
+                                work + block * (1 + 2 * n),
+                                scratch + threadid() * moments_scratch(n))
+            merge_moments(work, n_blocks, n, NULL, 1, &mean[0], &variance[0])
+            free(work)
+    with nogil:
+        for c in range(n):
+            affine[0, c] = <real> mean[c]
+            affine[1, c] = <real> (scale[c] / sqrt(variance[c] + epsilon))
+            affine[2, c] = <real> (offset[c] - (mean[c] - affine[0, c]) * affine[1, c])
+
+
+cdef void normalize_rows(
+    const Norm* q, const real* x, Py_ssize_t n_rows, real* z
 ) noexcept nogil:
-    """dz = dY f'(z) for a few rows, and the sums of dz and of dz (x - centre)."""
+    cdef Py_ssize_t row, v, c, n = q.n_channels
+    for row in range(n_rows):
+        for v in range(n // LANES):
+            put(z + v * LANES, (at(x + v * LANES) - at(q.centre + v * LANES))
+                * at(q.factor + v * LANES) + at(q.shift + v * LANES))
+        for c in range(n // LANES * LANES, n):
+            z[c] = (x[c] - q.centre[c]) * q.factor[c] + q.shift[c]
+        x += n
+        z += n
+
+
+cdef void normalize_block(
+    const Norm* q, Py_ssize_t block, const real* addend, real* y
+) noexcept nogil:
+    cdef Py_ssize_t i, n = q.n_channels, end = block_end(q, block), first, count
+    for i in range(NORM_ROWS // FEW_NORM_ROWS):
+        first = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
+        count = smaller(FEW_NORM_ROWS, end - first)
+        normalize_rows(q, q.X + first * n, count, y + first * n)
+        if addend is not NULL:
+            add_chunk_to(y + first * n, addend + first * n, count * n)
+        activate(q.code, q.alpha, y + first * n, count * n)
+
+
+def batchnorm_forward(
+    const real[:, ::1] X,       # IN  (m, channels)
+    const real[:, ::1] affine,  # IN  (3, channels), of batchnorm_statistics
+    real[:, ::1] Y,             # OUT like X
+    const real[:, ::1] addend,  # IN  like X, or None
+    str activation, double alpha, int n_threads,
+):
+    """Y = f((X - affine[0]) affine[1] + affine[2] + addend)."""
+    cdef Norm q
+    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], block
+    cdef const real* added = NULL
+    same_shape((3, n), shape_of(affine.shape, 2), "affine")
+    same_shape(shape_of(X.shape, 2), shape_of(Y.shape, 2), "Y")
+    if addend is not None:
+        same_shape(shape_of(X.shape, 2), shape_of(addend.shape, 2), "addend")
+    q.code = activation_code(activation, True)
+    if m * n == 0:
+        return
+    if addend is not None:
+        added = &addend[0, 0]
+    q.n_rows, q.n_channels, q.X = m, n, &X[0, 0]
+    use_affine(&q, &affine[0, 0], q.code, alpha)
+    for block in prange(ceil_div(m, NORM_ROWS), nogil=True,
+                        num_threads=threads_for(m * n, n_threads)):
+        normalize_block(&q, block, added, &Y[0, 0])
+
+
+cdef inline Py_ssize_t gradient_rows_scratch(Py_ssize_t n_channels) noexcept nogil:
+    """Numbers of scratch for `gradient_rows`."""
+    return whole_vectors((2 + FEW_NORM_ROWS) * n_channels)
+
+
+cdef void times_slope(
+    const Norm* q, Py_ssize_t start, Py_ssize_t n_rows, real* dz, real* y
+) noexcept nogil:
+    """dz *= f'(z) for a few rows; y is scratch for them."""
+    cdef const real* x = q.X + start * q.n_channels
+    if q.code == IDENTITY:
+        return
+    if q.centre is NULL:
+        multiply_derivative(q.code, q.alpha, x, dz, n_rows * q.n_channels)
+    else:
+        normalize_rows(q, x, n_rows, y)
+        activate(q.code, q.alpha, y, n_rows * q.n_channels)
+        multiply_derivative(q.code, q.alpha, y, dz, n_rows * q.n_channels)
+
+
+cdef void sum_gradient(
+    const Norm* q, Py_ssize_t start, Py_ssize_t n_rows, const real* dz, real* totals
+) noexcept nogil:
+    """The sums of dz and of dz (normed - normed_centre) over a few rows."""
     cdef Py_ssize_t row, v, c, n = q.n_channels
     cdef real* products = totals + n
+    cdef const real* x = q.normed + start * n
     cdef vec sums, products_, centre
-    cdef const real* d
-    cdef const real* x
-    memcpy(dz + start * n, q.dY + start * n, (end - start) * n * sizeof(real))
-    multiply_derivative(q.code, q.alpha, q.Y + start * n, dz + start * n, (end - start) * n)
     for v in range(n // LANES):
-        d = dz + start * n + v * LANES
-        x = q.X + start * n + v * LANES
-        centre = at(q.centre + v * LANES)
+        centre = at(q.normed_centre + v * LANES)
         sums, products_ = at(ZEROS), at(ZEROS)
-        for row in range(end - start):
-            sums = sums + at(d + row * n)
-            products_ = products_ + at(d + row * n) * (at(x + row * n) - centre)
+        for row in range(n_rows):
+            sums = sums + at(dz + row * n + v * LANES)
+            products_ = products_ + at(dz + row * n + v * LANES) * (
+                at(x + row * n + v * LANES) - centre)
         put(totals + v * LANES, sums)
         put(products + v * LANES, products_)
     for c in range(n // LANES * LANES, n):
         totals[c] = products[c] = 0
-        for row in range(start, end):
+        for row in range(n_rows):
             totals[c] += dz[row * n + c]
-            products[c] += dz[row * n + c] * (q.X[row * n + c] - q.centre[c])
+            products[c] += dz[row * n + c] * (x[row * n + c] - q.normed_centre[c])
 
 
-cdef void norm_sums_block(
-    const Norm* q, Py_ssize_t block, real* dz, double* totals, real* few
+cdef void gradient_rows(
+    const Norm* q, Py_ssize_t start, Py_ssize_t end, const real* dY, real* dZ, double* totals,
+    real* scratch
 ) noexcept nogil:
-    """`norm_sums_rows` of a block, in double; `few` is scratch for two numbers a channel."""
-    cdef Py_ssize_t i, c, row, end = block_end(q, block)
-    memset(totals, 0, 2 * q.n_channels * sizeof(double))
-    for i in range(NORM_ROWS // FEW_NORM_ROWS):
-        row = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
-        norm_sums_rows(q, row, smaller(row + FEW_NORM_ROWS, end), dz, few)
-        for c in range(2 * q.n_channels):
-            totals[c] += few[c]
+    """From dY, which may be dZ itself, to dZ = dY f'(z), for the rows from start to end, and two
+    sums a channel, `sum_gradient`, unless totals is NULL. Scratch: `gradient_rows_scratch`."""
+    cdef Py_ssize_t row = start, n = q.n_channels, count, c
+    if totals is not NULL:
+        memset(totals, 0, 2 * n * sizeof(double))
+    while row < end:
+        count = smaller(FEW_NORM_ROWS, end - row)
+        if dY != dZ:
+            memcpy(dZ + row * n, dY + row * n, count * n * sizeof(real))
+        times_slope(q, row, count, dZ + row * n, scratch + 2 * n)
+        if totals is not NULL:
+            sum_gradient(q, row, count, dZ + row * n, scratch)
+            for c in range(2 * n):
+                totals[c] += scratch[c]
+        row += count
 
 
 cdef void norm_input_block(
-    const Norm* q, Py_ssize_t block, const real* factor, const real* level,
-    const real* slope, real* dx
+    const Norm* q, Py_ssize_t block, const real* level, const real* slope, const real* dz, real* dx
 ) noexcept nogil:
-    """From dz to dx = factor dz - w (level + slope (x - centre)), in place."""
+    """dx = factor dz - w (level + slope (x - centre)); dz may be dx."""
     cdef Py_ssize_t i, row, v, c, n = q.n_channels, end = block_end(q, block), first, last
     cdef real w[FEW_NORM_ROWS]
-    cdef real* d
+    cdef real* to
+    cdef const real* d
     cdef const real* x
     for i in range(NORM_ROWS // FEW_NORM_ROWS):
         first = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
         last = smaller(first + FEW_NORM_ROWS, end)
         few_weights(q, first, last, w)
         for row in range(first, last):
-            d = dx + row * n
+            d = dz + row * n
             x = q.X + row * n
+            to = dx + row * n
             for v in range(n // LANES):
-                put(d + v * LANES,
-                    at(factor + v * LANES) * at(d + v * LANES) - w[row - first] * (
+                put(to + v * LANES,
+                    at(q.factor + v * LANES) * at(d + v * LANES) - w[row - first] * (
                         at(level + v * LANES) + at(slope + v * LANES)
                         * (at(x + v * LANES) - at(q.centre + v * LANES))))
             for c in range(n // LANES * LANES, n):
-                d[c] = factor[c] * d[c] - w[row - first] * (
+                to[c] = q.factor[c] * d[c] - w[row - first] * (
                     level[c] + slope[c] * (x[c] - q.centre[c]))
 
 
@@ -357,63 +446,65 @@ def batchnorm_backward(
     const real[::1] scale,        # IN  (channels,)
     const double[::1] mean,       # IN  (channels,), those of the forward
     const double[::1] variance,   # IN  (channels,)
-    const real[:, ::1] Y,         # IN  like X, activated
-    const real[:, ::1] dY,        # IN  like X
+    const real[:, ::1] affine,    # IN  (3, channels)
+    const real[:, ::1] dY,        # IN  like X; dz where there are sums
+    const double[:, ::1] sums,    # IN  (parts, 2 channels) of dz and dz (X - affine[0]), or None
     real[:, ::1] dX,              # OUT like X
     real[::1] dscale,             # OUT (channels,) or None
     real[::1] doffset,            # OUT (channels,) or None
     double epsilon, str activation, double alpha, int n_threads,
 ):
-    """The gradients of batchnorm_forward."""
+    """The gradients of batchnorm_forward and, through them, of batchnorm_statistics."""
     cdef Norm q
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
-    cdef Py_ssize_t block, row, c, width = whole_vectors(n)
+    cdef Py_ssize_t block, row, c, width = whole_vectors(n), n_parts = n_blocks, n_scratch
     cdef double total = 0, inverse, left
     cdef double* totals
-    cdef real* centre
-    cdef real* factor
     cdef real* level
     cdef real* slope
-    cdef real* few
+    cdef real* scratch
+    cdef const real* dz
     norm_shapes(&q, X, weight, scale)
-    for array, name in ((Y, "Y"), (dY, "dY"), (dX, "dX")):
+    same_shape((3, n), shape_of(affine.shape, 2), "affine")
+    for array, name in ((dY, "dY"), (dX, "dX")):
         same_shape(shape_of(X.shape, 2), array.shape, name)
     for array, name in ((mean, "mean"), (variance, "variance"), (dscale, "dscale"),
                         (doffset, "doffset")):
         if array is not None:
             same_length(n, array.shape[0], name)
-    q.code = activation_code(activation, True)
-    q.alpha = alpha
-    q.Y = &Y[0, 0]
-    q.dY = &dY[0, 0]
+    if sums is not None:
+        n_parts = sums.shape[0]
+        same_shape((larger(1, n_parts), 2 * n), shape_of(sums.shape, 2), "sums")
+    use_affine(&q, &affine[0, 0], activation_code(activation, True), alpha)
+    q.normed, q.normed_centre = q.X, q.centre
     n_threads = threads_for(m * n, n_threads)
+    n_scratch = gradient_rows_scratch(n)
     totals = <double*> allocate(
-        2 * n_blocks * n * sizeof(double) + (4 + 2 * n_threads) * width * sizeof(real))
-    centre = <real*> (totals + 2 * n_blocks * n)
-    factor = centre + width
-    level = factor + width
+        2 * n_parts * n * sizeof(double) + (2 * width + n_threads * n_scratch) * sizeof(real))
+    level = <real*> (totals + 2 * n_parts * n)
     slope = level + width
-    few = slope + width
-    q.centre = centre
+    scratch = slope + width
     with nogil:
-        for c in range(n):
-            centre[c] = <real> mean[c]
         for row in range(m // q.sample_rows):
             total += <double> row_weight(&q, row * q.sample_rows) * q.sample_rows
-        for block in prange(n_blocks, num_threads=n_threads):
-            norm_sums_block(&q, block, &dX[0, 0], totals + 2 * block * n,
-                            few + threadid() * 2 * width)
-        add_blocks(totals, n_blocks, 2 * n)
+        if sums is None:
+            dz = &dX[0, 0]
+            for block in prange(n_blocks, num_threads=n_threads):
+                gradient_rows(&q, block * NORM_ROWS, block_end(&q, block), &dY[0, 0], &dX[0, 0],
+                              totals + 2 * block * n, scratch + threadid() * n_scratch)
+        else:
+            dz = &dY[0, 0]
+            memcpy(totals, &sums[0, 0], 2 * n_parts * n * sizeof(double))
+        add_blocks(totals, n_parts, 2 * n)
         for c in range(n):
             # sum dz xh = (sum dz (x - centre) - (mean - centre) sum dz) / deviation
             inverse = 1 / sqrt(variance[c] + epsilon)
-            left = mean[c] - centre[c]
+            left = mean[c] - q.centre[c]
             totals[n + c] = (totals[n + c] - left * totals[c]) * inverse
-            factor[c] = <real> (scale[c] * inverse)
             slope[c] = <real> (scale[c] * inverse * inverse * totals[n + c] / total)
             level[c] = <real> (scale[c] * inverse * totals[c] / total - left * slope[c])
         for block in prange(n_blocks, num_threads=n_threads):
-            norm_input_block(&q, block, factor, level, slope, &dX[0, 0])
+            norm_input_block(&q, block, level, slope, dz, &dX[0, 0])
         if doffset is not None:
             for c in range(n):
                 doffset[c] = <real> totals[c]

@@ -23,6 +23,9 @@
 # * The weight gradient is cut into pieces of the strips, whose sums are added in order, and into
 #   groups of the filters. A thread works on one of each alone: cores that read what others have
 #   just written take up to twice as long. V is made anew for each group.
+# * What a batch norm before or after needs is done with a strip while that is in cache: the input
+#   is normalised and activated as it is copied, moments of the output are summed, and those of
+#   the input gradient, which is taken through the activation before. See norm.pxi.
 # * A max pool whose windows lie side by side, and within tiles, is done with a strip of the output
 #   while that is in scratch; backward, a strip of dz is made from the pooled gradient there.
 # * The price is rounding: m = 4 loses about two bits, m = 2 hardly any. The matrices come from
@@ -68,10 +71,14 @@ cdef struct Winograd:
     const int32_t* index_in     # if X is pooled: where in the maps its numbers belong
     int derivative
     real derivative_alpha
+    const Norm* norm            # normalises and activates X as it is read, or NULL
     const real* W
     Py_ssize_t w_tap, w_row, w_column   # element (tap, channel, filter) of W
     const real* b
     const real* addend          # to the output, like it, or NULL
+    const Norm* through         # if Y is the gradient at f(z): makes it that at z, or NULL
+    double* sums                # of strips of that, see sum_gradient, or NULL
+    double* moments             # of strips of the output, see moments_of_rows, or NULL
     real* Y
     bint pools                  # the output
     Pool pool                   # of the output, or what the input has been through
@@ -379,6 +386,9 @@ cdef void fill_strip(
             memset(to + n_left + width, 0, (row - n_left - width) * sizeof(real))
             if q.index_in is not NULL:
                 unpool_row(q, image, h, to + n_left, behind)
+            elif q.norm is not NULL:
+                normalize_rows(q.norm, q.X + start, q.size[1], to + n_left)
+                activate(q.norm.code, q.norm.alpha, to + n_left, width)
             else:
                 memcpy(to + n_left, q.X + start, width * sizeof(real))
                 if q.S is not NULL:
@@ -406,10 +416,11 @@ cdef inline Py_ssize_t output_numbers(const Winograd* q) noexcept nogil:
 
 
 cdef inline Py_ssize_t output_size(const Winograd* q) noexcept nogil:
-    """Scratch of a strip of the output: where it is pooled, the strip and a row of its pool."""
-    if not q.pools:
-        return 0
-    return output_numbers(q) + whole_vectors(ceil_div(row_bytes(&q.pool), sizeof(real)))
+    """Scratch of a strip of the output: where it is pooled, the strip and a row of its pool; where
+    it is a gradient that is summed, what that takes."""
+    if q.pools:
+        return output_numbers(q) + whole_vectors(ceil_div(row_bytes(&q.pool), sizeof(real)))
+    return larger(gradient_rows_scratch(q.n_filters), moments_scratch(q.n_filters))
 
 
 cdef void strip_to_points(
@@ -484,6 +495,24 @@ cdef void points_to_output(
     activate(q.code, q.alpha, first, n_rows * row)
     if q.pools:
         pool_strip(q, image, top, n_rows, scratch)
+    if q.through is not NULL or q.moments is not NULL:
+        finish_strip(q, strip, n_rows, scratch)
+
+
+cdef void finish_strip(
+    const Winograd* q, Py_ssize_t strip, Py_ssize_t n_rows, real* scratch
+) noexcept nogil:
+    """What is done with n_rows rows of the output for the norm before or after it."""
+    cdef Norm output
+    cdef Py_ssize_t n = q.n_filters
+    cdef Py_ssize_t start = strip // q.tiles[0] * q.out[0] + strip % q.tiles[0] * q.m
+    cdef Py_ssize_t first = start * q.out[1], end = (start + n_rows) * q.out[1]
+    if q.through is not NULL:
+        gradient_rows(q.through, first, end, q.Y, q.Y,
+                      NULL if q.sums is NULL else q.sums + strip * 2 * n, scratch)
+    if q.moments is not NULL:
+        output.X, output.n_channels, output.weight, output.sample_rows = q.Y, n, NULL, 1
+        moments_of_rows(&output, first, end, q.moments + strip * (1 + 2 * n), scratch)
 
 
 cdef void pool_strip(
@@ -602,21 +631,39 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     return 0
 
 
+cdef int input_norm(
+    Norm* norm, const real[:, :, :, ::1] X, const real[:, ::1] affine, str activation, double alpha
+) except -1:
+    """What the input has been through, or goes through: f, and the affine map if there is one."""
+    norm.n_channels = X.shape[3]
+    norm.X = NULL if X.shape[0] == 0 else &X[0, 0, 0, 0]
+    if affine is not None:
+        same_shape((3, norm.n_channels), shape_of(affine.shape, 2), "affine")
+    use_affine(norm, NULL if affine is None else &affine[0, 0],
+               activation_code(activation, True), alpha)
+    return 0
+
+
 cdef int winograd_output(
-    const real[:, :, :, ::1] X, const real[:, :, :, ::1] W, const real[::1] b,
-    real[:, :, :, ::1] Y, const real[:, :, :, ::1] addend, int32_t[:, :, :, ::1] index,
-    padding, Py_ssize_t m, pool_size, str activation, double alpha, int n_threads,
+    const real[:, :, :, ::1] X, const real[:, ::1] affine, const real[:, :, :, ::1] W,
+    const real[::1] b, real[:, :, :, ::1] Y, double[:, ::1] moments,
+    const real[:, :, :, ::1] addend, int32_t[:, :, :, ::1] index, padding, Py_ssize_t m, pool_size,
+    str input_activation, double input_alpha, str activation, double alpha, int n_threads,
 ) except -1:
     """What both forward passes do; each has some of the arrays."""
     cdef Winograd q
+    cdef Norm norm
     winograd_geometry(
         &q, shape_of(X.shape, 4), shape_of(W.shape, 4), shape_of(Y.shape, 4), padding, m, pool_size)
     q.code = activation_code(activation, True)
     q.alpha = alpha
+    input_norm(&norm, X, affine, input_activation, input_alpha)
     if b is not None:
         same_length(q.n_filters, b.shape[0], "b")
     if addend is not None:
         same_shape(shape_of(Y.shape, 4), shape_of(addend.shape, 4), "addend")
+    if moments is not None:
+        same_shape((q.n_strips, 1 + 2 * q.n_filters), shape_of(moments.shape, 2), "moments")
     if index is not None:
         if not q.pools:
             raise ValueError("an index needs windows larger than 1 x 1")
@@ -624,6 +671,9 @@ cdef int winograd_output(
     if q.n_images == 0:
         return 0
     q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
+    q.norm = NULL if affine is None else &norm
+    q.through = NULL
+    q.moments = NULL if moments is None else &moments[0, 0]
     q.W = &W[0, 0, 0, 0]
     q.w_tap, q.w_row, q.w_column = q.n_channels * q.n_filters, q.n_filters, 1
     q.b = NULL if b is None else &b[0]
@@ -636,29 +686,38 @@ cdef int winograd_output(
 
 def winograd_forward(
     const real[:, :, :, ::1] X,       # IN  (n, height, width, channels)
+    const real[:, ::1] affine,        # IN  (3, channels) of batchnorm_statistics, or None
     const real[:, :, :, ::1] W,       # IN  (3, 3, channels, filters)
     const real[::1] b,                # IN  (filters,) or None
     real[:, :, :, ::1] Y,             # OUT (n, *out, filters)
+    double[:, ::1] moments,           # OUT (strips, 1 + 2 filters), or None
     const real[:, :, :, ::1] addend,  # IN  like Y, or None
-    padding, Py_ssize_t m, str activation, double alpha, int n_threads,
+    padding, Py_ssize_t m, str input_activation, double input_alpha, str activation,
+    double alpha, int n_threads,
 ):
-    """Y = f(conv(X, W) + b + addend) with stride 1, by tiles of m x m positions."""
+    """Y = f(conv(A, W) + b + addend) with stride 1, by tiles of m x m positions. A is X or, where
+    there is an affine map z of it, the input's activation of z(X). The moments of Y are those of
+    batchnorm_statistics, for strips: m rows of an image each."""
     winograd_output(
-        X, W, b, Y, addend, None, padding, m, (1, 1), activation, alpha, n_threads)
+        X, affine, W, b, Y, moments, addend, None, padding, m, (1, 1), input_activation,
+        input_alpha, activation, alpha, n_threads)
 
 
 def winograd_pool_forward(
     const real[:, :, :, ::1] X,     # IN  (n, height, width, channels)
+    const real[:, ::1] affine,      # IN  (3, channels) or None
     const real[:, :, :, ::1] W,     # IN  (3, 3, channels, filters)
     const real[::1] b,              # IN  (filters,) or None
     real[:, :, :, ::1] Y,           # OUT (n, *pooled, filters)
     int32_t[:, :, :, ::1] index,    # OUT like Y, or None: the position of the maximum
-    padding, Py_ssize_t m, pool_size, str activation, double alpha, int n_threads,
+    padding, Py_ssize_t m, pool_size, str input_activation, double input_alpha, str activation,
+    double alpha, int n_threads,
 ):
-    """Y = the maximum over windows of f(conv(X, W) + b), with stride 1, by tiles of m x m
-    positions."""
+    """Y = the maximum over windows of f(conv(A, W) + b), with stride 1, by tiles of m x m
+    positions; A as in winograd_forward."""
     winograd_output(
-        X, W, b, Y, None, index, padding, m, pool_size, activation, alpha, n_threads)
+        X, affine, W, b, Y, None, None, index, padding, m, pool_size, input_activation,
+        input_alpha, activation, alpha, n_threads)
 
 
 # --- backward --------------------------------------------------------------------------
@@ -802,19 +861,27 @@ cdef int winograd_weight_gradient(
 
 def winograd_pool_backward(
     const real[:, :, :, ::1] X,     # IN  (n, height, width, channels)
+    const real[:, ::1] affine,      # IN  (3, channels) or None
     const real[:, :, :, ::1] W,     # IN  (3, 3, channels, filters)
     const real[:, :, :, ::1] Y,     # IN  (n, *pooled, filters), activated
     const int32_t[:, :, :, ::1] index,  # IN  like Y; None where there is no pool
     const real[:, :, :, ::1] dY,    # IN  like Y
     const real[:, :, :, ::1] addend,  # IN  like X, or None: another part of dX
+    const real[:, :, :, ::1] normed,  # IN  like X, or None: what a norm made the input of
+    const real[::1] centre,         # IN  (channels,) of that norm, or None
     real[:, :, :, ::1] dX,          # OUT like X, or None
+    double[:, ::1] sums,            # OUT (strips of dX, 2 channels) or None
     real[:, :, :, ::1] dW,          # OUT like W, or None
     real[::1] db,                   # OUT (filters,) or None
-    padding, Py_ssize_t m, pool_size, str activation, double alpha, int n_threads,
+    padding, Py_ssize_t m, pool_size, str input_activation, double input_alpha, str activation,
+    double alpha, int n_threads,
 ):
     """The gradients of winograd_pool_forward, each computed where its array is given; addend is
-    added to dX."""
+    added to dX. That is taken to the gradient at z, where the input is f(z): X itself or, where
+    there is an affine map, made of it. The sums are those of batchnorm_backward for the norm that
+    made z, or a part of it, of `normed`: of dX and of dX (normed - centre), for strips."""
     cdef Winograd q, back
+    cdef Norm norm
     winograd_geometry(
         &q, shape_of(X.shape, 4), shape_of(W.shape, 4), shape_of(Y.shape, 4), padding, m, pool_size)
     same_shape(shape_of(Y.shape, 4), shape_of(dY.shape, 4), "dY")
@@ -832,6 +899,15 @@ def winograd_pool_backward(
         same_length(q.n_filters, db.shape[0], "db")
     back = input_gradient_of(&q)
     back.derivative = activation_code(activation, True)
+    input_norm(&norm, X, affine, input_activation, input_alpha)
+    if not (sums is None) == (normed is None) == (centre is None):
+        raise ValueError("normed, its centre and the sums are needed together")
+    if sums is not None:
+        if dX is None:
+            raise ValueError("sums need dX")
+        same_shape(shape_of(X.shape, 4), shape_of(normed.shape, 4), "normed")
+        same_length(q.n_channels, centre.shape[0], "centre")
+        same_shape((back.n_strips, 2 * q.n_channels), shape_of(sums.shape, 2), "sums")
     if q.n_images == 0:
         if dW is not None:
             dW[:] = 0
@@ -842,8 +918,11 @@ def winograd_pool_backward(
     back.X = &dY[0, 0, 0, 0]
     back.S = NULL if back.derivative == IDENTITY else &Y[0, 0, 0, 0]
     back.index_in = &index[0, 0, 0, 0] if q.pools else NULL
+    back.norm = back.through = NULL
+    back.moments = NULL
     if dW is not None or db is not None:
         q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
+        q.norm = NULL if affine is None else &norm
         winograd_weight_gradient(
             &q, &back, NULL if dW is None else &dW[0, 0, 0, 0],
             NULL if db is None else &db[0], n_threads)
@@ -854,11 +933,19 @@ def winograd_pool_backward(
         back.b = NULL
         back.addend = NULL if addend is None else &addend[0, 0, 0, 0]
         back.code, back.alpha = IDENTITY, 0
+        if sums is not None or norm.code != IDENTITY:
+            back.through = &norm
+        back.sums = NULL
+        if sums is not None:
+            back.sums = &sums[0, 0]
+            norm.normed, norm.normed_centre = &normed[0, 0, 0, 0], &centre[0]
         back.Y = &dX[0, 0, 0, 0]
         winograd_pass(&back, n_threads)
 
 
-def winograd_backward(X, W, Y, dY, addend, dX, dW, db, padding, m, activation, alpha, n_threads):
-    """The gradients of winograd_forward; addend is added to dX."""
+def winograd_backward(X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, padding, m,
+                      input_activation, input_alpha, activation, alpha, n_threads):
+    """The gradients of winograd_forward, as in winograd_pool_backward."""
     winograd_pool_backward(
-        X, W, Y, None, dY, addend, dX, dW, db, padding, m, (1, 1), activation, alpha, n_threads)
+        X, affine, W, Y, None, dY, addend, normed, centre, dX, sums, dW, db, padding, m, (1, 1),
+        input_activation, input_alpha, activation, alpha, n_threads)
