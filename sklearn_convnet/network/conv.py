@@ -190,8 +190,8 @@ class ConvNode(Node):
                 moments = self._moments(Y, run) if run.training else None
                 run.kernels.winograd_forward(*tiled, moments, addend, *form, *end)
             return Y
-        maps = (X.reshape(n, *self.maps_in), weight.reshape(self.weight_3d), bias)
-        maps_out = Y.reshape(n, *self.maps_out)
+        maps = (X.reshape((n, *self.maps_in)), weight.reshape(self.weight_3d), bias)
+        maps_out = Y.reshape((n, *self.maps_out))
         if self.pools:
             index = None if index is None else index.reshape(maps_out.shape)
             run.kernels.conv_pool_forward(

@@ -113,7 +113,7 @@ class Weight:
     trainable: bool = True
 
 
-@dataclass
+@dataclass(slots=True)
 class Pass:
     """One way through a network: forward, or forward and back."""
 

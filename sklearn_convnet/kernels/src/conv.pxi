@@ -224,6 +224,12 @@ cdef inline void cut_blocks(Conv* q, Py_ssize_t multiple) noexcept nogil:
     q.n_blocks = smaller(q.n_images, ceil_div(q.n_blocks, multiple) * multiple)
 
 
+cdef inline Py_ssize_t chunks_of(Py_ssize_t n_blocks, int n_threads) noexcept nogil:
+    """How many parts a block is cut into, so that threads get equal shares: what parts have in
+    common is done for each, so no more than that."""
+    return 1 if n_blocks % n_threads == 0 or n_blocks >= WANTED_TASKS else n_threads
+
+
 cdef inline Py_ssize_t block_start(const Conv* q, Py_ssize_t block) noexcept nogil:
     """The first image of a block."""
     return part(q.n_images, block, q.n_blocks)
@@ -448,9 +454,9 @@ def conv_forward(
     n_threads = threads_for_products(n_products(&given), n_threads)
     cut_blocks(&q, n_threads)
     n_chunks = ceil_div(q.block_images * q.n_windows, ROW_BLOCK)
-    q.n_chunks = larger(1, smaller(n_chunks, WANTED_TASKS // q.n_blocks))
+    q.n_chunks = smaller(n_chunks, chunks_of(q.n_blocks, n_threads))
     q.n_panel_parts = 1
-    if q.n_blocks * q.n_chunks < WANTED_TASKS // 2:
+    if q.n_blocks * q.n_chunks < n_threads:
         q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
     n_tasks = q.n_blocks * q.n_chunks * q.n_panel_parts
     q.scratch_size = panel_scratch()

@@ -289,7 +289,7 @@ def conv_pool_forward(
     p.conv.block_images = q.block_images
     cut_units(&p, q.width)
     cut_blocks(&q, n_threads)
-    q.n_chunks = larger(1, smaller(p.n_units, WANTED_TASKS // q.n_blocks))
+    q.n_chunks = smaller(p.n_units, chunks_of(q.n_blocks, n_threads))
     q.scratch_size = (
         row_and_panel_scratch(&p) + unit_scratch(&p)
         + whole_vectors(q.block_images * q.padded_size))

@@ -39,7 +39,8 @@ cdef void product_panel(
 ) noexcept nogil:
     """Adds what k to k_end contribute to a panel of columns of a block of rows, whose part of
     the left matrix begins at A. Scratch: init, packed B, rows and a spare one; the rows of the
-    last panel, if it is not full, stay there until they are done."""
+    last panel, if it is not full, stay there until they are done. In place, such a panel begins
+    `early`, in the columns of the one before."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns), n_rows = smaller(
         q.row_block, q.n_rows - first)
     cdef Py_ssize_t v = part(n_vec, panel, q.n_panels)
@@ -47,7 +48,9 @@ cdef void product_panel(
     cdef Py_ssize_t n_lanes = V * LANES, column = v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.n_columns - column)
     cdef bint direct = width == n_lanes
-    cdef bint in_place = direct and q.b_column == 1 and n_rows <= FEW_ROWS
+    cdef bint in_place = (
+        q.b_column == 1 and n_rows <= FEW_ROWS and (direct or q.n_columns >= n_lanes))
+    cdef Py_ssize_t early = n_lanes - width if in_place else 0
     cdef real* init = scratch
     cdef real* packed = init + n_lanes
     cdef real* rows = scratch + (1 + REDUCTION_BLOCK) * MAX_VECTORS * LANES
@@ -58,14 +61,14 @@ cdef void product_panel(
     cdef const real* start = ZEROS
     cdef Matrix m
     if in_place:
-        b = q.B + k * q.b_k + column
+        b = q.B + k * q.b_k + column - early
         b_row = q.b_k
     else:
         pack_panel(q.B + k * q.b_k + column * q.b_column, q.b_k, q.b_column, k_end - k,
                    width, n_lanes, packed)
     if k == 0 and q.init is not NULL:
         memset(init, 0, n_lanes * sizeof(real))
-        memcpy(init, q.init + column, width * sizeof(real))
+        memcpy(init, q.init + column - early, (width + early) * sizeof(real))
         start = init
     m.a, m.a_row, m.a_k, m.k_offset = A, a_row, a_k, q.offset
     m.c, m.c_row = y, q.c_row
@@ -75,7 +78,7 @@ cdef void product_panel(
     matrix_rows(&m, V, n_rows, k_end - k, b, b_row, start, k > 0)
     if k_end == q.n_k:
         if not direct:
-            copy_columns(rows, n_lanes, y, q.c_row, n_rows, width)
+            copy_columns(rows + early, n_lanes, y, q.c_row, n_rows, width)
         for r in range(n_rows):
             activate(q.code, q.alpha, y + r * q.c_row, width)
 

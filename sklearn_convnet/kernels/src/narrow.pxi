@@ -95,7 +95,7 @@ cdef bint is_narrow(const ConvPool* p) noexcept nogil:
         and 4 * filters * whole_vectors(p.pool.out[2]) <= 7 * q.n_filters * p.pool.out[2])
 
 
-cdef Narrow narrow_geometry(const ConvPool* p) noexcept nogil:
+cdef Narrow narrow_geometry(const ConvPool* p, int n_threads) noexcept nogil:
     cdef const Conv* q = &p.conv
     cdef Narrow s
     s.n_planes = 2 * q.stride[2]
@@ -104,7 +104,7 @@ cdef Narrow narrow_geometry(const ConvPool* p) noexcept nogil:
                       s.row_lanes + (q.stride[2] + q.kernel[2] - 1) // s.n_planes)
     s.plane_size = q.padded[1] * s.length
     s.n_groups = ceil_div(q.n_filters, NARROW_FILTERS)
-    s.n_chunks = larger(1, smaller(p.rows, WANTED_TASKS // q.n_images))
+    s.n_chunks = smaller(p.rows, chunks_of(q.n_images, n_threads))
     s.scratch_size = (
         whole_vectors(q.n_channels * s.n_planes * s.plane_size)
         + s.n_groups * NARROW_FILTERS * 4 * s.row_lanes + 2 * LANES)
@@ -248,7 +248,7 @@ cdef void narrow_task(
 
 cdef int narrow_forward(const ConvPool* p, int n_threads) except -1:
     cdef const Conv* q = &p.conv
-    cdef Narrow s = narrow_geometry(p)
+    cdef Narrow s = narrow_geometry(p, n_threads)
     cdef Py_ssize_t task, n_packed = s.n_groups * NARROW_FILTERS * (q.n_taps + 1)
     cdef real* memory = <real*> allocate(
         2 * q.n_taps * sizeof(Py_ssize_t)
