@@ -513,9 +513,11 @@ def branches(network):
 
     That is the signs of the numbers that the pass has kept, and its indices.
     """
+    # A pass that plays a tape keeps nothing.
+    run = network._again(network._pass) if network._pass.played else network._pass
     return [
         array.copy() if array.dtype.kind == "i" else np.sign(array)
-        for saved in network._pass.saved.values()
+        for saved in run.saved.values()
         for array in saved
         if isinstance(array, np.ndarray)
     ]

@@ -38,6 +38,9 @@ class ActivationNode(Node):
         super().__init__(path, shape, shape)
         self.activation, self.alpha = activation, alpha
 
+    def repeats(self, training):
+        return True
+
     def forward(self, X, run):
         Y = run.empty(self, "Y", X.shape, X.dtype)
         if self.activation == "softmax":

@@ -95,6 +95,9 @@ class ResidualNode(_BlockNode):
         if body and isinstance(body[0], ConvNode):
             self.first = body[0]
 
+    def repeats(self, training):
+        return True
+
     def forward(self, X, run):
         body, shortcut = self.chains
         after = (self.activation, self.alpha)
@@ -145,6 +148,9 @@ class ParallelNode(_BlockNode):
     def prefix(path):
         """What the paths of the branches begin with."""
         return f"{path}/"
+
+    def repeats(self, training):
+        return True
 
     def forward(self, X, run):
         Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)

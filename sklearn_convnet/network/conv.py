@@ -123,6 +123,9 @@ class ConvNode(Node):
         self.summed = None  # the batch norm that made the input, as a part of a sum perhaps
         self.derived = False  # whether the node after it does so with the activation here
 
+    def repeats(self, training):
+        return self.fold is None  # folded weights are new arrays
+
     def choose_form(self):
         """Takes Winograd's form if it applies and is faster."""
         stride, pads, dilation, groups = self.geometry

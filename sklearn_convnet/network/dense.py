@@ -14,6 +14,9 @@ class FlattenNode(Node):
     def build(cls, layer, path, input_shape):
         return [cls(path, input_shape, layer.output_shape(input_shape))]
 
+    def repeats(self, training):
+        return True
+
     def forward(self, X, run):
         return X.reshape(len(X), *self.output_shape)
 
@@ -47,6 +50,9 @@ class DenseNode(Node):
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
         self.fold = None  # a batch norm to take over at a prediction
+
+    def repeats(self, training):
+        return self.fold is None  # folded weights are new arrays
 
     def forward(self, X, run):
         X = X.reshape(len(X), self.n_inputs)

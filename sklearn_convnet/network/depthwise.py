@@ -36,6 +36,9 @@ class DepthwiseNode(Node):
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
 
+    def repeats(self, training):
+        return True
+
     def forward(self, X, run):
         Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
         run.kernels.depthwise_forward(

@@ -18,6 +18,9 @@ class DropoutNode(Node):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.rate = float(layer.rate)
 
+    def repeats(self, training):
+        return not training  # the seed is the step's
+
     def _drop(self, X, role, run):
         Y = run.empty(self, role, X.shape, X.dtype)
         seed = (run.seed ^ (crc32(self.path.encode()) << 32)) % 2**64

@@ -81,6 +81,8 @@ class Plan:
         Bytes of the arena and of what belongs to the caller.
     views : list of ndarray
         The arrays in the arena of the moment; empty if there is none.
+    tapes : dict
+        What kernels do with these arrays, by the way of a pass and its number of threads.
     """
 
     keys: list
@@ -88,10 +90,17 @@ class Plan:
     size: int
     peak: int
     views: list = field(default_factory=list)
+    tapes: dict = field(default_factory=dict)
+
+    def release(self):
+        """Forget the arena; passes under way keep what they have."""
+        self.views, self.tapes = [], {}
 
 
 class Watched:
     """A pass whose arrays are new, and whose plan is made in the end."""
+
+    tapes = None
 
     def __init__(self, finish):
         self._finish = finish
@@ -131,6 +140,7 @@ class Planned:
 
     def __init__(self, plan, forget):
         self._keys, self._views, self._forget = plan.keys, plan.views, forget
+        self.tapes = plan.tapes
         self._next = 0
 
     def take(self, *key):
@@ -138,6 +148,7 @@ class Planned:
         self._next += 1
         if i >= len(self._keys) or self._keys[i] != key:
             self._next = len(self._keys)  # what is still to come was not planned either
+            self.tapes = None
             self._forget()
             return np.empty(key[2], key[3])
         view = self._views[i]
@@ -197,7 +208,7 @@ class Arena:
         if self._bytes is not None and len(self._bytes) > largest:
             self._bytes = None
             for plan in self.plans.values():
-                plan.views = []
+                plan.release()
 
     def peaks(self):
         """Number of samples and bytes of each plan."""

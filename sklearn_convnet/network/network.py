@@ -1,5 +1,6 @@
 """A network: one vector of parameters, and nodes that hold views into it."""
 
+from dataclasses import replace
 from functools import cached_property
 from math import prod
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from ..kernels import loader
 from ..threads import effective_n_threads
 from .memory import ALIGNMENT, Arena, aligned_bytes
 from .node import Pass, chain_backward, chain_forward, walk
+from .tape import Recorder
 
 
 class Segment(NamedTuple):
@@ -113,6 +115,10 @@ class Network:
                 start = -(-stop // grain) * grain
         self._size = start
         self._stretches = {}
+        self._repeats = {
+            training: all(node.repeats(training) for node in walk(self._nodes))
+            for training in (True, False)
+        }
         self.grads = None
         self._pass = None
         self._arena = Arena()  # of training
@@ -266,10 +272,54 @@ class Network:
         self._pass = None  # what it holds is free now
         memory = self._arena.begin((len(X), sample_weight is None))
         run = self._new_pass(n_threads, True, sample_weight, memory)
-        Y = chain_forward(self._nodes, X, run)
-        memory.keep(Y)
+        Y = self._forward(X, run)
         self._pass = run
         return Y
+
+    def _forward(self, X, run):
+        """The output; a pass that repeats another one plays its tape."""
+        tapes, key = run.memory.tapes, ("forward", run.n_threads)
+        if tapes is None or len(X) == 0 or not self._repeats[run.training]:
+            Y = chain_forward(self._nodes, X, run)
+        elif key in tapes:
+            Y = np.empty((len(X), *self.output_shape), X.dtype)
+            run.given, run.played = {"X": X, "Y": Y}, True
+            tapes[key].play(run.given)
+        else:
+            recorder = Recorder(run.kernels)
+            Y = chain_forward(self._nodes, X, replace(run, kernels=recorder))
+            run.given = self._keep_tape(recorder, {"X": X, "Y": Y}, key, run.memory)
+        run.memory.keep(Y)
+        return Y
+
+    def _keep_tape(self, recorder, given, key, memory):
+        """Notes the tape with the plan; returns what was given, None if it cannot be repeated."""
+        tape = recorder.tape(given)
+        if tape is None or memory.tapes is None:
+            return None
+        memory.tapes[key] = tape
+        return given
+
+    def _backward_without_input(self, dY, run):
+        """Backward of a pass that others may repeat, without the gradient at the input."""
+        given, key = {**run.given, "dY": dY}, ("backward", run.n_threads)
+        tape = run.memory.tapes.get(key)
+        if tape is not None:
+            tape.play(given)
+        elif run.played:
+            chain_backward(self._nodes, dY, False, self._again(run))
+        else:
+            recorder = Recorder(run.kernels)
+            chain_backward(self._nodes, dY, False, replace(run, kernels=recorder))
+            self._keep_tape(recorder, given, key, run.memory)
+
+    def _again(self, run):
+        """A pass that played its forward once more, by the nodes: what backward needs is saved."""
+        X = run.given["X"]
+        memory = self._arena.begin((len(X), run.weight is None))
+        run = replace(run, memory=memory, given=None, played=False)
+        memory.keep(chain_forward(self._nodes, X, run))
+        return run
 
     def _borrow(self):
         """An arena that no other thread has."""
@@ -281,9 +331,7 @@ class Network:
     def _predict(self, X, n_threads, sample_weight):
         arena = self._borrow()
         memory = arena.begin((len(X), sample_weight is None))
-        run = self._new_pass(n_threads, False, sample_weight, memory)
-        Y = chain_forward(self._nodes, X, run)
-        memory.keep(Y)
+        Y = self._forward(X, self._new_pass(n_threads, False, sample_weight, memory))
         memory.end()
         self._idle.append(arena)
         return Y
@@ -315,6 +363,10 @@ class Network:
             raise RuntimeError("each backward needs a forward with training=True before it")
         run.n_threads = effective_n_threads(n_threads)
         dY = np.ascontiguousarray(dY, dtype=self.dtype)
+        if run.given is not None and not need_input:
+            return self._backward_without_input(dY, run)
+        if run.played:
+            run = self._again(run)
         dX = chain_backward(self._nodes, dY, need_input, run)
         if dX is not None:
             run.memory.keep(dX)

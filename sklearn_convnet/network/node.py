@@ -124,6 +124,8 @@ class Pass:
     weight: object = None  # of the samples, or None
     recompute: bool = False  # a forward that was done before: statistics stay
     memory: object = None  # where arrays come from; None makes new ones
+    given: dict | None = None  # the arrays from outside, if another pass may repeat this one
+    played: bool = False  # whether it repeats another one, so that nothing is saved
     saved: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)  # what one node has found out for another
 
@@ -182,6 +184,10 @@ class Node:
     def has_weights(self):
         """Whether it, or a node inside it, has weights."""
         return bool(self.weights) or any(n.has_weights for c in self.chains for n in c)
+
+    def repeats(self, training):
+        """Whether passes over the same arrays are the same kernel calls, and nothing else."""
+        return False
 
     def gradient(self, name):
         """Where to put the gradient of a weight; None if it is frozen or absent."""

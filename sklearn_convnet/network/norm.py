@@ -256,6 +256,9 @@ class LocalResponseNormNode(Node):
             float(layer.bias),
         )
 
+    def repeats(self, training):
+        return True
+
     def forward(self, X, run):
         Y = run.empty(self, "Y", X.shape, X.dtype)
         rows = (-1, X.shape[-1])

@@ -33,6 +33,9 @@ class _PoolNode(Node):
         self.maps_in = (*ones, *self.input_shape)
         self.maps_out = (*ones, *self.output_shape)
 
+    def repeats(self, training):
+        return True
+
 
 @executes(MaxPool1D, MaxPool2D, MaxPool3D)
 class MaxPoolNode(_PoolNode):
@@ -110,6 +113,9 @@ class HeterogeneousMaxPoolNode(Node):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.geometry = layer.geometry()
 
+    def repeats(self, training):
+        return True
+
     def forward(self, X, run):
         Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
         index = None
@@ -136,6 +142,9 @@ class _GlobalPoolNode(Node):
     def pixels(self, X):
         """(n, pixels, channels)"""
         return X.reshape(len(X), prod(self.input_shape[:-1]), X.shape[-1])
+
+    def repeats(self, training):
+        return True
 
 
 @executes(GlobalMaxPool)

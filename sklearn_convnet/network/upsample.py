@@ -14,6 +14,9 @@ class UpsampleNode(Node):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.bilinear = layer.interpolation == "bilinear"
 
+    def repeats(self, training):
+        return True
+
     def forward(self, X, run):
         Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
         run.kernels.upsample_forward(X, Y, self.bilinear, run.n_threads)
