@@ -214,15 +214,18 @@ cdef void pool_unit(
     const ConvPool* p, const Unit* u, Py_ssize_t image, const real* z, Row row
 ) noexcept nogil:
     """Y of a unit of the block that begins with `image`, from its part of f(z)."""
-    cdef Py_ssize_t row_size = p.pool.out[2] * p.conv.n_filters, r, number, to
+    cdef Py_ssize_t row_size = p.pool.out[2] * p.conv.n_filters, r, to
+    cdef Py_ssize_t number = u.row % p.rows, first = u.row // p.rows * p.conv.n_windows
     for r in range(u.n_rows):
-        number = u.row + r
-        to = (image * p.rows + number) * row_size
+        to = (image * p.rows + u.row + r) * row_size
         # Where the image of this row would begin, were it there as a whole.
         maxpool_row(
-            &p.pool, z + (number // p.rows * p.conv.n_windows - u.first) * p.conv.n_filters,
-            number % p.rows, z + unit_scratch(p), p.conv.Y + to,
-            NULL if p.index is NULL else p.index + to, row)
+            &p.pool, z + (first - u.first) * p.conv.n_filters, number, z + unit_scratch(p),
+            p.conv.Y + to, NULL if p.index is NULL else p.index + to, row)
+        number += 1
+        if number == p.rows:
+            number = 0
+            first += p.conv.n_windows
 
 
 cdef void conv_pool_task(

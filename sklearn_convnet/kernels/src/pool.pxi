@@ -87,18 +87,28 @@ cdef int pool_geometry(
     return 0
 
 
+cdef inline void window_on(const Pool* q, int axis, Py_ssize_t o, Window* w) noexcept nogil:
+    """The true pixels of window o along an axis."""
+    cdef Py_ssize_t start = o * q.stride[axis] - q.before[axis]
+    w.start[axis] = larger(start, 0)
+    w.end[axis] = smaller(start + q.window[axis], q.size[axis])
+
+
+cdef inline Window row_window(const Pool* q, Py_ssize_t number) noexcept nogil:
+    """The true pixels of the windows of a row of outputs, but for the axis along it."""
+    cdef Window w
+    cdef Py_ssize_t plane = 0
+    if number >= q.out[1]:  # a division takes longer than a small window
+        plane = number // q.out[1]
+    window_on(q, 0, plane, &w)
+    window_on(q, 1, number - plane * q.out[1], &w)
+    return w
+
+
 cdef inline Window pool_window(const Pool* q, Py_ssize_t position) noexcept nogil:
     """The true pixels of the window of one output position."""
-    cdef Window w
-    cdef Py_ssize_t at[3]
-    cdef int axis
-    at[2] = position % q.out[2]
-    at[1] = position // q.out[2] % q.out[1]
-    at[0] = position // (q.out[2] * q.out[1])
-    for axis in range(3):
-        w.start[axis] = at[axis] * q.stride[axis] - q.before[axis]
-        w.end[axis] = smaller(w.start[axis] + q.window[axis], q.size[axis])
-        w.start[axis] = larger(w.start[axis], 0)
+    cdef Window w = row_window(q, position // q.out[2])
+    window_on(q, 2, position % q.out[2], &w)
     return w
 
 
@@ -197,14 +207,12 @@ cdef inline void max_of_row(
     real* y, int32_t* index, bint want_index
 ) noexcept nogil:
     """One row of outputs of an image, and what vectors write behind it."""
-    cdef Window w = pool_window(q, number * q.out[2])
+    cdef Window w = row_window(q, number)
     cdef Py_ssize_t o, v, c, to, first = (w.start[0] * q.size[1] + w.start[1]) * q.size[2]
     cdef bint simple = has_four(q, &w) and (
         x + (first + 2 * q.size[2]) * q.n_channels + LANES <= end)
     for o in range(q.out[2]):
-        w.start[2] = o * q.stride[2] - q.before[2]
-        w.end[2] = smaller(w.start[2] + q.window[2], q.size[2])
-        w.start[2] = larger(w.start[2], 0)
+        window_on(q, 2, o, &w)
         for v in range(vectors_for(q.n_channels)):
             c = v * LANES
             to = o * q.n_channels + c
@@ -305,7 +313,7 @@ cdef void avgpool_row(
     const Pool* q, const real* x, Py_ssize_t number, real* y, Row row
 ) noexcept nogil:
     """One row of outputs, as maxpool_row."""
-    cdef Window w = pool_window(q, number * q.out[2])
+    cdef Window w = row_window(q, number)
     cdef Py_ssize_t width = q.size[2] * q.n_channels, v, i, d, h, c, o
     cdef vec total
     for v in range(vectors_for(width)):
@@ -316,9 +324,7 @@ cdef void avgpool_row(
                 total = total + lanes_at(x + (d * q.size[1] + h) * width + i, width - i)
         (<vec*> (row.sums + i))[0] = total
     for o in range(q.out[2]):
-        w.start[2] = o * q.stride[2] - q.before[2]
-        w.end[2] = smaller(w.start[2] + q.window[2], q.size[2])
-        w.start[2] = larger(w.start[2], 0)
+        window_on(q, 2, o, &w)
         for v in range(vectors_for(q.n_channels)):
             c = v * LANES
             total = (<const vec*> ZEROS)[0]
