@@ -74,6 +74,8 @@ class Tape:
         for name, places in self._places.items():
             for args, i, shape in places:
                 args[i] = given[name].reshape(shape)
-        for kernel, args in self._calls:
-            kernel(*args)
-        self._forget()
+        try:
+            for kernel, args in self._calls:
+                kernel(*args)
+        finally:
+            self._forget()

@@ -198,6 +198,29 @@ def test_only_a_part_of_an_array_from_outside():
     np.testing.assert_array_equal(X, [1, 1, 1, 0, 0, 0])
 
 
+def test_a_failure_is_passed_on_and_forgotten():
+    class Kernels:
+        @staticmethod
+        def halve(A, out):
+            if A[0] < 0:
+                raise MemoryError
+            out[:] = A / 2
+
+    A, out = np.ones(3), np.zeros(3)
+    recorder = Recorder(Kernels)
+    recorder.halve(A, out)
+    tape = recorder.tape({"A": A})
+    bad = -np.ones(3)
+    with pytest.raises(MemoryError):
+        tape.play({"A": bad})
+    kept = weakref.ref(bad)
+    del bad
+    gc.collect()
+    assert kept() is None
+    tape.play({"A": np.full(3, 8.0)})
+    np.testing.assert_array_equal(out, [4, 4, 4])
+
+
 def test_what_was_given_is_not_kept():
     network = new_network()
     for _ in range(4):
