@@ -513,11 +513,10 @@ def branches(network):
 
     That is the signs of the numbers that the pass has kept, and its indices.
     """
-    # A pass that plays a tape keeps nothing.
-    run = network._again(network._pass) if network._pass.played else network._pass
+    run = network._pass
     return [
         array.copy() if array.dtype.kind == "i" else np.sign(array)
-        for saved in run.saved.values()
+        for saved in (run.played.saved(run.given) if run.played else run.saved).values()
         for array in saved
         if isinstance(array, np.ndarray)
     ]

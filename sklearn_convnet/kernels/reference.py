@@ -1322,8 +1322,15 @@ def batchnorm_statistics(X, weight, scale, offset, moments, mean, variance, affi
 
     # mean(c) = Σ_i w(i) X(i,c) / Σ_i w(i)
     # variance(c) = Σ_i w(i) (X(i,c) - mean(c))² / Σ_i w(i)
-    mean[:] = np.sum(w * X, axis=0) / np.sum(w)
-    variance[:] = np.sum(w * (X - mean) ** 2, axis=0) / np.sum(w)
+    if moments is None:
+        counts, means, squares = w, X, 0.0
+    else:
+        shares = 1.0 if weight is None else np.repeat(weight, len(moments) // len(weight))
+        counts = (moments[:, 0] * shares)[:, np.newaxis]
+        means, squares = np.split(moments[:, 1:], 2, axis=1)
+        squares = squares * np.reshape(shares, (-1, 1))
+    mean[:] = np.sum(counts * means, axis=0) / np.sum(counts)
+    variance[:] = np.sum(squares + counts * (means - mean) ** 2, axis=0) / np.sum(counts)
 
     # scale(c) (X(i,c) - mean(c)) / sqrt(variance(c) + ε) + offset(c)
     affine[0] = mean
@@ -1403,8 +1410,11 @@ def batchnorm_backward(X, weight, scale, mean, variance, affine, dY, sums, dX, d
         dZ = dZ * slope(f((_double(X) - centre) * factor + shift, alpha), alpha)
 
     # doffset(c) = Σ_i dz(i,c);  dscale(c) = Σ_i dz(i,c) x̂(i,c)
-    offset_sum = np.sum(dZ, axis=0)
-    scale_sum = np.sum(dZ * normalized, axis=0)
+    if sums is None:
+        offset_sum, scale_sum = np.sum(dZ, axis=0), np.sum(dZ * normalized, axis=0)
+    else:
+        offset_sum, products = np.split(np.sum(sums, axis=0), 2)
+        scale_sum = (products - (mean - _double(affine[0])) * offset_sum) / deviation
     if doffset is not None:
         doffset[:] = offset_sum
     if dscale is not None:

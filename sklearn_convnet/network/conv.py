@@ -121,7 +121,8 @@ class ConvNode(Node):
         # What the input has been through, if its gradient is to be taken through that.
         self.input_activation = ("identity", 0.0)
         self.summed = None  # the batch norm that made the input, as a part of a sum perhaps
-        self.derived = False  # whether the node after it does so with the activation here
+        self.takes_over = False  # whether its gradients have work of the node before to do
+        self.derived = False  # whether the node after it takes gradients through the activation
 
     def repeats(self, training):
         return self.fold is None  # folded weights are new arrays
@@ -145,7 +146,7 @@ class ConvNode(Node):
             return False
         if self.tile and any(self.tile % size for size in window[1:]):
             return False
-        if self.tile:
+        if self.tile and not self.takes_over:
             self.gradient_tile = self._fastest_tile(_SPARSE_COST / prod(window))
         self.pool_size, self.pools = window, max(window) > 1
         self.output_shape, self.maps_out = node.output_shape, node.maps_out
@@ -155,6 +156,7 @@ class ConvNode(Node):
         """Takes over a batch norm of its input if it can."""
         if self.tile and self.gradient_tile and not node.frozen:
             self.norm = self.summed = node
+            self.takes_over = True
             self.input_activation = (node.activation, node.alpha)
             node.user = self
 
@@ -169,7 +171,7 @@ class ConvNode(Node):
         if self.gradient_tile:
             self.input_activation = (node.activation, node.alpha)
             self.summed = norm
-            node.derived = True
+            self.takes_over = node.derived = True
 
     def forward(self, X, run, addend=None, after=None):
         """The output; of a residual sum, `addend` is the other part and `after` the activation."""

@@ -82,7 +82,7 @@ class Plan:
     views : list of ndarray
         The arrays in the arena of the moment; empty if there is none.
     tapes : dict
-        What kernels do with these arrays, by the way of a pass and its number of threads.
+        What kernels do with these arrays, by direction, forward or backward, and number of threads.
     """
 
     keys: list
@@ -141,13 +141,13 @@ class Planned:
     def __init__(self, plan, forget):
         self._keys, self._views, self._forget = plan.keys, plan.views, forget
         self.tapes = plan.tapes
-        self._next = 0
+        self.taken = 0  # how many arrays
 
     def take(self, *key):
-        i = self._next
-        self._next += 1
+        i = self.taken
+        self.taken += 1
         if i >= len(self._keys) or self._keys[i] != key:
-            self._next = len(self._keys)  # what is still to come was not planned either
+            self.taken = len(self._keys)  # what is still to come was not planned either
             self.tapes = None
             self._forget()
             return np.empty(key[2], key[3])

@@ -283,22 +283,25 @@ class Network:
             Y = chain_forward(self._nodes, X, run)
         elif key in tapes:
             Y = np.empty((len(X), *self.output_shape), X.dtype)
-            run.given, run.played = {"X": X, "Y": Y}, True
-            tapes[key].play(run.given)
+            run.given, run.played = {"X": X, "Y": Y}, tapes[key]
+            run.played.play(run.given)
         else:
             recorder = Recorder(run.kernels)
             Y = chain_forward(self._nodes, X, replace(run, kernels=recorder))
-            run.given = self._keep_tape(recorder, {"X": X, "Y": Y}, key, run.memory)
+            given = {"X": X, "Y": Y}
+            tape = recorder.tape(given, run.saved, run.memory.taken)
+            if self._keep_tape(tape, key, run.memory):
+                run.given = given
         run.memory.keep(Y)
+        run.output_shape = Y.shape
         return Y
 
-    def _keep_tape(self, recorder, given, key, memory):
-        """Notes the tape with the plan; returns what was given, None if it cannot be repeated."""
-        tape = recorder.tape(given)
+    def _keep_tape(self, tape, key, memory):
+        """Notes a tape with the plan if there is one, and the plan was followed; says whether."""
         if tape is None or memory.tapes is None:
-            return None
+            return False
         memory.tapes[key] = tape
-        return given
+        return True
 
     def _backward_without_input(self, dY, run):
         """Backward of a pass that others may repeat, without the gradient at the input."""
@@ -306,20 +309,16 @@ class Network:
         tape = run.memory.tapes.get(key)
         if tape is not None:
             tape.play(given)
-        elif run.played:
-            chain_backward(self._nodes, dY, False, self._again(run))
-        else:
-            recorder = Recorder(run.kernels)
-            chain_backward(self._nodes, dY, False, replace(run, kernels=recorder))
-            self._keep_tape(recorder, given, key, run.memory)
+            return
+        self._restore_saved(run)
+        recorder = Recorder(run.kernels)
+        chain_backward(self._nodes, dY, False, replace(run, kernels=recorder))
+        self._keep_tape(recorder.tape(given), key, run.memory)
 
-    def _again(self, run):
-        """A pass that played its forward once more, by the nodes: what backward needs is saved."""
-        X = run.given["X"]
-        memory = self._arena.begin((len(X), run.weight is None))
-        run = replace(run, memory=memory, given=None, played=False)
-        memory.keep(chain_forward(self._nodes, X, run))
-        return run
+    def _restore_saved(self, run):
+        """After a forward that was played: what the nodes need to go backward."""
+        if run.played is not None:
+            run.saved, run.memory.taken = run.played.saved(run.given), run.played.taken
 
     def _borrow(self):
         """An arena that no other thread has."""
@@ -354,19 +353,23 @@ class Network:
 
         Raises
         ------
+        ValueError
+            If dY is not of the shape of the output.
         RuntimeError
             If there was no training forward since the last backward, which gives its memory
             back piece by piece.
         """
-        run, self._pass = self._pass, None
+        run = self._pass
         if run is None:
             raise RuntimeError("each backward needs a forward with training=True before it")
-        run.n_threads = effective_n_threads(n_threads)
         dY = np.ascontiguousarray(dY, dtype=self.dtype)
+        if dY.shape != run.output_shape:
+            raise ValueError(f"dY has shape {dY.shape}, the output has shape {run.output_shape}")
+        run.n_threads = effective_n_threads(n_threads)
+        self._pass = None
         if run.given is not None and not need_input:
             return self._backward_without_input(dY, run)
-        if run.played:
-            run = self._again(run)
+        self._restore_saved(run)
         dX = chain_backward(self._nodes, dY, need_input, run)
         if dX is not None:
             run.memory.keep(dX)

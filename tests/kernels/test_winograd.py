@@ -15,6 +15,7 @@ from sklearn_convnet.kernels import reference
 
 every_case = pytest.mark.parametrize("case", cases.WINOGRAD_CASES)
 every_tile = pytest.mark.parametrize("m", [2, 4])
+ANY = {"case": cases.winograd_cases(), "seed": cases.seeds, "n_threads": cases.thread_counts}
 
 #: Tiles of 4 x 4 lose about two bits more than the direct form.
 FACTORS = {2: 1, 4: 3}
@@ -81,9 +82,7 @@ def assert_like_reference(kernels, case, m, dtype, seed=0, n_threads=1, skip=())
 @every_tile
 @cases.quick
 @given(
-    case=cases.winograd_cases(),
-    seed=cases.seeds,
-    n_threads=cases.thread_counts,
+    **ANY,
     skip=st.sampled_from([(), (), ("dX",), ("dW",), ("db",), ("dX", "db")]),
 )
 def test_like_reference(kernels, dtype, m, case, seed, n_threads, skip):
@@ -243,9 +242,7 @@ def test_input_through_a_norm(kernels, dtype, m, case, activation):
 @every_tile
 @cases.quick
 @given(
-    case=cases.winograd_cases(),
-    seed=cases.seeds,
-    n_threads=cases.thread_counts,
+    **ANY,
     activation=st.sampled_from(cases.FUSED_ACTIVATIONS),
     through=st.booleans(),
 )

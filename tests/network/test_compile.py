@@ -24,6 +24,7 @@ from sklearn_convnet.layers import (
     GlobalMaxPool,
     Layer,
     MaxPool2D,
+    Parallel,
     Residual,
     Sequential,
     Standardize,
@@ -32,7 +33,7 @@ from sklearn_convnet.layers.activation import ACTIVATIONS
 from sklearn_convnet.network import Network, compile_network
 from sklearn_convnet.network.blocks import fuse_derivatives, fuse_sums
 from sklearn_convnet.network.compile import PASSES
-from sklearn_convnet.network.conv import ConvNode, fuse_norms
+from sklearn_convnet.network.conv import ConvNode, fuse_norms, fuse_pools
 from sklearn_convnet.network.node import walk
 from sklearn_convnet.optimizers import SGD
 
@@ -46,9 +47,9 @@ LAYERS = [
 ]
 
 
-def training_pass(network, X, sample_weight=None):
+def training_pass(network, X):
     """Output, gradient at the input, and all gradients."""
-    Y = network.forward(X, training=True, sample_weight=sample_weight)
+    Y = network.forward(X, training=True)
     dX = network.backward(np.cos(np.arange(Y.size)).reshape(Y.shape))
     return Y.copy(), dX.copy(), {k: v.copy() for k, v in network.gradients().items()}
 
@@ -384,16 +385,31 @@ NORMED = {
     "dense": [tiled(), DenseBlock([Sequential(BEFORE_ACTIVATION)] * 2)],
     "strided": [Conv2D(16, 3, stride=2, activation="relu"), tiled(activation="elu"), tiled()],
     "frozen": [tiled(), BatchNorm(trainable=False), Activation("relu"), tiled()],
+    "frozen convolutions": [
+        *BLOCK,
+        Activation("relu"),
+        tiled(trainable=False),
+        *BLOCK[1:3],
+        tiled(),
+    ],
+    "branches": [
+        tiled(activation="relu"),
+        Parallel([Sequential([*BLOCK, Activation("relu"), tiled(8)]), Sequential(BLOCK[1:])]),
+        tiled(activation="tanh"),
+    ],
 }
 
 
 @pytest.mark.parametrize("name", NORMED)
 @pytest.mark.parametrize("left_out", [fuse_norms, fuse_derivatives])
-@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize(
+    ("tile", "weighted", "need_input", "n_threads"),
+    [("4", True, True, 1), ("4", False, False, 2), ("2", True, False, 1), ("2", False, True, 2)],
+)
 def test_norms_and_derivatives_in_convolutions_are_the_same(
-    name, left_out, weighted, monkeypatch
+    name, left_out, tile, weighted, need_input, n_threads, monkeypatch
 ):  # fmt: skip
-    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", tile)
     rng = np.random.RandomState(0)
     X = rng.normal(size=(5, 12, 7, 16)).astype(np.float32)
     weight = np.array([1, 0, 2, 0.5, 1], np.float32) if weighted else None
@@ -406,11 +422,46 @@ def test_norms_and_derivatives_in_convolutions_are_the_same(
     )
     results = []
     for network in (fused, plain):
-        Y, dX, _ = training_pass(network, X, weight)
-        buffers = network.buffers().values()
-        results.append([Y, dX, network.grads, network.forward(X), *buffers])
+        Y = network.forward(X, training=True, n_threads=n_threads, sample_weight=weight)
+        dY = np.cos(np.arange(Y.size)).reshape(Y.shape)
+        dX = network.backward(dY, need_input=need_input, n_threads=n_threads)
+        results.append([Y, network.grads, network.forward(X), *network.buffers().values()])
+        results[-1] += [dX] if need_input else []
     for actual, expected in zip(*results, strict=True):
         cases.assert_close(actual, expected, 1e-5)
+
+
+@pytest.mark.parametrize("name", NORMED)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_order_of_passes_does_not_matter(name, seed, monkeypatch):
+    """It may leave something undone."""
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")
+    rng = np.random.RandomState(seed)
+    X = rng.normal(size=(3, 12, 7, 16)).astype(np.float32)
+    order = [PASSES[i] for i in rng.permutation(len(PASSES))]
+    shuffled, plain = (
+        compile_network(NORMED[name], X.shape[1:], random_state=0, passes=passes)
+        for passes in (order, ())
+    )
+    actual, expected = training_pass(shuffled, X), training_pass(plain, X)
+    cases.assert_close(actual[0], expected[0], 1e-4)
+    cases.assert_close(actual[1], expected[1], 1e-4)
+    cases.assert_close(shuffled.grads, plain.grads, 1e-4)
+    cases.assert_close(shuffled.forward(X), plain.forward(X), 1e-4)
+
+
+def test_a_pool_taken_after_a_derivative(monkeypatch):
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")
+    layers = [tiled(64, "relu"), tiled(64, "relu"), MaxPool2D(4)]
+    X = np.random.RandomState(0).normal(size=(3, 12, 8, 16)).astype(np.float32)
+    late = [*(p for p in PASSES if p is not fuse_pools), fuse_pools]
+    network = compile_network(layers, X.shape[1:], random_state=0, passes=late)
+    plain = compile_network(layers, X.shape[1:], random_state=0, passes=())
+    assert network.nodes[0].derived
+    assert network.nodes[1].pools
+    training_pass(network, X)
+    training_pass(plain, X)
+    cases.assert_close(network.grads, plain.grads, 3e-5)
 
 
 def test_what_convolutions_take_over(monkeypatch):

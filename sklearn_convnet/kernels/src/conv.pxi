@@ -225,8 +225,8 @@ cdef inline void cut_blocks(Conv* q, Py_ssize_t multiple) noexcept nogil:
 
 
 cdef inline Py_ssize_t chunks_of(Py_ssize_t n_blocks, int n_threads) noexcept nogil:
-    """How many parts a block is cut into, so that threads get equal shares: what parts have in
-    common is done for each, so no more than that."""
+    """How many parts a block is cut into: as few as give threads equal shares, since what parts
+    have in common, such as padding, is done for each of them."""
     return 1 if n_blocks % n_threads == 0 or n_blocks >= WANTED_TASKS else n_threads
 
 

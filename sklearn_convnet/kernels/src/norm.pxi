@@ -12,7 +12,8 @@
 # * Time goes by the passes over memory. So a convolution that has the maps in cache anyway may do
 #   a part of this: sum the moments of its output, normalise its input as it reads it, and sum
 #   the gradient there. `Norm` and its functions are what they share; winograd.pxi has the calls.
-# * f' is that of f(z) made again from X: less time than to read it, and no need to keep it.
+# * f' of a norm's own activation is that of f(z) made again from X: less time than to read it, and
+#   no need to keep it.
 
 cdef enum:
     NORM_ROWS = 512

@@ -416,10 +416,12 @@ cdef inline Py_ssize_t output_numbers(const Winograd* q) noexcept nogil:
 
 
 cdef inline Py_ssize_t output_size(const Winograd* q) noexcept nogil:
-    """Scratch of a strip of the output: where it is pooled, the strip and a row of its pool; where
-    it is a gradient that is summed, what that takes."""
+    """Scratch of a strip of the output: where it is pooled, the strip and a row of its pool; else
+    what a norm's moments or sums of it take."""
     if q.pools:
         return output_numbers(q) + whole_vectors(ceil_div(row_bytes(&q.pool), sizeof(real)))
+    if q.through is NULL and q.moments is NULL:
+        return 0
     return larger(gradient_rows_scratch(q.n_filters), moments_scratch(q.n_filters))
 
 
