@@ -632,12 +632,15 @@ cdef void conv_backward_block(
             crop_image(q, dx + i * q.padded_size, q.dX + (image + i) * q.image_size)
 
 
-cdef void cut_pieces(Conv* q, Py_ssize_t dW_size) noexcept nogil:
+cdef void cut_pieces(Conv* q, Py_ssize_t dW_size, Py_ssize_t n_products) noexcept nogil:
     """The sums over the batch and the blocks of each, by shapes alone; threads share them evenly
-    as long as MIN_PIECES is a multiple of their number."""
+    as long as MIN_PIECES is a multiple of their number. What is not worth a second thread is one
+    sum."""
     cdef Py_ssize_t most = PIECE_BYTES // (larger(dW_size, 1) * sizeof(real))
     most = larger(MIN_PIECES, smaller(MAX_PIECES, most) // MIN_PIECES * MIN_PIECES)
-    cut_blocks(q, MIN_PIECES)
+    if threads_for_products(n_products, MIN_PIECES) == 1:
+        most = 1
+    cut_blocks(q, smaller(most, MIN_PIECES))
     q.n_pieces = smaller(q.n_blocks, most)
 
 
@@ -728,7 +731,7 @@ def conv_backward(
     n_threads = threads_for_products(n_products(&given), n_threads)
     dW_size = q.n_groups * q.n_taps * q.filter_lanes if need_dW else 0
     db_size = q.n_groups * q.filter_lanes if need_db else 0
-    cut_pieces(&q, dW_size)
+    cut_pieces(&q, dW_size, n_products(&given))
     if dX is not None:
         n_packed = (q.n_groups * given.n_runs * vectors_for(given.run_width) * LANES
                     * given.group_filters)

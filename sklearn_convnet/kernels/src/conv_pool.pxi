@@ -17,6 +17,10 @@
 cdef extern from *:
     """
     #define MAX_TAP_ROWS 6
+    #if defined(__AVX512F__) && defined(SINGLE)
+    #include <immintrin.h>
+    static const int32_t COUNTED[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    #endif
 
     /* sum[u][v] += sum_i d[i] x[where[i] + u x_row + v], over every `step`-th number. */
     #define DEFINE_GATHER(NAME, VEC) \\
@@ -44,28 +48,36 @@ cdef extern from *:
     DEFINE_GATHER(gather_loop, vec)
     DEFINE_GATHER(gather_half_loop, half_vec)
 
-    /* x[u x_row + v] += sum_i d[i] w[which[i] V + u w_row + v] */
+    /* x[where[j] + u x_row + v] += sum_i d[j][i] w[which[j][i] V + u w_row + v], i < count[j], for
+       every `step`-th j from `first` on; d and which have n_slots numbers for each j. */
     static inline __attribute__((always_inline)) void spread_loop(
         const int U, const int V,
         const skcn_real *w, Py_ssize_t w_row,
-        const int32_t *which, const skcn_real *d, Py_ssize_t n,
+        const Py_ssize_t *where, const Py_ssize_t *count,
+        const int32_t *which, const skcn_real *d, Py_ssize_t n_slots,
+        Py_ssize_t first, Py_ssize_t step, Py_ssize_t end,
         skcn_real *x, Py_ssize_t x_row)
     {
-        vec acc[MAX_TAP_ROWS * MAX_VECTORS];
-        UNROLL for (int u = 0; u < U; u++)
-            UNROLL for (int v = 0; v < V; v++)
-                acc[u * V + v] = *(const vec *) ZEROS;
-        for (Py_ssize_t i = 0; i < n; i++) {
-            const skcn_real *filter = w + which[i] * (V * LANES);
-            skcn_real d_i = d[i];
+        for (Py_ssize_t j = first; j < end; j += step) {
+            if (count[j] == 0)
+                continue;
+            vec acc[MAX_TAP_ROWS * MAX_VECTORS];
             UNROLL for (int u = 0; u < U; u++)
                 UNROLL for (int v = 0; v < V; v++)
-                    acc[u * V + v] += d_i * *(const vec *) (filter + u * w_row + v * LANES);
+                    acc[u * V + v] = *(const vec *) ZEROS;
+            for (Py_ssize_t i = j * n_slots; i < j * n_slots + count[j]; i++) {
+                const skcn_real *filter = w + which[i] * (V * LANES);
+                skcn_real d_i = d[i];
+                UNROLL for (int u = 0; u < U; u++)
+                    UNROLL for (int v = 0; v < V; v++)
+                        acc[u * V + v] += d_i * *(const vec *) (filter + u * w_row + v * LANES);
+            }
+            /* Rows may overlap: each is done before the next. */
+            skcn_real *window = x + where[j];
+            UNROLL for (int u = 0; u < U; u++)
+                UNROLL for (int v = 0; v < V; v++)
+                    *(vec *) (window + u * x_row + v * LANES) += acc[u * V + v];
         }
-        /* Rows may overlap: each is done before the next. */
-        UNROLL for (int u = 0; u < U; u++)
-            UNROLL for (int v = 0; v < V; v++)
-                *(vec *) (x + u * x_row + v * LANES) += acc[u * V + v];
     }
 
     /* The loop for U rows and V vectors, both known to the compiler. */
@@ -107,10 +119,61 @@ cdef extern from *:
     }
 
     static void spread(
-        int U, int V, const skcn_real *w, Py_ssize_t w_row, const int32_t *which,
-        const skcn_real *d, Py_ssize_t n, skcn_real *x, Py_ssize_t x_row)
+        int U, int V, const skcn_real *w, Py_ssize_t w_row, const Py_ssize_t *where,
+        const Py_ssize_t *count, const int32_t *which, const skcn_real *d, Py_ssize_t n_slots,
+        Py_ssize_t first, Py_ssize_t step, Py_ssize_t end, skcn_real *x, Py_ssize_t x_row)
     {
-        ALL_SIZES(spread_loop, w, w_row, which, d, n, x, x_row)
+        ALL_SIZES(spread_loop, w, w_row, where, count, which, d, n_slots, first, step, end, x,
+                  x_row)
+    }
+
+    /* where[i] = window[index[i]] */
+    static void look_up(
+        const Py_ssize_t *restrict window, const int32_t *restrict index, Py_ssize_t n,
+        Py_ssize_t *restrict where)
+    {
+        for (Py_ssize_t i = 0; i < n; i++)
+            where[i] = window[index[i]];
+    }
+
+    /* The filters f with index[f] = number, in order, and their d; returns how many. More is
+       written, but not beyond LANES numbers behind the last. */
+    static inline Py_ssize_t pick(
+        const int32_t *index, const skcn_real *d, Py_ssize_t n_filters, int32_t number,
+        int32_t *filter, skcn_real *picked)
+    {
+        Py_ssize_t n = 0;
+    #if defined(__AVX512F__) && defined(SINGLE)
+        __m512i filters = _mm512_loadu_si512(COUNTED), wanted = _mm512_set1_epi32(number);
+        for (Py_ssize_t rest = n_filters; rest > 0; rest -= 16, index += 16, d += 16) {
+            __mmask16 there = rest < 16 ? (1 << rest) - 1 : 0xffff;
+            __mmask16 hit = _mm512_mask_cmpeq_epi32_mask(
+                there, _mm512_maskz_loadu_epi32(there, index), wanted);
+            _mm512_storeu_si512(filter + n, _mm512_maskz_compress_epi32(hit, filters));
+            _mm512_storeu_ps(
+                picked + n, _mm512_maskz_compress_ps(hit, _mm512_maskz_loadu_ps(there, d)));
+            n += __builtin_popcount(hit);
+            filters = _mm512_add_epi32(filters, _mm512_set1_epi32(16));
+        }
+    #else
+        for (Py_ssize_t f = 0; f < n_filters; f++) {
+            filter[n] = (int32_t) f;
+            picked[n] = d[f];
+            n += index[f] == number;
+        }
+    #endif
+        return n;
+    }
+
+    /* `pick` for a row of windows from `number` on, where `width` of them have one place in Y. */
+    static void pick_row(
+        const int32_t *index, const skcn_real *d, Py_ssize_t n_filters, Py_ssize_t n_places,
+        Py_ssize_t width, Py_ssize_t number, Py_ssize_t n_slots,
+        Py_ssize_t *count, int32_t *filter, skcn_real *picked)
+    {
+        for (; n_places > 0; n_places--, index += n_filters, d += n_filters)
+            for (Py_ssize_t i = 0; i < width; i++, filter += n_slots, picked += n_slots)
+                *count++ = pick(index, d, n_filters, (int32_t) number++, filter, picked);
     }
     """
     const int MAX_TAP_ROWS
@@ -121,8 +184,17 @@ cdef extern from *:
         int U, const real* x, Py_ssize_t x_row, const Py_ssize_t* where, const real* d,
         Py_ssize_t n, Py_ssize_t step, real* sum, Py_ssize_t sum_row) noexcept nogil
     void spread(
-        int U, int V, const real* w, Py_ssize_t w_row, const int32_t* which, const real* d,
-        Py_ssize_t n, real* x, Py_ssize_t x_row) noexcept nogil
+        int U, int V, const real* w, Py_ssize_t w_row, const Py_ssize_t* where,
+        const Py_ssize_t* count, const int32_t* which, const real* d, Py_ssize_t n_slots,
+        Py_ssize_t first, Py_ssize_t step, Py_ssize_t end, real* x, Py_ssize_t x_row
+    ) noexcept nogil
+    void look_up(
+        const Py_ssize_t* window, const int32_t* index, Py_ssize_t n, Py_ssize_t* where
+    ) noexcept nogil
+    void pick_row(
+        const int32_t* index, const real* d, Py_ssize_t n_filters, Py_ssize_t n_places,
+        Py_ssize_t width, Py_ssize_t number, Py_ssize_t n_slots, Py_ssize_t* count,
+        int32_t* filter, real* picked) noexcept nogil
 
 
 cdef enum:
@@ -311,13 +383,14 @@ def conv_pool_forward(
 
 cdef struct Entries:
     # Where the gradient of a unit is not zero: one entry for each of its pooled numbers. First in
-    # the order of Y, then window by window, as many places for each as there are filters.
+    # the order of Y, then window by window, in slots.
     Py_ssize_t n
     real* d
     Py_ssize_t* where    # the window in X
     Py_ssize_t* count    # of entries of a window
     real* window_d
     int32_t* filter      # of the entries of a window
+    Py_ssize_t n_slots   # for the entries of a window
 
 
 cdef inline Py_ssize_t n_entry_products(const ConvPool* p) noexcept nogil:
@@ -327,20 +400,26 @@ cdef inline Py_ssize_t n_entry_products(const ConvPool* p) noexcept nogil:
             * (lanes + ENTRY_PRODUCTS))
 
 
+cdef inline Py_ssize_t n_slots(const ConvPool* p) noexcept nogil:
+    """Room for the entries of a window, and for what `pick` writes behind them."""
+    return p.conv.n_filters + LANES
+
+
 cdef inline Py_ssize_t entries_bytes(const ConvPool* p) noexcept nogil:
     cdef Py_ssize_t n = p.unit_size + (MAX_VECTORS + 1) * LANES
     return (n * (sizeof(real) + sizeof(Py_ssize_t)) + p.unit_windows * sizeof(Py_ssize_t)
-            + p.unit_windows * p.conv.n_filters * (sizeof(real) + sizeof(int32_t)))
+            + p.unit_windows * n_slots(p) * (sizeof(real) + sizeof(int32_t)))
 
 
 cdef Entries entries_in(const ConvPool* p, void* memory) noexcept nogil:
     cdef Py_ssize_t n = whole_vectors(p.unit_size) + MAX_VECTORS * LANES
     cdef Entries e
+    e.n_slots = n_slots(p)
     e.where = <Py_ssize_t*> memory
     e.count = e.where + n
     e.d = <real*> (e.count + p.unit_windows)
     e.window_d = e.d + n
-    e.filter = <int32_t*> (e.window_d + p.unit_windows * p.conv.n_filters)
+    e.filter = <int32_t*> (e.window_d + p.unit_windows * e.n_slots)
     return e
 
 
@@ -363,40 +442,29 @@ cdef void make_entries(
     for row in range(u.n_rows):
         image_window = (u.row + row) // p.rows * q.n_windows
         entry = row * p.pool.out[2] * F
-        find_windows(q.window + image_window, p.index_in + start + entry,
-                     p.pool.out[2] * F, e.where + entry)
+        look_up(q.window + image_window, p.index_in + start + entry, p.pool.out[2] * F,
+                e.where + entry)
         if q.dX is not NULL:
-            sort_entries(e, p.index_in + start + entry, entry, p.pool.out[2], F,
+            sort_entries(p, e, p.index_in + start + entry, entry, (u.row + row) % p.rows,
                          image_window - u.first)
 
 
-cdef inline void find_windows(
-    const Py_ssize_t* window, const int32_t* index, Py_ssize_t n, Py_ssize_t* where
-) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        where[i] = window[index[i]]
-
-
-cdef inline void sort_entries(
-    Entries* e, const int32_t* index, Py_ssize_t entry, Py_ssize_t n_places, Py_ssize_t n_filters,
+cdef void sort_entries(
+    const ConvPool* p, Entries* e, const int32_t* index, Py_ssize_t entry, Py_ssize_t row,
     Py_ssize_t first
 ) noexcept nogil:
-    """The entries of n_places positions into the places of their windows."""
-    cdef const real* d = e.d + entry
-    cdef real* window_d = e.window_d
-    cdef int32_t* filter = e.filter
-    cdef Py_ssize_t* count = e.count
-    cdef Py_ssize_t place, f, w, to
-    # Entries that follow one another belong to different windows, so that no count is read which
-    # has only just been written.
-    for f in range(n_filters):
-        for place in range(n_places):
-            w = first + index[place * n_filters + f]
-            to = w * n_filters + count[w]
-            count[w] += 1
-            window_d[to] = d[place * n_filters + f]
-            filter[to] = <int32_t> f
+    """The entries of a row of Y into the slots of its windows; the image's first is `first`."""
+    cdef const Conv* q = &p.conv
+    cdef Py_ssize_t plane = row // p.pool.out[1] * p.pool.window[0]
+    cdef Py_ssize_t top = row % p.pool.out[1] * p.pool.window[1]
+    cdef Py_ssize_t i, number, to
+    for i in range(p.pool.window[0] * p.pool.window[1]):
+        number = q.out[2] * (
+            (plane + i // p.pool.window[1]) * q.out[1] + top + i % p.pool.window[1])
+        to = first + number
+        pick_row(index, e.d + entry, q.n_filters, p.pool.out[2], p.pool.window[2], number,
+                 e.n_slots, e.count + to, e.filter + to * e.n_slots,
+                 e.window_d + to * e.n_slots)
 
 
 cdef struct TapPart:
@@ -448,35 +516,23 @@ cdef void gather_filters(
                        n_vec * LANES)
 
 
-cdef void spread_row(
-    const Conv* q, const Unit* unit, const Entries* e, TapPart t, Py_ssize_t first,
-    Py_ssize_t step, Py_ssize_t end, real* dx
-) noexcept nogil:
-    """dX += the filters of the entries, times d, for every step-th window of a unit."""
-    cdef Py_ssize_t n_vec = vectors_for(q.run_width)
-    while first < end:
-        if e.count[first]:
-            spread(t.U, t.V, q.packed_T + (t.u * n_vec + t.v) * LANES * q.n_filters,
-                   n_vec * LANES * q.n_filters, e.filter + first * q.n_filters,
-                   e.window_d + first * q.n_filters, e.count[first],
-                   dx + q.window[unit.first + first] + q.run[t.u] + t.v * LANES,
-                   q.padded[2] * q.n_channels)
-        first += step
-
-
 cdef void spread_filters(
     const Conv* q, const Unit* unit, const Entries* e, real* dx
 ) noexcept nogil:
-    """dX of a unit. Windows that follow one another do not add to the same numbers: see
-    scatter_order."""
+    """dX of a unit += the filters of the entries, times d. Windows that follow one another do
+    not add to the same numbers: see scatter_order."""
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width), width = q.out[2]
     cdef Py_ssize_t i, apart, phase, row
     cdef TapPart t
     for i in range(n_tap_parts(q)):
         t = tap_part(q, i)
         apart = ceil_div(t.V * LANES, q.stride[2] * q.n_channels)
-        for phase in range(smaller(apart, q.out[2])):
-            for row in range(unit.n_windows // q.out[2]):
-                spread_row(q, unit, e, t, row * q.out[2] + phase, apart, (row + 1) * q.out[2], dx)
+        for phase in range(smaller(apart, width)):
+            for row in range(unit.n_windows // width):
+                spread(t.U, t.V, q.packed_T + (t.u * n_vec + t.v) * LANES * q.n_filters,
+                       n_vec * LANES * q.n_filters, q.window + unit.first, e.count, e.filter,
+                       e.window_d, e.n_slots, row * width + phase, apart, (row + 1) * width,
+                       dx + q.run[t.u] + t.v * LANES, q.padded[2] * q.n_channels)
 
 
 cdef void conv_pool_backward_block(
@@ -521,14 +577,14 @@ cdef void put_gathered(
     const Conv* q, real* pieces, Py_ssize_t run, real* dW
 ) noexcept nogil:
     """One run of dW from the pieces."""
-    cdef Py_ssize_t n = vectors_for(q.run_width) * LANES, f, t, piece
+    cdef Py_ssize_t n = vectors_for(q.run_width) * LANES, f, piece
     cdef real* first
     for f in range(q.n_filters):
         first = pieces + (f * q.n_runs + run) * n
         for piece in range(1, q.n_pieces):
             add_chunk_to(first, first + piece * gathered_size(q), n)
-        for t in range(q.run_width):
-            dW[(run * q.run_width + t) * q.n_filters + f] = first[t]
+    transpose(pieces + run * n, q.n_runs * n, q.n_filters, q.run_width,
+              dW + run * q.run_width * q.n_filters, q.n_filters)
 
 
 cdef void conv_pool_backward_piece(
@@ -595,7 +651,7 @@ def conv_pool_backward(
     cut_units(&p, 1)
     dW_size = gathered_size(q) if need_dW else 0
     db_size = q.filter_lanes if need_db else 0
-    cut_pieces(q, dW_size)
+    cut_pieces(q, dW_size, n_entry_products(&p))
     if dX is not None:
         n_packed = q.n_runs * vectors_for(q.run_width) * LANES * q.n_filters
     q.scratch_size = (

@@ -7,6 +7,29 @@ cdef enum:
     PRODUCTS = 1 << 19  # multiply-adds that are worth what a thread reads of another's cache
 
 
+cdef extern from *:
+    """
+    #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__)
+    void GOMP_parallel_start(void (*)(void *), void *, unsigned);
+    void GOMP_parallel_end(void);
+
+    /* What GCC makes of a parallel loop calls this. The one of libgomp makes a team of one thread
+       too, and at its end asks the system, twice, to wake the others. */
+    __attribute__((visibility("hidden"))) void GOMP_parallel(
+        void (*body)(void *), void *data, unsigned n_threads, unsigned flags)
+    {
+        if (n_threads == 1) {
+            body(data);
+            return;
+        }
+        GOMP_parallel_start(body, data, n_threads);
+        body(data);
+        GOMP_parallel_end();
+    }
+    #endif
+    """
+
+
 cdef inline Py_ssize_t chunks_for(Py_ssize_t n) noexcept nogil:
     return ceil_div(n, CHUNK)
 
