@@ -64,14 +64,18 @@ class Optimizer(BaseEstimator):
         -------
         dict of str to ndarray
         """
-        return self._completed({}, network)
+        state = {}
+        self._arrays(state, network)
+        return state
 
-    def _completed(self, state, network):
-        """The state, with zeros for what options that changed between two steps need."""
-        for name in self._state_names():
+    def _arrays(self, state, network):
+        """The arrays of a state that the kernel takes, in order; zeros are added to the state for
+        what options that changed between two steps need."""
+        names = self._state_names()
+        for name in names:
             if name is not None and name not in state:
                 state[name] = np.zeros_like(network.params)
-        return state
+        return [None if name is None else state[name] for name in names]
 
     def step(self, network, state, t, learning_rate, n_threads):
         """Change the network's parameters, given its gradients.
@@ -90,11 +94,10 @@ class Optimizer(BaseEstimator):
             Number of threads.
         """
         rows, decay = network.stretches(self.weight_decay, self.decay_all)
-        self._completed(state, network)
         getattr(network.kernels, self._kernel)(
             network.params,
             network.grads,
-            *(name and state[name] for name in self._state_names()),
+            *self._arrays(state, network),
             rows,
             decay,
             learning_rate,

@@ -4,12 +4,48 @@
 # * A score sees what the loss sees: the last layer's output before any link function, the
 #   encoded target and the weights. So a training pass has its score without a second
 #   forward, and a validation pass needs no more memory than a batch.
+* Small batches are counted some at a time: between two steps of a small network, where the
+  kernels have emptied the caches, a few lines of numpy take as long as a layer.
 """
 
 import numpy as np
 
+#: So many numbers of outputs are counted at once; fewer wait for more.
+AT_ONCE = 2**14
 
-class RunningAccuracy:
+
+class _RunningScore:
+    """Gathers batches; a subclass counts them."""
+
+    def __init__(self):
+        self._waiting, self._n_waiting = [], 0
+
+    def add(self, Z, target, weight):
+        """Counts a batch of outputs Z. The arrays must not change any more."""
+        self._waiting.append((Z, target, weight))
+        self._n_waiting += Z.size
+        if self._n_waiting >= AT_ONCE:
+            self._count_waiting()
+
+    def value(self):
+        """The score so far; nan of nothing."""
+        if self._waiting:
+            self._count_waiting()
+        return self._value()
+
+    def _count_waiting(self):
+        Z, target, weight = map(np.concatenate, zip(*self._waiting, strict=True))
+        self._waiting, self._n_waiting = [], 0
+        self._count(Z, target, weight)
+
+    def _count(self, Z, target, weight):
+        raise NotImplementedError(type(self))
+
+    def _value(self):
+        raise NotImplementedError(type(self))
+
+
+class RunningAccuracy(_RunningScore):
     """The weighted share of right outputs.
 
     Parameters
@@ -19,20 +55,19 @@ class RunningAccuracy:
     """
 
     def __init__(self, right):
+        super().__init__()
         self.right = right
         self.total, self.weight = 0.0, 0.0
 
-    def add(self, Z, target, weight):
-        """Counts a batch of outputs Z."""
+    def _count(self, Z, target, weight):
         self.total += float(np.dot(self.right(Z, target).astype(np.float64), weight))
         self.weight += float(weight.sum(dtype=np.float64))
 
-    def value(self):
-        """The score so far; nan of nothing."""
+    def _value(self):
         return self.total / self.weight if self.weight else np.nan
 
 
-class RunningR2:
+class RunningR2(_RunningScore):
     """The coefficient of determination, averaged over the outputs, as `r2_score` has it.
 
     The spread of the targets is merged batch by batch, as by Chan, Golub and LeVeque (1983),
@@ -45,12 +80,12 @@ class RunningR2:
     """
 
     def __init__(self, inverse_link=None):
+        super().__init__()
         self.inverse_link = inverse_link
         self.origin = None
         self.weight = self.mean = self.spread = self.error = 0.0
 
-    def add(self, Z, target, weight):
-        """Counts a batch of outputs Z."""
+    def _count(self, Z, target, weight):
         y = target.reshape(len(target), -1).astype(np.float64)
         w = np.asarray(weight, np.float64)[:, None]
         added = w.sum()
@@ -70,9 +105,8 @@ class RunningR2:
         self.mean = self.mean + shift * (added / total)
         self.weight = total
 
-    def value(self):
-        """The score so far, nan of nothing; an output that is constant counts 1 if it is
-        met, else 0."""
+    def _value(self):
+        # An output that is constant counts 1 if it is met, else 0.
         if self.weight == 0:
             return np.nan
         constant = self.spread == 0

@@ -37,19 +37,41 @@ class Recorder:
         if not self._calls or any(_overlap(a, b) for a, b in combinations(given.values(), 2)):
             return None
         saved = {path: list(arrays) for path, arrays in (saved or {}).items()}
-        places = {name: [] for name in given}
-        for arguments in (*(args for _, args in self._calls), *saved.values()):
-            for i, arg in enumerate(arguments):
-                for name, array in given.items():
-                    if _overlap(arg, array):
-                        if arg.size != array.size:
-                            return None
-                        places[name].append((arguments, i, arg.shape))
-        return Tape(self._calls, places, saved, taken)
+        holes = _holes((args for _, args in self._calls), given)
+        saved_holes = _holes(saved.values(), given)
+        if holes is None or saved_holes is None:
+            return None
+        return Tape(self._calls, holes, saved, saved_holes, taken)
 
 
 def _overlap(arg, array):
     return isinstance(arg, np.ndarray) and np.may_share_memory(arg, array)
+
+
+def _holes(lists, given):
+    """Where the given arrays are in lists: (list, index, name, shape) of each, emptied. None if
+    only a part of one is there."""
+    holes = []
+    for arrays in lists:
+        for i, arg in enumerate(arrays):
+            for name, array in given.items():
+                if _overlap(arg, array):
+                    if arg.size != array.size:
+                        return None
+                    holes.append((arrays, i, name, arg.shape))
+    _empty(holes)
+    return holes
+
+
+def _fill(holes, given):
+    for arrays, i, name, shape in holes:
+        array = given[name]
+        arrays[i] = array if array.shape == shape else array.reshape(shape)
+
+
+def _empty(holes):
+    for arrays, i, _, _ in holes:
+        arrays[i] = None
 
 
 class Tape:
@@ -58,37 +80,33 @@ class Tape:
     Parameters
     ----------
     calls : list of (kernel, list of arguments)
-    places : dict of str to list of (list, index, shape)
-        Where the arrays from outside are among the arguments and in what is saved. None of them
-        is kept.
+    holes : list of (list, index, name, shape)
+        Where the arrays from outside belong among the arguments. None of them is kept.
     saved : dict of str to list
         What the nodes saved for backward, by path.
+    saved_holes : list of (list, index, name, shape)
+        Where they belong there.
     taken : int
         How many arrays of the memory plan they had then.
     """
 
-    def __init__(self, calls, places, saved, taken):
-        self._calls, self._places, self._saved = calls, places, saved
+    def __init__(self, calls, holes, saved, saved_holes, taken):
+        self._calls, self._holes = calls, holes
+        self._saved, self._saved_holes = saved, saved_holes
         self.taken = taken
-        self._fill(None)
-
-    def _fill(self, given):
-        for name, places in self._places.items():
-            for arguments, i, shape in places:
-                arguments[i] = None if given is None else given[name].reshape(shape)
 
     def play(self, given):
         """Make the calls with other arrays from outside, contiguous and as large."""
         try:
-            self._fill(given)
+            _fill(self._holes, given)
             for kernel, args in self._calls:
                 kernel(*args)
         finally:
-            self._fill(None)
+            _empty(self._holes)
 
     def saved(self, given):
         """What the nodes would have saved, had they made the calls."""
-        self._fill(given)
+        _fill(self._saved_holes, given)
         saved = {path: tuple(arrays) for path, arrays in self._saved.items()}
-        self._fill(None)
+        _empty(self._saved_holes)
         return saved
