@@ -22,25 +22,28 @@ cdef extern from *:
     static const int32_t COUNTED[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     #endif
 
-    /* sum[u][v] += sum_i d[i] x[where[i] + u x_row + v], over every `step`-th number. */
+    /* sum[u][v] += sum_i d[i] x[window[index[i]] + u x_row + v], over every `step`-th of the places
+       of one image after the other. */
     #define DEFINE_GATHER(NAME, VEC) \\
     static inline __attribute__((always_inline)) void NAME( \\
         const int U, const int V, \\
-        const skcn_real *x, Py_ssize_t x_row, \\
-        const Py_ssize_t *where, const skcn_real *d, Py_ssize_t n, Py_ssize_t step, \\
+        const skcn_real *x, Py_ssize_t image_size, Py_ssize_t x_row, \\
+        const Py_ssize_t *window, const int32_t *index, const skcn_real *d, \\
+        Py_ssize_t n_images, Py_ssize_t n_places, Py_ssize_t step, \\
         skcn_real *sum, Py_ssize_t sum_row) \\
     { \\
         VEC acc[MAX_TAP_ROWS * MAX_VECTORS]; \\
         UNROLL for (int u = 0; u < U; u++) \\
             UNROLL for (int v = 0; v < V; v++) \\
                 acc[u * V + v] = *(const VEC *) (sum + u * sum_row + v * LANES); \\
-        for (Py_ssize_t i = 0; i < n; i++, where += step, d += step) { \\
-            const skcn_real *window = x + *where; \\
-            skcn_real d_i = *d; \\
-            UNROLL for (int u = 0; u < U; u++) \\
-                UNROLL for (int v = 0; v < V; v++) \\
-                    acc[u * V + v] += d_i * *(const VEC *) (window + u * x_row + v * LANES); \\
-        } \\
+        for (; n_images > 0; n_images--, x += image_size) \\
+            for (Py_ssize_t i = 0; i < n_places; i++, index += step, d += step) { \\
+                const skcn_real *first = x + window[*index]; \\
+                skcn_real d_i = *d; \\
+                UNROLL for (int u = 0; u < U; u++) \\
+                    UNROLL for (int v = 0; v < V; v++) \\
+                        acc[u * V + v] += d_i * *(const VEC *) (first + u * x_row + v * LANES); \\
+            } \\
         UNROLL for (int u = 0; u < U; u++) \\
             UNROLL for (int v = 0; v < V; v++) \\
                 *(VEC *) (sum + u * sum_row + v * LANES) = acc[u * V + v]; \\
@@ -102,20 +105,26 @@ cdef extern from *:
 
     /* The same for half of the lanes, whose loads lie more often in one cache line. */
     static void gather_half(
-        int U, const skcn_real *x, Py_ssize_t x_row, const Py_ssize_t *where,
-        const skcn_real *d, Py_ssize_t n, Py_ssize_t step, skcn_real *sum, Py_ssize_t sum_row)
+        int U, const skcn_real *x, Py_ssize_t image_size, Py_ssize_t x_row,
+        const Py_ssize_t *window, const int32_t *index, const skcn_real *d,
+        Py_ssize_t n_images, Py_ssize_t n_places, Py_ssize_t step,
+        skcn_real *sum, Py_ssize_t sum_row)
     {
         const int V = 1;
         switch (V * 8 + U) {
-            SIZES_OF(1, gather_half_loop, x, x_row, where, d, n, step, sum, sum_row)
+            SIZES_OF(1, gather_half_loop, x, image_size, x_row, window, index, d, n_images,
+                     n_places, step, sum, sum_row)
         }
     }
 
     static void gather(
-        int U, int V, const skcn_real *x, Py_ssize_t x_row, const Py_ssize_t *where,
-        const skcn_real *d, Py_ssize_t n, Py_ssize_t step, skcn_real *sum, Py_ssize_t sum_row)
+        int U, int V, const skcn_real *x, Py_ssize_t image_size, Py_ssize_t x_row,
+        const Py_ssize_t *window, const int32_t *index, const skcn_real *d,
+        Py_ssize_t n_images, Py_ssize_t n_places, Py_ssize_t step,
+        skcn_real *sum, Py_ssize_t sum_row)
     {
-        ALL_SIZES(gather_loop, x, x_row, where, d, n, step, sum, sum_row)
+        ALL_SIZES(gather_loop, x, image_size, x_row, window, index, d, n_images, n_places, step,
+                  sum, sum_row)
     }
 
     static void spread(
@@ -125,15 +134,6 @@ cdef extern from *:
     {
         ALL_SIZES(spread_loop, w, w_row, where, count, which, d, n_slots, first, step, end, x,
                   x_row)
-    }
-
-    /* where[i] = window[index[i]] */
-    static void look_up(
-        const Py_ssize_t *restrict window, const int32_t *restrict index, Py_ssize_t n,
-        Py_ssize_t *restrict where)
-    {
-        for (Py_ssize_t i = 0; i < n; i++)
-            where[i] = window[index[i]];
     }
 
     /* The filters f with index[f] = number, in order, and their d; returns how many. More is
@@ -178,18 +178,17 @@ cdef extern from *:
     """
     const int MAX_TAP_ROWS
     void gather(
-        int U, int V, const real* x, Py_ssize_t x_row, const Py_ssize_t* where, const real* d,
-        Py_ssize_t n, Py_ssize_t step, real* sum, Py_ssize_t sum_row) noexcept nogil
+        int U, int V, const real* x, Py_ssize_t image_size, Py_ssize_t x_row,
+        const Py_ssize_t* window, const int32_t* index, const real* d, Py_ssize_t n_images,
+        Py_ssize_t n_places, Py_ssize_t step, real* sum, Py_ssize_t sum_row) noexcept nogil
     void gather_half(
-        int U, const real* x, Py_ssize_t x_row, const Py_ssize_t* where, const real* d,
-        Py_ssize_t n, Py_ssize_t step, real* sum, Py_ssize_t sum_row) noexcept nogil
+        int U, const real* x, Py_ssize_t image_size, Py_ssize_t x_row,
+        const Py_ssize_t* window, const int32_t* index, const real* d, Py_ssize_t n_images,
+        Py_ssize_t n_places, Py_ssize_t step, real* sum, Py_ssize_t sum_row) noexcept nogil
     void spread(
         int U, int V, const real* w, Py_ssize_t w_row, const Py_ssize_t* where,
         const Py_ssize_t* count, const int32_t* which, const real* d, Py_ssize_t n_slots,
         Py_ssize_t first, Py_ssize_t step, Py_ssize_t end, real* x, Py_ssize_t x_row
-    ) noexcept nogil
-    void look_up(
-        const Py_ssize_t* window, const int32_t* index, Py_ssize_t n, Py_ssize_t* where
     ) noexcept nogil
     void pick_row(
         const int32_t* index, const real* d, Py_ssize_t n_filters, Py_ssize_t n_places,
@@ -384,9 +383,9 @@ def conv_pool_forward(
 cdef struct Entries:
     # Where the gradient of a unit is not zero: one entry for each of its pooled numbers. First in
     # the order of Y, then window by window, in slots.
-    Py_ssize_t n
+    Py_ssize_t n_images, n_places   # places of Y in each image
+    const int32_t* index
     real* d
-    Py_ssize_t* where    # the window in X
     Py_ssize_t* count    # of entries of a window
     real* window_d
     int32_t* filter      # of the entries of a window
@@ -407,18 +406,16 @@ cdef inline Py_ssize_t n_slots(const ConvPool* p) noexcept nogil:
 
 cdef inline Py_ssize_t entries_bytes(const ConvPool* p) noexcept nogil:
     cdef Py_ssize_t n = p.unit_size + (MAX_VECTORS + 1) * LANES
-    return (n * (sizeof(real) + sizeof(Py_ssize_t)) + p.unit_windows * sizeof(Py_ssize_t)
-            + p.unit_windows * n_slots(p) * (sizeof(real) + sizeof(int32_t)))
+    return n * sizeof(real) + p.unit_windows * (
+        sizeof(Py_ssize_t) + n_slots(p) * (sizeof(real) + sizeof(int32_t)))
 
 
 cdef Entries entries_in(const ConvPool* p, void* memory) noexcept nogil:
-    cdef Py_ssize_t n = whole_vectors(p.unit_size) + MAX_VECTORS * LANES
     cdef Entries e
     e.n_slots = n_slots(p)
-    e.where = <Py_ssize_t*> memory
-    e.count = e.where + n
+    e.count = <Py_ssize_t*> memory
     e.d = <real*> (e.count + p.unit_windows)
-    e.window_d = e.d + n
+    e.window_d = e.d + whole_vectors(p.unit_size) + MAX_VECTORS * LANES
     e.filter = <int32_t*> (e.window_d + p.unit_windows * e.n_slots)
     return e
 
@@ -426,44 +423,39 @@ cdef Entries entries_in(const ConvPool* p, void* memory) noexcept nogil:
 cdef void make_entries(
     const ConvPool* p, const Unit* u, Py_ssize_t image, Entries* e, real* db
 ) noexcept nogil:
-    """d and the windows of a unit; db gets the sum of d added."""
+    """The entries of a unit; db gets the sum of d added."""
     cdef const Conv* q = &p.conv
-    cdef Py_ssize_t F = q.n_filters, n_places = u.n_rows * p.pool.out[2], row, entry
-    cdef Py_ssize_t image_window
+    cdef Py_ssize_t F = q.n_filters, n_places = u.n_rows * p.pool.out[2], row
     cdef Py_ssize_t start = (image * p.rows + u.row) * p.pool.out[2] * F
-    e.n = n_places * F
-    memcpy(e.d, q.dY + start, e.n * sizeof(real))
-    multiply_derivative(q.code, q.alpha, q.Y_in + start, e.d, e.n)
-    memset(e.d + e.n, 0, MAX_VECTORS * LANES * sizeof(real))
+    e.n_images = u.n_rows // p.rows if p.whole else 1
+    e.n_places = n_places // e.n_images
+    e.index = p.index_in + start
+    memcpy(e.d, q.dY + start, n_places * F * sizeof(real))
+    multiply_derivative(q.code, q.alpha, q.Y_in + start, e.d, n_places * F)
+    memset(e.d + n_places * F, 0, MAX_VECTORS * LANES * sizeof(real))
     if db is not NULL:
         add_rows(e.d, F, n_places, q.filter_lanes, db)
     if q.dX is not NULL:
         memset(e.count, 0, u.n_windows * sizeof(Py_ssize_t))
-    for row in range(u.n_rows):
-        image_window = (u.row + row) // p.rows * q.n_windows
-        entry = row * p.pool.out[2] * F
-        look_up(q.window + image_window, p.index_in + start + entry, p.pool.out[2] * F,
-                e.where + entry)
-        if q.dX is not NULL:
-            sort_entries(p, e, p.index_in + start + entry, entry, (u.row + row) % p.rows,
-                         image_window - u.first)
+        for row in range(u.n_rows):
+            sort_entries(p, u, e, row)
 
 
 cdef void sort_entries(
-    const ConvPool* p, Entries* e, const int32_t* index, Py_ssize_t entry, Py_ssize_t row,
-    Py_ssize_t first
+    const ConvPool* p, const Unit* u, Entries* e, Py_ssize_t row
 ) noexcept nogil:
-    """The entries of a row of Y into the slots of its windows; the image's first is `first`."""
+    """The entries of a row of Y into the slots of their windows."""
     cdef const Conv* q = &p.conv
-    cdef Py_ssize_t plane = row // p.pool.out[1] * p.pool.window[0]
-    cdef Py_ssize_t top = row % p.pool.out[1] * p.pool.window[1]
+    cdef Py_ssize_t image = (u.row + row) // p.rows, entry = row * p.pool.out[2] * q.n_filters
+    cdef Py_ssize_t plane = (u.row + row) % p.rows // p.pool.out[1] * p.pool.window[0]
+    cdef Py_ssize_t top = (u.row + row) % p.pool.out[1] * p.pool.window[1]
     cdef Py_ssize_t i, number, to
     for i in range(p.pool.window[0] * p.pool.window[1]):
         number = q.out[2] * (
             (plane + i // p.pool.window[1]) * q.out[1] + top + i % p.pool.window[1])
-        to = first + number
-        pick_row(index, e.d + entry, q.n_filters, p.pool.out[2], p.pool.window[2], number,
-                 e.n_slots, e.count + to, e.filter + to * e.n_slots,
+        to = image * q.n_windows + number - u.first
+        pick_row(e.index + entry, e.d + entry, q.n_filters, p.pool.out[2], p.pool.window[2],
+                 number, e.n_slots, e.count + to, e.filter + to * e.n_slots,
                  e.window_d + to * e.n_slots)
 
 
@@ -501,19 +493,20 @@ cdef void gather_filters(
     cdef Py_ssize_t n_vec = vectors_for(q.run_width), F = q.n_filters, i, f
     cdef Py_ssize_t row = q.padded[2] * q.n_channels
     cdef bint half = q.run_width <= LANES // 2
-    cdef const real* window
+    cdef const real* first
     cdef real* total
     cdef TapPart t
     for i in range(n_tap_parts(q)):
         t = tap_part(q, i)
-        window = x + q.run[t.u] + t.v * LANES
+        first = x + q.run[t.u] + t.v * LANES
         for f in range(F):
             total = dW + ((f * q.n_runs + t.u) * n_vec + t.v) * LANES
             if half:
-                gather_half(t.U, window, row, e.where + f, e.d + f, e.n // F, F, total, LANES)
+                gather_half(t.U, first, q.padded_size, row, q.window, e.index + f, e.d + f,
+                            e.n_images, e.n_places, F, total, LANES)
             else:
-                gather(t.U, t.V, window, row, e.where + f, e.d + f, e.n // F, F, total,
-                       n_vec * LANES)
+                gather(t.U, t.V, first, q.padded_size, row, q.window, e.index + f, e.d + f,
+                       e.n_images, e.n_places, F, total, n_vec * LANES)
 
 
 cdef void spread_filters(
