@@ -13,17 +13,15 @@ cdef struct Attention:
     const real* K
     const real* V
     const real* bias
-    Py_ssize_t* step                     # k
-    Py_ssize_t* row_step                 # k * length
     real factor                          # 1 / sqrt(d)
 
 
 cdef void serial_product(
-    const Attention* attention, Py_ssize_t n_rows, Py_ssize_t n_k, Py_ssize_t n_columns,
-    const real* A, Py_ssize_t a_row, Py_ssize_t a_k, const real* B, Py_ssize_t b_k,
-    Py_ssize_t b_column, real* C, Py_ssize_t c_row, real* scratch
+    Py_ssize_t n_rows, Py_ssize_t n_k, Py_ssize_t n_columns, const real* A, Py_ssize_t a_row,
+    Py_ssize_t a_k, const real* B, Py_ssize_t b_k, Py_ssize_t b_column, real* C,
+    Py_ssize_t c_row, real* scratch
 ) noexcept nogil:
-    """C = A B; neighbours in a row of A are 1 or `length` apart."""
+    """C = A B, by one thread."""
     cdef Product q
     cdef Py_ssize_t task
     q.n_rows, q.n_k, q.n_columns = n_rows, n_k, n_columns
@@ -32,7 +30,6 @@ cdef void serial_product(
     q.C, q.c_row = C, c_row
     q.init = NULL
     q.code, q.alpha = IDENTITY, 0
-    q.offset = attention.step if a_k == 1 else attention.row_step
     q.copy_A = False
     product_blocks(&q, 1)
     for task in range(q.n_row_blocks * q.n_groups):
@@ -46,7 +43,7 @@ cdef void attend(
     cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
     cdef real* p = P + task * L * L
     cdef const real* bias
-    serial_product(q, L, d, L, q.Q + at, row, 1, q.K + at, 1, row, p, L, scratch)
+    serial_product(L, d, L, q.Q + at, row, 1, q.K + at, 1, row, p, L, scratch)
     for i in range(L):
         for j in range(L):
             p[i * L + j] = p[i * L + j] * q.factor
@@ -55,7 +52,7 @@ cdef void attend(
             for j in range(L):
                 p[i * L + j] = p[i * L + j] + bias[j]
         softmax_of_rows(p + i * L, p + i * L, 1, L)
-    serial_product(q, L, L, d, p, L, 1, q.V + at, row, 1, Y + at, row, scratch)
+    serial_product(L, L, d, p, L, 1, q.V + at, row, 1, Y + at, row, scratch)
 
 
 cdef void attend_backward(
@@ -66,12 +63,12 @@ cdef void attend_backward(
     cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
     cdef const real* p = P + task * L * L
     cdef real* ds = dS + task * L * L
-    serial_product(q, L, L, d, p, 1, L, dY + at, row, 1, dV + at, row, scratch)
-    serial_product(q, L, d, L, dY + at, row, 1, q.V + at, 1, row, ds, L, scratch)
+    serial_product(L, L, d, p, 1, L, dY + at, row, 1, dV + at, row, scratch)
+    serial_product(L, d, L, dY + at, row, 1, q.V + at, 1, row, ds, L, scratch)
     for i in range(L):
         softmax_backward_row(p + i * L, ds + i * L, ds + i * L, L)
-    serial_product(q, L, L, d, ds, L, 1, q.K + at, row, 1, dQ + at, row, scratch)
-    serial_product(q, L, L, d, ds, 1, L, q.Q + at, row, 1, dK + at, row, scratch)
+    serial_product(L, L, d, ds, L, 1, q.K + at, row, 1, dQ + at, row, scratch)
+    serial_product(L, L, d, ds, 1, L, q.Q + at, row, 1, dK + at, row, scratch)
     for i in range(L):
         for j in range(d):
             dQ[at + i * row + j] = dQ[at + i * row + j] * q.factor
@@ -86,18 +83,6 @@ cdef int attention_shapes(Attention* q, shape, shapes, names) except -1:
         same_shape(shape, seen, name)
     q.factor = <real> (1 / sqrt(q.width))
     return 0
-
-
-cdef real* attention_work(Attention* q, int n_threads) except NULL:
-    cdef Py_ssize_t n_step = larger(q.length, q.width), k
-    cdef Py_ssize_t* memory = <Py_ssize_t*> allocate(
-        2 * n_step * sizeof(Py_ssize_t) + n_threads * product_scratch() * sizeof(real))
-    q.step = memory
-    q.row_step = memory + n_step
-    for k in range(n_step):
-        q.step[k] = k
-        q.row_step[k] = k * q.length
-    return <real*> (memory + 2 * n_step)
 
 
 def attention_forward(
@@ -124,12 +109,12 @@ def attention_forward(
     q.bias = NULL if bias is None else &bias[0, 0, 0]
     n_threads = threads_for_products(
         2 * q.n * q.heads * q.length * q.length * q.width, n_threads)
-    work = attention_work(&q, n_threads)
+    work = <real*> allocate(n_threads * product_scratch() * sizeof(real))
     with nogil:
         for task in prange(q.n * q.heads, num_threads=n_threads, schedule="static"):
             attend(&q, task, &P[0, 0, 0, 0], &Y[0, 0, 0, 0],
                    work + threadid() * product_scratch())
-        free(q.step)
+        free(work)
 
 
 def attention_backward(
@@ -163,7 +148,7 @@ def attention_backward(
     q.bias = NULL
     n_threads = threads_for_products(
         4 * q.n * q.heads * q.length * q.length * q.width, n_threads)
-    work = attention_work(&q, n_threads)
+    work = <real*> allocate(n_threads * product_scratch() * sizeof(real))
     size = q.heads * q.length * q.length
     with nogil:
         for task in prange(q.n * q.heads, num_threads=n_threads, schedule="static"):
@@ -174,4 +159,4 @@ def attention_backward(
         if dbias is not None:
             for i in range(q.n):
                 add_chunk_to(&dbias[0, 0, 0], &dS[i, 0, 0, 0], size)
-        free(q.step)
+        free(work)

@@ -52,35 +52,38 @@ cdef extern from *:
     DEFINE_GATHER(gather_half_loop, half_vec)
 
     /* x[where[j] + u x_row + v] += sum_i d[j][i] w[which[j][i] V + u w_row + v], i < count[j], for
-       every `step`-th j from `first` on; d and which have n_slots numbers for each j. */
+       every `step`-th j of each `width` from `first` on; d and which have n_slots numbers for
+       each j. */
     static inline __attribute__((always_inline)) void spread_loop(
         const int U, const int V,
         const skcn_real *w, Py_ssize_t w_row,
         const Py_ssize_t *where, const Py_ssize_t *count,
         const int32_t *which, const skcn_real *d, Py_ssize_t n_slots,
-        Py_ssize_t first, Py_ssize_t step, Py_ssize_t end,
+        Py_ssize_t first, Py_ssize_t step, Py_ssize_t width, Py_ssize_t n,
         skcn_real *x, Py_ssize_t x_row)
     {
-        for (Py_ssize_t j = first; j < end; j += step) {
-            if (count[j] == 0)
-                continue;
-            vec acc[MAX_TAP_ROWS * MAX_VECTORS];
-            UNROLL for (int u = 0; u < U; u++)
-                UNROLL for (int v = 0; v < V; v++)
-                    acc[u * V + v] = *(const vec *) ZEROS;
-            for (Py_ssize_t i = j * n_slots; i < j * n_slots + count[j]; i++) {
-                const skcn_real *filter = w + which[i] * (V * LANES);
-                skcn_real d_i = d[i];
+        for (Py_ssize_t end = width; end <= n; end += width)
+            for (Py_ssize_t j = end - width + first; j < end; j += step) {
+                if (count[j] == 0)
+                    continue;
+                vec acc[MAX_TAP_ROWS * MAX_VECTORS];
                 UNROLL for (int u = 0; u < U; u++)
                     UNROLL for (int v = 0; v < V; v++)
-                        acc[u * V + v] += d_i * *(const vec *) (filter + u * w_row + v * LANES);
+                        acc[u * V + v] = *(const vec *) ZEROS;
+                for (Py_ssize_t i = j * n_slots; i < j * n_slots + count[j]; i++) {
+                    const skcn_real *filter = w + which[i] * (V * LANES);
+                    skcn_real d_i = d[i];
+                    UNROLL for (int u = 0; u < U; u++)
+                        UNROLL for (int v = 0; v < V; v++)
+                            acc[u * V + v] += d_i * *(const vec *) (
+                                filter + u * w_row + v * LANES);
+                }
+                /* Rows may overlap: each is done before the next. */
+                skcn_real *window = x + where[j];
+                UNROLL for (int u = 0; u < U; u++)
+                    UNROLL for (int v = 0; v < V; v++)
+                        *(vec *) (window + u * x_row + v * LANES) += acc[u * V + v];
             }
-            /* Rows may overlap: each is done before the next. */
-            skcn_real *window = x + where[j];
-            UNROLL for (int u = 0; u < U; u++)
-                UNROLL for (int v = 0; v < V; v++)
-                    *(vec *) (window + u * x_row + v * LANES) += acc[u * V + v];
-        }
     }
 
     /* The loop for U rows and V vectors, both known to the compiler. */
@@ -130,10 +133,11 @@ cdef extern from *:
     static void spread(
         int U, int V, const skcn_real *w, Py_ssize_t w_row, const Py_ssize_t *where,
         const Py_ssize_t *count, const int32_t *which, const skcn_real *d, Py_ssize_t n_slots,
-        Py_ssize_t first, Py_ssize_t step, Py_ssize_t end, skcn_real *x, Py_ssize_t x_row)
+        Py_ssize_t first, Py_ssize_t step, Py_ssize_t width, Py_ssize_t n,
+        skcn_real *x, Py_ssize_t x_row)
     {
-        ALL_SIZES(spread_loop, w, w_row, where, count, which, d, n_slots, first, step, end, x,
-                  x_row)
+        ALL_SIZES(spread_loop, w, w_row, where, count, which, d, n_slots, first, step, width, n,
+                  x, x_row)
     }
 
     /* The filters f with index[f] = number, in order, and their d; returns how many. More is
@@ -166,7 +170,7 @@ cdef extern from *:
     }
 
     /* `pick` for a row of windows from `number` on, where `width` of them have one place in Y. */
-    static void pick_row(
+    static __attribute__((noinline)) void pick_row(
         const int32_t *index, const skcn_real *d, Py_ssize_t n_filters, Py_ssize_t n_places,
         Py_ssize_t width, Py_ssize_t number, Py_ssize_t n_slots,
         Py_ssize_t *count, int32_t *filter, skcn_real *picked)
@@ -188,8 +192,8 @@ cdef extern from *:
     void spread(
         int U, int V, const real* w, Py_ssize_t w_row, const Py_ssize_t* where,
         const Py_ssize_t* count, const int32_t* which, const real* d, Py_ssize_t n_slots,
-        Py_ssize_t first, Py_ssize_t step, Py_ssize_t end, real* x, Py_ssize_t x_row
-    ) noexcept nogil
+        Py_ssize_t first, Py_ssize_t step, Py_ssize_t width, Py_ssize_t n, real* x,
+        Py_ssize_t x_row) noexcept nogil
     void pick_row(
         const int32_t* index, const real* d, Py_ssize_t n_filters, Py_ssize_t n_places,
         Py_ssize_t width, Py_ssize_t number, Py_ssize_t n_slots, Py_ssize_t* count,
@@ -401,20 +405,24 @@ cdef inline Py_ssize_t n_entry_products(const ConvPool* p) noexcept nogil:
 
 cdef inline Py_ssize_t n_slots(const ConvPool* p) noexcept nogil:
     """Room for the entries of a window, and for what `pick` writes behind them."""
-    return p.conv.n_filters + LANES
+    return whole_vectors(p.conv.n_filters) + LANES
 
 
-cdef inline Py_ssize_t entries_bytes(const ConvPool* p) noexcept nogil:
-    cdef Py_ssize_t n = p.unit_size + (MAX_VECTORS + 1) * LANES
-    return n * sizeof(real) + p.unit_windows * (
-        sizeof(Py_ssize_t) + n_slots(p) * (sizeof(real) + sizeof(int32_t)))
+cdef inline Py_ssize_t counts_size(const ConvPool* p) noexcept nogil:
+    return whole_vectors(p.unit_windows * (sizeof(Py_ssize_t) // sizeof(real)))
 
 
-cdef Entries entries_in(const ConvPool* p, void* memory) noexcept nogil:
+cdef inline Py_ssize_t entries_size(const ConvPool* p) noexcept nogil:
+    """Counts, d, and two numbers for each slot, each at the bound of a vector."""
+    return (counts_size(p) + whole_vectors(p.unit_size)
+            + MAX_VECTORS * LANES + 2 * p.unit_windows * n_slots(p))
+
+
+cdef Entries entries_in(const ConvPool* p, real* memory) noexcept nogil:
     cdef Entries e
     e.n_slots = n_slots(p)
     e.count = <Py_ssize_t*> memory
-    e.d = <real*> (e.count + p.unit_windows)
+    e.d = memory + counts_size(p)
     e.window_d = e.d + whole_vectors(p.unit_size) + MAX_VECTORS * LANES
     e.filter = <int32_t*> (e.window_d + p.unit_windows * e.n_slots)
     return e
@@ -514,18 +522,16 @@ cdef void spread_filters(
 ) noexcept nogil:
     """dX of a unit += the filters of the entries, times d. Windows that follow one another do
     not add to the same numbers: see scatter_order."""
-    cdef Py_ssize_t n_vec = vectors_for(q.run_width), width = q.out[2]
-    cdef Py_ssize_t i, apart, phase, row
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width), i, apart, phase
     cdef TapPart t
     for i in range(n_tap_parts(q)):
         t = tap_part(q, i)
         apart = ceil_div(t.V * LANES, q.stride[2] * q.n_channels)
-        for phase in range(smaller(apart, width)):
-            for row in range(unit.n_windows // width):
-                spread(t.U, t.V, q.packed_T + (t.u * n_vec + t.v) * LANES * q.n_filters,
-                       n_vec * LANES * q.n_filters, q.window + unit.first, e.count, e.filter,
-                       e.window_d, e.n_slots, row * width + phase, apart, (row + 1) * width,
-                       dx + q.run[t.u] + t.v * LANES, q.padded[2] * q.n_channels)
+        for phase in range(smaller(apart, q.out[2])):
+            spread(t.U, t.V, q.packed_T + (t.u * n_vec + t.v) * LANES * q.n_filters,
+                   n_vec * LANES * q.n_filters, q.window + unit.first, e.count, e.filter,
+                   e.window_d, e.n_slots, phase, apart, q.out[2], unit.n_windows,
+                   dx + q.run[t.u] + t.v * LANES, q.padded[2] * q.n_channels)
 
 
 cdef void conv_pool_backward_block(
@@ -649,7 +655,7 @@ def conv_pool_backward(
         n_packed = q.n_runs * vectors_for(q.run_width) * LANES * q.n_filters
     q.scratch_size = (
         2 * (whole_vectors(q.block_images * q.padded_size) + MAX_VECTORS * LANES)
-        + whole_vectors(ceil_div(entries_bytes(&p), sizeof(real))))
+        + entries_size(&p))
     n_threads = threads_for_products(n_entry_products(&p), n_threads)
     tables = conv_tables(q)
     try:

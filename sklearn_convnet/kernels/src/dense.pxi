@@ -26,7 +26,6 @@ cdef struct Product:
     Py_ssize_t c_row
     int code                  # activation of the result
     real alpha
-    Py_ssize_t* offset        # (n_k) k * a_k, or k * row_block where A is copied
     Py_ssize_t row_block, n_row_blocks
     Py_ssize_t n_panels
     Py_ssize_t n_groups       # of panels, for each of which a block of A is used
@@ -38,7 +37,7 @@ cdef void product_panel(
     const real* A, Py_ssize_t a_row, Py_ssize_t a_k, real* scratch
 ) noexcept nogil:
     """Adds what k to k_end contribute to a panel of columns of a block of rows, whose part of
-    the left matrix begins at A. Scratch: init, packed B, rows and a spare one; the rows of the
+    the left matrix begins at A. Scratch: init, packed B and rows; the rows of the
     last panel, if it is not full, stay there until they are done. In place, such a panel begins
     `early`, in the columns of the one before."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns), n_rows = smaller(
@@ -55,11 +54,12 @@ cdef void product_panel(
     cdef real* packed = init + n_lanes
     cdef real* rows = scratch + (1 + REDUCTION_BLOCK) * MAX_VECTORS * LANES
     cdef real* y = q.C + first * q.c_row + column
+    cdef real* c = y if direct else rows
+    cdef Py_ssize_t c_row = q.c_row if direct else n_lanes
     cdef Py_ssize_t r
     cdef const real* b = packed
     cdef Py_ssize_t b_row = n_lanes
     cdef const real* start = ZEROS
-    cdef Matrix m
     if in_place:
         b = q.B + k * q.b_k + column - early
         b_row = q.b_k
@@ -70,12 +70,8 @@ cdef void product_panel(
         memset(init, 0, n_lanes * sizeof(real))
         memcpy(init, q.init + column - early, (width + early) * sizeof(real))
         start = init
-    m.a, m.a_row, m.a_k, m.k_offset = A, a_row, a_k, q.offset
-    m.c, m.c_row = y, q.c_row
-    if not direct:
-        m.c, m.c_row = rows, n_lanes
-    m.spare = rows + 2 * ROW_BLOCK * MAX_VECTORS * LANES
-    matrix_rows(&m, V, n_rows, k_end - k, b, b_row, start, k > 0)
+    matrix_rows(
+        V, A, a_row, a_k, n_rows, k_end - k, b, b_row, start, k > 0, c, c_row)
     if k_end == q.n_k:
         if not direct:
             copy_columns(rows + early, n_lanes, y, q.c_row, n_rows, width)
@@ -106,7 +102,7 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
 
 cdef inline Py_ssize_t product_scratch() noexcept nogil:
     """What a task needs besides the copy of A."""
-    return (1 + REDUCTION_BLOCK + 2 * ROW_BLOCK + 1) * MAX_VECTORS * LANES
+    return (1 + REDUCTION_BLOCK + 2 * ROW_BLOCK) * MAX_VECTORS * LANES
 
 
 cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
@@ -127,8 +123,7 @@ cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
 
 
 cdef int multiply(Product* q, int n_threads) except -1:
-    cdef Py_ssize_t scratch_size, n_offsets = smaller(q.n_k, REDUCTION_BLOCK)
-    cdef Py_ssize_t k, task
+    cdef Py_ssize_t scratch_size, task
     cdef real* scratch
     n_threads = threads_for_products(q.n_rows * q.n_k * q.n_columns, n_threads)
     q.c_row = q.n_columns
@@ -138,12 +133,8 @@ cdef int multiply(Product* q, int n_threads) except -1:
     q.copy_A = q.a_row == 1 and q.a_k > 1
     if q.copy_A:
         scratch_size += whole_vectors(REDUCTION_BLOCK * q.row_block)
-    scratch = <real*> allocate(
-        n_threads * scratch_size * sizeof(real) + n_offsets * sizeof(Py_ssize_t))
-    q.offset = <Py_ssize_t*> (scratch + n_threads * scratch_size)
+    scratch = <real*> allocate(n_threads * scratch_size * sizeof(real))
     with nogil:
-        for k in range(n_offsets):
-            q.offset[k] = k * (q.row_block if q.copy_A else q.a_k)
         for task in prange(
                 q.n_row_blocks * q.n_groups, num_threads=n_threads, schedule="static"):
             product_task(q, task, scratch + threadid() * scratch_size)

@@ -14,8 +14,8 @@
 #   to a spare row. Every row sees the same operations, so its bits do not depend on where in a
 #   tile it lies, nor on what else is in the tile.
 # * `b` is packed in panels of V vectors, padded with zeros, by the caller.
-# * Where rows are equally far apart, as in matrices, a full tile needs no pointers: for short
-#   sums, to set them up takes a third of the time.
+# * Where rows are equally far apart, as in matrices, a tile needs no pointers, and smaller tiles
+#   do the rest of the rows: for short sums and few rows, that is twice as fast.
 
 cdef enum:
     MAX_ROWS = 14          # of any tile
@@ -96,10 +96,52 @@ cdef extern from *:
                 *to = acc[r * V + v];
             }
     }
+
+    /* All rows, in tiles of R, then of S, then by themselves. */
+    static inline __attribute__((always_inline)) void rows_loop(
+        const int R, const int S, const int V,
+        const skcn_real *a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t n_rows, Py_ssize_t n_k,
+        const skcn_real *b, Py_ssize_t b_row,
+        const skcn_real *init, int add,
+        skcn_real *c, Py_ssize_t c_row)
+    {
+        for (; n_rows >= R; n_rows -= R, a += R * a_row, c += R * c_row)
+            matrix_loop(R, V, a, a_row, a_k, n_k, b, b_row, init, add, c, c_row);
+        for (; n_rows >= S; n_rows -= S, a += S * a_row, c += S * c_row)
+            matrix_loop(S, V, a, a_row, a_k, n_k, b, b_row, init, add, c, c_row);
+        for (; n_rows > 0; n_rows--, a += a_row, c += c_row)
+            matrix_loop(1, V, a, a_row, a_k, n_k, b, b_row, init, add, c, c_row);
+    }
+
+    /* A panel of V vectors of a product of matrices. */
+    static void matrix_rows(
+        Py_ssize_t V,
+        const skcn_real *a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t n_rows, Py_ssize_t n_k,
+        const skcn_real *b, Py_ssize_t b_row,
+        const skcn_real *init, int add,
+        skcn_real *c, Py_ssize_t c_row)
+    {
+        switch (V) {
+        case 1:
+            rows_loop(TILE_ROWS_1, 4, 1, a, a_row, a_k, n_rows, n_k, b, b_row, init, add, c, c_row);
+            break;
+        case 2:
+            rows_loop(TILE_ROWS_2, 4, 2, a, a_row, a_k, n_rows, n_k, b, b_row, init, add, c, c_row);
+            break;
+    #ifdef WIDE_REGISTERS
+        case 3:
+            rows_loop(TILE_ROWS_3, 3, 3, a, a_row, a_k, n_rows, n_k, b, b_row, init, add, c, c_row);
+            break;
+        case 4:
+            rows_loop(TILE_ROWS_4, 2, 4, a, a_row, a_k, n_rows, n_k, b, b_row, init, add, c, c_row);
+            break;
+    #endif
+        }
+    }
     """
-    void matrix_loop(
-        int R, int V, const real* a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t n_k,
-        const real* b, Py_ssize_t b_row, const real* init, bint add, real* c,
+    void matrix_rows(
+        Py_ssize_t V, const real* a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t n_rows,
+        Py_ssize_t n_k, const real* b, Py_ssize_t b_row, const real* init, bint add, real* c,
         Py_ssize_t c_row) noexcept nogil
     void tile_loop(
         int R, int V, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
@@ -134,21 +176,6 @@ cdef void tile_4(
     tile_loop(TILE_ROWS_4, 4, a, k_offset, n_k, b, b_row, init, add, c)
 
 
-cdef void tile_of_one_row(
-    Py_ssize_t n_vec, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
-    const real* b, Py_ssize_t b_row, const real* init, bint add, real** c,
-) noexcept nogil:
-    """The same for a row that is alone."""
-    if n_vec == 1:
-        tile_loop(1, 1, a, k_offset, n_k, b, b_row, init, add, c)
-    elif n_vec == 2:
-        tile_loop(1, 2, a, k_offset, n_k, b, b_row, init, add, c)
-    elif n_vec == 3:
-        tile_loop(1, 3, a, k_offset, n_k, b, b_row, init, add, c)
-    else:
-        tile_loop(1, 4, a, k_offset, n_k, b, b_row, init, add, c)
-
-
 cdef inline int tile_rows(Py_ssize_t n_vec) noexcept nogil:
     """Rows of a tile that is `n_vec` vectors wide."""
     if n_vec == 1:
@@ -172,53 +199,6 @@ cdef inline void tile(
         tile_3(a, k_offset, n_k, b, b_row, init, add, c)
     else:
         tile_4(a, k_offset, n_k, b, b_row, init, add, c)
-
-
-cdef struct Matrix:
-    # Rows of a product and where they come from; see `matrix_rows`.
-    const real* a
-    Py_ssize_t a_row, a_k
-    const Py_ssize_t* k_offset   # k * a_k
-    real* c
-    Py_ssize_t c_row
-    real* spare                  # row, of MAX_VECTORS vectors
-
-
-cdef void full_tile(
-    Py_ssize_t n_vec, const real* a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t n_k,
-    const real* b, Py_ssize_t b_row, const real* init, bint add, real* c, Py_ssize_t c_row,
-) noexcept nogil:
-    if n_vec == 1:
-        matrix_loop(TILE_ROWS_1, 1, a, a_row, a_k, n_k, b, b_row, init, add, c, c_row)
-    elif n_vec == 2:
-        matrix_loop(TILE_ROWS_2, 2, a, a_row, a_k, n_k, b, b_row, init, add, c, c_row)
-    elif n_vec == 3:
-        matrix_loop(TILE_ROWS_3, 3, a, a_row, a_k, n_k, b, b_row, init, add, c, c_row)
-    else:
-        matrix_loop(TILE_ROWS_4, 4, a, a_row, a_k, n_k, b, b_row, init, add, c, c_row)
-
-
-cdef void matrix_rows(
-    const Matrix* q, Py_ssize_t n_vec, Py_ssize_t n_rows, Py_ssize_t n_k, const real* b,
-    Py_ssize_t b_row, const real* init, bint add,
-) noexcept nogil:
-    """A panel of n_vec vectors of the product of matrices, for n_rows rows."""
-    cdef Py_ssize_t R = 1 if n_rows == 1 else tile_rows(n_vec), t, r, row = n_rows // R * R
-    cdef const real* a[MAX_ROWS]
-    cdef real* c[MAX_ROWS]
-    if R == 1:
-        a[0], c[0] = q.a, q.c
-        tile_of_one_row(n_vec, a, q.k_offset, n_k, b, b_row, init, add, c)
-        return
-    for t in range(n_rows // R):
-        full_tile(n_vec, q.a + t * R * q.a_row, q.a_row, q.a_k, n_k, b, b_row, init, add,
-                  q.c + t * R * q.c_row, q.c_row)
-    if row == n_rows:
-        return
-    for r in range(R):
-        a[r] = q.a + smaller(row + r, n_rows - 1) * q.a_row
-        c[r] = q.c + (row + r) * q.c_row if row + r < n_rows else q.spare
-    tile(n_vec, a, q.k_offset, n_k, b, b_row, init, add, c)
 
 
 # Panels: the columns of b are cut into panels of nearly equal width, at most MAX_VECTORS

@@ -86,7 +86,6 @@ cdef struct Winograd:
     int code
     real alpha
     real* packed                # (points, panels of filters) of U
-    Py_ssize_t* count           # 0, 1, 2 ...
 
 
 cdef inline void transform_1d(
@@ -563,32 +562,28 @@ cdef void pack_points_of(const Winograd* q, Py_ssize_t panel, real* taps) noexce
 # --- forward, and the input gradient ---------------------------------------------------
 
 cdef void multiply_points(
-    const Winograd* q, Py_ssize_t n_tiles, const real* V, real* M, real* spare
+    const Winograd* q, Py_ssize_t n_tiles, const real* V, real* M
 ) noexcept nogil:
     """M = V U at each point, for n_tiles tiles."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_k = q.n_channels
     cdef Py_ssize_t n_steps = ceil_div(n_k, REDUCTION_BLOCK), step, k
     cdef Py_ssize_t point, panel, v, W
     cdef const real* b
-    cdef Matrix p
-    p.a_row, p.a_k, p.k_offset = q.channel_lanes, 1, q.count
-    p.c_row, p.spare = q.filter_lanes, spare
     for point in range(q.n * q.n):
         for panel in range(panels_for(n_vec)):
             v = panel_start(n_vec, panel)
             W = panel_start(n_vec, panel + 1) - v
             b = q.packed + (point * q.filter_lanes + v * LANES) * n_k
-            p.c = M + point * q.m_point + v * LANES
             for step in range(n_steps):
                 k = part(n_k, step, n_steps)
-                p.a = V + point * q.v_point + k
-                matrix_rows(&p, W, n_tiles, part(n_k, step + 1, n_steps) - k, b + k * W * LANES,
-                            W * LANES, ZEROS, step > 0)
+                matrix_rows(
+                    W, V + point * q.v_point + k, q.channel_lanes, 1, n_tiles,
+                    part(n_k, step + 1, n_steps) - k, b + k * W * LANES, W * LANES, ZEROS,
+                    step > 0, M + point * q.m_point + v * LANES, q.filter_lanes)
 
 
 cdef inline Py_ssize_t pass_scratch(const Winograd* q) noexcept nogil:
-    return (larger(strip_size(q), output_size(q)) + q.n * q.n * (q.v_point + q.m_point)
-            + MAX_VECTORS * LANES)
+    return larger(strip_size(q), output_size(q)) + q.n * q.n * (q.v_point + q.m_point)
 
 
 cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noexcept nogil:
@@ -598,10 +593,9 @@ cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noex
     cdef real* strip = scratch
     cdef real* V = strip + larger(strip_size(q), output_size(q))
     cdef real* M = V + q.n * q.n * q.v_point
-    cdef real* spare = M + q.n * q.n * q.m_point
     for i in range(n_strips):
         strip_to_points(q, first + i, i * q.tiles[1], V, strip)
-    multiply_points(q, n_strips * q.tiles[1], V, M, spare)
+    multiply_points(q, n_strips * q.tiles[1], V, M)
     for i in range(n_strips):
         points_to_output(q, first + i, i * q.tiles[1], M, strip)
 
@@ -618,14 +612,9 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     share_blocks(q, rows, n_threads)
     place_points(q, q.filter_lanes)
     scratch_size = larger(pass_scratch(q), panel_taps(q))
-    work = <real*> allocate(
-        (n_packed + n_threads * scratch_size) * sizeof(real)
-        + q.n_channels * sizeof(Py_ssize_t))
+    work = <real*> allocate((n_packed + n_threads * scratch_size) * sizeof(real))
     q.packed = work + n_threads * scratch_size
-    q.count = <Py_ssize_t*> (q.packed + n_packed)
     with nogil:
-        for task in range(q.n_channels):
-            q.count[task] = task
         pack_points(q, work, n_threads)
         for task in prange(q.n_blocks, num_threads=n_threads, schedule="static"):
             winograd_task(q, task, work + threadid() * scratch_size)
@@ -726,21 +715,18 @@ def winograd_pool_forward(
 
 cdef void add_products(
     const Winograd* q, Py_ssize_t first, Py_ssize_t n_vec, Py_ssize_t n_tiles,
-    const Py_ssize_t* tile_offset, const real* V, const real* D, bint add, real* dU, real* spare
+    const real* V, const real* D, bint add, real* dU
 ) noexcept nogil:
     """dU (+)= V' D at each point, for n_vec vectors of filters, from `first` on."""
     cdef Py_ssize_t point, panel, v, W
-    cdef Matrix p
-    p.a_row, p.a_k, p.k_offset = 1, q.channel_lanes, tile_offset
-    p.c_row, p.spare = q.filter_lanes, spare
     for point in range(q.n * q.n):
-        p.a = V + point * q.v_point
         for panel in range(panels_for(n_vec)):
             v = panel_start(n_vec, panel)
             W = panel_start(n_vec, panel + 1) - v
-            p.c = dU + point * sum_point(q) + (first + v) * LANES
-            matrix_rows(&p, W, q.n_channels, n_tiles, D + point * q.m_point + v * LANES,
-                        n_vec * LANES, ZEROS, add)
+            matrix_rows(
+                W, V + point * q.v_point, 1, q.channel_lanes, q.n_channels, n_tiles,
+                D + point * q.m_point + v * LANES, n_vec * LANES, ZEROS, add,
+                dU + point * sum_point(q) + (first + v) * LANES, q.filter_lanes)
 
 
 cdef void cut_gradient(Winograd* q) noexcept nogil:
@@ -772,12 +758,11 @@ cdef inline Py_ssize_t sum_point(const Winograd* q) noexcept nogil:
 
 cdef inline Py_ssize_t gradient_scratch(const Winograd* q, const Winograd* dz) noexcept nogil:
     return (larger(strip_size(q), strip_size(dz)) + q.n * q.n * (q.v_point + q.m_point)
-            + 2 * MAX_VECTORS * LANES)
+            + MAX_VECTORS * LANES)
 
 
 cdef void weight_gradient_task(
-    const Winograd* q, const Winograd* dz, Py_ssize_t task, const Py_ssize_t* tile_offset,
-    real* dU, real* db, real* scratch
+    const Winograd* q, const Winograd* dz, Py_ssize_t task, real* dU, real* db, real* scratch
 ) noexcept nogil:
     """dU, and db unless it is NULL, of one group of filters, summed over one piece."""
     cdef Py_ssize_t piece = task // q.n_groups, group = task % q.n_groups
@@ -788,7 +773,6 @@ cdef void weight_gradient_task(
     cdef Py_ssize_t end = part(q.n_strips, piece + 1, q.n_pieces)
     cdef real* V = scratch + larger(strip_size(q), strip_size(dz))
     cdef real* D = V + q.n * q.n * q.v_point
-    cdef real* spare = D + q.n * q.n * q.m_point + MAX_VECTORS * LANES
     if db is not NULL:
         db = db + piece * q.filter_lanes + first * LANES
         memset(db, 0, n_vec * LANES * sizeof(real))
@@ -799,7 +783,7 @@ cdef void weight_gradient_task(
         for i in range(n):
             strip_to_points(q, strip + i, i * q.tiles[1], V, scratch)
             gradient_to_points(q, dz, strip + i, i * q.tiles[1], first, n_vec, D, db, scratch)
-        add_products(q, first, n_vec, n * q.tiles[1], tile_offset, V, D, strip > start, dU, spare)
+        add_products(q, first, n_vec, n * q.tiles[1], V, D, strip > start, dU)
         strip += n
 
 
@@ -822,31 +806,25 @@ cdef int winograd_weight_gradient(
     Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
 ) except -1:
     """dW and db, each unless NULL. `back` is the pass whose input is dz."""
-    cdef Py_ssize_t n_points = q.n * q.n, n_tiles, scratch_size, n_dU, n_db, i, piece
+    cdef Py_ssize_t n_points = q.n * q.n, scratch_size, n_dU, n_db, i, piece
     cdef Winograd dz = back[0]
     cdef real* work
     cdef real* dU
     cdef real* sums
-    cdef Py_ssize_t* tile_offset
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * n_points * q.n_channels * q.n_filters, n_threads)
     cut_gradient(q)
     dz.tiles, dz.strip_width = q.tiles, q.strip_width
-    n_tiles = q.block_strips * q.tiles[1]
     scratch_size = whole_vectors(gradient_scratch(q, &dz))
     n_dU = n_points * sum_point(q)
     n_db = q.n_pieces * q.filter_lanes
     work = <real*> allocate(
-        (n_threads * scratch_size + q.n_pieces * n_dU + n_db) * sizeof(real)
-        + n_tiles * sizeof(Py_ssize_t))
+        (n_threads * scratch_size + q.n_pieces * n_dU + n_db) * sizeof(real))
     dU = work + n_threads * scratch_size
     sums = dU + q.n_pieces * n_dU
-    tile_offset = <Py_ssize_t*> (sums + n_db)
     with nogil:
-        for i in range(n_tiles):
-            tile_offset[i] = i * q.channel_lanes
         for i in prange(q.n_pieces * q.n_groups, num_threads=n_threads, schedule="static"):
-            weight_gradient_task(q, &dz, i, tile_offset, dU, NULL if db is NULL else sums,
+            weight_gradient_task(q, &dz, i, dU, NULL if db is NULL else sums,
                                  work + threadid() * scratch_size)
         if db is not NULL:
             add_pieces(sums, q.n_pieces, 1, 1, q.n_filters, q.filter_lanes, db, 1)
