@@ -214,7 +214,7 @@ def activation_forward(
     cdef int code = activation_code(activation, False)
     cdef Py_ssize_t n = X.shape[0], t, start, count
     same_length(n, Y.shape[0], "Y")
-    for t in prange(chunks_for(n), nogil=True, num_threads=n_threads):
+    for t in prange(chunks_for(n), nogil=True, num_threads=threads_for(n, n_threads)):
         start = t * CHUNK
         count = chunk_end(n, t) - start
         memcpy(&Y[start], &X[start], count * sizeof(real))
@@ -232,7 +232,7 @@ def activation_backward(
     cdef Py_ssize_t n = S.shape[0], t, start, count
     same_length(n, dY.shape[0], "dY")
     same_length(n, dX.shape[0], "dX")
-    for t in prange(chunks_for(n), nogil=True, num_threads=n_threads):
+    for t in prange(chunks_for(n), nogil=True, num_threads=threads_for(n, n_threads)):
         start = t * CHUNK
         count = chunk_end(n, t) - start
         memcpy(&dX[start], &dY[start], count * sizeof(real))

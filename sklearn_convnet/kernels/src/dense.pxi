@@ -12,6 +12,7 @@ cdef enum:
     MIN_ROWS = 32        # of a block of a thread
     SMALL_RIGHT = 1 << 17  # numbers in a right matrix that every thread packs for itself
     GROUP_PANELS = 8     # for which a block of the left matrix stays in the cache
+    DZ_ROWS = 32         # of dz that are made and summed together
 
 
 cdef struct Product:
@@ -111,7 +112,7 @@ cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
     share the rows: samples are most often where the layer before has left them."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns)
     q.n_row_blocks = larger(1, q.n_rows // ROW_BLOCK)
-    if q.a_row > 1 and q.n_rows >= n_threads * MIN_ROWS and q.n_k * q.n_columns <= SMALL_RIGHT:
+    if q.n_rows >= n_threads * MIN_ROWS and q.n_k * q.n_columns <= SMALL_RIGHT:
         q.n_row_blocks = ceil_div(q.n_row_blocks, n_threads) * n_threads
     q.row_block = ceil_div(q.n_rows, q.n_row_blocks)
     q.n_row_blocks = ceil_div(q.n_rows, q.row_block)
@@ -178,21 +179,28 @@ def dense_forward(
 
 cdef void sum_rows(const real* a, Py_ssize_t n_rows, Py_ssize_t width, real* total) noexcept nogil:
     """Sums over ROW_BLOCK rows at a time, then over these sums."""
-    cdef real partial[BLOCK]
-    cdef Py_ssize_t i, k, start, row, j, n
-    for i in range(ceil_div(width, BLOCK)):
-        start = i * BLOCK
-        n = smaller(BLOCK, width - start)
-        for j in range(n):
-            total[start + j] = 0
-        for k in range(ceil_div(n_rows, ROW_BLOCK)):
-            for j in range(n):
-                partial[j] = 0
-            for row in range(k * ROW_BLOCK, smaller((k + 1) * ROW_BLOCK, n_rows)):
-                for j in range(n):
-                    partial[j] += a[row * width + start + j]
-            for j in range(n):
-                total[start + j] += partial[j]
+    cdef Py_ssize_t n_lanes = width // LANES * LANES, first = 0, n, row, j
+    cdef real part
+    memset(total, 0, width * sizeof(real))
+    while first < n_rows:
+        n = smaller(ROW_BLOCK, n_rows - first)
+        add_rows(a + first * width, width, n, n_lanes, total)
+        for j in range(n_lanes, width):
+            part = 0
+            for row in range(first, first + n):
+                part += a[row * width + j]
+            total[j] += part
+        first += n
+
+
+cdef void dense_dz(
+    int code, real alpha, const real* y, const real* dy, Py_ssize_t n_rows, Py_ssize_t n_units,
+    real* dz, real* total
+) noexcept nogil:
+    """dz of some rows, and its sum over them."""
+    memcpy(dz, dy, n_rows * n_units * sizeof(real))
+    multiply_derivative(code, alpha, y, dz, n_rows * n_units)
+    sum_rows(dz, n_rows, n_units, total)
 
 
 def dense_backward(
@@ -207,9 +215,11 @@ def dense_backward(
 ):
     """The gradients of dense_forward, each computed where its array is given."""
     cdef Product q
-    cdef Py_ssize_t n = X.shape[0], n_in = X.shape[1], n_units = W.shape[1], row
+    cdef Py_ssize_t n = X.shape[0], n_in = X.shape[1], n_units = W.shape[1], block, start
+    cdef Py_ssize_t n_blocks = ceil_div(n, DZ_ROWS)
     cdef int code = activation_code(activation, True)
     cdef real* dz
+    cdef real* sums
     dense_shapes(n, n_in, n_units, shape_of(W.shape, 2), shape_of(Y.shape, 2))
     same_shape(shape_of(Y.shape, 2), shape_of(dY.shape, 2), "dY")
     if dX is not None:
@@ -227,14 +237,18 @@ def dense_backward(
     q.init = NULL
     q.code = IDENTITY
     q.alpha = 0
-    dz = <real*> allocate(n * n_units * sizeof(real))
+    dz = <real*> allocate((n + n_blocks) * n_units * sizeof(real))
+    sums = dz + n * n_units
     try:
         with nogil:
-            for row in prange(n, num_threads=threads_for(n * n_units, n_threads)):
-                memcpy(dz + row * n_units, &dY[row, 0], n_units * sizeof(real))
-                multiply_derivative(code, alpha, &Y[row, 0], dz + row * n_units, n_units)
+            for block in prange(
+                    n_blocks, num_threads=threads_for_products(n * n_in * n_units, n_threads),
+                    schedule="static"):
+                start = block * DZ_ROWS
+                dense_dz(code, alpha, &Y[start, 0], &dY[start, 0], smaller(DZ_ROWS, n - start),
+                         n_units, dz + start * n_units, sums + block * n_units)
             if db is not None:
-                sum_rows(dz, n, n_units, &db[0])
+                sum_rows(sums, n_blocks, n_units, &db[0])
         if dX is not None:
             q.n_rows, q.n_k, q.n_columns = n, n_units, n_in
             q.A, q.a_row, q.a_k = dz, n_units, 1

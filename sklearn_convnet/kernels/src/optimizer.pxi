@@ -11,9 +11,24 @@
 #   overlaps them, and would not use vectors.
 # * What is kept becomes zero below SMALLEST. A velocity whose gradient stays zero shrinks to
 #   denormal numbers and would stay there; each takes a hundred times as long as another.
+# * All threads have read the parameters: a core has to ask the others for a line before it writes
+#   to it. It asks some lines ahead, which halves the time of a step on two threads.
+
+cdef extern from *:
+    """
+    /* Asks for the lines of n numbers, to write to them. */
+    static inline void ask_for(const skcn_real *p, Py_ssize_t n)
+    {
+        for (Py_ssize_t i = 0; i < n; i += CACHE_LINE / (Py_ssize_t) sizeof(skcn_real))
+            __builtin_prefetch(p + i, 1);
+    }
+    """
+    void ask_for(const real* p, Py_ssize_t n) noexcept nogil
+
 
 cdef enum:
     SQUARES = 16   # running sums of `sum_of_squares`
+    AHEAD = 1024   # numbers whose lines are asked for while as many are worked on
 
 
 cdef struct Piece:
@@ -150,19 +165,30 @@ cdef inline real* further(real* x, Py_ssize_t n) noexcept nogil:
     return NULL if x is NULL else x + n
 
 
+cdef void take_step_of(
+    Rule rule, const Step* q, const Piece* piece, real* params, const real* grads,
+    real* a, real* b, real* c
+) noexcept nogil:
+    """The step of one piece."""
+    cdef Py_ssize_t i = piece.start, n
+    ask_for(params + i, smaller(AHEAD, piece.stop - i))
+    while i < piece.stop:
+        n = smaller(AHEAD, piece.stop - i)
+        ask_for(params + i + n, smaller(AHEAD, piece.stop - i - n))
+        rule(q, piece.decay, n, params + i, grads + i, further(a, i), further(b, i), further(c, i))
+        i += n
+
+
 cdef int take_step(
     Rule rule, const Step* q, real[::1] params, const real[::1] grads,
     real* a, real* b, real* c,
     const int64_t[:, ::1] segments, const real[::1] decay, int n_threads
 ) except -1:
     cdef Pieces pieces
-    cdef Piece* piece
     cdef Py_ssize_t i
     cut(&pieces, segments, decay, n_threads)
     for i in prange(pieces.n, nogil=True, num_threads=pieces.n_threads):
-        piece = pieces.each + i
-        rule(q, piece.decay, piece.stop - piece.start, &params[piece.start], &grads[piece.start],
-             further(a, piece.start), further(b, piece.start), further(c, piece.start))
+        take_step_of(rule, q, pieces.each + i, &params[0], &grads[0], a, b, c)
     free(pieces.each)
     return 0
 

@@ -55,6 +55,7 @@ cdef extern from *:
     typedef skcn_bits bits_vec
         __attribute__((vector_size(SIMD_BYTES), aligned(sizeof(skcn_bits)), may_alias));
     #define LANES ((Py_ssize_t) (SIMD_BYTES / sizeof(skcn_real)))
+    #define CACHE_LINE 64  /* bytes */
 
     #ifdef __clang__
     #define UNROLL _Pragma("clang loop unroll(full)")
@@ -85,6 +86,7 @@ cdef extern from *:
     ctypedef int64_t bits "skcn_bits"
     ctypedef int64_t bits_vec
     const Py_ssize_t LANES
+    const Py_ssize_t CACHE_LINE
     const real* ZEROS
     const Py_ssize_t REDUCTION_BLOCK
     const int MAX_VECTORS, TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3, TILE_ROWS_4

@@ -35,7 +35,6 @@
 cdef enum:
     MAX_POINTS = 36
     MAX_LANES = 16
-    CACHE_LINE = 64
     BLOCK_BYTES = 1 << 20       # of V and M of a block
     GRADIENT_BYTES = 1 << 19    # of V and D of a block of the weight gradient, at least
     GROUP_BYTES = 5 << 18       # of the sums of a group of filters
