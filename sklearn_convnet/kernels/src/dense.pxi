@@ -76,8 +76,9 @@ cdef void product_panel(
     if k_end == q.n_k:
         if not direct:
             copy_columns(rows + early, n_lanes, y, q.c_row, n_rows, width)
-        for r in range(n_rows):
-            activate(q.code, q.alpha, y + r * q.c_row, width)
+        if q.code != IDENTITY:
+            for r in range(n_rows):
+                activate(q.code, q.alpha, y + r * q.c_row, width)
 
 
 cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcept nogil:
@@ -197,10 +198,11 @@ cdef void dense_dz(
     int code, real alpha, const real* y, const real* dy, Py_ssize_t n_rows, Py_ssize_t n_units,
     real* dz, real* total
 ) noexcept nogil:
-    """dz of some rows, and its sum over them."""
+    """dz of some rows, and its sum over them unless that is NULL."""
     memcpy(dz, dy, n_rows * n_units * sizeof(real))
     multiply_derivative(code, alpha, y, dz, n_rows * n_units)
-    sum_rows(dz, n_rows, n_units, total)
+    if total is not NULL:
+        sum_rows(dz, n_rows, n_units, total)
 
 
 def dense_backward(
@@ -246,7 +248,8 @@ def dense_backward(
                     schedule="static"):
                 start = block * DZ_ROWS
                 dense_dz(code, alpha, &Y[start, 0], &dY[start, 0], smaller(DZ_ROWS, n - start),
-                         n_units, dz + start * n_units, sums + block * n_units)
+                         n_units, dz + start * n_units,
+                         NULL if db is None else sums + block * n_units)
             if db is not None:
                 sum_rows(sums, n_blocks, n_units, &db[0])
         if dX is not None:

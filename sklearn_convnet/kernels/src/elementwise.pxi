@@ -10,11 +10,13 @@ cdef enum:
 cdef extern from *:
     """
     #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__)
+    /* GCC makes calls of these two of a parallel loop. Those of libgomp cost what a layer of a small
+       network does, in part for nothing: a team of one thread, too, asks the system to wake the
+       others when it begins and when it ends; and the barrier, before the first turn of a loop, is
+       there for variables whose values are taken into a loop and out of it, which no kernel does. */
     void GOMP_parallel_start(void (*)(void *), void *, unsigned);
     void GOMP_parallel_end(void);
 
-    /* What GCC makes of a parallel loop calls this. The one of libgomp makes a team of one thread
-       too, and at its end asks the system, twice, to wake the others. */
     __attribute__((visibility("hidden"))) void GOMP_parallel(
         void (*body)(void *), void *data, unsigned n_threads, unsigned flags)
     {
@@ -25,6 +27,10 @@ cdef extern from *:
         GOMP_parallel_start(body, data, n_threads);
         body(data);
         GOMP_parallel_end();
+    }
+
+    __attribute__((visibility("hidden"))) void GOMP_barrier(void)
+    {
     }
     #endif
     """
