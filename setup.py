@@ -22,17 +22,18 @@ COMMON = [
     "-ffp-contract=fast",
 ]
 
+PREFETCHW = "-mprfchw"  # of a line that will be written to
+
 # Of each variant: the flags to try in order, the width of a register in bytes, and whether
 # there are 32 of them. GCC before 11 and clang before 12 do not know the x86-64-v* levels.
-OWN = "-mprfchw"  # prefetches may ask for a line to write to
 AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mlzcnt", "-mf16c", "-mmovbe"]
 AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "cd", "dq", "vl")]
 PREFER_512 = "-mprefer-vector-width=512"
 VARIANTS = {
     "baseline": ([[]], 16, platform.machine() in ("aarch64", "arm64")),
-    "avx2": ([["-march=x86-64-v3", OWN], [*AVX2, OWN]], 32, False),
+    "avx2": ([["-march=x86-64-v3", PREFETCHW], [*AVX2, PREFETCHW]], 32, False),
     "avx512": (
-        [["-march=x86-64-v4", OWN, PREFER_512], [*AVX2, *AVX512, OWN, PREFER_512]],
+        [["-march=x86-64-v4", PREFETCHW, PREFER_512], [*AVX2, *AVX512, PREFETCHW, PREFER_512]],
         64,
         True,
     ),

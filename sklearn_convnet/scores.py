@@ -4,8 +4,8 @@
 # * A score sees what the loss sees: the last layer's output before any link function, the
 #   encoded target and the weights. So a training pass has its score without a second
 #   forward, and a validation pass needs no more memory than a batch.
-* Small batches are counted some at a time: between two steps of a small network, where the
-  kernels have emptied the caches, a few lines of numpy take as long as a layer.
+# * Small batches are counted some at a time: between two steps of a small network, where the
+#   kernels have emptied the caches, a few lines of numpy take as long as a layer.
 """
 
 import numpy as np
@@ -34,9 +34,9 @@ class _RunningScore:
         return self._value()
 
     def _count_waiting(self):
-        Z, target, weight = map(np.concatenate, zip(*self._waiting, strict=True))
-        self._waiting, self._n_waiting = [], 0
-        self._count(Z, target, weight)
+        waiting, self._waiting, self._n_waiting = self._waiting, [], 0
+        one = len(waiting) == 1  # a copy of a large one would be for nothing
+        self._count(*(waiting[0] if one else map(np.concatenate, zip(*waiting, strict=True))))
 
     def _count(self, Z, target, weight):
         raise NotImplementedError(type(self))
@@ -70,7 +70,7 @@ class RunningAccuracy(_RunningScore):
 class RunningR2(_RunningScore):
     """The coefficient of determination, averaged over the outputs, as `r2_score` has it.
 
-    The spread of the targets is merged batch by batch, as by Chan, Golub and LeVeque (1983),
+    The spread of the targets is merged part by part, as by Chan, Golub and LeVeque (1983),
     relative to the first target: what is constant has a spread of exactly 0.
 
     Parameters

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, scores
 from sklearn_convnet.history import with_epoch
 from sklearn_convnet.layers import Conv2D, Dense, Dropout
 from sklearn_convnet.losses import SquaredError
@@ -243,12 +243,19 @@ def test_the_training_score_of_a_regressor(sums):
     np.testing.assert_allclose(reg.history_["score"][3], expected, rtol=1e-6)
 
 
+@pytest.fixture(params=[1, 60, scores.AT_ONCE], ids="at_once={}".format)
+def counted_at_once(request, monkeypatch):
+    """Batches are counted one by one, some at a time, or all in the end."""
+    monkeypatch.setattr(scores, "AT_ONCE", request.param)
+
+
 def gathered(score, Z, target, weight, batch_size=7):
     for start, stop in batches_of(len(Z), batch_size):
         score.add(Z[start:stop], target[start:stop], weight[start:stop])
     return score.value()
 
 
+@pytest.mark.usefixtures("counted_at_once")
 def test_running_accuracy():
     rng = np.random.RandomState(0)
     Z, target, weight = rng.normal(size=(50, 3)), rng.randint(3, size=50), rng.uniform(size=50)
@@ -263,6 +270,7 @@ def test_running_accuracy():
     assert np.isnan(RunningAccuracy(None).value())
 
 
+@pytest.mark.usefixtures("counted_at_once")
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_running_r2(offset):
     rng = np.random.RandomState(0)
@@ -279,6 +287,24 @@ def test_running_r2(offset):
     assert gathered(RunningR2(), constant, constant, weight) == 1
     assert gathered(RunningR2(), Z, constant, weight) == 0
     assert np.isnan(RunningR2().value())
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "read-only", "with gaps", "Fortran's order"])
+@pytest.mark.parametrize("rows", [None, [5, 1, 0, 4, 2]])
+def test_batches_of_samples(layout, rows):
+    X = np.arange(6 * 2 * 3, dtype=np.float32).reshape(6, 2, 3)
+    if layout == "with gaps":
+        X = np.repeat(X, 2, axis=1)[:, ::2]
+    elif layout == "Fortran's order":
+        X = np.asfortranarray(X)
+    X.flags.writeable = layout != "read-only"
+    rows = np.arange(6) if rows is None else np.array(rows)
+    all_samples = Samples(X, rows.astype(float), 0.5 * rows, rows)
+    for which in (slice(1, 4), np.array([3, 0, 3])):
+        batch = all_samples.take(which)
+        np.testing.assert_array_equal(batch.X, X[rows[which]])
+        np.testing.assert_array_equal(batch.target, rows[which])
+        np.testing.assert_array_equal(batch.weight, 0.5 * rows[which])
 
 
 def test_curves_of_several_fits_have_one_entry_an_epoch(split, quick):

@@ -632,15 +632,16 @@ cdef void conv_backward_block(
             crop_image(q, dx + i * q.padded_size, q.dX + (image + i) * q.image_size)
 
 
-cdef void cut_pieces(Conv* q, Py_ssize_t dW_size, Py_ssize_t n_products) noexcept nogil:
+cdef void cut_pieces(Conv* q, Py_ssize_t dW_size, Py_ssize_t products) noexcept nogil:
     """The sums over the batch and the blocks of each, by shapes alone; threads share them evenly
     as long as MIN_PIECES is a multiple of their number. What is not worth a second thread is one
     sum."""
     cdef Py_ssize_t most = PIECE_BYTES // (larger(dW_size, 1) * sizeof(real))
+    if threads_for_products(products, MIN_PIECES) == 1:
+        q.n_pieces = 1
+        return
     most = larger(MIN_PIECES, smaller(MAX_PIECES, most) // MIN_PIECES * MIN_PIECES)
-    if threads_for_products(n_products, MIN_PIECES) == 1:
-        most = 1
-    cut_blocks(q, smaller(most, MIN_PIECES))
+    cut_blocks(q, MIN_PIECES)
     q.n_pieces = smaller(q.n_blocks, most)
 
 

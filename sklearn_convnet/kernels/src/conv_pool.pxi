@@ -17,10 +17,6 @@
 cdef extern from *:
     """
     #define MAX_TAP_ROWS 6
-    #if defined(__AVX512F__) && defined(SINGLE)
-    #include <immintrin.h>
-    static const int32_t COUNTED[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    #endif
 
     /* sum[u][v] += sum_i d[i] x[window[index[i]] + u x_row + v], over every `step`-th of the places
        of one image after the other. */
@@ -52,13 +48,13 @@ cdef extern from *:
     DEFINE_GATHER(gather_half_loop, half_vec)
 
     /* x[where[j] + u x_row + v] += sum_i d[j][i] w[which[j][i] V + u w_row + v], i < count[j], for
-       every `step`-th j of each `width` from `first` on; d and which have n_slots numbers for
+       every `step`-th j of each `width` from `first` on; d and which have n_filters numbers for
        each j. */
     static inline __attribute__((always_inline)) void spread_loop(
         const int U, const int V,
         const skcn_real *w, Py_ssize_t w_row,
         const Py_ssize_t *where, const Py_ssize_t *count,
-        const int32_t *which, const skcn_real *d, Py_ssize_t n_slots,
+        const int32_t *which, const skcn_real *d, Py_ssize_t n_filters,
         Py_ssize_t first, Py_ssize_t step, Py_ssize_t width, Py_ssize_t n,
         skcn_real *x, Py_ssize_t x_row)
     {
@@ -70,7 +66,7 @@ cdef extern from *:
                 UNROLL for (int u = 0; u < U; u++)
                     UNROLL for (int v = 0; v < V; v++)
                         acc[u * V + v] = *(const vec *) ZEROS;
-                for (Py_ssize_t i = j * n_slots; i < j * n_slots + count[j]; i++) {
+                for (Py_ssize_t i = j * n_filters; i < j * n_filters + count[j]; i++) {
                     const skcn_real *filter = w + which[i] * (V * LANES);
                     skcn_real d_i = d[i];
                     UNROLL for (int u = 0; u < U; u++)
@@ -132,52 +128,27 @@ cdef extern from *:
 
     static void spread(
         int U, int V, const skcn_real *w, Py_ssize_t w_row, const Py_ssize_t *where,
-        const Py_ssize_t *count, const int32_t *which, const skcn_real *d, Py_ssize_t n_slots,
+        const Py_ssize_t *count, const int32_t *which, const skcn_real *d, Py_ssize_t n_filters,
         Py_ssize_t first, Py_ssize_t step, Py_ssize_t width, Py_ssize_t n,
         skcn_real *x, Py_ssize_t x_row)
     {
-        ALL_SIZES(spread_loop, w, w_row, where, count, which, d, n_slots, first, step, width, n,
+        ALL_SIZES(spread_loop, w, w_row, where, count, which, d, n_filters, first, step, width, n,
                   x, x_row)
     }
 
-    /* The filters f with index[f] = number, in order, and their d; returns how many. More is
-       written, but not beyond LANES numbers behind the last. */
-    static inline Py_ssize_t pick(
-        const int32_t *index, const skcn_real *d, Py_ssize_t n_filters, int32_t number,
-        int32_t *filter, skcn_real *picked)
-    {
-        Py_ssize_t n = 0;
-    #if defined(__AVX512F__) && defined(SINGLE)
-        __m512i filters = _mm512_loadu_si512(COUNTED), wanted = _mm512_set1_epi32(number);
-        for (Py_ssize_t rest = n_filters; rest > 0; rest -= 16, index += 16, d += 16) {
-            __mmask16 there = rest < 16 ? (1 << rest) - 1 : 0xffff;
-            __mmask16 hit = _mm512_mask_cmpeq_epi32_mask(
-                there, _mm512_maskz_loadu_epi32(there, index), wanted);
-            _mm512_storeu_si512(filter + n, _mm512_maskz_compress_epi32(hit, filters));
-            _mm512_storeu_ps(
-                picked + n, _mm512_maskz_compress_ps(hit, _mm512_maskz_loadu_ps(there, d)));
-            n += __builtin_popcount(hit);
-            filters = _mm512_add_epi32(filters, _mm512_set1_epi32(16));
-        }
-    #else
-        for (Py_ssize_t f = 0; f < n_filters; f++) {
-            filter[n] = (int32_t) f;
-            picked[n] = d[f];
-            n += index[f] == number;
-        }
-    #endif
-        return n;
-    }
-
-    /* `pick` for a row of windows from `number` on, where `width` of them have one place in Y. */
-    static __attribute__((noinline)) void pick_row(
+    /* The entries of n_places neighbours in Y into the slots of their windows, counted from `first`
+       on. Those that follow one another belong to different windows, so that no count is read which
+       has only just been written. Inlined, it would not have the registers it needs. */
+    static __attribute__((noinline)) void put_into_slots(
         const int32_t *index, const skcn_real *d, Py_ssize_t n_filters, Py_ssize_t n_places,
-        Py_ssize_t width, Py_ssize_t number, Py_ssize_t n_slots,
-        Py_ssize_t *count, int32_t *filter, skcn_real *picked)
+        Py_ssize_t first, Py_ssize_t *count, int32_t *filter, skcn_real *window_d)
     {
-        for (; n_places > 0; n_places--, index += n_filters, d += n_filters)
-            for (Py_ssize_t i = 0; i < width; i++, filter += n_slots, picked += n_slots)
-                *count++ = pick(index, d, n_filters, (int32_t) number++, filter, picked);
+        for (Py_ssize_t f = 0; f < n_filters; f++)
+            for (Py_ssize_t i = f; i < n_places * n_filters; i += n_filters) {
+                Py_ssize_t window = first + index[i], to = window * n_filters + count[window]++;
+                filter[to] = (int32_t) f;
+                window_d[to] = d[i];
+            }
     }
     """
     const int MAX_TAP_ROWS
@@ -191,13 +162,12 @@ cdef extern from *:
         Py_ssize_t n_places, Py_ssize_t step, real* sum, Py_ssize_t sum_row) noexcept nogil
     void spread(
         int U, int V, const real* w, Py_ssize_t w_row, const Py_ssize_t* where,
-        const Py_ssize_t* count, const int32_t* which, const real* d, Py_ssize_t n_slots,
+        const Py_ssize_t* count, const int32_t* which, const real* d, Py_ssize_t n_filters,
         Py_ssize_t first, Py_ssize_t step, Py_ssize_t width, Py_ssize_t n, real* x,
         Py_ssize_t x_row) noexcept nogil
-    void pick_row(
+    void put_into_slots(
         const int32_t* index, const real* d, Py_ssize_t n_filters, Py_ssize_t n_places,
-        Py_ssize_t width, Py_ssize_t number, Py_ssize_t n_slots, Py_ssize_t* count,
-        int32_t* filter, real* picked) noexcept nogil
+        Py_ssize_t first, Py_ssize_t* count, int32_t* filter, real* window_d) noexcept nogil
 
 
 cdef enum:
@@ -386,14 +356,14 @@ def conv_pool_forward(
 
 cdef struct Entries:
     # Where the gradient of a unit is not zero: one entry for each of its pooled numbers. First in
-    # the order of Y, then window by window, in slots.
-    Py_ssize_t n_images, n_places   # places of Y in each image
+    # the order of Y, then window by window, in as many slots for each as there are filters.
+    Py_ssize_t n_images
+    Py_ssize_t n_places  # of Y, in each image
     const int32_t* index
     real* d
     Py_ssize_t* count    # of entries of a window
     real* window_d
     int32_t* filter      # of the entries of a window
-    Py_ssize_t n_slots   # for the entries of a window
 
 
 cdef inline Py_ssize_t n_entry_products(const ConvPool* p) noexcept nogil:
@@ -403,28 +373,23 @@ cdef inline Py_ssize_t n_entry_products(const ConvPool* p) noexcept nogil:
             * (lanes + ENTRY_PRODUCTS))
 
 
-cdef inline Py_ssize_t n_slots(const ConvPool* p) noexcept nogil:
-    """Room for the entries of a window, and for what `pick` writes behind them."""
-    return whole_vectors(p.conv.n_filters) + LANES
-
-
 cdef inline Py_ssize_t counts_size(const ConvPool* p) noexcept nogil:
     return whole_vectors(p.unit_windows * (sizeof(Py_ssize_t) // sizeof(real)))
 
 
 cdef inline Py_ssize_t entries_size(const ConvPool* p) noexcept nogil:
     """Counts, d, and two numbers for each slot, each at the bound of a vector."""
-    return (counts_size(p) + whole_vectors(p.unit_size)
-            + MAX_VECTORS * LANES + 2 * p.unit_windows * n_slots(p))
+    return (counts_size(p) + whole_vectors(p.unit_size) + MAX_VECTORS * LANES
+            + 2 * whole_vectors(p.unit_windows * p.conv.n_filters))
 
 
 cdef Entries entries_in(const ConvPool* p, real* memory) noexcept nogil:
     cdef Entries e
-    e.n_slots = n_slots(p)
     e.count = <Py_ssize_t*> memory
     e.d = memory + counts_size(p)
     e.window_d = e.d + whole_vectors(p.unit_size) + MAX_VECTORS * LANES
-    e.filter = <int32_t*> (e.window_d + p.unit_windows * e.n_slots)
+    e.filter = <int32_t*> (
+        e.window_d + whole_vectors(p.unit_windows * p.conv.n_filters))
     return e
 
 
@@ -433,7 +398,7 @@ cdef void make_entries(
 ) noexcept nogil:
     """The entries of a unit; db gets the sum of d added."""
     cdef const Conv* q = &p.conv
-    cdef Py_ssize_t F = q.n_filters, n_places = u.n_rows * p.pool.out[2], row
+    cdef Py_ssize_t F = q.n_filters, n_places = u.n_rows * p.pool.out[2], row, entry
     cdef Py_ssize_t start = (image * p.rows + u.row) * p.pool.out[2] * F
     e.n_images = u.n_rows // p.rows if p.whole else 1
     e.n_places = n_places // e.n_images
@@ -446,25 +411,10 @@ cdef void make_entries(
     if q.dX is not NULL:
         memset(e.count, 0, u.n_windows * sizeof(Py_ssize_t))
         for row in range(u.n_rows):
-            sort_entries(p, u, e, row)
-
-
-cdef void sort_entries(
-    const ConvPool* p, const Unit* u, Entries* e, Py_ssize_t row
-) noexcept nogil:
-    """The entries of a row of Y into the slots of their windows."""
-    cdef const Conv* q = &p.conv
-    cdef Py_ssize_t image = (u.row + row) // p.rows, entry = row * p.pool.out[2] * q.n_filters
-    cdef Py_ssize_t plane = (u.row + row) % p.rows // p.pool.out[1] * p.pool.window[0]
-    cdef Py_ssize_t top = (u.row + row) % p.pool.out[1] * p.pool.window[1]
-    cdef Py_ssize_t i, number, to
-    for i in range(p.pool.window[0] * p.pool.window[1]):
-        number = q.out[2] * (
-            (plane + i // p.pool.window[1]) * q.out[1] + top + i % p.pool.window[1])
-        to = image * q.n_windows + number - u.first
-        pick_row(e.index + entry, e.d + entry, q.n_filters, p.pool.out[2], p.pool.window[2],
-                 number, e.n_slots, e.count + to, e.filter + to * e.n_slots,
-                 e.window_d + to * e.n_slots)
+            entry = row * p.pool.out[2] * F
+            put_into_slots(
+                e.index + entry, e.d + entry, F, p.pool.out[2],
+                (u.row + row) // p.rows * q.n_windows - u.first, e.count, e.filter, e.window_d)
 
 
 cdef struct TapPart:
@@ -530,7 +480,7 @@ cdef void spread_filters(
         for phase in range(smaller(apart, q.out[2])):
             spread(t.U, t.V, q.packed_T + (t.u * n_vec + t.v) * LANES * q.n_filters,
                    n_vec * LANES * q.n_filters, q.window + unit.first, e.count, e.filter,
-                   e.window_d, e.n_slots, phase, apart, q.out[2], unit.n_windows,
+                   e.window_d, q.n_filters, phase, apart, q.out[2], unit.n_windows,
                    dx + q.run[t.u] + t.v * LANES, q.padded[2] * q.n_channels)
 
 

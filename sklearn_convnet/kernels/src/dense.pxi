@@ -71,8 +71,7 @@ cdef void product_panel(
         memset(init, 0, n_lanes * sizeof(real))
         memcpy(init, q.init + column - early, (width + early) * sizeof(real))
         start = init
-    matrix_rows(
-        V, A, a_row, a_k, n_rows, k_end - k, b, b_row, start, k > 0, c, c_row)
+    matrix_rows(V, A, a_row, a_k, n_rows, k_end - k, b, b_row, start, k > 0, c, c_row)
     if k_end == q.n_k:
         if not direct:
             copy_columns(rows + early, n_lanes, y, q.c_row, n_rows, width)
@@ -110,7 +109,8 @@ cdef inline Py_ssize_t product_scratch() noexcept nogil:
 cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
     """Blocks of equal height, at most twice ROW_BLOCK, and groups of panels that use the same
     part of A: large ones, but as much for each thread. Where the right matrix is small, threads
-    share the rows: samples are most often where the layer before has left them."""
+    share the rows: samples are most often where the layer before has left them, and rows of
+    weights where the optimiser looks for their gradients."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns)
     q.n_row_blocks = larger(1, q.n_rows // ROW_BLOCK)
     if q.n_rows >= n_threads * MIN_ROWS and q.n_k * q.n_columns <= SMALL_RIGHT:
@@ -180,17 +180,19 @@ def dense_forward(
 
 cdef void sum_rows(const real* a, Py_ssize_t n_rows, Py_ssize_t width, real* total) noexcept nogil:
     """Sums over ROW_BLOCK rows at a time, then over these sums."""
-    cdef Py_ssize_t n_lanes = width // LANES * LANES, first = 0, n, row, j
-    cdef real part
+    cdef Py_ssize_t n_lanes = width // LANES * LANES, n_rest = width - n_lanes
+    cdef Py_ssize_t first = 0, n, row, j
+    cdef real rest[MAX_LANES]
     memset(total, 0, width * sizeof(real))
     while first < n_rows:
         n = smaller(ROW_BLOCK, n_rows - first)
         add_rows(a + first * width, width, n, n_lanes, total)
-        for j in range(n_lanes, width):
-            part = 0
-            for row in range(first, first + n):
-                part += a[row * width + j]
-            total[j] += part
+        memset(rest, 0, n_rest * sizeof(real))
+        for row in range(first, first + n):
+            for j in range(n_rest):
+                rest[j] += a[row * width + n_lanes + j]
+        for j in range(n_rest):
+            total[n_lanes + j] += rest[j]
         first += n
 
 
@@ -243,6 +245,7 @@ def dense_backward(
     sums = dz + n * n_units
     try:
         with nogil:
+            # By those who use it.
             for block in prange(
                     n_blocks, num_threads=threads_for_products(n * n_in * n_units, n_threads),
                     schedule="static"):

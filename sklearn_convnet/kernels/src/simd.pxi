@@ -18,6 +18,10 @@ from libc.string cimport memcpy, memset
 cdef extern from "<stdlib.h>" nogil:
     void* aligned_alloc(size_t alignment, size_t n_bytes)
 
+cdef enum:
+    MAX_LANES = 16   # of any vector
+
+
 cdef extern from *:
     """
     #ifdef SINGLE

@@ -10,9 +10,9 @@
 # Design:
 # * Rows are pointers, not a stride: a tile may run over the end of a row of pixels, or of an
 #   image, and still be full.
-# * A tile at an edge is a full tile whose surplus rows repeat another one and are written
-#   to a spare row. Every row sees the same operations, so its bits do not depend on where in a
-#   tile it lies, nor on what else is in the tile.
+# * With pointers, a tile at an edge is a full tile whose surplus rows repeat another one and are
+#   written to a spare row. Every row sees the same operations, so its bits do not depend on where
+#   in a tile it lies, nor on what else is in the tile.
 # * `b` is packed in panels of V vectors, padded with zeros, by the caller.
 # * Where rows are equally far apart, as in matrices, a tile needs no pointers, and smaller tiles
 #   do the rest of the rows: for short sums and few rows, that is twice as fast.

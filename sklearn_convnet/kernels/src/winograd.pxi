@@ -34,7 +34,6 @@
 
 cdef enum:
     MAX_POINTS = 36
-    MAX_LANES = 16
     BLOCK_BYTES = 1 << 20       # of V and M of a block
     GRADIENT_BYTES = 1 << 19    # of V and D of a block of the weight gradient, at least
     GROUP_BYTES = 5 << 18       # of the sums of a group of filters
@@ -321,8 +320,8 @@ cdef void winograd_block(
 
 
 cdef void share_blocks(Winograd* q, Py_ssize_t rows, int n_threads) noexcept nogil:
-    """Smaller blocks, where there would be too few to share: but not so small that many rows
-    of the micro-kernel are idle, unless a thread would have none; then as many for each thread."""
+    """Smaller blocks, where there would be too few to share: but not so small that the tiles of
+    the micro-kernel are, unless a thread would have none; then as many for each thread."""
     cdef Py_ssize_t few = ceil_div(ceil_div(MIN_TILES, rows) * rows, q.tiles[1])
     few = smaller(few, ceil_div(q.n_strips, n_threads))
     q.block_strips = smaller(
