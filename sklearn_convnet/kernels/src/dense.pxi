@@ -38,9 +38,9 @@ cdef void product_panel(
     const real* A, Py_ssize_t a_row, Py_ssize_t a_k, real* scratch
 ) noexcept nogil:
     """Adds what k to k_end contribute to a panel of columns of a block of rows, whose part of
-    the left matrix begins at A. Scratch: init, packed B and rows; the rows of the
-    last panel, if it is not full, stay there until they are done. In place, such a panel begins
-    `early`, in the columns of the one before."""
+    the left matrix begins at A. Scratch: init, packed B and rows; the rows of the last panel, if
+    it is not full, stay there until they are done. In place, such a panel begins `early`, in the
+    columns of the one before."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns), n_rows = smaller(
         q.row_block, q.n_rows - first)
     cdef Py_ssize_t v = part(n_vec, panel, q.n_panels)
