@@ -96,6 +96,8 @@ def attention_forward(
 ):
     cdef Attention q
     cdef Py_ssize_t task
+    cdef Shares shares
+    cdef int thread
     cdef real* work
     attention_shapes(&q, shape_of(Q.shape, 4),
                      (shape_of(K.shape, 4), shape_of(V.shape, 4), shape_of(Y.shape, 4)),
@@ -111,9 +113,13 @@ def attention_forward(
         2 * q.n * q.heads * q.length * q.length * q.width, n_threads)
     work = <real*> allocate(n_threads * product_scratch() * sizeof(real))
     with nogil:
-        for task in prange(q.n * q.heads, num_threads=n_threads, schedule="static"):
-            attend(&q, task, &P[0, 0, 0, 0], &Y[0, 0, 0, 0],
-                   work + threadid() * product_scratch())
+        share_out(&shares, q.n * q.heads, n_threads)
+        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+            task = next_task(&shares, thread)
+            while task >= 0:
+                attend(&q, task, &P[0, 0, 0, 0], &Y[0, 0, 0, 0],
+                       work + thread * product_scratch())
+                task = next_task(&shares, thread)
         free(work)
 
 
@@ -132,6 +138,8 @@ def attention_backward(
 ):
     cdef Attention q
     cdef Py_ssize_t task, i, size
+    cdef Shares shares
+    cdef int thread
     cdef real* work
     attention_shapes(&q, shape_of(Q.shape, 4),
                      (shape_of(K.shape, 4), shape_of(V.shape, 4), shape_of(dY.shape, 4),
@@ -151,11 +159,15 @@ def attention_backward(
     work = <real*> allocate(n_threads * product_scratch() * sizeof(real))
     size = q.heads * q.length * q.length
     with nogil:
-        for task in prange(q.n * q.heads, num_threads=n_threads, schedule="static"):
-            attend_backward(
-                &q, task, &P[0, 0, 0, 0], &dY[0, 0, 0, 0], &dS[0, 0, 0, 0],
-                &dQ[0, 0, 0, 0], &dK[0, 0, 0, 0], &dV[0, 0, 0, 0],
-                work + threadid() * product_scratch())
+        share_out(&shares, q.n * q.heads, n_threads)
+        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+            task = next_task(&shares, thread)
+            while task >= 0:
+                attend_backward(
+                    &q, task, &P[0, 0, 0, 0], &dY[0, 0, 0, 0], &dS[0, 0, 0, 0],
+                    &dQ[0, 0, 0, 0], &dK[0, 0, 0, 0], &dV[0, 0, 0, 0],
+                    work + thread * product_scratch())
+                task = next_task(&shares, thread)
         if dbias is not None:
             for i in range(q.n):
                 add_chunk_to(&dbias[0, 0, 0], &dS[i, 0, 0, 0], size)

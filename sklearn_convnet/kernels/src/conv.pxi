@@ -438,6 +438,8 @@ def conv_forward(
     cdef Py_ssize_t* tables
     cdef real* memory
     cdef Py_ssize_t n_tasks, task, n_chunks
+    cdef Shares shares
+    cdef int thread
     conv_geometry(&given, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                   stride, padding, dilation, groups)
     if b is not None:
@@ -465,8 +467,12 @@ def conv_forward(
     tables = conv_tables(&q)
     try:
         memory = forward_work(&given, &q, n_threads)
-        for task in prange(n_tasks, nogil=True, num_threads=n_threads, schedule="static"):
-            conv_forward_task(&q, task, q.scratch + threadid() * q.scratch_size)
+        share_out(&shares, n_tasks, n_threads)
+        for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static"):
+            task = next_task(&shares, thread)
+            while task >= 0:
+                conv_forward_task(&q, task, q.scratch + thread * q.scratch_size)
+                task = next_task(&shares, thread)
         free(memory)
     finally:
         free(tables)
@@ -705,6 +711,8 @@ def conv_backward(
     cdef real* wide_db
     cdef bint need_dW = dW is not None, need_db = db is not None
     cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, slack = MAX_VECTORS * LANES
+    cdef Shares shares
+    cdef int thread
     conv_geometry(&given, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                   stride, padding, dilation, groups)
     same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
@@ -755,9 +763,13 @@ def conv_backward(
                 q.db_pieces, work = work, work + q.n_pieces * db_size
                 if given.dX is not NULL:
                     pack_transposed(&given, n_threads)
-                for piece in prange(q.n_pieces, num_threads=n_threads, schedule="static"):
-                    conv_backward_piece(&q, &given, piece, need_dW, need_db,
-                                        work + threadid() * q.scratch_size)
+                share_out(&shares, q.n_pieces, n_threads)
+                for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+                    piece = next_task(&shares, thread)
+                    while piece >= 0:
+                        conv_backward_piece(&q, &given, piece, need_dW, need_db,
+                                            work + thread * q.scratch_size)
+                        piece = next_task(&shares, thread)
                 if need_dW:
                     add_pieces(q.dW_pieces, q.n_pieces, q.n_taps, q.n_groups,
                                q.group_filters, q.filter_lanes,

@@ -314,6 +314,8 @@ def conv_pool_forward(
     cdef Py_ssize_t* tables
     cdef real* memory
     cdef Py_ssize_t task
+    cdef Shares shares
+    cdef int thread
     conv_pool_geometry(&p, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                        stride, padding, pool_size)
     p.conv.code = activation_code(activation, True)
@@ -344,9 +346,12 @@ def conv_pool_forward(
     tables = conv_tables(&q)
     try:
         memory = forward_work(&p.conv, &q, n_threads)
-        for task in prange(q.n_blocks * q.n_chunks, nogil=True, num_threads=n_threads,
-                           schedule="static"):
-            conv_pool_task(&p, &q, task, q.scratch + threadid() * q.scratch_size)
+        share_out(&shares, q.n_blocks * q.n_chunks, n_threads)
+        for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static"):
+            task = next_task(&shares, thread)
+            while task >= 0:
+                conv_pool_task(&p, &q, task, q.scratch + thread * q.scratch_size)
+                task = next_task(&shares, thread)
         free(memory)
     finally:
         free(tables)
@@ -573,6 +578,8 @@ def conv_pool_backward(
     cdef real* memory
     cdef bint need_dW = dW is not None, need_db = db is not None
     cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, run
+    cdef Shares shares
+    cdef int thread
     conv_pool_geometry(&p, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                        stride, padding, pool_size)
     q.code = activation_code(activation, True)
@@ -618,9 +625,13 @@ def conv_pool_backward(
             q.db_pieces, work = work, work + q.n_pieces * db_size
             if q.dX is not NULL:
                 pack_transposed(q, n_threads)
-            for piece in prange(q.n_pieces, num_threads=n_threads, schedule="static"):
-                conv_pool_backward_piece(
-                    &p, piece, need_dW, need_db, work + threadid() * q.scratch_size)
+            share_out(&shares, q.n_pieces, n_threads)
+            for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+                piece = next_task(&shares, thread)
+                while piece >= 0:
+                    conv_pool_backward_piece(
+                        &p, piece, need_dW, need_db, work + thread * q.scratch_size)
+                    piece = next_task(&shares, thread)
             if need_dW:
                 for run in prange(q.n_runs, num_threads=n_threads):
                     put_gathered(q, q.dW_pieces, run, &dW[0, 0, 0, 0, 0])

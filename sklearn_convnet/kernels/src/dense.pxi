@@ -126,6 +126,8 @@ cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
 
 cdef int multiply(Product* q, int n_threads) except -1:
     cdef Py_ssize_t scratch_size, task
+    cdef Shares shares
+    cdef int thread
     cdef real* scratch
     n_threads = threads_for_products(q.n_rows * q.n_k * q.n_columns, n_threads)
     q.c_row = q.n_columns
@@ -137,9 +139,12 @@ cdef int multiply(Product* q, int n_threads) except -1:
         scratch_size += whole_vectors(REDUCTION_BLOCK * q.row_block)
     scratch = <real*> allocate(n_threads * scratch_size * sizeof(real))
     with nogil:
-        for task in prange(
-                q.n_row_blocks * q.n_groups, num_threads=n_threads, schedule="static"):
-            product_task(q, task, scratch + threadid() * scratch_size)
+        share_out(&shares, q.n_row_blocks * q.n_groups, n_threads)
+        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+            task = next_task(&shares, thread)
+            while task >= 0:
+                product_task(q, task, scratch + thread * scratch_size)
+                task = next_task(&shares, thread)
         free(scratch)
     return 0
 

@@ -157,6 +157,8 @@ def depthwise_forward(
     cdef Py_ssize_t* tables
     cdef real* work
     cdef Py_ssize_t image, size
+    cdef Shares shares
+    cdef int thread
     depthwise_geometry(&q, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                        stride, padding, dilation)
     if b is not None:
@@ -185,8 +187,12 @@ def depthwise_forward(
         if b is not None:
             memcpy(q.bias, &b[0], q.conv.n_filters * sizeof(real))
         work = q.bias + q.n_lanes
-        for image in prange(q.conv.n_images, num_threads=n_threads, schedule="static"):
-            depthwise_image(&q, image, work + threadid() * size)
+        share_out(&shares, q.conv.n_images, n_threads)
+        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+            image = next_task(&shares, thread)
+            while image >= 0:
+                depthwise_image(&q, image, work + thread * size)
+                image = next_task(&shares, thread)
         free(q.filters)
         free(tables)
 
@@ -280,7 +286,9 @@ def depthwise_backward(
     cdef real* work
     cdef real* pieces
     cdef bint need_dW = dW is not None, need_db = db is not None
-    cdef Py_ssize_t image, size, piece, piece_size, n_pieces
+    cdef Py_ssize_t size, piece, piece_size, n_pieces
+    cdef Shares shares
+    cdef int thread
     depthwise_geometry(&q, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
                        stride, padding, dilation)
     same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
@@ -321,12 +329,16 @@ def depthwise_backward(
         pack_panel(&W[0, 0, 0, 0, 0], q.conv.n_filters, 1, q.conv.n_taps, q.conv.n_filters,
                    q.n_lanes, q.filters)
         memset(pieces, 0, n_pieces * piece_size * sizeof(real))
-        for piece in prange(n_pieces, num_threads=n_threads, schedule="static"):
-            depthwise_piece(
-                &q, piece, n_pieces,
-                pieces + piece * piece_size if need_dW else NULL,
-                pieces + piece * piece_size + q.conv.n_taps * q.n_lanes if need_db else NULL,
-                work + threadid() * size)
+        share_out(&shares, n_pieces, n_threads)
+        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+            piece = next_task(&shares, thread)
+            while piece >= 0:
+                depthwise_piece(
+                    &q, piece, n_pieces,
+                    pieces + piece * piece_size if need_dW else NULL,
+                    pieces + piece * piece_size + q.conv.n_taps * q.n_lanes if need_db else NULL,
+                    work + thread * size)
+                piece = next_task(&shares, thread)
         for piece in range(1, n_pieces):
             add_chunk_to(pieces, pieces + piece * piece_size, piece_size)
         if need_dW:

@@ -249,6 +249,8 @@ cdef void narrow_task(
 cdef int narrow_forward(const ConvPool* p, int n_threads) except -1:
     cdef const Conv* q = &p.conv
     cdef Narrow s = narrow_geometry(p, n_threads)
+    cdef Shares shares
+    cdef int thread
     cdef Py_ssize_t task, n_packed = s.n_groups * NARROW_FILTERS * (q.n_taps + 1)
     cdef real* memory = <real*> allocate(
         2 * q.n_taps * sizeof(Py_ssize_t)
@@ -261,7 +263,11 @@ cdef int narrow_forward(const ConvPool* p, int n_threads) except -1:
         scratch = s.w + whole_vectors(n_packed)
         pack_narrow(q, &s)
         memset(scratch, 0, n_threads * s.scratch_size * sizeof(real))
-        for task in prange(q.n_images * s.n_chunks, num_threads=n_threads, schedule="static"):
-            narrow_task(p, &s, task, scratch + threadid() * s.scratch_size)
+        share_out(&shares, q.n_images * s.n_chunks, n_threads)
+        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+            task = next_task(&shares, thread)
+            while task >= 0:
+                narrow_task(p, &s, task, scratch + thread * s.scratch_size)
+                task = next_task(&shares, thread)
         free(memory)
     return 0

@@ -601,6 +601,8 @@ cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noex
 cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     """The output of q from its input and filters, both given."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, task, scratch_size, rows
+    cdef Shares shares
+    cdef int thread
     cdef Py_ssize_t n_packed = q.n * q.n * q.n_channels * q.filter_lanes
     cdef real* work
     n_threads = threads_for_products(
@@ -614,8 +616,12 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     q.packed = work + n_threads * scratch_size
     with nogil:
         pack_points(q, work, n_threads)
-        for task in prange(q.n_blocks, num_threads=n_threads, schedule="static"):
-            winograd_task(q, task, work + threadid() * scratch_size)
+        share_out(&shares, q.n_blocks, n_threads)
+        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+            task = next_task(&shares, thread)
+            while task >= 0:
+                winograd_task(q, task, work + thread * scratch_size)
+                task = next_task(&shares, thread)
         free(work)
     return 0
 
@@ -804,7 +810,9 @@ cdef int winograd_weight_gradient(
     Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
 ) except -1:
     """dW and db, each unless NULL. `back` is the pass whose input is dz."""
-    cdef Py_ssize_t n_points = q.n * q.n, scratch_size, n_dU, n_db, i, piece
+    cdef Py_ssize_t n_points = q.n * q.n, scratch_size, n_dU, n_db, i, piece, task
+    cdef Shares shares
+    cdef int thread
     cdef Winograd dz = back[0]
     cdef real* work
     cdef real* dU
@@ -821,9 +829,13 @@ cdef int winograd_weight_gradient(
     dU = work + n_threads * scratch_size
     sums = dU + q.n_pieces * n_dU
     with nogil:
-        for i in prange(q.n_pieces * q.n_groups, num_threads=n_threads, schedule="static"):
-            weight_gradient_task(q, &dz, i, dU, NULL if db is NULL else sums,
-                                 work + threadid() * scratch_size)
+        share_out(&shares, q.n_pieces * q.n_groups, n_threads)
+        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+            task = next_task(&shares, thread)
+            while task >= 0:
+                weight_gradient_task(q, &dz, task, dU, NULL if db is NULL else sums,
+                                     work + thread * scratch_size)
+                task = next_task(&shares, thread)
         if db is not NULL:
             add_pieces(sums, q.n_pieces, 1, 1, q.n_filters, q.filter_lanes, db, 1)
         if dW is not NULL:
