@@ -10,6 +10,7 @@
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import isfinite
 from time import perf_counter
@@ -41,6 +42,11 @@ class Samples:
     def __len__(self):
         return len(self.target)
 
+    @cached_property
+    def share(self):
+        """What each sample weighs in the mean of a batch of them all."""
+        return self.weight / np.asarray(len(self), self.weight.dtype)
+
     def take(self, which):
         rows = which if self.rows is None else self.rows[which]
         # `take` is faster, but first copies all of an array that is not contiguous.
@@ -54,6 +60,17 @@ def batches_of(n, batch_size):
     n_batches = -(-n // batch_size)
     edges = [n * i // n_batches for i in range(n_batches + 1)]
     return list(pairwise(edges))
+
+
+def shares_of(weight, order, edges):
+    """`Samples.share` of the samples of all batches, in order; None for weights of pixels, which
+    are many. At once, since to divide a few numbers between two steps takes as long as their loss.
+    """
+    if weight.ndim > 1:
+        return None
+    sizes = np.diff(edges).ravel()
+    ordered = weight if order is None else weight[order]
+    return ordered / np.repeat(sizes, sizes).astype(weight.dtype)
 
 
 class Trainer:
@@ -141,11 +158,15 @@ class Trainer:
             not finite if training diverged; the pass then ends early.
         """
         n = len(samples)
+        edges = batches_of(n, self.batch_size)
         order = np.random.RandomState(self._seed()).permutation(n) if self.shuffle else None
         augment_seed = self._seed() if self.augment else None
+        shares = shares_of(samples.weight, order, edges)
         total = 0.0
-        for i, (start, stop) in enumerate(batches_of(n, self.batch_size)):
+        for i, (start, stop) in enumerate(edges):
             batch = samples.take(slice(start, stop) if order is None else order[start:stop])
+            if shares is not None:
+                batch.share = shares[start:stop]
             if self.augment:
                 batch = self._augmented(batch, np.random.RandomState([augment_seed, i]))
             loss, Z = self.run_step(batch)
@@ -176,14 +197,9 @@ class Trainer:
             n_threads=self.n_threads,
             sample_weight=batch.weight,
         )
-        dZ = np.empty_like(Z)
+        dZ = np.empty(Z.shape, Z.dtype)
         total = self.loss.value_and_gradient(
-            Z,
-            batch.target,
-            batch.weight / np.asarray(len(batch), Z.dtype),
-            dZ,
-            network.kernels,
-            self.n_threads,
+            Z, batch.target, batch.share, dZ, network.kernels, self.n_threads
         )
         if isfinite(total):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)

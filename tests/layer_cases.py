@@ -513,10 +513,9 @@ def branches(network):
 
     That is the signs of the numbers that the pass has kept, and its indices.
     """
-    run = network._pass
     return [
         array.copy() if array.dtype.kind == "i" else np.sign(array)
-        for saved in (run.played.saved(run.given) if run.played else run.saved).values()
+        for saved in network._pass.saved.values()
         for array in saved
         if isinstance(array, np.ndarray)
     ]

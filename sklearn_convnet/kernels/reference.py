@@ -27,6 +27,12 @@ filters ``(KD, KH, KW, C / groups, F)``.
 import numpy as np
 from scipy.special import erfc, expit, log_softmax, softmax
 
+
+def view(x):
+    """An array as these functions take it faster than as it is: there is no such thing here."""
+    return x
+
+
 # ---------------------------------------------------------------------------
 # Checks
 # ---------------------------------------------------------------------------

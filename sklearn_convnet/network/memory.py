@@ -184,6 +184,11 @@ class Arena:
             self._make_views(plan)
         return Planned(plan, partial(self.plans.pop, key, None))
 
+    def tapes(self, key):
+        """Those of the plan for a pass, by direction and number of threads."""
+        plan = self.plans.get(key)
+        return {} if plan is None else plan.tapes
+
     def _add(self, key, plan):
         if len(self.plans) == MAX_PLANS:
             self.plans.pop(next(iter(self.plans)))

@@ -1,6 +1,6 @@
 """A network: one vector of parameters, and nodes that hold views into it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from ..kernels import loader
 from ..threads import effective_n_threads
 from .memory import ALIGNMENT, Arena, aligned_bytes
 from .node import Pass, chain_backward, chain_forward, walk
-from .tape import Recorder
+from .tape import Recorder, Tape
 
 
 class Segment(NamedTuple):
@@ -24,6 +24,23 @@ class Segment(NamedTuple):
     shape: tuple
     decayed: bool
     trainable: bool
+
+
+@dataclass(slots=True)
+class Played:
+    """A training forward that a tape has made."""
+
+    tape: Tape
+    tapes: dict  # all those of its plan
+    given: dict  # the arrays from outside
+    output_shape: tuple
+    key: tuple  # of its plan
+    weight: np.ndarray | None  # of the samples
+
+    @property
+    def saved(self):
+        """What the nodes would have kept for their backward."""
+        return self.tape.saved(self.given)
 
 
 def aligned_zeros(size, dtype):
@@ -237,7 +254,7 @@ class Network:
     def _new_pass(self, n_threads, training=False, weight=None, memory=None):
         return Pass(
             kernels=self.kernels,
-            n_threads=effective_n_threads(n_threads),
+            n_threads=n_threads,
             training=training,
             seed=self._seed * 2**20 + self.step,
             weight=None if weight is None else np.ascontiguousarray(weight, self.dtype),
@@ -265,32 +282,41 @@ class Network:
         Y : array of shape (n, *output_shape)
         """
         X = self._check_input(X)
+        n_threads = effective_n_threads(n_threads)
         if not training:
             return self._predict(X, n_threads, sample_weight)
         if self.grads is None:
             self._make_gradients()
         self._pass = None  # what it holds is free now
-        memory = self._arena.begin((len(X), sample_weight is None))
-        run = self._new_pass(n_threads, True, sample_weight, memory)
+        key = (len(X), sample_weight is None)
+        tapes = self._arena.tapes(key)
+        tape = tapes.get(("forward", n_threads))
+        if tape is not None:
+            given = self._play(tape, X)
+            Y = given["Y"]
+            self._pass = Played(tape, tapes, given, Y.shape, key, sample_weight)
+            return Y
+        run = self._new_pass(n_threads, True, sample_weight, self._arena.begin(key))
         Y = self._forward(X, run)
         self._pass = run
         return Y
 
+    def _play(self, tape, X):
+        """The arrays from outside, the output among them."""
+        given = {"X": X, "Y": np.empty((len(X), *self.output_shape), X.dtype)}
+        tape.play(given)
+        return given
+
     def _forward(self, X, run):
-        """The output; a pass that repeats another one plays its tape."""
-        tapes, key = run.memory.tapes, ("forward", run.n_threads)
-        if tapes is None or len(X) == 0 or not self._repeats[run.training]:
+        """The output; a pass that others may repeat is recorded."""
+        if run.memory.tapes is None or len(X) == 0 or not self._repeats[run.training]:
             Y = chain_forward(self._nodes, X, run)
-        elif key in tapes:
-            Y = np.empty((len(X), *self.output_shape), X.dtype)
-            run.given, run.played = {"X": X, "Y": Y}, tapes[key]
-            run.played.play(run.given)
         else:
             recorder = Recorder(run.kernels)
             Y = chain_forward(self._nodes, X, replace(run, kernels=recorder))
             given = {"X": X, "Y": Y}
             tape = recorder.tape(given, run.saved, run.memory.taken)
-            if self._keep_tape(tape, key, run.memory):
+            if self._keep_tape(tape, ("forward", run.n_threads), run.memory):
                 run.given = given
         run.memory.keep(Y)
         run.output_shape = Y.shape
@@ -304,21 +330,19 @@ class Network:
         return True
 
     def _backward_without_input(self, dY, run):
-        """Backward of a pass that others may repeat, without the gradient at the input."""
-        given, key = {**run.given, "dY": dY}, ("backward", run.n_threads)
-        tape = run.memory.tapes.get(key)
-        if tape is not None:
-            tape.play(given)
-            return
-        self._restore_saved(run)
+        """Backward of a pass that others may repeat, recorded."""
         recorder = Recorder(run.kernels)
         chain_backward(self._nodes, dY, False, replace(run, kernels=recorder))
-        self._keep_tape(recorder.tape(given), key, run.memory)
+        tape = recorder.tape({**run.given, "dY": dY})
+        self._keep_tape(tape, ("backward", run.n_threads), run.memory)
 
-    def _restore_saved(self, run):
-        """After a forward that was played: what the nodes need to go backward."""
-        if run.played is not None:
-            run.saved, run.memory.taken = run.played.saved(run.given), run.played.taken
+    def _resumed(self, played):
+        """The pass that the nodes would have made: with what they need to go backward."""
+        memory = self._arena.begin(played.key)
+        run = self._new_pass(None, True, played.weight, memory)
+        run.given, run.saved = played.given, played.saved
+        memory.taken = played.tape.taken
+        return run
 
     def _borrow(self):
         """An arena that no other thread has."""
@@ -328,10 +352,14 @@ class Network:
             return Arena()
 
     def _predict(self, X, n_threads, sample_weight):
-        arena = self._borrow()
-        memory = arena.begin((len(X), sample_weight is None))
-        Y = self._forward(X, self._new_pass(n_threads, False, sample_weight, memory))
-        memory.end()
+        arena, key = self._borrow(), (len(X), sample_weight is None)
+        tape = arena.tapes(key).get(("forward", n_threads))
+        if tape is not None:
+            Y = self._play(tape, X)["Y"]
+        else:
+            memory = arena.begin(key)
+            Y = self._forward(X, self._new_pass(n_threads, False, sample_weight, memory))
+            memory.end()
         self._idle.append(arena)
         return Y
 
@@ -365,11 +393,17 @@ class Network:
         dY = np.ascontiguousarray(dY, dtype=self.dtype)
         if dY.shape != run.output_shape:
             raise ValueError(f"dY has shape {dY.shape}, the output has shape {run.output_shape}")
-        run.n_threads = effective_n_threads(n_threads)
+        n_threads = effective_n_threads(n_threads)
         self._pass = None
+        if isinstance(run, Played):
+            tape = None if need_input else run.tapes.get(("backward", n_threads))
+            if tape is not None:
+                run.given["dY"] = dY
+                return tape.play(run.given)
+            run = self._resumed(run)
+        run.n_threads = n_threads
         if run.given is not None and not need_input:
             return self._backward_without_input(dY, run)
-        self._restore_saved(run)
         dX = chain_backward(self._nodes, dY, need_input, run)
         if dX is not None:
             run.memory.keep(dX)
@@ -430,5 +464,5 @@ class Network:
 
     def _through(self, X, n_nodes):
         X = self._check_input(X)
-        run = self._new_pass(None)
+        run = self._new_pass(effective_n_threads())
         return chain_forward(self._nodes[:n_nodes], X, run)

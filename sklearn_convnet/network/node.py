@@ -125,7 +125,6 @@ class Pass:
     recompute: bool = False  # a forward that was done before: statistics stay
     memory: object = None  # where arrays come from; None makes new ones
     given: dict | None = None  # the arrays from outside, if another pass may repeat this one
-    played: object = None  # the tape of its forward, if nodes have saved nothing
     output_shape: tuple = ()
     saved: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)  # what one node has found out for another

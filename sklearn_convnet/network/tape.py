@@ -41,6 +41,8 @@ class Recorder:
         saved_holes = _holes(saved.values(), given)
         if holes is None or saved_holes is None:
             return None
+        for _, args in self._calls:
+            args[:] = [self._kernels.view(a) if isinstance(a, np.ndarray) else a for a in args]
         return Tape(self._calls, holes, saved, saved_holes, taken)
 
 

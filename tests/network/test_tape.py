@@ -280,6 +280,8 @@ def test_only_a_part_of_an_array_from_outside():
 
 def test_a_failure_is_passed_on_and_forgotten():
     class Kernels:
+        view = np.asarray
+
         @staticmethod
         def halve(A, out):
             if A[0] < 0:

@@ -1,6 +1,7 @@
 # Every family of kernels, in the order in which they build on one another.
 include "simd.pxi"
 include "tasks.pxi"
+include "views.pxi"
 include "tile.pxi"
 include "elementwise.pxi"
 include "activation.pxi"
