@@ -82,8 +82,10 @@ cdef struct Conv:
 
 
 cdef int conv_geometry(
-    Conv* q, shape_X, shape_W, shape_Y, stride, padding, dilation, Py_ssize_t groups,
+    Conv* q, const Py_ssize_t* shape_X, const Py_ssize_t* shape_W, const Py_ssize_t* shape_Y,
+    stride, padding, dilation, Py_ssize_t groups,
 ) except -1:
+    """Shapes have five axes; that of Y may be NULL."""
     cdef int axis
     cdef Py_ssize_t after, extent
     q.n_images = shape_X[0]
@@ -101,9 +103,10 @@ cdef int conv_geometry(
     if shape_W[3] != q.group_channels:
         raise ValueError(
             f"W is for {shape_W[3]} channels in each group, X has {q.group_channels}")
-    if shape_Y is not None and (shape_Y[0] != q.n_images or shape_Y[4] != q.n_filters):
+    if shape_Y is not NULL and (shape_Y[0] != q.n_images or shape_Y[4] != q.n_filters):
         raise ValueError(
-            f"Y has shape {shape_Y}, expected {q.n_images} images with {q.n_filters} maps")
+            f"Y has shape {shape_of(shape_Y, 5)}, expected {q.n_images} images with "
+            f"{q.n_filters} maps")
     for axis in range(3):
         q.size[axis] = shape_X[1 + axis]
         q.kernel[axis] = shape_W[axis]
@@ -121,7 +124,7 @@ cdef int conv_geometry(
                 f"a filter that reaches over {extent} does not fit a padded map of size "
                 f"{q.padded[axis]} on axis {axis}")
         q.out[axis] = (q.padded[axis] - extent) // q.stride[axis] + 1
-        if shape_Y is not None and shape_Y[1 + axis] != q.out[axis]:
+        if shape_Y is not NULL and shape_Y[1 + axis] != q.out[axis]:
             raise ValueError(
                 f"Y has size {shape_Y[1 + axis]} on axis {axis}, expected {q.out[axis]}")
     q.width = 1
@@ -440,8 +443,7 @@ def conv_forward(
     cdef Py_ssize_t n_tasks, task, n_chunks
     cdef Shares shares
     cdef int thread
-    conv_geometry(&given, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
-                  stride, padding, dilation, groups)
+    conv_geometry(&given, X.shape, W.shape, Y.shape, stride, padding, dilation, groups)
     if b is not None:
         same_length(given.n_filters, b.shape[0], "b")
     given.code = activation_code(activation, True)
@@ -713,15 +715,14 @@ def conv_backward(
     cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, slack = MAX_VECTORS * LANES
     cdef Shares shares
     cdef int thread
-    conv_geometry(&given, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
-                  stride, padding, dilation, groups)
-    same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
+    conv_geometry(&given, X.shape, W.shape, Y.shape, stride, padding, dilation, groups)
+    same_sizes(Y.shape, dY.shape, 5, "dY")
     given.code = activation_code(activation, True)
     given.alpha = alpha
     if dX is not None:
-        same_shape(shape_of(X.shape, 5), shape_of(dX.shape, 5), "dX")
+        same_sizes(X.shape, dX.shape, 5, "dX")
     if need_dW:
-        same_shape(shape_of(W.shape, 5), shape_of(dW.shape, 5), "dW")
+        same_sizes(W.shape, dW.shape, 5, "dW")
     if need_db:
         same_length(given.n_filters, db.shape[0], "db")
     if given.n_images == 0:

@@ -193,13 +193,15 @@ cdef struct Unit:
 
 
 cdef int conv_pool_geometry(
-    ConvPool* p, shape_X, shape_W, shape_Y, stride, padding, pool_size
+    ConvPool* p, const Py_ssize_t* shape_X, const Py_ssize_t* shape_W,
+    const Py_ssize_t* shape_Y, stride, padding, pool_size
 ) except -1:
     cdef Conv* q = &p.conv
-    conv_geometry(q, shape_X, shape_W, None, stride, padding, (1, 1, 1), 1)
+    cdef Py_ssize_t maps[5]
+    conv_geometry(q, shape_X, shape_W, NULL, stride, padding, (1, 1, 1), 1)
+    maps[:] = [q.n_images, q.out[0], q.out[1], q.out[2], q.n_filters]
     pool_geometry(
-        &p.pool, (q.n_images, q.out[0], q.out[1], q.out[2], q.n_filters), shape_Y,
-        pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
+        &p.pool, maps, shape_Y, pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
     p.rows = p.pool.out[0] * p.pool.out[1]
     return 0
 
@@ -316,14 +318,13 @@ def conv_pool_forward(
     cdef Py_ssize_t task
     cdef Shares shares
     cdef int thread
-    conv_pool_geometry(&p, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
-                       stride, padding, pool_size)
+    conv_pool_geometry(&p, X.shape, W.shape, Y.shape, stride, padding, pool_size)
     p.conv.code = activation_code(activation, True)
     p.conv.alpha = alpha
     if b is not None:
         same_length(p.conv.n_filters, b.shape[0], "b")
     if index is not None:
-        same_shape(shape_of(Y.shape, 5), shape_of(index.shape, 5), "index")
+        same_sizes(Y.shape, index.shape, 5, "index")
     if p.conv.n_images == 0:
         return
     p.conv.X = &X[0, 0, 0, 0, 0]
@@ -580,16 +581,15 @@ def conv_pool_backward(
     cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, run
     cdef Shares shares
     cdef int thread
-    conv_pool_geometry(&p, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
-                       stride, padding, pool_size)
+    conv_pool_geometry(&p, X.shape, W.shape, Y.shape, stride, padding, pool_size)
     q.code = activation_code(activation, True)
     q.alpha = alpha
-    same_shape(shape_of(Y.shape, 5), shape_of(index.shape, 5), "index")
-    same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
+    same_sizes(Y.shape, index.shape, 5, "index")
+    same_sizes(Y.shape, dY.shape, 5, "dY")
     if dX is not None:
-        same_shape(shape_of(X.shape, 5), shape_of(dX.shape, 5), "dX")
+        same_sizes(X.shape, dX.shape, 5, "dX")
     if need_dW:
-        same_shape(shape_of(W.shape, 5), shape_of(dW.shape, 5), "dW")
+        same_sizes(W.shape, dW.shape, 5, "dW")
     if need_db:
         same_length(q.n_filters, db.shape[0], "db")
     if q.n_images == 0:

@@ -150,12 +150,17 @@ cdef int multiply(Product* q, int n_threads) except -1:
 
 
 cdef int dense_shapes(
-    Py_ssize_t n, Py_ssize_t n_in, Py_ssize_t n_units, shape_W, shape_Y
+    const Py_ssize_t* shape_X, const Py_ssize_t* shape_W, const Py_ssize_t* shape_Y
 ) except -1:
+    cdef Py_ssize_t n_in = shape_X[1], n_units = shape_W[1]
+    cdef Py_ssize_t weights[2]
+    cdef Py_ssize_t outputs[2]
     if n_in < 1 or n_units < 1:
         raise ValueError(f"a dense layer needs inputs and units, got {n_in} and {n_units}")
-    same_shape((n_in, n_units), shape_W, "W")
-    same_shape((n, n_units), shape_Y, "Y")
+    weights[:] = [n_in, n_units]
+    outputs[:] = [shape_X[0], n_units]
+    same_sizes(weights, shape_W, 2, "W")
+    same_sizes(outputs, shape_Y, 2, "Y")
     return 0
 
 
@@ -168,7 +173,7 @@ def dense_forward(
 ):
     """Y = f(X W + b)."""
     cdef Product q
-    dense_shapes(X.shape[0], X.shape[1], W.shape[1], shape_of(W.shape, 2), shape_of(Y.shape, 2))
+    dense_shapes(X.shape, W.shape, Y.shape)
     q.code = activation_code(activation, True)
     if b is not None:
         same_length(W.shape[1], b.shape[0], "b")
@@ -229,12 +234,12 @@ def dense_backward(
     cdef int code = activation_code(activation, True)
     cdef real* dz
     cdef real* sums
-    dense_shapes(n, n_in, n_units, shape_of(W.shape, 2), shape_of(Y.shape, 2))
-    same_shape(shape_of(Y.shape, 2), shape_of(dY.shape, 2), "dY")
+    dense_shapes(X.shape, W.shape, Y.shape)
+    same_sizes(Y.shape, dY.shape, 2, "dY")
     if dX is not None:
-        same_shape(shape_of(X.shape, 2), shape_of(dX.shape, 2), "dX")
+        same_sizes(X.shape, dX.shape, 2, "dX")
     if dW is not None:
-        same_shape(shape_of(W.shape, 2), shape_of(dW.shape, 2), "dW")
+        same_sizes(W.shape, dW.shape, 2, "dW")
     if db is not None:
         same_length(n_units, db.shape[0], "db")
     if n == 0:

@@ -58,7 +58,8 @@ cdef struct Depthwise:
 
 
 cdef int depthwise_geometry(
-    Depthwise* q, shape_X, shape_W, shape_Y, stride, padding, dilation
+    Depthwise* q, const Py_ssize_t* shape_X, const Py_ssize_t* shape_W,
+    const Py_ssize_t* shape_Y, stride, padding, dilation
 ) except -1:
     cdef Py_ssize_t positions
     conv_geometry(&q.conv, shape_X, shape_W, shape_Y, stride, padding, dilation, shape_X[4])
@@ -159,8 +160,7 @@ def depthwise_forward(
     cdef Py_ssize_t image, size
     cdef Shares shares
     cdef int thread
-    depthwise_geometry(&q, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
-                       stride, padding, dilation)
+    depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
     if b is not None:
         same_length(q.conv.n_filters, b.shape[0], "b")
     q.conv.code = activation_code(activation, True)
@@ -289,13 +289,12 @@ def depthwise_backward(
     cdef Py_ssize_t size, piece, piece_size, n_pieces
     cdef Shares shares
     cdef int thread
-    depthwise_geometry(&q, shape_of(X.shape, 5), shape_of(W.shape, 5), shape_of(Y.shape, 5),
-                       stride, padding, dilation)
-    same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
+    depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
+    same_sizes(Y.shape, dY.shape, 5, "dY")
     if dX is not None:
-        same_shape(shape_of(X.shape, 5), shape_of(dX.shape, 5), "dX")
+        same_sizes(X.shape, dX.shape, 5, "dX")
     if need_dW:
-        same_shape(shape_of(W.shape, 5), shape_of(dW.shape, 5), "dW")
+        same_sizes(W.shape, dW.shape, 5, "dW")
     if need_db:
         same_length(q.conv.n_filters, db.shape[0], "db")
     q.conv.code = activation_code(activation, True)

@@ -34,3 +34,14 @@ cdef int same_shape(expected, seen, str name) except -1:
     if tuple(seen) != tuple(expected):
         raise ValueError(f"{name} has shape {tuple(seen)}, expected {tuple(expected)}")
     return 0
+
+
+cdef int same_sizes(
+    const Py_ssize_t* expected, const Py_ssize_t* seen, int n_axes, str name
+) except -1:
+    """The same for the shapes of two memoryviews, of which no tuple is made."""
+    cdef int axis
+    for axis in range(n_axes):
+        if seen[axis] != expected[axis]:
+            same_shape(shape_of(expected, n_axes), shape_of(seen, n_axes), name)
+    return 0

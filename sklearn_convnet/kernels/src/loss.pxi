@@ -52,7 +52,7 @@ def softmax_cross_entropy(
     if weight is not None:
         same_length(m, weight.shape[0], "weight")
     if dZ is not None:
-        same_shape(shape_of(Z.shape, 2), shape_of(dZ.shape, 2), "dZ")
+        same_sizes(Z.shape, dZ.shape, 2, "dZ")
     for i in range(m):
         if not 0 <= target[i] < n:
             raise ValueError(f"target {target[i]} is not one of {n} classes")
@@ -100,11 +100,11 @@ def logistic_cross_entropy(
     cdef Py_ssize_t m = Z.shape[0], n = Z.shape[1], i
     cdef double total = 0
     cdef double* losses
-    same_shape(shape_of(Z.shape, 2), shape_of(target.shape, 2), "target")
+    same_sizes(Z.shape, target.shape, 2, "target")
     if weight is not None:
-        same_shape(shape_of(Z.shape, 2), shape_of(weight.shape, 2), "weight")
+        same_sizes(Z.shape, weight.shape, 2, "weight")
     if dZ is not None:
-        same_shape(shape_of(Z.shape, 2), shape_of(dZ.shape, 2), "dZ")
+        same_sizes(Z.shape, dZ.shape, 2, "dZ")
     if n == 0:
         return 0.0
     losses = <double*> allocate(m * sizeof(double))

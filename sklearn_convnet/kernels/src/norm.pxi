@@ -31,7 +31,7 @@ def channel_affine(
 ):
     """Y = X scale + shift; its input gradient is the same without the shift."""
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], i, c
-    same_shape(shape_of(X.shape, 2), shape_of(Y.shape, 2), "Y")
+    same_sizes(X.shape, Y.shape, 2, "Y")
     same_length(n, scale.shape[0], "scale")
     if shift is not None:
         same_length(n, shift.shape[0], "shift")
@@ -334,9 +334,9 @@ def batchnorm_forward(
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], block
     cdef const real* added = NULL
     same_shape((3, n), shape_of(affine.shape, 2), "affine")
-    same_shape(shape_of(X.shape, 2), shape_of(Y.shape, 2), "Y")
+    same_sizes(X.shape, Y.shape, 2, "Y")
     if addend is not None:
-        same_shape(shape_of(X.shape, 2), shape_of(addend.shape, 2), "addend")
+        same_sizes(X.shape, addend.shape, 2, "addend")
     q.code = activation_code(activation, True)
     if m * n == 0:
         return
@@ -613,7 +613,7 @@ def response_norm_backward(
     cdef Py_ssize_t m = X.shape[0], i
     cdef double* scratch
     response_geometry(&q, shape_of(X.shape, 2), shape_of(dX.shape, 2), size, alpha, beta, bias)
-    same_shape(shape_of(X.shape, 2), shape_of(dY.shape, 2), "dY")
+    same_sizes(X.shape, dY.shape, 2, "dY")
     if m * q.n == 0:
         return
     n_threads = threads_for(m * q.n, n_threads)

@@ -51,14 +51,15 @@ cdef struct Window:
 
 
 cdef int pool_geometry(
-    Pool* q, shape_X, shape_Y, pool_size, stride, padding
+    Pool* q, const Py_ssize_t* shape_X, const Py_ssize_t* shape_Y, pool_size, stride, padding
 ) except -1:
+    """Shapes have five axes."""
     cdef int axis
     cdef Py_ssize_t after, expected
     q.n_images, q.n_channels = shape_X[0], shape_X[4]
     if shape_Y[0] != q.n_images or shape_Y[4] != q.n_channels:
         raise ValueError(
-            f"output has shape {tuple(shape_Y)}, expected {q.n_images} images with "
+            f"output has shape {shape_of(shape_Y, 5)}, expected {q.n_images} images with "
             f"{q.n_channels} maps")
     q.n_in = q.n_out = 1
     for axis in range(3):
@@ -253,9 +254,9 @@ def maxpool_forward(
     cdef real* y
     cdef int32_t* at = NULL
     cdef char* memory
-    pool_geometry(&q, shape_of(X.shape, 5), shape_of(Y.shape, 5), pool_size, stride, padding)
+    pool_geometry(&q, X.shape, Y.shape, pool_size, stride, padding)
     if index is not None:
-        same_shape(shape_of(Y.shape, 5), shape_of(index.shape, 5), "index")
+        same_sizes(Y.shape, index.shape, 5, "index")
     if q.n_images * q.n_channels == 0:
         return
     x = &X[0, 0, 0, 0, 0]
@@ -295,7 +296,7 @@ def maxpool_backward(
     cdef Py_ssize_t n = dX.shape[0], n_channels = dX.shape[4], image
     cdef Py_ssize_t n_in = dX.shape[1] * dX.shape[2] * dX.shape[3]
     cdef Py_ssize_t n_out = dY.shape[1] * dY.shape[2] * dY.shape[3]
-    same_shape(shape_of(dY.shape, 5), shape_of(index.shape, 5), "index")
+    same_sizes(dY.shape, index.shape, 5, "index")
     same_length(n, dY.shape[0], "dY")
     same_length(n_channels, dY.shape[4], "a pixel of dY")
     if n * n_channels * n_in * n_out == 0:
@@ -345,7 +346,7 @@ def avgpool_forward(
     cdef const real* x
     cdef real* y
     cdef char* memory
-    pool_geometry(&q, shape_of(X.shape, 5), shape_of(Y.shape, 5), pool_size, stride, padding)
+    pool_geometry(&q, X.shape, Y.shape, pool_size, stride, padding)
     if q.n_images * q.n_channels == 0:
         return
     x = &X[0, 0, 0, 0, 0]
@@ -384,7 +385,7 @@ def avgpool_backward(
 ):
     cdef Pool q
     cdef Py_ssize_t image
-    pool_geometry(&q, shape_of(dX.shape, 5), shape_of(dY.shape, 5), pool_size, stride, padding)
+    pool_geometry(&q, dX.shape, dY.shape, pool_size, stride, padding)
     if q.n_images * q.n_channels == 0:
         return
     for image in prange(
@@ -432,7 +433,7 @@ def globalmax_forward(
     cdef Py_ssize_t image, n_pixels = X.shape[1], n_channels = X.shape[2]
     global_shapes(shape_of(X.shape, 3), shape_of(Y.shape, 2))
     if index is not None:
-        same_shape(shape_of(Y.shape, 2), shape_of(index.shape, 2), "index")
+        same_sizes(Y.shape, index.shape, 2, "index")
     if X.shape[0] * n_channels == 0:
         return
     for image in prange(
@@ -451,7 +452,7 @@ def globalmax_backward(
 ):
     cdef Py_ssize_t image
     global_shapes(shape_of(dX.shape, 3), shape_of(dY.shape, 2))
-    same_shape(shape_of(dY.shape, 2), shape_of(index.shape, 2), "index")
+    same_sizes(dY.shape, index.shape, 2, "index")
     if dX.shape[0] * dX.shape[2] == 0:
         return
     for image in prange(
@@ -558,7 +559,7 @@ def lppool_forward(
     cdef Pool q
     cdef Py_ssize_t t
     cdef real* y
-    pool_geometry(&q, shape_of(X.shape, 5), shape_of(Y.shape, 5), pool_size, stride, padding)
+    pool_geometry(&q, X.shape, Y.shape, pool_size, stride, padding)
     if not 1 <= p < INFINITY:
         raise ValueError(f"p must be finite and at least 1, got {p}")
     if q.n_images * q.n_channels == 0:
@@ -603,9 +604,9 @@ def lppool_backward(
     """The derivative at 0 is 0."""
     cdef Pool q
     cdef Py_ssize_t image, size_in, size_out
-    pool_geometry(&q, shape_of(X.shape, 5), shape_of(Y.shape, 5), pool_size, stride, padding)
-    same_shape(shape_of(Y.shape, 5), shape_of(dY.shape, 5), "dY")
-    same_shape(shape_of(X.shape, 5), shape_of(dX.shape, 5), "dX")
+    pool_geometry(&q, X.shape, Y.shape, pool_size, stride, padding)
+    same_sizes(Y.shape, dY.shape, 5, "dY")
+    same_sizes(X.shape, dX.shape, 5, "dX")
     if not 1 <= p < INFINITY:
         raise ValueError(f"p must be finite and at least 1, got {p}")
     if q.n_images * q.n_channels == 0:
@@ -691,7 +692,7 @@ def group_maxpool_forward(
     same_shape((n, ceil_div(height, s_h), ceil_div(width, s_w), n_channels),
                shape_of(Y.shape, 4), "Y")
     if index is not None:
-        same_shape(shape_of(Y.shape, 4), shape_of(index.shape, 4), "index")
+        same_sizes(Y.shape, index.shape, 4, "index")
     if n == 0:
         return
     if index is not None:

@@ -240,10 +240,14 @@ cdef void fold_points(
 # --- geometry --------------------------------------------------------------------------
 
 cdef int winograd_geometry(
-    Winograd* q, shape_X, shape_W, shape_Y, padding, Py_ssize_t m, pool_size
+    Winograd* q, const Py_ssize_t* shape_X, const Py_ssize_t* shape_W,
+    const Py_ssize_t* shape_Y, padding, Py_ssize_t m, pool_size
 ) except -1:
+    """Shapes have four axes."""
     cdef int axis
     cdef Py_ssize_t after
+    cdef Py_ssize_t maps[5]
+    cdef Py_ssize_t pooled[5]
     if m != 2 and m != 4:
         raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
     if shape_W[0] != 3 or shape_W[1] != 3:
@@ -266,9 +270,9 @@ cdef int winograd_geometry(
                 f"a filter that reaches over 3 does not fit a padded map of size "
                 f"{q.out[axis] + 2} on axis {axis}")
     pool_size = (1, *pool_size)
-    pool_geometry(
-        &q.pool, (q.n_images, 1, q.out[0], q.out[1], q.n_filters), (shape_Y[0], 1, *shape_Y[1:]),
-        pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
+    maps[:] = [q.n_images, 1, q.out[0], q.out[1], q.n_filters]
+    pooled[:] = [shape_Y[0], 1, shape_Y[1], shape_Y[2], shape_Y[3]]
+    pool_geometry(&q.pool, maps, pooled, pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
     if m % q.pool.window[1] or m % q.pool.window[2]:
         raise ValueError(f"windows of {pool_size[1:]} do not divide tiles of {m} x {m}")
     q.pools = q.pool.window[1] * q.pool.window[2] > 1
@@ -649,20 +653,20 @@ cdef int winograd_output(
     cdef Winograd q
     cdef Norm norm
     winograd_geometry(
-        &q, shape_of(X.shape, 4), shape_of(W.shape, 4), shape_of(Y.shape, 4), padding, m, pool_size)
+        &q, X.shape, W.shape, Y.shape, padding, m, pool_size)
     q.code = activation_code(activation, True)
     q.alpha = alpha
     input_norm(&norm, X, affine, input_activation, input_alpha)
     if b is not None:
         same_length(q.n_filters, b.shape[0], "b")
     if addend is not None:
-        same_shape(shape_of(Y.shape, 4), shape_of(addend.shape, 4), "addend")
+        same_sizes(Y.shape, addend.shape, 4, "addend")
     if moments is not None:
         same_shape((q.n_strips, 1 + 2 * q.n_filters), shape_of(moments.shape, 2), "moments")
     if index is not None:
         if not q.pools:
             raise ValueError("an index needs windows larger than 1 x 1")
-        same_shape(shape_of(Y.shape, 4), shape_of(index.shape, 4), "index")
+        same_sizes(Y.shape, index.shape, 4, "index")
     if q.n_images == 0:
         return 0
     q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
@@ -873,18 +877,18 @@ def winograd_pool_backward(
     cdef Winograd q, back
     cdef Norm norm
     winograd_geometry(
-        &q, shape_of(X.shape, 4), shape_of(W.shape, 4), shape_of(Y.shape, 4), padding, m, pool_size)
-    same_shape(shape_of(Y.shape, 4), shape_of(dY.shape, 4), "dY")
+        &q, X.shape, W.shape, Y.shape, padding, m, pool_size)
+    same_sizes(Y.shape, dY.shape, 4, "dY")
     if q.pools != (index is not None):
         raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
     if q.pools:
-        same_shape(shape_of(Y.shape, 4), shape_of(index.shape, 4), "index")
+        same_sizes(Y.shape, index.shape, 4, "index")
     if dX is not None:
-        same_shape(shape_of(X.shape, 4), shape_of(dX.shape, 4), "dX")
+        same_sizes(X.shape, dX.shape, 4, "dX")
     if addend is not None:
-        same_shape(shape_of(X.shape, 4), shape_of(addend.shape, 4), "addend")
+        same_sizes(X.shape, addend.shape, 4, "addend")
     if dW is not None:
-        same_shape(shape_of(W.shape, 4), shape_of(dW.shape, 4), "dW")
+        same_sizes(W.shape, dW.shape, 4, "dW")
     if db is not None:
         same_length(q.n_filters, db.shape[0], "db")
     back = input_gradient_of(&q)
@@ -895,7 +899,7 @@ def winograd_pool_backward(
     if sums is not None:
         if dX is None:
             raise ValueError("sums need dX")
-        same_shape(shape_of(X.shape, 4), shape_of(normed.shape, 4), "normed")
+        same_sizes(X.shape, normed.shape, 4, "normed")
         same_length(q.n_channels, centre.shape[0], "centre")
         same_shape((back.n_strips, 2 * q.n_channels), shape_of(sums.shape, 2), "sums")
     if q.n_images == 0:
