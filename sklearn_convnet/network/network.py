@@ -337,10 +337,12 @@ class Network:
         self._keep_tape(tape, ("backward", run.n_threads), run.memory)
 
     def _resumed(self, played):
-        """The pass that the nodes would have made: with what they need to go backward."""
+        """The pass that the nodes would have made: with what they need to go backward. Others
+        repeat it if their arrays are the same, not if memory was released since."""
         memory = self._arena.begin(played.key)
         run = self._new_pass(None, True, played.weight, memory)
-        run.given, run.saved = played.given, played.saved
+        run.given = played.given if memory.tapes is played.tapes else None
+        run.saved = played.saved
         memory.taken = played.tape.taken
         return run
 

@@ -226,6 +226,23 @@ def test_memory_released_between_forward_and_backward():
         cases.assert_same_bits(played.grads, plain.grads)
 
 
+def test_memory_released_before_a_backward_that_was_never_recorded():
+    """What it makes of the arrays of then is not kept for later steps, which have others."""
+    layers = [Conv2D(64, 3, padding=1), Conv2D(8, 3), Dense(3)]
+    played, plain = (
+        compile_network(layers, (60, 60, 1), random_state=0) for _ in range(2)
+    )  # fmt: skip
+    for i, n_threads in enumerate([1, 1, 1, 2, 1, 1, 2]):
+        X = batch(4, i, (60, 60, 1))
+        for network in (played, plain):
+            Y = network.forward(X, training=True, n_threads=1)
+            if i == 3 and network is played:
+                network.release_memory()
+            threads = n_threads if network is played else 1
+            network.backward(np.ones_like(Y), need_input=False, n_threads=threads)
+        cases.assert_same_bits(played.grads, plain.grads)
+
+
 # ---------------------------------------------------------------------------
 # When
 # ---------------------------------------------------------------------------
