@@ -63,11 +63,8 @@ def batches_of(n, batch_size):
 
 
 def shares_of(weight, order, edges):
-    """`Samples.share` of the samples of all batches, in order; None for weights of pixels, which
-    are many. At once, since to divide a few numbers between two steps takes as long as their loss.
-    """
-    if weight.ndim > 1:
-        return None
+    """`Samples.share` of the samples of all batches, in order. At once, since to divide a few
+    numbers between two steps takes as long as their loss."""
     sizes = np.diff(edges).ravel()
     ordered = weight if order is None else weight[order]
     return ordered / np.repeat(sizes, sizes).astype(weight.dtype)
@@ -165,10 +162,9 @@ class Trainer:
         total = 0.0
         for i, (start, stop) in enumerate(edges):
             batch = samples.take(slice(start, stop) if order is None else order[start:stop])
-            if shares is not None:
-                batch.share = shares[start:stop]
             if self.augment:
                 batch = self._augmented(batch, np.random.RandomState([augment_seed, i]))
+            batch.share = shares[start:stop]
             loss, Z = self.run_step(batch)
             total += loss
             if not isfinite(total):

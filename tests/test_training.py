@@ -22,7 +22,7 @@ from sklearn_convnet.network import compile_network
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.scores import RunningAccuracy, RunningR2
 from sklearn_convnet.targets import ClassTarget, MultilabelTarget
-from sklearn_convnet.training import Samples, Trainer, batches_of
+from sklearn_convnet.training import Samples, Trainer, batches_of, shares_of
 
 
 @pytest.fixture
@@ -354,6 +354,21 @@ def test_verbose_prints_a_table(split, quick, capsys, verbose):
     assert [line.split()[0] for line in lines] == ["epoch", "1", "2", "3"]
     quick(verbose=0).fit(X, y)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_shares_of_an_epoch_are_those_of_its_batches(shuffle):
+    rng = np.random.RandomState(0)
+    weight = rng.uniform(0.1, 3, 23).astype(np.float32)
+    order = rng.permutation(23) if shuffle else None
+    edges = batches_of(23, 5)
+    shares = shares_of(weight, order, edges)
+    assert len({stop - start for start, stop in edges}) > 1
+    for start, stop in edges:
+        rows = slice(start, stop) if order is None else order[start:stop]
+        batch = Samples(weight, weight[rows], weight[rows])
+        assert batch.share.dtype == np.float32
+        assert shares[start:stop].tobytes() == batch.share.tobytes()
 
 
 # ---------------------------------------------------------------------------

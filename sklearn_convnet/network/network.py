@@ -35,7 +35,6 @@ class Played:
     given: dict  # the arrays from outside
     output_shape: tuple
     key: tuple  # of its plan
-    weight: np.ndarray | None  # of the samples
 
     @property
     def saved(self):
@@ -294,7 +293,7 @@ class Network:
         if tape is not None:
             given = self._play(tape, X)
             Y = given["Y"]
-            self._pass = Played(tape, tapes, given, Y.shape, key, sample_weight)
+            self._pass = Played(tape, tapes, given, Y.shape, key)
             return Y
         run = self._new_pass(n_threads, True, sample_weight, self._arena.begin(key))
         Y = self._forward(X, run)
@@ -336,11 +335,11 @@ class Network:
         tape = recorder.tape({**run.given, "dY": dY})
         self._keep_tape(tape, ("backward", run.n_threads), run.memory)
 
-    def _resumed(self, played):
+    def _resumed(self, played, n_threads):
         """The pass that the nodes would have made: with what they need to go backward. Others
         repeat it if their arrays are the same, not if memory was released since."""
         memory = self._arena.begin(played.key)
-        run = self._new_pass(None, True, played.weight, memory)
+        run = self._new_pass(n_threads, True, memory=memory)
         run.given = played.given if memory.tapes is played.tapes else None
         run.saved = played.saved
         memory.taken = played.tape.taken
@@ -402,7 +401,7 @@ class Network:
             if tape is not None:
                 run.given["dY"] = dY
                 return tape.play(run.given)
-            run = self._resumed(run)
+            run = self._resumed(run, n_threads)
         run.n_threads = n_threads
         if run.given is not None and not need_input:
             return self._backward_without_input(dY, run)

@@ -33,7 +33,8 @@ class Recorder:
 
     def tape(self, given, saved=None, taken=0):
         """The tape of the calls so far, or None if they cannot be repeated: if arrays from outside
-        share memory, or if only a part of one is an argument, it is not known what is what."""
+        share memory, or if only a part of one is an argument, it is not known what is what. The
+        other arrays become typed views."""
         if not self._calls or any(_overlap(a, b) for a, b in combinations(given.values(), 2)):
             return None
         saved = {path: list(arrays) for path, arrays in (saved or {}).items()}

@@ -35,6 +35,14 @@ def test_a_view_has_the_shape_and_keeps_the_array(kernels, dtype, n_axes):
 
 
 @cases.every_compiled
+@pytest.mark.parametrize("n_axes", [2, 4, 5])
+def test_places_have_a_view(kernels, dtype, n_axes):
+    view = kernels.view(np.full((2, 3, 1, 2, 1)[:n_axes], 7, np.int32))
+    assert not isinstance(view, np.ndarray)
+    assert np.all(np.asarray(view) == 7)
+
+
+@cases.every_compiled
 def test_other_arrays_as_they_are(kernels, dtype):
     others = np.zeros(3, np.int64), np.zeros((1,) * 6, dtype), np.zeros(2, np.float16)
     assert all(kernels.view(array) is array for array in others)

@@ -39,7 +39,7 @@ cdef int same_shape(expected, seen, str name) except -1:
 cdef int same_sizes(
     const Py_ssize_t* expected, const Py_ssize_t* seen, int n_axes, str name
 ) except -1:
-    """The same for the shapes of two memoryviews, of which no tuple is made."""
+    """The same for shapes in C, of which no tuple is made."""
     cdef int axis
     for axis in range(n_axes):
         if seen[axis] != expected[axis]:

@@ -652,8 +652,7 @@ cdef int winograd_output(
     """What both forward passes do; each has some of the arrays."""
     cdef Winograd q
     cdef Norm norm
-    winograd_geometry(
-        &q, X.shape, W.shape, Y.shape, padding, m, pool_size)
+    winograd_geometry(&q, X.shape, W.shape, Y.shape, padding, m, pool_size)
     q.code = activation_code(activation, True)
     q.alpha = alpha
     input_norm(&norm, X, affine, input_activation, input_alpha)
@@ -876,8 +875,7 @@ def winograd_pool_backward(
     made z, or a part of it, of `normed`: of dX and of dX (normed - centre), for strips."""
     cdef Winograd q, back
     cdef Norm norm
-    winograd_geometry(
-        &q, X.shape, W.shape, Y.shape, padding, m, pool_size)
+    winograd_geometry(&q, X.shape, W.shape, Y.shape, padding, m, pool_size)
     same_sizes(Y.shape, dY.shape, 4, "dY")
     if q.pools != (index is not None):
         raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
