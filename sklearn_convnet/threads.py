@@ -7,20 +7,6 @@ import joblib
 
 from .kernels import _cpu
 
-_ran_parallel = False
-_forked = False
-
-
-def _note_fork():
-    global _forked
-    _forked = _forked or _ran_parallel
-
-
-if hasattr(os, "register_at_fork"):
-    # A child made by fork has no copy of the parent's OpenMP threads, and libgomp would wait
-    # for them forever.
-    os.register_at_fork(after_in_child=_note_fork)
-
 
 @functools.cache
 def _cores():
@@ -41,8 +27,7 @@ def effective_n_threads(n_threads=None):
     Returns
     -------
     int
-        At least 1. Always 1 in a process that was forked after several threads had run:
-        OpenMP does not survive it.
+        At least 1.
 
     Raises
     ------
@@ -59,14 +44,10 @@ def effective_n_threads(n_threads=None):
         isinstance(n_threads, bool) or not hasattr(n_threads, "__index__") or n_threads == 0
     ):
         raise ValueError(f"n_threads must be None or an integer other than 0, got {n_threads!r}")
-    if _forked:
-        return 1
-    global _ran_parallel
     count = n_threads
     if n_threads is None or n_threads < 0:
         available = _cpu.max_threads()
         if "OMP_NUM_THREADS" not in os.environ:
             available = min(available, _cores())
         count = max(1, available + 1 + (-1 if n_threads is None else n_threads))
-    _ran_parallel = _ran_parallel or count > 1
     return int(count)

@@ -13,33 +13,6 @@ cdef enum:
 
 cdef extern from *:
     """
-    #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__)
-    /* What GCC calls for a parallel loop. Those of libgomp cost as much as a layer of a small
-       network, in part for nothing: a team of one thread, too, asks the system to wake the others
-       when it begins and when it ends; and the barrier, before the first turn, is for variables
-       that are assigned in the loop: none is copied after a thread has put back its last value.
-       So each of them must be assigned, in every turn, before it is read. */
-    int omp_get_num_threads(void);
-    void GOMP_parallel_start(void (*)(void *), void *, unsigned);
-    void GOMP_parallel_end(void);
-
-    __attribute__((visibility("hidden"))) void GOMP_parallel(
-        void (*body)(void *), void *data, unsigned n_threads, unsigned flags)
-    {
-        if (n_threads == 1 && omp_get_num_threads() == 1) {
-            body(data);
-            return;
-        }
-        GOMP_parallel_start(body, data, n_threads);
-        body(data);
-        GOMP_parallel_end();
-    }
-
-    __attribute__((visibility("hidden"))) void GOMP_barrier(void)
-    {
-    }
-    #endif
-
     #define MAX_SHARES 128
 
     typedef struct {

@@ -1,0 +1,250 @@
+# The threads that run a `prange`.
+#
+# Design:
+# * GCC makes the body of a `prange` a function, and calls `GOMP_parallel` to have it run by
+#   each thread of a team. libgomp's asks the system to wake the others, twice for each loop,
+#   whether they sleep or not, and waits for all of them, also for one whose core has other
+#   work. So the name is defined here, for these kernels alone. Other compilers call their own
+#   OpenMP.
+# * A loop has as many parts as threads. The caller offers each worker its part, does its own,
+#   and then those that no worker has begun: it never waits for a thread that is late.
+# * A part is offered, claimed and reported done in one cache line: to hand it to another core
+#   is what costs.
+# * A worker looks for its next part for a while before it sleeps, and lets others have the
+#   core meanwhile.
+# * A team belongs to the thread that calls, and ends with it. A child made by fork has none
+#   until its first loop.
+# * GCC has a barrier before the first turn of a loop, for variables that are assigned in it.
+#   Parts that may run one after another cannot wait for one another. So each such variable
+#   must be assigned, in every turn, before it is read.
+
+cdef extern from *:
+    """
+    #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32)
+    #include <pthread.h>
+    #include <sched.h>
+    #include <signal.h>
+    #include <time.h>
+
+    #define LIBRARY_ONLY __attribute__((visibility("hidden")))
+    #define PATIENCE 1000000  /* ns for which a worker looks for a part before it sleeps */
+    #define LOOKS 64          /* for a part, before it yields the core */
+    #define WAITS 1000        /* for a part that a worker does, before the caller yields */
+
+    #if defined(__x86_64__) || defined(__i386__)
+    #define PAUSE __builtin_ia32_pause()
+    #elif defined(__aarch64__)
+    #define PAUSE __asm__ volatile("yield")
+    #else
+    #define PAUSE
+    #endif
+
+    typedef void (*loop_body)(void *);
+
+    typedef struct {
+        uint64_t offer;    /* twice the number of the loop; 1 more when its part has been claimed */
+        uint64_t done;     /* number of the loop whose part was done last */
+        loop_body body;    /* NULL: there will be no more */
+        void *data;
+        int part, n_parts;
+        int asleep;
+        pthread_t thread __attribute__((aligned(CACHE_LINE)));
+        pthread_mutex_t lock;
+        pthread_cond_t woken;
+    } worker;
+
+    typedef struct {
+        uint64_t loop;     /* number of the last one */
+        int n_workers;
+        worker *workers[];
+    } team;
+
+    static __thread team *my_team = NULL;
+    static __thread int my_part = 0, my_n_parts = 1;
+    static pthread_key_t team_of_thread;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    LIBRARY_ONLY int omp_get_thread_num(void) { return my_part; }
+    LIBRARY_ONLY int omp_get_num_threads(void) { return my_n_parts; }
+    LIBRARY_ONLY void GOMP_barrier(void) { }
+
+    static void run_part(loop_body body, void *data, int part, int n_parts)
+    {
+        my_part = part;
+        my_n_parts = n_parts;
+        body(data);
+        my_part = 0;
+        my_n_parts = 1;
+    }
+
+    /* Whether the part that was offered is for the one who asks. */
+    static int claim(worker *w, uint64_t offer)
+    {
+        return __atomic_load_n(&w->offer, __ATOMIC_RELAXED) == offer
+            && __atomic_compare_exchange_n(
+                &w->offer, &offer, offer + 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    }
+
+    static int64_t nanoseconds(void)
+    {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
+    }
+
+    static int is_offer(worker *w)
+    {
+        return !(__atomic_load_n(&w->offer, __ATOMIC_SEQ_CST) & 1);
+    }
+
+    static void await_offer(worker *w)
+    {
+        int64_t until = nanoseconds() + PATIENCE;
+        do {
+            for (int i = 0; i < LOOKS; i++) {
+                if (is_offer(w))
+                    return;
+                PAUSE;
+            }
+            sched_yield();
+        } while (nanoseconds() < until);
+        pthread_mutex_lock(&w->lock);
+        __atomic_store_n(&w->asleep, 1, __ATOMIC_SEQ_CST);
+        while (!is_offer(w))
+            pthread_cond_wait(&w->woken, &w->lock);
+        __atomic_store_n(&w->asleep, 0, __ATOMIC_RELAXED);
+        pthread_mutex_unlock(&w->lock);
+    }
+
+    static void *work(void *argument)
+    {
+        worker *w = argument;
+        for (;;) {
+            await_offer(w);
+            uint64_t offer = __atomic_load_n(&w->offer, __ATOMIC_RELAXED);
+            if (offer & 1 || !claim(w, offer))
+                continue;
+            if (w->body == NULL)
+                return NULL;
+            run_part(w->body, w->data, w->part, w->n_parts);
+            __atomic_store_n(&w->done, offer / 2, __ATOMIC_RELEASE);
+        }
+    }
+
+    static void offer_part(
+        worker *w, uint64_t loop, loop_body body, void *data, int part, int n_parts)
+    {
+        w->body = body;
+        w->data = data;
+        w->part = part;
+        w->n_parts = n_parts;
+        __atomic_store_n(&w->offer, 2 * loop, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&w->asleep, __ATOMIC_SEQ_CST)) {
+            pthread_mutex_lock(&w->lock);
+            pthread_cond_signal(&w->woken);
+            pthread_mutex_unlock(&w->lock);
+        }
+    }
+
+    static void await_done(worker *w, uint64_t loop)
+    {
+        for (int i = 0; __atomic_load_n(&w->done, __ATOMIC_ACQUIRE) != loop; i++) {
+            if (i < WAITS)
+                PAUSE;
+            else
+                sched_yield();
+        }
+    }
+
+    /* A worker that waits for loops after this one; NULL if the system gives none. */
+    static worker *new_worker(uint64_t loop)
+    {
+        worker *w = aligned_alloc(CACHE_LINE, sizeof(worker));
+        if (w == NULL)
+            return NULL;
+        memset(w, 0, sizeof(worker));
+        w->offer = 2 * loop + 1;
+        w->done = loop;
+        pthread_mutex_init(&w->lock, NULL);
+        pthread_cond_init(&w->woken, NULL);
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);  /* signals are for the program's threads */
+        int failed = pthread_create(&w->thread, NULL, work, w);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (failed) {
+            free(w);
+            return NULL;
+        }
+        return w;
+    }
+
+    static void end_team(void *argument)
+    {
+        team *t = argument;
+        for (int i = 0; i < t->n_workers; i++) {
+            worker *w = t->workers[i];
+            offer_part(w, t->loop + 1, NULL, NULL, 0, 0);
+            pthread_join(w->thread, NULL);
+            free(w);
+        }
+        free(t);
+    }
+
+    static void forget_team(void)
+    {
+        my_team = NULL;
+        pthread_setspecific(team_of_thread, NULL);
+    }
+
+    static void prepare_teams(void)
+    {
+        pthread_key_create(&team_of_thread, end_team);
+        pthread_atfork(NULL, NULL, forget_team);
+    }
+
+    /* This thread's team, with n_workers of them if the system gives so many; or NULL. */
+    static team *team_with(int n_workers)
+    {
+        team *t = my_team;
+        if (t != NULL && t->n_workers >= n_workers)
+            return t;
+        pthread_once(&once, prepare_teams);
+        t = realloc(t, sizeof(team) + n_workers * sizeof(worker *));
+        if (t == NULL)
+            return my_team;
+        if (my_team == NULL)
+            t->loop = t->n_workers = 0;
+        worker *w;
+        while (t->n_workers < n_workers && (w = new_worker(t->loop)) != NULL)
+            t->workers[t->n_workers++] = w;
+        my_team = t;
+        pthread_setspecific(team_of_thread, t);
+        return t;
+    }
+
+    LIBRARY_ONLY void GOMP_parallel(
+        loop_body body, void *data, unsigned n_threads, unsigned flags)
+    {
+        int n_parts = (int) n_threads, n_offered = 0;
+        team *t = n_parts > 1 ? team_with(n_parts - 1) : NULL;
+        if (t != NULL) {
+            t->loop++;
+            n_offered = t->n_workers < n_parts - 1 ? t->n_workers : n_parts - 1;
+        }
+        for (int i = 0; i < n_offered; i++)
+            offer_part(t->workers[i], t->loop, body, data, i + 1, n_parts);
+        run_part(body, data, 0, n_parts);
+        for (int part = n_offered + 1; part < n_parts; part++)
+            run_part(body, data, part, n_parts);
+        for (int i = 0; i < n_offered; i++) {
+            if (claim(t->workers[i], 2 * t->loop)) {
+                run_part(body, data, i + 1, n_parts);
+                t->workers[i]->done = t->loop;
+            }
+        }
+        for (int i = 0; i < n_offered; i++)
+            await_done(t->workers[i], t->loop);
+    }
+    #endif
+    """
