@@ -47,12 +47,29 @@ class Samples:
         """What each sample weighs in the mean of a batch of them all."""
         return self.weight / np.asarray(len(self), self.weight.dtype)
 
-    def take(self, which):
+    def take(self, which, take_rows=None):
+        """Some of them; `take_rows` is what `row_taker` has made for X."""
         rows = which if self.rows is None else self.rows[which]
-        # `take` is faster, but first copies all of an array that is not contiguous.
-        fast = not isinstance(rows, slice) and self.X.flags.carray
-        X = self.X.take(rows, axis=0) if fast else self.X[rows]
+        X = self.X[rows] if take_rows is None or isinstance(rows, slice) else take_rows(rows)
         return Samples(X, self.target[which], self.weight[which])
+
+
+def row_taker(X, network, n_threads):
+    """A function that copies rows of X, by threads and in the network's dtype if there is a kernel
+    for those of X."""
+    kernels = network.kernels
+    taking = {network.dtype: kernels.take_rows, np.dtype(np.uint8): kernels.take_bytes}
+    kernel = taking.get(X.dtype)
+    if kernel is None or not (X.flags.c_contiguous and X.flags.aligned):
+        return X.__getitem__
+    flat = X.reshape(len(X), -1)
+
+    def take(rows):
+        taken = np.empty((len(rows), *X.shape[1:]), network.dtype)
+        kernel(flat, rows, taken.reshape(len(rows), -1), n_threads)
+        return taken
+
+    return take
 
 
 def batches_of(n, batch_size):
@@ -159,9 +176,11 @@ class Trainer:
         order = np.random.RandomState(self._seed()).permutation(n) if self.shuffle else None
         augment_seed = self._seed() if self.augment else None
         shares = shares_of(samples.weight, order, edges)
+        take_rows = row_taker(samples.X, self.network, self.n_threads)
         total = 0.0
         for i, (start, stop) in enumerate(edges):
-            batch = samples.take(slice(start, stop) if order is None else order[start:stop])
+            which = slice(start, stop) if order is None else order[start:stop]
+            batch = samples.take(which, take_rows)
             if self.augment:
                 batch = self._augmented(batch, np.random.RandomState([augment_seed, i]))
             batch.share = shares[start:stop]

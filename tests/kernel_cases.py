@@ -694,6 +694,13 @@ class Call:
         return {k: v for k, v in self.arguments.items() if isinstance(v, Array)}
 
 
+# Batches of all samples: samples, numbers of each, and which are taken.
+ROW_CASES = {
+    "images": named(
+        N=512, P=784, m=128, rows=IN("m", "int64", [(37 * i) % 512 for i in range(128)])
+    ),
+}
+
 _CONV_SIZES = named(n=2, D=3, H=6, W=7, C=4, KD=2, KH=3, KW=2, c=2, F=6, OD=4, OH=5, OW=7)
 _CONV_OPTIONS = named(
     stride=ONES,
@@ -704,6 +711,7 @@ _CONV_OPTIONS = named(
     alpha=0.0,
     n_threads=2,
 )
+_ROW_SIZES = named(m=3, N=5, P=7)
 _WINOGRAD_SIZES = named(n=2, H=6, W=7, C=4, three=3, F=6, OH=6, OW=5)
 _WINOGRAD_OPTIONS = named(
     padding=((2, 0), (0, 0)),
@@ -985,6 +993,18 @@ GOOD_CALLS = {
     "upsample_backward": Call(
         _UPSAMPLE_SIZES,
         named(dY=IN("n OH OW C"), dX=OUT("n H W C"), bilinear=True, n_threads=2),
+    ),
+    "take_rows": Call(
+        _ROW_SIZES,
+        named(X=IN("N P"), rows=IN("m", "int64", (4, 0, 4)), Y=OUT("m P"), n_threads=2),
+        free=("N",),
+    ),
+    "take_bytes": Call(
+        _ROW_SIZES,
+        named(
+            X=IN("N P", "uint8"), rows=IN("m", "int64", (4, 0, 4)), Y=OUT("m P"), n_threads=2
+        ),
+        free=("N",),
     ),
     "affine_resample": Call(
         _RESAMPLE_SIZES,
@@ -1322,6 +1342,11 @@ BAD_CALLS = [
             ("no pixels", named(H=0, OH=0)),
             ("no maps", named(C=0)),
         )
+    ),
+    *(
+        (kernel, f"row {row} of 5", named(rows=IN("m", "int64", (0, 4, row))))
+        for kernel in ("take_rows", "take_bytes")
+        for row in (5, -1)
     ),
     *(
         (kernel, f"no {what}", named(**{axis: 0}))

@@ -512,7 +512,7 @@ def test_x_is_never_converted_as_a_whole(digits, quick, tmp_path, monkeypatch, d
     X = in_a_file(np.asfortranarray(X.astype(dtype)).copy("C"), tmp_path, "r")
     seen = []
     take = Samples.take
-    monkeypatch.setattr(Samples, "take", lambda self, rows: seen.append(self.X) or take(self, rows))
+    monkeypatch.setattr(Samples, "take", lambda self, *how: seen.append(self.X) or take(self, *how))
     quick(max_iter=1).fit(X, y)
     assert all(np.shares_memory(held, X) for held in seen)
     assert {held.dtype for held in seen} == {X.dtype}

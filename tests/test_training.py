@@ -22,7 +22,7 @@ from sklearn_convnet.network import compile_network
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.scores import RunningAccuracy, RunningR2
 from sklearn_convnet.targets import ClassTarget, MultilabelTarget
-from sklearn_convnet.training import Samples, Trainer, batches_of, shares_of
+from sklearn_convnet.training import Samples, Trainer, batches_of, row_taker, shares_of
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_samples_are_never_copied_as_a_whole(maps, monkeypatch):
     weight = np.arange(60) % 4 > 0
     seen = []
     take = Samples.take
-    monkeypatch.setattr(Samples, "take", lambda self, rows: seen.append(self) or take(self, rows))
+    monkeypatch.setattr(Samples, "take", lambda self, *how: seen.append(self) or take(self, *how))
     clf = ConvNetClassifier([Dense(2)], max_iter=1, early_stopping=True, class_weight={0: 0, 1: 2})
     clf.fit(X, y, sample_weight=weight)
     assert all(np.shares_memory(samples.X, X) for samples in seen)
@@ -290,9 +290,10 @@ def test_running_r2(offset):
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "read-only", "with gaps", "Fortran's order"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int16"])
 @pytest.mark.parametrize("rows", [None, [5, 1, 0, 4, 2]])
-def test_batches_of_samples(layout, rows):
-    X = np.arange(6 * 2 * 3, dtype=np.float32).reshape(6, 2, 3)
+def test_batches_of_samples(layout, dtype, rows):
+    X = np.arange(6 * 2 * 3, dtype=dtype).reshape(6, 2, 3)
     if layout == "with gaps":
         X = np.repeat(X, 2, axis=1)[:, ::2]
     elif layout == "Fortran's order":
@@ -300,8 +301,13 @@ def test_batches_of_samples(layout, rows):
     X.flags.writeable = layout != "read-only"
     rows = np.arange(6) if rows is None else np.array(rows)
     all_samples = Samples(X, rows.astype(float), 0.5 * rows, rows)
+    network = compile_network([Dense(1)], X.shape[1:])
+    take_rows = row_taker(X, network, n_threads=1)
+    taken = take_rows(np.array([1]))
+    by_kernel = layout in ("contiguous", "read-only") and dtype in ("float32", "uint8")
+    assert taken.dtype == (network.dtype if by_kernel else dtype)
     for which in (slice(1, 4), np.array([3, 0, 3])):
-        batch = all_samples.take(which)
+        batch = all_samples.take(which, take_rows)
         np.testing.assert_array_equal(batch.X, X[rows[which]])
         np.testing.assert_array_equal(batch.target, rows[which])
         np.testing.assert_array_equal(batch.weight, 0.5 * rows[which])

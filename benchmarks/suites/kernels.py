@@ -105,6 +105,8 @@ TABLES = {
     "batchnorm": (cases.BATCHNORM_CASES, batchnorm),
     "response_norm": (cases.RESPONSE_NORM_CASES, response_norm),
     "upsample": (cases.UPSAMPLE_CASES, upsample),
+    "take_rows": (cases.ROW_CASES, dict),
+    "take_bytes": (cases.ROW_CASES, dict),
     "affine_resample": (cases.RESAMPLE_CASES, resample),
     "affine_resample_nearest": (cases.RESAMPLE_CASES, resample),
     "attention": (cases.ATTENTION_CASES, attention),
