@@ -3,16 +3,13 @@
 # Design: sums are kept in double, row by row, and the rows added in order.
 
 cdef double cross_entropy_row(
-    const real* z, const real* y, Py_ssize_t n, Py_ssize_t target, double weight, real* dz
+    const real* z, const real* y, double top, Py_ssize_t n, Py_ssize_t target, double weight,
+    real* dz
 ) noexcept nogil:
-    """weight * -log softmax(z)[target], given y = exp(z - max z)."""
-    cdef double total = 0, top = z[0]
+    """weight * -log softmax(z)[target], given y = exp(z - top)."""
+    cdef double total = row_total(y, n)
     cdef real factor
     cdef Py_ssize_t c
-    for c in range(1, n):
-        top = z[c] if z[c] > top else top
-    for c in range(n):
-        total += y[c]
     if dz is not NULL:
         factor = <real> (weight / total)
         for c in range(n):
@@ -26,11 +23,12 @@ cdef void cross_entropy_rows(
     double* losses, real* dz, real* y
 ) noexcept nogil:
     """A loss for each row; y is scratch for as many numbers as z has."""
+    cdef real top[MAX_SOFTMAX_ROWS]
     cdef Py_ssize_t row
-    exponentials(z, y, n_rows, n)
+    exponentials(z, y, top, n_rows, n)
     for row in range(n_rows):
         losses[row] = cross_entropy_row(
-            z + row * n, y + row * n, n, target[row], 1 if weight is NULL else weight[row],
+            z + row * n, y + row * n, top[row], n, target[row], 1 if weight is NULL else weight[row],
             NULL if dz is NULL else dz + row * n)
 
 

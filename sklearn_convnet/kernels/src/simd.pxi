@@ -64,7 +64,7 @@ cdef extern from *:
     #ifdef __clang__
     #define UNROLL _Pragma("clang loop unroll(full)")
     #else
-    #define UNROLL _Pragma("GCC unroll 16")
+    #define UNROLL _Pragma("GCC unroll 32")
     #endif
 
     #define MAX_TILE_ROWS 14
@@ -94,7 +94,7 @@ cdef extern from *:
     const real* ZEROS
     const Py_ssize_t REDUCTION_BLOCK
     const int MAX_VECTORS, TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3, TILE_ROWS_4
-    const int EXP_TERMS, LOG_TERMS, MANTISSA_BITS, EXPONENT_BIAS
+    const int EXP_TERMS, MANTISSA_BITS, EXPONENT_BIAS
     const real ROUND_MAGIC, LN2_HIGH, LN2_LOW, EXP_LOWEST, SMALLEST
     real square_root(real x) nogil
 
