@@ -110,8 +110,8 @@ cdef inline real softplus(real x) noexcept nogil:
     return y if x < 0 else x + y
 
 
-# erfc(z) = t exp(-z^2 + p(t)), t = 1 / (1 + z / 2), for z >= 0; a Chebyshev fit with a relative error of
-# 1.2e-7 everywhere (Press et al., Numerical Recipes, 2nd ed., section 6.2).
+# erfc(z) = t exp(-z^2 + p(t)), t = 1 / (1 + z / 2), for z >= 0; a Chebyshev fit with a relative
+# error of 1.2e-7 everywhere (Press et al., Numerical Recipes, 2nd ed., section 6.2).
 cdef extern from *:
     """
     static const skcn_real ERFC[10] = {

@@ -5,13 +5,15 @@
 # Design:
 # * The same geometry and tables as conv.pxi, for as many groups as channels; but vectors run
 #   over channels on both sides, so the tile multiplies vector by vector:
-#       c[r] (+)= init + sum_k a[r][k_offset[k]] * b[k * b_row]
+#       c[r] (+)= init + sum_k a[r][a_offset[k]] * b[b_offset[k]]
 #   That is one load a multiply-add, so half of what a convolution reaches.
 # * An image is copied with each channel repeated `multiplier` times, channels rounded up to
-#   whole vectors, and its padding.
+#   whole vectors, and its padding, which is zero from the first image on.
+# * So is dz. With stride 1, dX is a convolution of dz, with the filters turned round: sums are
+#   made in registers. With other strides the filters times dz are added to dX in memory.
 
 cdef enum:
-    CHANNEL_ROWS = 6   # rows of a tile; ROW_BLOCK is a multiple
+    CHANNEL_ROWS = 6   # rows of a tile
     SKEW = 2           # vectors: else what is read and what is written share their low bits
 
 
@@ -21,22 +23,21 @@ cdef extern from *:
 
     static void channel_tile(
         const skcn_real **a,         /* IN  R pointers to vectors */
-        const Py_ssize_t *k_offset,  /* IN  (n_k) */
+        const Py_ssize_t *a_offset,  /* IN  (n_k) */
+        const skcn_real *b,          /* IN  vectors */
+        const Py_ssize_t *b_offset,  /* IN  (n_k) */
         Py_ssize_t n_k,
-        const skcn_real *b,          /* IN  n_k vectors, b_row apart */
-        Py_ssize_t b_row,
         const skcn_real *init,       /* IN  a vector */
         int add,
         skcn_real **c)               /* OUT, INOUT if add: R pointers to vectors */
     {
-        const Py_ssize_t *end = k_offset + n_k;
         vec acc[CHANNEL_TILE_ROWS];
         UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++)
             acc[r] = *(const vec *) init;
-        for (; k_offset < end; k_offset++, b += b_row) {
-            vec b_vec = *(const vec *) b;
+        for (Py_ssize_t k = 0; k < n_k; k++) {
+            vec b_vec = *(const vec *) (b + b_offset[k]);
             UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++)
-                acc[r] += *(const vec *) (a[r] + *k_offset) * b_vec;
+                acc[r] += *(const vec *) (a[r] + a_offset[k]) * b_vec;
         }
         UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++) {
             if (add)
@@ -46,14 +47,22 @@ cdef extern from *:
     }
     """
     void channel_tile(
-        const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
-        Py_ssize_t b_row, const real* init, bint add, real** c) noexcept nogil
+        const real** a, const Py_ssize_t* a_offset, const real* b, const Py_ssize_t* b_offset,
+        Py_ssize_t n_k, const real* init, bint add, real** c) noexcept nogil
 
 
 cdef struct Depthwise:
-    Conv conv                 # its channels are the lanes
+    Conv conv                 # of X, whose channels are the lanes
+    Conv back                 # of dz, if the stride is 1
+    bint has_stride
     Py_ssize_t n_channels, multiplier, n_lanes
+    bint plain                # whether the lanes are the channels
+    Py_ssize_t start          # of back's windows
+    Py_ssize_t margin[3]      # before dz
+    Py_ssize_t* dz            # (n_windows): where in the padded dz
+    Py_ssize_t* row           # 0, n_lanes, 2 n_lanes ... (taps)
     real* filters             # (taps, lanes)
+    real* turned              # the same, from the last to the first
     real* bias                # (lanes,)
 
 
@@ -61,86 +70,149 @@ cdef int depthwise_geometry(
     Depthwise* q, const Py_ssize_t* shape_X, const Py_ssize_t* shape_W,
     const Py_ssize_t* shape_Y, stride, padding, dilation
 ) except -1:
-    cdef Py_ssize_t positions
-    conv_geometry(&q.conv, shape_X, shape_W, shape_Y, stride, padding, dilation, shape_X[4])
-    q.n_channels = q.conv.n_channels
-    q.multiplier = q.conv.group_filters
-    q.n_lanes = vectors_for(q.conv.n_filters) * LANES
-    positions = q.conv.padded[0] * q.conv.padded[1] * q.conv.padded[2]
-    q.conv.n_channels = q.n_lanes
-    q.conv.padded_size = positions * q.n_lanes  # whole vectors
-    q.conv.block_images = 1
-    q.conv.n_blocks = q.conv.n_images
+    cdef Conv* g = &q.conv
+    conv_geometry(g, shape_X, shape_W, shape_Y, stride, padding, dilation, shape_X[4])
+    q.n_channels = g.n_channels
+    q.multiplier = g.group_filters
+    q.n_lanes = vectors_for(g.n_filters) * LANES
+    q.plain = q.multiplier == 1 and q.n_lanes == q.n_channels
+    q.has_stride = g.stride[0] > 1 or g.stride[1] > 1 or g.stride[2] > 1
+    g.n_channels = q.n_lanes
+    g.padded_size = g.padded[0] * g.padded[1] * g.padded[2] * q.n_lanes
+    g.block_images = 1
+    g.n_blocks = g.n_images
     return 0
 
 
-cdef void spread_channels(const Depthwise* q, const real* image, real* padded) noexcept nogil:
-    """The image with padding, repeated channels and surplus lanes."""
-    cdef const Conv* g = &q.conv
-    cdef Py_ssize_t d, h, w, c, j
-    cdef real* to
-    cdef bint plain = q.multiplier == 1
-    memset(padded, 0, g.padded_size * sizeof(real))
-    for d in range(g.size[0]):
-        for h in range(g.size[1]):
-            to = padded + q.n_lanes * (
-                ((d + g.before[0]) * g.padded[1] + h + g.before[1]) * g.padded[2]
-                + g.before[2])
-            for w in range(g.size[2]):
-                if plain:
-                    memcpy(to, image, q.n_channels * sizeof(real))
-                else:
-                    for c in range(q.n_channels):
-                        for j in range(q.multiplier):
-                            to[c * q.multiplier + j] = image[c]
-                image = image + q.n_channels
-                to = to + q.n_lanes
+cdef void back_geometry(Depthwise* q) noexcept nogil:
+    """The padded dz. X(i) is seen by the windows i - (extent - 1) to i; a window may be further
+    out, and see nothing but padding."""
+    cdef Conv* g = &q.back
+    cdef Py_ssize_t reach, first
+    cdef int axis
+    q.back = q.conv
+    q.start = 0
+    for axis in range(3):
+        reach = g.dilation[axis] * (g.kernel[axis] - 1)
+        first = larger(0, g.before[axis] - reach)
+        q.margin[axis] = reach - g.before[axis] + first
+        g.padded[axis] = larger(first + g.size[axis] + reach, q.margin[axis] + g.out[axis])
+        if q.has_stride:
+            q.margin[axis] = 0
+            g.padded[axis] = g.out[axis]
+        q.start = q.start * g.padded[axis] + first
+    q.start *= q.n_lanes
+    g.out[:] = g.size
+    g.n_windows = g.out[0] * g.out[1] * g.out[2]
+    g.padded_size = g.padded[0] * g.padded[1] * g.padded[2] * q.n_lanes
 
 
-cdef void gather_channels(const Depthwise* q, const real* padded, real* image) noexcept nogil:
-    """The adjoint of spread_channels."""
+cdef Py_ssize_t* depthwise_tables(Depthwise* q) except NULL:
+    """Fills `row` and `dz`; returns the memory they share."""
     cdef const Conv* g = &q.conv
-    cdef Py_ssize_t d, h, w, c, j
-    cdef const real* source
-    for d in range(g.size[0]):
-        for h in range(g.size[1]):
-            source = padded + q.n_lanes * (
-                ((d + g.before[0]) * g.padded[1] + h + g.before[1]) * g.padded[2]
-                + g.before[2])
-            for w in range(g.size[2]):
-                if q.multiplier == 1:
-                    memcpy(image, source, q.n_channels * sizeof(real))
-                else:
-                    for c in range(q.n_channels):
-                        image[c] = source[c * q.multiplier]
-                        for j in range(1, q.multiplier):
-                            image[c] += source[c * q.multiplier + j]
-                image = image + q.n_channels
-                source = source + q.n_lanes
+    cdef Py_ssize_t* memory = <Py_ssize_t*> allocate(
+        (g.n_taps + g.n_windows) * sizeof(Py_ssize_t))
+    cdef Py_ssize_t d, h, w, k, at = 0
+    q.row = memory
+    q.dz = memory + g.n_taps
+    for d in range(g.out[0]):
+        for h in range(g.out[1]):
+            for w in range(g.out[2]):
+                q.dz[at] = q.n_lanes * (
+                    ((d + q.margin[0]) * q.back.padded[1] + h + q.margin[1]) * q.back.padded[2]
+                    + w + q.margin[2])
+                at += 1
+    for k in range(g.n_taps):
+        q.row[k] = k * q.n_lanes
+    return memory
+
+
+cdef void repeat_channels(
+    const Depthwise* q, const real* image, Py_ssize_t n_pixels, real* to
+) noexcept nogil:
+    """Pixels of an image, with repeated channels; surplus lanes stay as they are."""
+    cdef Py_ssize_t i, c, j
+    if q.plain:
+        memcpy(to, image, n_pixels * q.n_channels * sizeof(real))
+    elif q.multiplier == 1:
+        copy_columns(image, q.n_channels, to, q.n_lanes, n_pixels, q.n_channels)
+    else:
+        for i in range(n_pixels):
+            for c in range(q.n_channels):
+                for j in range(q.multiplier):
+                    to[c * q.multiplier + j] = image[c]
+            image = image + q.n_channels
+            to = to + q.n_lanes
+
+
+cdef void add_channels(
+    const Depthwise* q, const real* source, Py_ssize_t n_pixels, real* image
+) noexcept nogil:
+    """The adjoint of repeat_channels."""
+    cdef Py_ssize_t i, c, j
+    cdef real total
+    if q.plain:
+        memcpy(image, source, n_pixels * q.n_channels * sizeof(real))
+    elif q.multiplier == 1:
+        copy_columns(source, q.n_lanes, image, q.n_channels, n_pixels, q.n_channels)
+    else:
+        for i in range(n_pixels):
+            for c in range(q.n_channels):
+                total = source[c * q.multiplier]
+                for j in range(1, q.multiplier):
+                    total += source[c * q.multiplier + j]
+                image[c] = total
+            image = image + q.n_channels
+            source = source + q.n_lanes
+
+
+cdef inline Py_ssize_t padded_row(const Depthwise* q, Py_ssize_t row) noexcept nogil:
+    """Where a row of an image begins in the padded one."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t d = row // g.size[1] + g.before[0], h = row % g.size[1] + g.before[1]
+    return q.n_lanes * ((d * g.padded[1] + h) * g.padded[2] + g.before[2])
+
+
+cdef void pad_channels(const Depthwise* q, Py_ssize_t image, real* padded) noexcept nogil:
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t row, row_size = g.size[2] * q.n_channels
+    for row in range(g.size[0] * g.size[1]):
+        repeat_channels(q, g.X + image * g.image_size + row * row_size, g.size[2],
+                        padded + padded_row(q, row))
+
+
+cdef void correlate(
+    const Depthwise* q, const Conv* g, const real* x, const real* filters, const real* bias,
+    Py_ssize_t first, Py_ssize_t n_rows, real* y
+) noexcept nogil:
+    """y (n_rows, lanes): some windows of x times the filters; the bias may be NULL. The rows of a
+    tile that is not full are its last, once more."""
+    cdef Py_ssize_t t, r, v, row
+    cdef const real* a[CHANNEL_ROWS]
+    cdef real* c[CHANNEL_ROWS]
+    for t in range(ceil_div(n_rows, CHANNEL_ROWS)):
+        for v in range(q.n_lanes // LANES):
+            for r in range(CHANNEL_ROWS):
+                row = smaller(t * CHANNEL_ROWS + r, n_rows - 1)
+                a[r] = x + v * LANES + g.window[first + row]
+                c[r] = y + v * LANES + row * q.n_lanes
+            channel_tile(a, g.tap, filters + v * LANES, q.row, g.n_taps,
+                         ZEROS if bias is NULL else bias + v * LANES, False, c)
 
 
 cdef void depthwise_image(const Depthwise* q, Py_ssize_t image, real* scratch) noexcept nogil:
-    """Scratch: rows of output, and the image."""
+    """Scratch: the padded image, and rows of output."""
     cdef const Conv* g = &q.conv
-    cdef real* rows = scratch
-    cdef real* x = rows + CHANNEL_ROWS * q.n_lanes
+    cdef real* rows = scratch + g.padded_size
     cdef real* y
-    cdef bint direct
-    cdef Py_ssize_t t, r, v, n_rows
-    cdef const real* a[CHANNEL_ROWS]
-    cdef real* c[CHANNEL_ROWS]
-    spread_channels(q, g.X + image * g.image_size, x)
-    for t in range(ceil_div(g.n_windows, CHANNEL_ROWS)):
-        n_rows = smaller(CHANNEL_ROWS, g.n_windows - t * CHANNEL_ROWS)
-        y = g.Y + image * g.out_size + t * CHANNEL_ROWS * g.n_filters
-        direct = n_rows == CHANNEL_ROWS and q.n_lanes == g.n_filters
-        for v in range(0, q.n_lanes // LANES):
-            for r in range(CHANNEL_ROWS):
-                a[r] = x + v * LANES + g.window[
-                    smaller(t * CHANNEL_ROWS + r, g.n_windows - 1)]
-                c[r] = (y if direct else rows) + r * q.n_lanes + v * LANES
-            channel_tile(a, g.tap, g.n_taps, q.filters + v * LANES, q.n_lanes,
-                         q.bias + v * LANES, False, c)
+    cdef bint direct = q.n_lanes == g.n_filters
+    cdef Py_ssize_t i, first, n_rows
+    pad_channels(q, image, scratch)
+    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
+        first = i * ROW_BLOCK
+        n_rows = smaller(ROW_BLOCK, g.n_windows - first)
+        y = g.Y + image * g.out_size + first * g.n_filters
+        correlate(q, g, scratch, q.filters, q.bias, first, n_rows, y if direct else rows)
         if not direct:
             copy_columns(rows, q.n_lanes, y, g.n_filters, n_rows, g.n_filters)
         activate(g.code, g.alpha, y, n_rows * g.n_filters)
@@ -155,119 +227,173 @@ def depthwise_forward(
 ):
     """conv_forward with as many groups as channels."""
     cdef Depthwise q
-    cdef Py_ssize_t* tables
+    cdef Conv* g = &q.conv
+    cdef Py_ssize_t* tables = NULL
+    cdef Py_ssize_t* rows = NULL
     cdef real* work
+    cdef real* scratch
     cdef Py_ssize_t image, size
     cdef Shares shares
     cdef int thread
     depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
     if b is not None:
-        same_length(q.conv.n_filters, b.shape[0], "b")
-    q.conv.code = activation_code(activation, True)
-    q.conv.alpha = alpha
-    if q.conv.n_images == 0:
+        same_length(g.n_filters, b.shape[0], "b")
+    g.code = activation_code(activation, True)
+    g.alpha = alpha
+    if g.n_images == 0:
         return
-    q.conv.X = &X[0, 0, 0, 0, 0]
-    q.conv.Y = &Y[0, 0, 0, 0, 0]
-    size = CHANNEL_ROWS * q.n_lanes + q.conv.padded_size
-    n_threads = threads_for_products(n_products(&q.conv), n_threads)
-    tables = conv_tables(&q.conv)
+    g.X = &X[0, 0, 0, 0, 0]
+    g.Y = &Y[0, 0, 0, 0, 0]
+    back_geometry(&q)
+    size = g.padded_size + ROW_BLOCK * q.n_lanes
+    n_threads = threads_for_products(n_products(g), n_threads)
     try:
-        work = <real*> allocate(
-            ((q.conv.n_taps + 1) * q.n_lanes + n_threads * size) * sizeof(real))
-    except MemoryError:
-        free(tables)
-        raise
-    q.filters = work
-    q.bias = work + q.conv.n_taps * q.n_lanes
-    with nogil:
-        pack_panel(&W[0, 0, 0, 0, 0], q.conv.n_filters, 1, q.conv.n_taps, q.conv.n_filters,
-                   q.n_lanes, q.filters)
-        memset(q.bias, 0, q.n_lanes * sizeof(real))
-        if b is not None:
-            memcpy(q.bias, &b[0], q.conv.n_filters * sizeof(real))
-        work = q.bias + q.n_lanes
-        share_out(&shares, q.conv.n_images, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            image = next_task(&shares, thread)
-            while image >= 0:
-                depthwise_image(&q, image, work + thread * size)
+        tables = conv_tables(g)
+        rows = depthwise_tables(&q)
+        work = <real*> allocate(((g.n_taps + 1) * q.n_lanes + n_threads * size) * sizeof(real))
+        q.filters = work
+        q.bias = work + g.n_taps * q.n_lanes
+        with nogil:
+            pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, g.n_taps, g.n_filters, q.n_lanes,
+                       q.filters)
+            memset(q.bias, 0, q.n_lanes * sizeof(real))
+            if b is not None:
+                memcpy(q.bias, &b[0], g.n_filters * sizeof(real))
+            work = q.bias + q.n_lanes
+            share_out(&shares, g.n_images, n_threads)
+            for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+                scratch = work + thread * size
+                memset(scratch, 0, g.padded_size * sizeof(real))
                 image = next_task(&shares, thread)
-        free(q.filters)
+                while image >= 0:
+                    depthwise_image(&q, image, scratch)
+                    image = next_task(&shares, thread)
+            free(q.filters)
+    finally:
         free(tables)
+        free(rows)
 
 
-cdef void add_depthwise_input_gradient(
-    const Depthwise* q, const Py_ssize_t* window, Py_ssize_t n_rows, const real* dz, real* dx
+# --- backward --------------------------------------------------------------------------
+
+cdef void make_padded_dz(
+    const Depthwise* q, Py_ssize_t image, real* dz, real* db, real* compact
 ) noexcept nogil:
-    """dX += the filters times dz, scattered over n_rows windows. Windows are the inner loop:
-    for one tap no two of them meet, so no sum waits for another."""
-    cdef Py_ssize_t v, k, r
+    """The dz of an image in its padding, and its sum added to db, if that is given. Compact is
+    scratch for a row of output."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t row, at, n = g.out[2] * g.n_filters
+    cdef bint direct = q.n_lanes == g.n_filters
+    cdef real* to
+    cdef real* d
+    for row in range(g.n_windows // g.out[2]):
+        at = image * g.out_size + row * n
+        to = dz + q.dz[row * g.out[2]]
+        d = to if direct else compact
+        memcpy(d, g.dY + at, n * sizeof(real))
+        multiply_derivative(g.code, g.alpha, g.Y_in + at, d, n)
+        if not direct:
+            copy_columns(compact, g.n_filters, to, q.n_lanes, g.out[2], g.n_filters)
+        if db is not NULL:
+            add_rows(to, q.n_lanes, g.out[2], q.n_lanes, db)
+
+
+cdef void add_filter_gradient(
+    const Depthwise* q, const real* x, const real* dz, real* dW, real* spare
+) noexcept nogil:
+    """dW (taps, lanes) += the windows of x times dz, over an image."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t i, first, t, r, v, k
+    cdef const real* a[CHANNEL_ROWS]
+    cdef real* c[CHANNEL_ROWS]
+    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
+        first = i * ROW_BLOCK
+        for v in range(q.n_lanes // LANES):
+            for t in range(ceil_div(g.n_taps, CHANNEL_ROWS)):
+                for r in range(CHANNEL_ROWS):
+                    k = t * CHANNEL_ROWS + r
+                    a[r] = x + v * LANES + g.tap[smaller(k, g.n_taps - 1)]
+                    c[r] = dW + k * q.n_lanes + v * LANES if k < g.n_taps else spare
+                channel_tile(a, g.window + first, dz + v * LANES, q.dz + first,
+                             smaller(ROW_BLOCK, g.n_windows - first), ZEROS, True, c)
+
+
+cdef void gather_input_gradient(
+    const Depthwise* q, Py_ssize_t image, const real* dz, real* rows
+) noexcept nogil:
+    """dX of an image, with stride 1."""
+    cdef const Conv* g = &q.back
+    cdef Py_ssize_t i, first, n_rows
+    cdef real* dx
+    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
+        first = i * ROW_BLOCK
+        n_rows = smaller(ROW_BLOCK, g.n_windows - first)
+        dx = q.conv.dX + image * g.image_size + first * q.n_channels
+        correlate(q, g, dz + q.start, q.turned, NULL, first, n_rows, dx if q.plain else rows)
+        if not q.plain:
+            add_channels(q, rows, n_rows, dx)
+
+
+cdef void scatter_input_gradient(
+    const Depthwise* q, Py_ssize_t image, const real* dz, real* dx
+) noexcept nogil:
+    """The same with any stride; dx is scratch for a padded image. Windows are the inner loop: for
+    one tap no two of them meet, so no sum waits for another."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t i, first, v, k, r, row, row_size = g.size[2] * q.n_channels
     cdef vec w, total
     cdef vec* to
-    for v in range(q.n_lanes // LANES):
-        for k in range(q.conv.n_taps):
-            w = (<const vec*> (q.filters + k * q.n_lanes + v * LANES))[0]
-            for r in range(n_rows):
-                to = <vec*> (dx + window[r] + q.conv.tap[k] + v * LANES)
-                total = to[0] + w * (<const vec*> (dz + r * q.n_lanes + v * LANES))[0]
-                to[0] = total
+    memset(dx, 0, g.padded_size * sizeof(real))
+    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
+        first = i * ROW_BLOCK
+        for v in range(q.n_lanes // LANES):
+            for k in range(g.n_taps):
+                w = (<const vec*> (q.filters + k * q.n_lanes + v * LANES))[0]
+                for r in range(first, smaller(first + ROW_BLOCK, g.n_windows)):
+                    to = <vec*> (dx + g.window[r] + g.tap[k] + v * LANES)
+                    total = to[0] + w * (<const vec*> (dz + q.dz[r] + v * LANES))[0]
+                    to[0] = total
+    for row in range(g.size[0] * g.size[1]):
+        add_channels(q, dx + padded_row(q, row), g.size[2],
+                     g.dX + image * g.image_size + row * row_size)
+
+
+cdef inline Py_ssize_t depthwise_scratch(const Depthwise* q) noexcept nogil:
+    """The padded X and dz, of which all but X and dz stay zero; dX, or rows of it; a row of output,
+    and a spare vector."""
+    cdef Py_ssize_t dx = q.conv.padded_size if q.has_stride else ROW_BLOCK * q.n_lanes
+    return (q.conv.padded_size + q.back.padded_size + 2 * SKEW * LANES + dx
+            + q.conv.out[2] * q.n_lanes + LANES)
 
 
 cdef void depthwise_backward_image(
     const Depthwise* q, Py_ssize_t image, real* dW, real* db, real* scratch
 ) noexcept nogil:
-    """Adds to dW (taps, lanes) and db (lanes), if given. Scratch: a spare row, rows of dz in
-    two forms, and the image and its gradient."""
-    cdef const Conv* g = &q.conv
-    cdef real* compact = scratch + q.n_lanes
-    cdef real* dz = compact + ROW_BLOCK * q.n_lanes
-    cdef real* x = dz + ROW_BLOCK * q.n_lanes
-    cdef real* dx = x + g.padded_size + SKEW * LANES
-    cdef Py_ssize_t i, row, n_rows, t, r, v, k, j
-    cdef const real* a[CHANNEL_ROWS]
-    cdef real* c[CHANNEL_ROWS]
-    cdef real* to
+    """Adds to dW (taps, lanes) and db (lanes), if given."""
+    cdef real* x = scratch
+    cdef real* dz = x + q.conv.padded_size + SKEW * LANES
+    cdef real* compact = dz + q.back.padded_size + SKEW * LANES
+    cdef real* spare = compact + q.conv.out[2] * q.n_lanes
+    cdef real* dx = spare + LANES
+    make_padded_dz(q, image, dz, db, compact)
     if dW is not NULL:
-        spread_channels(q, g.X + image * g.image_size, x)
-    if g.dX is not NULL:
-        memset(dx, 0, g.padded_size * sizeof(real))
-    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
-        row = i * ROW_BLOCK
-        n_rows = smaller(ROW_BLOCK, g.n_windows - row)
-        j = image * g.out_size + row * g.n_filters
-        to = dz if q.n_lanes == g.n_filters else compact
-        memcpy(to, g.dY + j, n_rows * g.n_filters * sizeof(real))
-        multiply_derivative(g.code, g.alpha, g.Y_in + j, to, n_rows * g.n_filters)
-        if to == compact:
-            memset(dz, 0, n_rows * q.n_lanes * sizeof(real))
-            copy_columns(compact, g.n_filters, dz, q.n_lanes, n_rows, g.n_filters)
-        if db is not NULL:
-            memset(compact, 0, q.n_lanes * sizeof(real))
-            for r in range(n_rows):
-                add_chunk_to(compact, dz + r * q.n_lanes, q.n_lanes)
-            add_chunk_to(db, compact, q.n_lanes)
-        if dW is not NULL:
-            for v in range(q.n_lanes // LANES):
-                for t in range(ceil_div(g.n_taps, CHANNEL_ROWS)):
-                    for r in range(CHANNEL_ROWS):
-                        k = t * CHANNEL_ROWS + r
-                        a[r] = x + v * LANES + g.tap[smaller(k, g.n_taps - 1)]
-                        c[r] = dW + k * q.n_lanes + v * LANES
-                        if k >= g.n_taps:
-                            c[r] = scratch
-                    channel_tile(a, g.window + row, n_rows, dz + v * LANES, q.n_lanes,
-                                 ZEROS, True, c)
-        if g.dX is not NULL:
-            add_depthwise_input_gradient(q, g.window + row, n_rows, dz, dx)
-    if g.dX is not NULL:
-        gather_channels(q, dx, g.dX + image * g.image_size)
+        pad_channels(q, image, x)
+        add_filter_gradient(q, x, dz, dW, spare)
+    if q.conv.dX is not NULL:
+        if q.has_stride:
+            scatter_input_gradient(q, image, dz, dx)
+        else:
+            gather_input_gradient(q, image, dz, dx)
 
 
-cdef inline void add_chunk_to(real* total, const real* a, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        total[i] += a[i]
+cdef void depthwise_piece(
+    const Depthwise* q, Py_ssize_t piece, Py_ssize_t n_pieces, real* dW, real* db,
+    real* scratch
+) noexcept nogil:
+    cdef Py_ssize_t image
+    for image in range(part(q.conv.n_images, piece, n_pieces),
+                       part(q.conv.n_images, piece + 1, n_pieces)):
+        depthwise_backward_image(q, image, dW, db, scratch)
 
 
 def depthwise_backward(
@@ -282,11 +408,15 @@ def depthwise_backward(
 ):
     """The gradients of depthwise_forward, each computed where its array is given."""
     cdef Depthwise q
-    cdef Py_ssize_t* tables
+    cdef Conv* g = &q.conv
+    cdef Py_ssize_t* tables = NULL
+    cdef Py_ssize_t* back_tables = NULL
+    cdef Py_ssize_t* rows = NULL
     cdef real* work
     cdef real* pieces
+    cdef real* scratch
     cdef bint need_dW = dW is not None, need_db = db is not None
-    cdef Py_ssize_t size, piece, piece_size, n_pieces
+    cdef Py_ssize_t size, piece, piece_size, n_pieces, k
     cdef Shares shares
     cdef int thread
     depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
@@ -296,65 +426,62 @@ def depthwise_backward(
     if need_dW:
         same_sizes(W.shape, dW.shape, 5, "dW")
     if need_db:
-        same_length(q.conv.n_filters, db.shape[0], "db")
-    q.conv.code = activation_code(activation, True)
-    q.conv.alpha = alpha
-    if q.conv.n_images == 0:
+        same_length(g.n_filters, db.shape[0], "db")
+    g.code = activation_code(activation, True)
+    g.alpha = alpha
+    if g.n_images == 0:
         if need_dW:
             dW[:] = 0
         if need_db:
             db[:] = 0
         return
-    q.conv.X = &X[0, 0, 0, 0, 0]
-    q.conv.Y_in = &Y[0, 0, 0, 0, 0]
-    q.conv.dY = &dY[0, 0, 0, 0, 0]
-    q.conv.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
-    n_pieces = smaller(MAX_PIECES, q.conv.n_images)
-    piece_size = (q.conv.n_taps + 1) * q.n_lanes
-    size = (1 + 2 * ROW_BLOCK) * q.n_lanes + 2 * q.conv.padded_size + SKEW * LANES
-    n_threads = threads_for_products(n_products(&q.conv), n_threads)
-    tables = conv_tables(&q.conv)
+    g.X = &X[0, 0, 0, 0, 0]
+    g.Y_in = &Y[0, 0, 0, 0, 0]
+    g.dY = &dY[0, 0, 0, 0, 0]
+    g.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
+    back_geometry(&q)
+    n_pieces = smaller(MAX_PIECES, g.n_images)
+    piece_size = (g.n_taps + 1) * q.n_lanes
+    size = depthwise_scratch(&q)
+    n_threads = threads_for_products(n_products(g), n_threads)
     try:
+        tables = conv_tables(g)
+        back_tables = conv_tables(&q.back)
+        rows = depthwise_tables(&q)
         work = <real*> allocate(
-            (q.conv.n_taps * q.n_lanes + n_pieces * piece_size + n_threads * size)
-            * sizeof(real))
-    except MemoryError:
-        free(tables)
-        raise
-    q.filters = work
-    pieces = work + q.conv.n_taps * q.n_lanes
-    work = pieces + n_pieces * piece_size
-    with nogil:
-        pack_panel(&W[0, 0, 0, 0, 0], q.conv.n_filters, 1, q.conv.n_taps, q.conv.n_filters,
-                   q.n_lanes, q.filters)
-        memset(pieces, 0, n_pieces * piece_size * sizeof(real))
-        share_out(&shares, n_pieces, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            piece = next_task(&shares, thread)
-            while piece >= 0:
-                depthwise_piece(
-                    &q, piece, n_pieces,
-                    pieces + piece * piece_size if need_dW else NULL,
-                    pieces + piece * piece_size + q.conv.n_taps * q.n_lanes if need_db else NULL,
-                    work + thread * size)
+            (2 * g.n_taps * q.n_lanes + n_pieces * piece_size + n_threads * size) * sizeof(real))
+        q.filters = work
+        q.turned = work + g.n_taps * q.n_lanes
+        pieces = q.turned + g.n_taps * q.n_lanes
+        work = pieces + n_pieces * piece_size
+        with nogil:
+            pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, g.n_taps, g.n_filters, q.n_lanes,
+                       q.filters)
+            for k in range(g.n_taps):
+                memcpy(q.turned + q.row[g.n_taps - 1 - k], q.filters + q.row[k],
+                       q.n_lanes * sizeof(real))
+            memset(pieces, 0, n_pieces * piece_size * sizeof(real))
+            share_out(&shares, n_pieces, n_threads)
+            for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+                scratch = work + thread * size
+                memset(scratch, 0, size * sizeof(real))
                 piece = next_task(&shares, thread)
-        for piece in range(1, n_pieces):
-            add_chunk_to(pieces, pieces + piece * piece_size, piece_size)
-        if need_dW:
-            copy_columns(pieces, q.n_lanes, &dW[0, 0, 0, 0, 0], q.conv.n_filters,
-                         q.conv.n_taps, q.conv.n_filters)
-        if need_db:
-            copy_columns(pieces + q.conv.n_taps * q.n_lanes, 0, &db[0], 0, 1,
-                         q.conv.n_filters)
-        free(q.filters)
+                while piece >= 0:
+                    depthwise_piece(
+                        &q, piece, n_pieces,
+                        pieces + piece * piece_size if need_dW else NULL,
+                        pieces + piece * piece_size + g.n_taps * q.n_lanes if need_db else NULL,
+                        scratch)
+                    piece = next_task(&shares, thread)
+            for piece in range(1, n_pieces):
+                add_chunk_to(pieces, pieces + piece * piece_size, piece_size)
+            if need_dW:
+                copy_columns(pieces, q.n_lanes, &dW[0, 0, 0, 0, 0], g.n_filters, g.n_taps,
+                             g.n_filters)
+            if need_db:
+                copy_columns(pieces + g.n_taps * q.n_lanes, 0, &db[0], 0, 1, g.n_filters)
+            free(q.filters)
+    finally:
         free(tables)
-
-
-cdef void depthwise_piece(
-    const Depthwise* q, Py_ssize_t piece, Py_ssize_t n_pieces, real* dW, real* db,
-    real* scratch
-) noexcept nogil:
-    cdef Py_ssize_t image
-    for image in range(part(q.conv.n_images, piece, n_pieces),
-                       part(q.conv.n_images, piece + 1, n_pieces)):
-        depthwise_backward_image(q, image, dW, db, scratch)
+        free(back_tables)
+        free(rows)

@@ -19,6 +19,12 @@ cdef inline int threads_for(Py_ssize_t n, int n_threads) noexcept nogil:
     return n_threads if n > 2 * CHUNK else 1
 
 
+cdef inline void add_chunk_to(real* total, const real* a, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        total[i] += a[i]
+
+
 cdef int same_length(Py_ssize_t expected, Py_ssize_t seen, str name) except -1:
     if seen != expected:
         raise ValueError(f"{name} has length {seen}, expected {expected}")

@@ -28,8 +28,8 @@ cdef void cross_entropy_rows(
     exponentials(z, y, top, n_rows, n)
     for row in range(n_rows):
         losses[row] = cross_entropy_row(
-            z + row * n, y + row * n, top[row], n, target[row], 1 if weight is NULL else weight[row],
-            NULL if dz is NULL else dz + row * n)
+            z + row * n, y + row * n, top[row], n, target[row],
+            1 if weight is NULL else weight[row], NULL if dz is NULL else dz + row * n)
 
 
 def softmax_cross_entropy(

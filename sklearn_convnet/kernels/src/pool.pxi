@@ -361,21 +361,37 @@ def avgpool_forward(
     free(memory)
 
 
-cdef void avgpool_backward_image(const Pool* q, const real* dy, real* dx) noexcept nogil:
+cdef void avgpool_backward_image(
+    const Pool* q, const real* dy, real* dx, Row row
+) noexcept nogil:
+    """A row of outputs goes to the columns of their windows, and these to the rows."""
+    cdef Py_ssize_t width = q.size[2] * q.n_channels, n = q.n_channels
+    cdef Py_ssize_t number, d, h, i, o, first, last, c
     cdef Window w
-    cdef Py_ssize_t o, d, h, i, c
     cdef real share
-    cdef real* pixel
-    memset(dx, 0, q.n_in * q.n_channels * sizeof(real))
-    for o in range(q.n_out):
-        w = pool_window(q, o)
-        share = <real> 1 / window_count(&w)
+    memset(dx, 0, q.n_in * n * sizeof(real))
+    for number in range(q.n_out // q.out[2]):
+        w = row_window(q, number)
+        for o in range(q.out[2]):
+            window_on(q, 2, o, &w)
+            share = <real> 1 / window_count(&w)
+            for c in range(n):
+                row.y[o * n + c] = dy[o * n + c] * share
+        dy = dy + q.out[2] * n
+        memset(row.sums, 0, width * sizeof(real))
+        for i in range(q.window[2]):
+            # The outputs whose pixel i is in the map, and where the pixel of output 0 would be.
+            c = i - q.before[2]
+            first = larger(0, ceil_div(-c, q.stride[2]))
+            last = smaller(q.out[2], ceil_div(q.size[2] - c, q.stride[2]))
+            if q.stride[2] == 1:
+                add_chunk_to(row.sums + (first + c) * n, row.y + first * n, (last - first) * n)
+            else:
+                for o in range(first, last):
+                    add_chunk_to(row.sums + (o * q.stride[2] + c) * n, row.y + o * n, n)
         for d in range(w.start[0], w.end[0]):
             for h in range(w.start[1], w.end[1]):
-                for i in range(w.start[2], w.end[2]):
-                    pixel = dx + ((d * q.size[1] + h) * q.size[2] + i) * q.n_channels
-                    for c in range(q.n_channels):
-                        pixel[c] += dy[o * q.n_channels + c] * share
+                add_chunk_to(dx + (d * q.size[1] + h) * width, row.sums, width)
 
 
 def avgpool_backward(
@@ -385,16 +401,18 @@ def avgpool_backward(
 ):
     cdef Pool q
     cdef Py_ssize_t image
+    cdef char* memory
     pool_geometry(&q, dX.shape, dY.shape, pool_size, stride, padding)
     if q.n_images * q.n_channels == 0:
         return
-    for image in prange(
-        q.n_images, nogil=True,
-        num_threads=threads_for(q.n_images * q.n_in * q.n_channels, n_threads),
-    ):
+    n_threads = threads_for(q.n_images * q.n_in * q.n_channels, n_threads)
+    memory = <char*> allocate(n_threads * row_bytes(&q))
+    for image in prange(q.n_images, nogil=True, num_threads=n_threads):
         avgpool_backward_image(
             &q, &dY[0, 0, 0, 0, 0] + image * q.n_out * q.n_channels,
-            &dX[0, 0, 0, 0, 0] + image * q.n_in * q.n_channels)
+            &dX[0, 0, 0, 0, 0] + image * q.n_in * q.n_channels,
+            row_scratch(&q, memory, threadid()))
+    free(memory)
 
 
 # --- global pooling: X (n, pixels, channels), Y (n, channels) -----------------------------
@@ -531,24 +549,49 @@ cdef void lppool_window(
 ) noexcept nogil:
     """In units of the largest, so that no power of a number overflows where the norm does not."""
     cdef Window w = pool_window(q, position)
-    cdef Py_ssize_t d, h, i, c
-    cdef double total, unit, size
-    for c in range(q.n_channels):
-        unit = 0
-        for d in range(w.start[0], w.end[0]):
-            for h in range(w.start[1], w.end[1]):
-                for i in range(w.start[2], w.end[2]):
-                    size = fabs(x[((d * q.size[1] + h) * q.size[2] + i) * q.n_channels + c])
-                    unit = size if size > unit else unit
-        if unit == 0 or unit == INFINITY:
-            unit = 1
-        total = 0
-        for d in range(w.start[0], w.end[0]):
-            for h in range(w.start[1], w.end[1]):
-                for i in range(w.start[2], w.end[2]):
-                    size = fabs(x[((d * q.size[1] + h) * q.size[2] + i) * q.n_channels + c])
-                    total += power(size / unit, p)
-        y[c] = <real> (unit * (sqrt(total) if p == 2 else power(total, 1 / p)))
+    cdef Py_ssize_t block, c
+    for block in range(ceil_div(q.n_channels, BLOCK)):
+        c = block * BLOCK
+        lppool_channels(q, &w, x + c, <int> smaller(BLOCK, q.n_channels - c), p, y + c)
+
+
+cdef void lppool_channels(
+    const Pool* q, const Window* w, const real* x, int n, double p, real* y
+) noexcept nogil:
+    cdef double[BLOCK] unit
+    cdef double[BLOCK] total
+    cdef Py_ssize_t d, h, i
+    cdef const real* pixel
+    cdef double size
+    cdef int c
+    memset(unit, 0, sizeof(unit))
+    memset(total, 0, sizeof(total))
+    for d in range(w.start[0], w.end[0]):
+        for h in range(w.start[1], w.end[1]):
+            for i in range(w.start[2], w.end[2]):
+                pixel = x + ((d * q.size[1] + h) * q.size[2] + i) * q.n_channels
+                for c in range(n):
+                    size = fabs(pixel[c])
+                    unit[c] = size if size > unit[c] else unit[c]
+    for c in range(n):
+        unit[c] = 1 if unit[c] == 0 or unit[c] == INFINITY else unit[c]
+    for d in range(w.start[0], w.end[0]):
+        for h in range(w.start[1], w.end[1]):
+            for i in range(w.start[2], w.end[2]):
+                pixel = x + ((d * q.size[1] + h) * q.size[2] + i) * q.n_channels
+                if p == 2:
+                    for c in range(n):
+                        size = pixel[c] / unit[c]
+                        total[c] += size * size
+                else:
+                    for c in range(n):
+                        total[c] += power(fabs(pixel[c]) / unit[c], p)
+    if p == 2:
+        for c in range(n):
+            y[c] = <real> (unit[c] * sqrt(total[c]))
+    else:
+        for c in range(n):
+            y[c] = <real> (unit[c] * power(total[c], 1 / p))
 
 
 def lppool_forward(
@@ -574,12 +617,27 @@ def lppool_forward(
             y + t * q.n_channels)
 
 
+cdef inline void lppool_slopes(
+    Py_ssize_t n, const real* x, const real* y, const real* dy, double p, real* dx
+) noexcept nogil:
+    """One pixel of a window."""
+    cdef double slope
+    cdef Py_ssize_t c
+    if p == 2:
+        for c in range(n):
+            dx[c] += dy[c] * (x[c] / y[c] if x[c] != 0 else 0)
+    else:
+        for c in range(n):
+            if x[c] != 0:
+                slope = power(fabs(x[c]) / y[c], p - 1)
+                dx[c] += <real> ((-slope if x[c] < 0 else slope) * dy[c])
+
+
 cdef void lppool_backward_image(
     const Pool* q, const real* x, const real* y, const real* dy, double p, real* dx
 ) noexcept nogil:
     cdef Window w
-    cdef Py_ssize_t o, d, h, i, c, at
-    cdef double slope
+    cdef Py_ssize_t o, d, h, i, at
     memset(dx, 0, q.n_in * q.n_channels * sizeof(real))
     for o in range(q.n_out):
         w = pool_window(q, o)
@@ -587,11 +645,8 @@ cdef void lppool_backward_image(
             for h in range(w.start[1], w.end[1]):
                 for i in range(w.start[2], w.end[2]):
                     at = ((d * q.size[1] + h) * q.size[2] + i) * q.n_channels
-                    for c in range(q.n_channels):
-                        if x[at + c] != 0:
-                            slope = power(fabs(x[at + c]) / y[o * q.n_channels + c], p - 1)
-                            slope = -slope if x[at + c] < 0 else slope
-                            dx[at + c] += <real> (slope * dy[o * q.n_channels + c])
+                    lppool_slopes(q.n_channels, x + at, y + o * q.n_channels,
+                                  dy + o * q.n_channels, p, dx + at)
 
 
 def lppool_backward(
