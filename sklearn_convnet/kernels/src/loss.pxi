@@ -1,6 +1,6 @@
 # Losses that need exponentials; the others are a line of numpy each.
 #
-# Design: sums are kept in double, row by row, and the rows added in order.
+# Design: sums are kept in double, by rows or blocks, which are added in order.
 
 cdef double cross_entropy_row(
     const real* z, const real* y, double top, Py_ssize_t n, Py_ssize_t target, double weight,
@@ -72,19 +72,41 @@ def softmax_cross_entropy(
 
 # With y = logistic(z): -t log y - (1 - t) log(1 - y) = max(z, 0) - t z + log(1 + exp(-|z|)).
 
-cdef double logistic_row(
+cdef inline void logistic_losses(
+    const real* z, const real* t, const real* w, real* loss, real* dz
+) noexcept nogil:
+    """Of BLOCK elements."""
+    cdef int i
+    cdef real e, numerator
+    for i in range(BLOCK):
+        e = exp_negative(-absolute(z[i]))
+        numerator = e if z[i] < 0 else 1
+        loss[i] = w[i] * ((z[i] if z[i] > 0 else 0) - t[i] * z[i] + log1p_unit(e))
+        dz[i] = w[i] * (numerator / (<real> 1 + e) - t[i])
+
+
+cdef double logistic_part(
     const real* z, const real* t, const real* w, Py_ssize_t n, real* dz
 ) noexcept nogil:
-    cdef double total = 0
-    cdef real weight, loss
-    cdef Py_ssize_t c
-    for c in range(n):
-        weight = 1 if w is NULL else w[c]
-        loss = (z[c] if z[c] > 0 else 0) - t[c] * z[c] + log1p_unit(exp_negative(-absolute(z[c])))
-        total += <double> weight * loss
-        if dz is not NULL:
-            dz[c] = weight * (logistic(z[c]) - t[c])
-    return total
+    """The same of at most BLOCK elements, copied to whole blocks; their sum."""
+    cdef real of_z[BLOCK]
+    cdef real of_t[BLOCK]
+    cdef real of_w[BLOCK]
+    cdef real loss[BLOCK]
+    cdef real slope[BLOCK]
+    cdef Py_ssize_t i
+    memset(of_z, 0, sizeof(of_z))
+    memset(of_t, 0, sizeof(of_t))
+    for i in range(BLOCK):
+        of_w[i] = 1
+    memcpy(of_z, z, n * sizeof(real))
+    memcpy(of_t, t, n * sizeof(real))
+    if w is not NULL:
+        memcpy(of_w, w, n * sizeof(real))
+    logistic_losses(of_z, of_t, of_w, loss, slope)
+    if dz is not NULL:
+        memcpy(dz, slope, n * sizeof(real))
+    return row_total(loss, n)
 
 
 def logistic_cross_entropy(
@@ -95,9 +117,13 @@ def logistic_cross_entropy(
     int n_threads,
 ):
     """The sum of w * cross-entropy over all elements, and its gradient w (logistic(Z) - t)."""
-    cdef Py_ssize_t m = Z.shape[0], n = Z.shape[1], i
+    cdef Py_ssize_t n = Z.shape[0] * Z.shape[1], n_blocks = ceil_div(n, BLOCK), i, start
     cdef double total = 0
     cdef double* losses
+    cdef const real* z
+    cdef const real* t
+    cdef const real* w
+    cdef real* dz
     same_sizes(Z.shape, target.shape, 2, "target")
     if weight is not None:
         same_sizes(Z.shape, weight.shape, 2, "weight")
@@ -105,13 +131,17 @@ def logistic_cross_entropy(
         same_sizes(Z.shape, dZ.shape, 2, "dZ")
     if n == 0:
         return 0.0
-    losses = <double*> allocate(m * sizeof(double))
+    z, t = &Z[0, 0], &target[0, 0]
+    w = NULL if weight is None else &weight[0, 0]
+    dz = NULL if dZ is None else &dZ[0, 0]
+    losses = <double*> allocate(n_blocks * sizeof(double))
     with nogil:
-        for i in prange(m, num_threads=threads_for(m * n, n_threads)):
-            losses[i] = logistic_row(
-                &Z[i, 0], &target[i, 0], NULL if weight is None else &weight[i, 0], n,
-                NULL if dZ is None else &dZ[i, 0])
-        for i in range(m):
+        for i in prange(n_blocks, num_threads=threads_for(n, n_threads)):
+            start = i * BLOCK
+            losses[i] = logistic_part(
+                z + start, t + start, NULL if w is NULL else w + start,
+                smaller(BLOCK, n - start), NULL if dz is NULL else dz + start)
+        for i in range(n_blocks):
             total += losses[i]
         free(losses)
     return total
