@@ -1500,15 +1500,17 @@ def dropout_mask(seed, size, rate):
     -------
     keep : bool array of shape (size,)
     """
-    # h(i) = mix(seed + (i + 1) · γ), all modulo 2⁶⁴
-    i = np.arange(1, size + 1, dtype=np.uint64)
-    h = np.array([seed], dtype=np.uint64) + i * np.uint64(0x9E3779B97F4A7C15)
+    # h(j) = mix(seed + (j + 1) · γ), all modulo 2⁶⁴; of 64 elements, those 32 apart share one
+    i = np.arange(size, dtype=np.uint64)
+    j = i // np.uint64(64) * np.uint64(32) + i % np.uint64(32)
+    h = np.array([seed], dtype=np.uint64) + (j + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     h = h ^ (h >> np.uint64(31))
 
-    # The upper 24 bits are a uniform integer, which both float dtypes hold exactly.
-    return (h >> np.uint64(40)).astype(np.float64) >= rate * 2.0**24
+    # 24 bits are a uniform integer, which both float dtypes hold exactly.
+    shift = np.where(i % np.uint64(64) < 32, np.uint64(40), np.uint64(8))
+    return ((h >> shift) & np.uint64(0xFFFFFF)).astype(np.float64) >= rate * 2.0**24
 
 
 def dropout(X, Y, rate, seed, n_threads):

@@ -8,7 +8,7 @@
 #   into one: the same instructions for every element, so the same bits wherever it lies.
 # * In these loops all constants are `real`: with a C double among floats, all is done in double.
 
-from libc.math cimport INFINITY, fabs, log, pow, sqrt
+from libc.math cimport INFINITY, ceil, fabs, log, pow, sqrt
 
 cdef enum:
     IDENTITY, RELU, LEAKY_RELU, TANH, LOGISTIC, ELU, SOFTPLUS, GELU
