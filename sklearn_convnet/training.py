@@ -10,7 +10,7 @@
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from math import isfinite
 from time import perf_counter
@@ -60,13 +60,15 @@ def row_taker(X, network, n_threads):
     kernels = network.kernels
     taking = {network.dtype: kernels.take_rows, np.dtype(np.uint8): kernels.take_bytes}
     kernel = taking.get(X.dtype)
+    if X.flags.carray and kernel is None:
+        return partial(X.take, axis=0)  # of another array it would first copy all
     if kernel is None or not (X.flags.c_contiguous and X.flags.aligned):
         return X.__getitem__
     flat = X.reshape(len(X), -1)
 
     def take(rows):
         taken = np.empty((len(rows), *X.shape[1:]), network.dtype)
-        kernel(flat, rows, taken.reshape(len(rows), -1), n_threads)
+        kernel(flat, np.ascontiguousarray(rows, np.int64), taken.reshape(len(rows), -1), n_threads)
         return taken
 
     return take
@@ -192,7 +194,9 @@ class Trainer:
         return total / n
 
     def _augmented(self, batch, random_state):
-        X = np.array(batch.X, dtype=self.network.dtype, order="C")
+        X = np.ascontiguousarray(batch.X, dtype=self.network.dtype)
+        if X is batch.X and not X.flags.owndata:
+            X = X.copy()
         return Samples(*self.augment(X, batch.target, random_state), batch.weight)
 
     def run_step(self, batch):

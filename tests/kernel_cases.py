@@ -225,6 +225,7 @@ CONV_CASES = {
         padding=((0, 0), (0, 1), (0, 1)), use_bias=False,
     ),
     "pointwise": ConvCase(5, (1, 7, 6), 100, 130, (1, 1, 1), activation="softplus"),
+    "pointwise, whole vectors": ConvCase(9, (1, 13, 12), 64, 200, (1, 1, 1), activation="relu"),
     "projection": ConvCase(17, (1, 8, 9), 32, 65, (1, 1, 1), stride=(1, 2, 2)),
     "alexnet": ConvCase(2, (1, 35, 35), 3, 96, (1, 11, 11), stride=(1, 4, 4)),
     "depthwise": ConvCase(
@@ -332,13 +333,16 @@ DEPTHWISE_CASES = {
         5, (1, 25, 24), 33, 1, (1, 3, 3), stride=(1, 2, 2),
         padding=((0, 0), (0, 1), (1, 0)), use_bias=False,
     ),
+    "whole vectors": DepthwiseCase.of(
+        19, (1, 13, 12), 64, 1, (1, 3, 3), padding=((0, 0), (3, 0), (1, 2)), activation="relu"
+    ),
     "multiplied": DepthwiseCase.of(
         18, (1, 11, 12), 11, 3, (1, 5, 5), padding=_pad_image(2), activation="elu"
     ),
     "one map": DepthwiseCase.of(
         19, (1, 20, 19), 1, 8, (1, 5, 5), activation="leaky_relu"
     ),
-    "whole vectors": DepthwiseCase.of(
+    "multiplied, whole vectors": DepthwiseCase.of(
         3, (1, 12, 11), 64, 2, (1, 3, 3), padding=_pad_image(2), dilation=(1, 2, 2),
         activation="tanh",
     ),

@@ -607,6 +607,32 @@ cdef void add_input_gradient(
                              ZEROS, True, c)
 
 
+cdef inline bint is_pointwise(const Conv* q) noexcept nogil:
+    """Whether each window is a pixel, of whole vectors, so that nothing need be added up."""
+    cdef int axis
+    for axis in range(3):
+        if q.kernel[axis] > 1 or q.stride[axis] > 1:
+            return False
+    return q.n_groups == 1 and not q.has_padding and q.n_channels % LANES == 0
+
+
+cdef void pointwise_input_gradient(
+    const Conv* q, Py_ssize_t n_rows, const real* dz, Py_ssize_t row_lanes, real* dx
+) noexcept nogil:
+    """dX of n_rows pixels, from the first of them on."""
+    cdef Py_ssize_t n_vec = q.n_channels // LANES, panel, v, V, step, k, k_end
+    cdef Py_ssize_t n_steps = ceil_div(q.n_filters, REDUCTION_BLOCK)
+    for panel in range(panels_for(n_vec)):
+        v = panel_start(n_vec, panel)
+        V = panel_start(n_vec, panel + 1) - v
+        for step in range(n_steps):
+            k = part(q.n_filters, step, n_steps)
+            k_end = part(q.n_filters, step + 1, n_steps)
+            matrix_rows(V, dz + k, row_lanes, 1, n_rows, k_end - k,
+                        q.packed_T + (v * q.n_filters + k * V) * LANES, V * LANES,
+                        ZEROS, step > 0, dx + v * LANES, q.n_channels)
+
+
 cdef void conv_backward_block(
     const Conv* q, const Conv* given, Py_ssize_t block, real* dW, real* db, real* scratch
 ) noexcept nogil:
@@ -621,7 +647,8 @@ cdef void conv_backward_block(
     cdef real* dx = dz + ROW_BLOCK * q.n_groups * q.filter_lanes + slack
     cdef real* padded = dx
     cdef const real* x = NULL
-    if q.dX is not NULL:
+    cdef bint scatters = q.dX is not NULL and not is_pointwise(given)
+    if scatters:
         padded = dx + q.block_images * q.padded_size + slack
         memset(dx, 0, n_images * q.padded_size * sizeof(real))
     if dW is not NULL:
@@ -632,10 +659,14 @@ cdef void conv_backward_block(
         make_dz(q, image * q.n_windows + row, n_rows, dz, db, compact)
         if dW is not NULL:
             add_weight_gradient(q, x, row, n_rows, dz, dW, spare)
-        if q.dX is not NULL:
+        if scatters:
             add_input_gradient(given, row * q.width, n_rows * q.width, dz,
                                dz_row(q) // q.width, dx, spare)
-    if q.dX is not NULL:
+        elif q.dX is not NULL:
+            pointwise_input_gradient(
+                given, n_rows * q.width, dz, dz_row(q) // q.width,
+                q.dX + image * q.image_size + row * q.width * given.n_channels)
+    if scatters:
         for i in range(n_images):
             crop_image(q, dx + i * q.padded_size, q.dX + (image + i) * q.image_size)
 

@@ -107,14 +107,18 @@ cdef void back_geometry(Depthwise* q) noexcept nogil:
     g.padded_size = g.padded[0] * g.padded[1] * g.padded[2] * q.n_lanes
 
 
-cdef Py_ssize_t* depthwise_tables(Depthwise* q) except NULL:
-    """Fills `row` and `dz`; returns the memory they share."""
+cdef Py_ssize_t* depthwise_tables(Depthwise* q, bint backward) except NULL:
+    """Fills `row`, and `dz` if it is wanted; returns the memory they share."""
     cdef const Conv* g = &q.conv
     cdef Py_ssize_t* memory = <Py_ssize_t*> allocate(
-        (g.n_taps + g.n_windows) * sizeof(Py_ssize_t))
+        (g.n_taps + backward * g.n_windows) * sizeof(Py_ssize_t))
     cdef Py_ssize_t d, h, w, k, at = 0
     q.row = memory
     q.dz = memory + g.n_taps
+    for k in range(g.n_taps):
+        q.row[k] = k * q.n_lanes
+    if not backward:
+        return memory
     for d in range(g.out[0]):
         for h in range(g.out[1]):
             for w in range(g.out[2]):
@@ -122,8 +126,6 @@ cdef Py_ssize_t* depthwise_tables(Depthwise* q) except NULL:
                     ((d + q.margin[0]) * q.back.padded[1] + h + q.margin[1]) * q.back.padded[2]
                     + w + q.margin[2])
                 at += 1
-    for k in range(g.n_taps):
-        q.row[k] = k * q.n_lanes
     return memory
 
 
@@ -244,12 +246,11 @@ def depthwise_forward(
         return
     g.X = &X[0, 0, 0, 0, 0]
     g.Y = &Y[0, 0, 0, 0, 0]
-    back_geometry(&q)
     size = g.padded_size + ROW_BLOCK * q.n_lanes
-    n_threads = threads_for_products(n_products(g), n_threads)
+    n_threads = <int> smaller(g.n_images, threads_for_products(n_products(g), n_threads))
     try:
         tables = conv_tables(g)
-        rows = depthwise_tables(&q)
+        rows = depthwise_tables(&q, False)
         work = <real*> allocate(((g.n_taps + 1) * q.n_lanes + n_threads * size) * sizeof(real))
         q.filters = work
         q.bias = work + g.n_taps * q.n_lanes
@@ -416,7 +417,7 @@ def depthwise_backward(
     cdef real* pieces
     cdef real* scratch
     cdef bint need_dW = dW is not None, need_db = db is not None
-    cdef Py_ssize_t size, piece, piece_size, n_pieces, k
+    cdef Py_ssize_t size, n_padded, piece, piece_size, n_pieces, k
     cdef Shares shares
     cdef int thread
     depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
@@ -443,11 +444,13 @@ def depthwise_backward(
     n_pieces = smaller(MAX_PIECES, g.n_images)
     piece_size = (g.n_taps + 1) * q.n_lanes
     size = depthwise_scratch(&q)
-    n_threads = threads_for_products(n_products(g), n_threads)
+    n_padded = g.padded_size + SKEW * LANES + q.back.padded_size
+    n_threads = <int> smaller(n_pieces, threads_for_products(n_products(g), n_threads))
     try:
         tables = conv_tables(g)
-        back_tables = conv_tables(&q.back)
-        rows = depthwise_tables(&q)
+        if dX is not None and not q.has_stride:
+            back_tables = conv_tables(&q.back)
+        rows = depthwise_tables(&q, True)
         work = <real*> allocate(
             (2 * g.n_taps * q.n_lanes + n_pieces * piece_size + n_threads * size) * sizeof(real))
         q.filters = work
@@ -464,7 +467,7 @@ def depthwise_backward(
             share_out(&shares, n_pieces, n_threads)
             for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
                 scratch = work + thread * size
-                memset(scratch, 0, size * sizeof(real))
+                memset(scratch, 0, n_padded * sizeof(real))
                 piece = next_task(&shares, thread)
                 while piece >= 0:
                     depthwise_piece(

@@ -7,7 +7,7 @@
 #   work. So the name is defined here, for these kernels alone. Other compilers call their own
 #   OpenMP.
 # * A loop has as many parts as threads. The caller offers each worker its part, does its own,
-#   and then those that no worker has begun: it never waits for a thread that is late.
+#   and then those that no worker has begun: it does not wait for threads to come.
 # * A part is offered, claimed and reported done in one cache line: to hand it to another core
 #   is what costs.
 # * A worker looks for its next part for a while before it sleeps, and lets others have the
@@ -17,16 +17,21 @@
 # * GCC has a barrier before the first turn of a loop, for variables that are assigned in it.
 #   Parts that may run one after another cannot wait for one another. So each such variable
 #   must be assigned, in every turn, before it is read.
+# * GCC takes the number of a thread for a constant of the function that asks for it. So what runs
+#   several parts is not inlined into anything, nor bodies into it.
 
 cdef extern from *:
     """
-    #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32)
+    /* GCC itself, and none of those that claim to be. */
+    #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32) \\
+        && !defined(__INTEL_COMPILER) && !defined(__NVCOMPILER) && !defined(__PGI)
+    #define HAS_TEAM 1
     #include <pthread.h>
     #include <sched.h>
     #include <signal.h>
     #include <time.h>
 
-    #define LIBRARY_ONLY __attribute__((visibility("hidden")))
+    #define LIBRARY_ONLY __attribute__((visibility("hidden"), noipa))
     #define PATIENCE 1000000  /* ns for which a worker looks for a part before it sleeps */
     #define LOOKS 64          /* for a part, before it yields the core */
     #define WAITS 1000        /* for a part that a worker does, before the caller yields */
@@ -56,6 +61,7 @@ cdef extern from *:
     typedef struct {
         uint64_t loop;     /* number of the last one */
         int n_workers;
+        int is_complete;   /* the system gives no more */
         worker *workers[];
     } team;
 
@@ -63,18 +69,21 @@ cdef extern from *:
     static __thread int my_part = 0, my_n_parts = 1;
     static pthread_key_t team_of_thread;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static int teams_end = 0;  /* whether they do so with their threads, and in a child */
 
     LIBRARY_ONLY int omp_get_thread_num(void) { return my_part; }
     LIBRARY_ONLY int omp_get_num_threads(void) { return my_n_parts; }
     LIBRARY_ONLY void GOMP_barrier(void) { }
 
-    static void run_part(loop_body body, void *data, int part, int n_parts)
+    static __attribute__((noipa)) void run_part(
+        loop_body body, void *data, int part, int n_parts)
     {
+        int outer_part = my_part, outer_n_parts = my_n_parts;
         my_part = part;
         my_n_parts = n_parts;
         body(data);
-        my_part = 0;
-        my_n_parts = 1;
+        my_part = outer_part;
+        my_n_parts = outer_n_parts;
     }
 
     /* Whether the part that was offered is for the one who asks. */
@@ -167,9 +176,14 @@ cdef extern from *:
         w->done = loop;
         pthread_mutex_init(&w->lock, NULL);
         pthread_cond_init(&w->woken, NULL);
-        sigset_t all, before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);  /* signals are for the program's threads */
+        /* Signals are for the program's threads, but for those of what a thread does itself. */
+        sigset_t others, before;
+        sigfillset(&others);
+        sigdelset(&others, SIGSEGV);
+        sigdelset(&others, SIGBUS);
+        sigdelset(&others, SIGFPE);
+        sigdelset(&others, SIGILL);
+        pthread_sigmask(SIG_SETMASK, &others, &before);
         int failed = pthread_create(&w->thread, NULL, work, w);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (failed) {
@@ -182,6 +196,7 @@ cdef extern from *:
     static void end_team(void *argument)
     {
         team *t = argument;
+        my_team = NULL;
         for (int i = 0; i < t->n_workers; i++) {
             worker *w = t->workers[i];
             offer_part(w, t->loop + 1, NULL, NULL, 0, 0);
@@ -199,35 +214,42 @@ cdef extern from *:
 
     static void prepare_teams(void)
     {
-        pthread_key_create(&team_of_thread, end_team);
-        pthread_atfork(NULL, NULL, forget_team);
+        teams_end = pthread_key_create(&team_of_thread, end_team) == 0
+            && pthread_atfork(NULL, NULL, forget_team) == 0;
     }
 
     /* This thread's team, with n_workers of them if the system gives so many; or NULL. */
     static team *team_with(int n_workers)
     {
         team *t = my_team;
-        if (t != NULL && t->n_workers >= n_workers)
+        if (t != NULL && (t->n_workers >= n_workers || t->is_complete))
             return t;
         pthread_once(&once, prepare_teams);
+        if (!teams_end)
+            return NULL;
         t = realloc(t, sizeof(team) + n_workers * sizeof(worker *));
         if (t == NULL)
             return my_team;
         if (my_team == NULL)
-            t->loop = t->n_workers = 0;
-        worker *w;
-        while (t->n_workers < n_workers && (w = new_worker(t->loop)) != NULL)
-            t->workers[t->n_workers++] = w;
+            memset(t, 0, sizeof(team));
         my_team = t;
-        pthread_setspecific(team_of_thread, t);
+        if (pthread_setspecific(team_of_thread, t) != 0)
+            return t;  /* without workers */
+        while (t->n_workers < n_workers && !t->is_complete) {
+            worker *w = new_worker(t->loop);
+            if (w == NULL)
+                t->is_complete = 1;
+            else
+                t->workers[t->n_workers++] = w;
+        }
         return t;
     }
 
     LIBRARY_ONLY void GOMP_parallel(
         loop_body body, void *data, unsigned n_threads, unsigned flags)
     {
-        int n_parts = (int) n_threads, n_offered = 0;
-        team *t = n_parts > 1 ? team_with(n_parts - 1) : NULL;
+        int n_parts = (int) n_threads, n_offered = 0, is_inner = my_n_parts > 1;
+        team *t = n_parts > 1 && !is_inner ? team_with(n_parts - 1) : NULL;
         if (t != NULL) {
             t->loop++;
             n_offered = t->n_workers < n_parts - 1 ? t->n_workers : n_parts - 1;
@@ -246,5 +268,11 @@ cdef extern from *:
         for (int i = 0; i < n_offered; i++)
             await_done(t->workers[i], t->loop);
     }
+    #else
+    #define HAS_TEAM 0
     #endif
     """
+    const bint HAS_TEAM
+
+
+_has_team = bool(HAS_TEAM)
