@@ -17,6 +17,7 @@
 #   The input gradient adds each tile to the window it came from (neighbouring windows
 #   overlap), so no stride, dilation or padding needs a form of its own, and the taps of a
 #   row of a window, which are neighbours in memory, fill vectors even where channels are few.
+#   With stride 1 it can also be a forward, of dz and the filters turned round.
 # * Padding is a copy of one or a few images into the scratch of a thread, not of the batch.
 # * Images with few positions are worked on several at a time (`block_images`), so that a tile
 #   is full and the filters in cache are used often enough.
@@ -30,6 +31,7 @@ cdef enum:
     MIN_PIECES = 4
     PIECE_BYTES = 1 << 22     # all pieces together, beyond MIN_PIECES
     WANTED_TASKS = 16
+    ADDING = 8                # multiply-adds that take as long as to add a vector to memory
 
 
 cdef struct Conv:
@@ -69,6 +71,9 @@ cdef struct Conv:
     real* dX
     int code
     real alpha
+    const real* output        # if X is a gradient: where its f' follows from; or NULL
+    int code_in
+    real alpha_in
     real* packed              # filters in panels
     real* packed_b
     real* packed_T            # filters in panels for the input gradient
@@ -128,6 +133,7 @@ cdef int conv_geometry(
             raise ValueError(
                 f"Y has size {shape_Y[1 + axis]} on axis {axis}, expected {q.out[axis]}")
     q.width = 1
+    q.output = NULL
     conv_sizes(q)
     return 0
 
@@ -247,19 +253,24 @@ cdef inline Py_ssize_t n_products(const Conv* q) noexcept nogil:
 cdef void pad_image(
     const Conv* q, const real* image, real* padded, Py_ssize_t row_start, Py_ssize_t row_end
 ) noexcept nogil:
-    """Copies an image into the middle of zeros; of its (depth, height) rows, those from
-    row_start to row_end of the padded image are filled."""
+    """Copies an image, or its gradient times f', into the middle of zeros; of its (depth, height)
+    rows, those from row_start to row_end of the padded image are filled."""
     cdef Py_ssize_t row = q.padded[2] * q.n_channels, width = q.size[2] * q.n_channels
     cdef Py_ssize_t left = q.before[2] * q.n_channels
     cdef Py_ssize_t i, d, h
     cdef real* to
+    cdef const real* source
     for i in range(row_start, row_end):
         to = padded + i * row
         d = i // q.padded[1] - q.before[0]
         h = i % q.padded[1] - q.before[1]
         if 0 <= d and d < q.size[0] and 0 <= h and h < q.size[1]:
             memset(to, 0, left * sizeof(real))
-            memcpy(to + left, image + (d * q.size[1] + h) * width, width * sizeof(real))
+            source = image + (d * q.size[1] + h) * width
+            memcpy(to + left, source, width * sizeof(real))
+            if q.output is not NULL:
+                multiply_derivative(
+                    q.code_in, q.alpha_in, q.output + (source - q.X), to + left, width)
             memset(to + left + width, 0, (row - left - width) * sizeof(real))
         else:
             memset(to, 0, row * sizeof(real))
@@ -278,6 +289,10 @@ cdef void crop_image(const Conv* q, const real* padded, real* image) noexcept no
                 width * sizeof(real))
 
 
+cdef inline bint copies_input(const Conv* q) noexcept nogil:
+    return q.has_padding or q.output is not NULL
+
+
 cdef const real* padded_block(
     const Conv* q, Py_ssize_t block, Py_ssize_t first, Py_ssize_t last, real* scratch
 ) noexcept nogil:
@@ -285,7 +300,7 @@ cdef const real* padded_block(
     cdef Py_ssize_t image = block_start(q, block)
     cdef Py_ssize_t n_images = block_start(q, block + 1) - image
     cdef Py_ssize_t n_rows = q.padded[0] * q.padded[1], row_start = 0, row_end = n_rows, i
-    if not q.has_padding:
+    if not copies_input(q):
         return q.X + image * q.image_size
     if n_images == 1 and q.out[0] == 1:
         row_start = (first // q.out[2]) * q.stride[1]
@@ -437,12 +452,7 @@ def conv_forward(
     str activation, double alpha, int n_threads,
 ):
     """Y = f(conv(X, W) + b)."""
-    cdef Conv given, q
-    cdef Py_ssize_t* tables
-    cdef real* memory
-    cdef Py_ssize_t n_tasks, task, n_chunks
-    cdef Shares shares
-    cdef int thread
+    cdef Conv given
     conv_geometry(&given, X.shape, W.shape, Y.shape, stride, padding, dilation, groups)
     if b is not None:
         same_length(given.n_filters, b.shape[0], "b")
@@ -454,8 +464,17 @@ def conv_forward(
     given.W = &W[0, 0, 0, 0, 0]
     given.b = NULL if b is None else &b[0]
     given.Y = &Y[0, 0, 0, 0, 0]
-    q = widened(&given, best_width(&given))
-    n_threads = threads_for_products(n_products(&given), n_threads)
+    convolve(&given, n_threads)
+
+
+cdef int convolve(const Conv* given, int n_threads) except -1:
+    cdef Conv q = widened(given, best_width(given))
+    cdef Py_ssize_t* tables
+    cdef real* memory
+    cdef Py_ssize_t n_tasks, task, n_chunks
+    cdef Shares shares
+    cdef int thread
+    n_threads = threads_for_products(n_products(given), n_threads)
     cut_blocks(&q, n_threads)
     n_chunks = ceil_div(q.block_images * q.n_windows, ROW_BLOCK)
     q.n_chunks = smaller(n_chunks, chunks_of(q.n_blocks, n_threads))
@@ -464,11 +483,11 @@ def conv_forward(
         q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
     n_tasks = q.n_blocks * q.n_chunks * q.n_panel_parts
     q.scratch_size = panel_scratch()
-    if q.has_padding:
+    if copies_input(&q):
         q.scratch_size += whole_vectors(q.block_images * q.padded_size)
     tables = conv_tables(&q)
     try:
-        memory = forward_work(&given, &q, n_threads)
+        memory = forward_work(given, &q, n_threads)
         share_out(&shares, n_tasks, n_threads)
         for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static"):
             task = next_task(&shares, thread)
@@ -478,9 +497,85 @@ def conv_forward(
         free(memory)
     finally:
         free(tables)
+    return 0
 
 
 # --- backward --------------------------------------------------------------------------
+
+# With stride 1, dX is the convolution of dz with the filters turned round, input and output maps
+# exchanged. Where that is faster, dz is made a second time, in its padding.
+
+cdef inline bint can_turn(const Conv* q) noexcept nogil:
+    cdef int axis
+    cdef Py_ssize_t reach
+    for axis in range(3):
+        reach = q.dilation[axis] * (q.kernel[axis] - 1)
+        if (q.stride[axis] > 1 or q.before[axis] > reach
+                or q.padded[axis] - q.size[axis] - q.before[axis] > reach):
+            return False
+    return True
+
+
+cdef int turned_geometry(Conv* back, const Conv* q) except -1:
+    """The convolution that gives dX; its filters are still to be given."""
+    cdef Py_ssize_t[5] maps
+    cdef Py_ssize_t[5] filters
+    cdef Py_ssize_t reach
+    cdef int axis
+    padding = []
+    for axis in range(3):
+        maps[1 + axis] = q.out[axis]
+        filters[axis] = q.kernel[axis]
+        reach = q.dilation[axis] * (q.kernel[axis] - 1)
+        padding.append((
+            reach - q.before[axis], reach - q.padded[axis] + q.size[axis] + q.before[axis]))
+    maps[0], maps[4] = q.n_images, q.n_filters
+    filters[3], filters[4] = q.group_filters, q.n_channels
+    dilation = (q.dilation[0], q.dilation[1], q.dilation[2])
+    conv_geometry(back, maps, filters, NULL, (1, 1, 1), padding, dilation, q.n_groups)
+    back.X, back.output, back.b, back.Y = q.dY, q.Y_in, NULL, q.dX
+    back.code_in, back.alpha_in = q.code, q.alpha
+    if q.code == IDENTITY:
+        back.output = NULL
+    back.code, back.alpha = IDENTITY, 0
+    return 0
+
+
+cdef double scatter_cost(const Conv* q) noexcept nogil:
+    """Time of a window in `add_input_gradient`: each tile is added to memory."""
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width)
+    cdef Py_ssize_t width = ceil_div(n_vec, panels_for(n_vec))
+    return q.n_groups * q.n_runs * n_vec * (tile_wait(width) * q.group_filters + ADDING)
+
+
+cdef double convolution_cost(const Conv* q) noexcept nogil:
+    """Time of an output position, in the same unit: a multiply-add of a vector."""
+    cdef Py_ssize_t n_vec = vectors_for(q.group_filters)
+    cdef Py_ssize_t n_taps = q.kernel[0] * q.kernel[1] * q.group_channels
+    if q.n_groups == 1:
+        return n_taps * cost_of_width(q, best_width(q))
+    return n_taps * q.n_groups * tile_wait(n_vec) * n_vec * q.kernel[2]
+
+
+cdef int turned_input_gradient(Conv* back, const Conv* q, int n_threads) except -1:
+    cdef Py_ssize_t n_positions = q.kernel[0] * q.kernel[1] * q.kernel[2], t, i, g
+    cdef real* W = <real*> allocate(
+        n_positions * q.group_filters * q.n_channels * sizeof(real))
+    try:
+        for t in prange(n_positions * q.n_groups, nogil=True, num_threads=n_threads):
+            i = t // q.n_groups
+            g = t % q.n_groups
+            transpose(
+                q.W + i * q.group_channels * q.n_filters + g * q.group_filters, q.n_filters,
+                q.group_channels, q.group_filters,
+                W + (n_positions - 1 - i) * q.group_filters * q.n_channels
+                + g * q.group_channels, q.n_channels)
+        back.W = W
+        convolve(back, n_threads)
+    finally:
+        free(W)
+    return 0
+
 
 cdef void pack_transposed(Conv* q, int n_threads) noexcept nogil:
     """For each (group, run): panels over the run's taps, rows over the filters."""
@@ -735,7 +830,8 @@ def conv_backward(
     str activation, double alpha, int n_threads,
 ):
     """The gradients of conv_forward, each computed where its array is given."""
-    cdef Conv given, q
+    cdef Conv given, q, back
+    cdef bint is_turned = False
     cdef Py_ssize_t* tables
     cdef Py_ssize_t* given_tables = NULL
     cdef real* work
@@ -767,13 +863,22 @@ def conv_backward(
     given.Y_in = &Y[0, 0, 0, 0, 0]
     given.dY = &dY[0, 0, 0, 0, 0]
     given.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
+    if dX is not None and not is_pointwise(&given) and can_turn(&given):
+        turned_geometry(&back, &given)
+        is_turned = (convolution_cost(&back) * back.n_windows
+                     < scatter_cost(&given) * given.n_windows)
+    if is_turned:
+        given.dX = NULL
+        turned_input_gradient(&back, &given, n_threads)
+        if not need_dW and not need_db:
+            return
     q = widened(&given, best_width(&given))
     given.block_images = q.block_images
     n_threads = threads_for_products(n_products(&given), n_threads)
     dW_size = q.n_groups * q.n_taps * q.filter_lanes if need_dW else 0
     db_size = q.n_groups * q.filter_lanes if need_db else 0
     cut_pieces(&q, dW_size, n_products(&given))
-    if dX is not None:
+    if given.dX is not NULL:
         n_packed = (q.n_groups * given.n_runs * vectors_for(given.run_width) * LANES
                     * given.group_filters)
     q.scratch_size = (2 * slack + 2 * ROW_BLOCK * q.n_groups * q.filter_lanes

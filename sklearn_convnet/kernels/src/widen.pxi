@@ -8,13 +8,16 @@
 # those of conv.pxi, with a stride of n s and 1/n of the windows. The zeros have a price: a
 # NaN or an infinity in a window spoils its neighbours too.
 
+cdef inline double tile_wait(Py_ssize_t n_vec) noexcept nogil:
+    """A narrow tile waits for its loads: a number of the input serves few vectors."""
+    return 1.75 if n_vec == 1 else 1.22 if n_vec == 2 else 1.1 if n_vec == 3 else 1.0
+
+
 cdef double cost_of_width(const Conv* q, Py_ssize_t n) noexcept nogil:
     """Time for an output position and a channel, in a row of taps."""
     cdef Py_ssize_t n_vec = vectors_for(n * q.n_filters)
     cdef Py_ssize_t n_taps = q.kernel[2] + (n - 1) * q.stride[2]
-    # A narrow tile waits for its loads: a number of the input serves few vectors.
-    cdef double wait = 1.75 if n_vec == 1 else 1.22 if n_vec == 2 else 1.1 if n_vec == 3 else 1.0
-    return wait * n_vec * n_taps / n
+    return tile_wait(n_vec) * n_vec * n_taps / n
 
 
 cdef Py_ssize_t best_width(const Conv* q) noexcept nogil:
