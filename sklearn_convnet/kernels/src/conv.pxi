@@ -645,18 +645,27 @@ cdef void make_dz(
 
 cdef void add_weight_gradient(
     const Conv* q, const real* x, Py_ssize_t first, Py_ssize_t n_rows, const real* dz,
-    real* dW, real* spare
+    real* dW, real* spare, real* scratch
 ) noexcept nogil:
-    """dW += X at the taps, times dz, summed over n_rows windows."""
+    """dW += X at the taps, times dz, summed over n_rows windows. All tiles of a panel read its
+    columns of dz: of several panels they are copied, since rows that lie a power of two apart
+    share few sets of the L1 cache."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, panel, v, V, R, t, row, r, g
-    cdef Py_ssize_t row_lanes = dz_row(q)
+    cdef Py_ssize_t row_lanes = dz_row(q), b_row
     cdef const real* a[MAX_ROWS]
     cdef real* c[MAX_ROWS]
+    cdef const real* b
     for g in range(q.n_groups):
         for panel in range(panels_for(n_vec)):
             v = panel_start(n_vec, panel)
             V = panel_start(n_vec, panel + 1) - v
             R = tile_rows(V)
+            b = dz + g * q.filter_lanes + v * LANES
+            b_row = row_lanes
+            if n_vec > V:
+                copy_columns(b, row_lanes, scratch, V * LANES, n_rows, V * LANES)
+                b = scratch
+                b_row = V * LANES
             for t in range(ceil_div(q.n_taps, R)):
                 row = t * R
                 for r in range(R):
@@ -664,8 +673,7 @@ cdef void add_weight_gradient(
                     c[r] = dW + (g * q.n_taps + row + r) * q.filter_lanes + v * LANES
                     if row + r >= q.n_taps:
                         c[r] = spare
-                tile(V, a, q.window + first, n_rows, dz + g * q.filter_lanes + v * LANES,
-                     row_lanes, ZEROS, True, c)
+                tile(V, a, q.window + first, n_rows, b, b_row, ZEROS, True, c)
 
 
 cdef void add_input_gradient(
@@ -753,7 +761,7 @@ cdef void conv_backward_block(
         n_rows = smaller(ROW_BLOCK, n_windows - row)
         make_dz(q, image * q.n_windows + row, n_rows, dz, db, compact)
         if dW is not NULL:
-            add_weight_gradient(q, x, row, n_rows, dz, dW, spare)
+            add_weight_gradient(q, x, row, n_rows, dz, dW, spare, compact)
         if scatters:
             add_input_gradient(given, row * q.width, n_rows * q.width, dz,
                                dz_row(q) // q.width, dx, spare)
