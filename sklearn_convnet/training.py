@@ -194,9 +194,9 @@ class Trainer:
         return total / n
 
     def _augmented(self, batch, random_state):
-        X = np.ascontiguousarray(batch.X, dtype=self.network.dtype)
-        if X is batch.X and not X.flags.owndata:
-            X = X.copy()
+        # Rows that were taken are a copy already, a slice of the user's X is not.
+        make = np.ascontiguousarray if batch.X.flags.owndata else partial(np.array, order="C")
+        X = make(batch.X, dtype=self.network.dtype)
         return Samples(*self.augment(X, batch.target, random_state), batch.weight)
 
     def run_step(self, batch):
@@ -244,8 +244,9 @@ class Trainer:
         loss, score : float
         """
         network, total, weight = self.network, 0.0, 0.0
+        take_rows = row_taker(samples.X, network, self.n_threads)
         for start, stop in batches_of(len(samples), chunk_rows(network)):
-            batch = samples.take(slice(start, stop))
+            batch = samples.take(slice(start, stop), take_rows)
             Z = network.forward(self.seen(batch.X), n_threads=self.n_threads)
             total += self.loss.value_and_gradient(
                 Z, batch.target, batch.weight, None, network.kernels, self.n_threads

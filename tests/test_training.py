@@ -422,6 +422,23 @@ def test_training_batches_are_augmented(shuffle):
     assert draws == []
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_an_augmentation_may_write_to_its_batch(shuffle, dtype, tmp_path):
+    def in_place(X, target, random_state):
+        X *= 2
+        return X, target
+
+    X = np.ones((10, 1), dtype)
+    in_a_file = np.memmap(tmp_path / "X", dtype, "w+", shape=(10, 1))
+    in_a_file[:] = X
+    y = np.zeros((10, 1), np.float32)
+    params = [run_epochs(in_place, given, y, shuffle=shuffle)[0] for given in (X, in_a_file)]
+    np.testing.assert_array_equal(*params)
+    assert (X == 1).all()
+    assert (in_a_file == 1).all()
+
+
 def test_the_score_is_that_of_what_was_augmented():
     X = np.arange(8, dtype=np.float32).reshape(8, 1)
     network = compile_network([Dense(1, activation=None)], (1,), random_state=0)

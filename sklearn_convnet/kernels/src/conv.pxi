@@ -22,7 +22,8 @@
 # * Images with few positions are worked on several at a time (`block_images`), so that a tile
 #   is full and the filters in cache are used often enough.
 # * dz is never stored as a whole: it is made for ROW_BLOCK positions at a time, and used for
-#   both gradients while it is in cache.
+#   both gradients while it is in cache. If the input gradient is a forward, dz is made anew, in
+#   the copy that has its padding.
 # * Sums over the batch are cut into `n_pieces`, a number that depends on shapes alone; each
 #   is summed in order, and they are added in order. So threads do not change a bit.
 
@@ -871,6 +872,7 @@ def conv_backward(
     given.Y_in = &Y[0, 0, 0, 0, 0]
     given.dY = &dY[0, 0, 0, 0, 0]
     given.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
+    n_threads = threads_for_products(n_products(&given), n_threads)
     if dX is not None and not is_pointwise(&given) and can_turn(&given):
         turned_geometry(&back, &given)
         is_turned = (convolution_cost(&back) * back.n_windows
@@ -882,7 +884,6 @@ def conv_backward(
             return
     q = widened(&given, best_width(&given))
     given.block_images = q.block_images
-    n_threads = threads_for_products(n_products(&given), n_threads)
     dW_size = q.n_groups * q.n_taps * q.filter_lanes if need_dW else 0
     db_size = q.n_groups * q.filter_lanes if need_db else 0
     cut_pieces(&q, dW_size, n_products(&given))
