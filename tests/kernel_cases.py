@@ -246,6 +246,23 @@ CONV_CASES = {
     "volume": ConvCase(
         3, (5, 6, 7), 8, 20, (3, 3, 3), padding=((1, 1), (1, 1), (1, 1))
     ),
+    # Few filters, of whole vectors of images and some that are left over: interleaved.
+    "few": ConvCase(  # images of outputs lie a power of two apart
+        41, (1, 16, 32), 3, 8, (1, 3, 3), padding=_pad_image(1), activation="relu"
+    ),
+    "few, many taps": ConvCase(
+        27, (1, 9, 8), 12, 5, (1, 5, 6), padding=_pad_image(2), activation="tanh"
+    ),
+    "few, long signal": ConvCase(
+        21, (1, 1, 2600), 2, 3, (1, 1, 7), stride=(1, 1, 2), dilation=(1, 1, 3),
+        padding=((0, 0), (0, 0), (0, 9)),
+    ),
+    "few, grouped": ConvCase(
+        18, (1, 7, 8), 6, 21, (1, 3, 2), padding=_pad_image(1), groups=3, activation="elu"
+    ),
+    "few, volume": ConvCase(
+        19, (5, 6, 7), 2, 5, (3, 2, 3), stride=(1, 2, 1), padding=((1, 1), (1, 0), (0, 2))
+    ),
 }  # fmt: skip
 
 
@@ -541,7 +558,7 @@ def conv_cases(draw):
     size, kernel, stride, padding, dilation = zip(*axes, strict=True)
     groups = draw(st.sampled_from([1, 1, 2, 3, 8, 35]))
     return ConvCase(
-        n=draw(st.integers(1, 4)),
+        n=draw(st.integers(1, 4) | st.integers(8, 19)),
         size=size,
         channels=groups * draw(st.integers(1, 35 // groups)),
         filters=groups * draw(st.integers(1, 35 // groups)),

@@ -175,6 +175,20 @@ def test_not_a_number_beside_few_filters(kernels, dtype):
     assert not is_nan[0, 0, 1:].any()
 
 
+@cases.every_compiled
+def test_not_a_number_in_one_of_many_images(kernels, dtype):
+    """Interleaved images are multiplied by no zeros but those of their own padding."""
+    case = ConvCase(16, (1, 6, 8), 2, 3, (1, 3, 3))
+    X, W, b, _ = case.arrays(dtype)
+    X = X.copy()
+    X[5, 0, 0, 1, 0] = np.nan
+
+    is_nan = np.isnan(forward(kernels, case, X, W, b))
+
+    assert is_nan[5, 0, 0, :2].all()
+    assert is_nan.sum() == 2 * 3
+
+
 # ---------------------------------------------------------------------------
 # The twin, against its definition
 # ---------------------------------------------------------------------------

@@ -18,6 +18,8 @@
 #   overlap), so no stride, dilation or padding needs a form of its own, and the taps of a
 #   row of a window, which are neighbours in memory, fill vectors even where channels are few.
 #   With stride 1 it can also be a forward, of dz and the filters turned round.
+# * Where images can fill the vectors better than filters, whole vectors of images are worked on
+#   interleaved (interleaved.pxi), by the same sums in the same order; the others here.
 # * Padding is a copy of one or a few images into the scratch of a thread, not of the batch.
 # * Images with few positions are worked on several at a time (`block_images`), so that a tile
 #   is full and the filters in cache are used often enough.
@@ -380,8 +382,8 @@ cdef void conv_panel(
             for r in range(n_rows - row, R):
                 a[r] = a[0]
                 c[r] = scratch + ROW_BLOCK * n_lanes
-            tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes,
-                 init if step == 0 else ZEROS, step > 0, c)
+            tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes, init,
+                 FROM_INIT if step == 0 else FROM_C, c)
     copy_columns(scratch + n_direct * n_lanes, n_lanes, y + n_direct * q.n_filters,
                  q.n_filters, n_rows - n_direct, width)
 
@@ -468,14 +470,31 @@ def conv_forward(
     convolve(&given, n_threads)
 
 
-cdef int convolve(const Conv* given, int n_threads) except -1:
+cdef int convolve(Conv* given, int n_threads) except -1:
+    """The images that fill vectors interleaved, if that is faster, and the others as they are."""
+    cdef Py_ssize_t n_done, n_blocks = interleaved_blocks(given) if interleaves(given) else 0
+    n_done = smaller(n_blocks * LANES, given.n_images)
+    n_threads = threads_for_products(n_products(given), n_threads)
+    if n_done > 0:
+        interleaved_convolve(given, n_blocks, n_threads)
+        given.X += n_done * given.image_size
+        given.Y += n_done * given.out_size
+        if given.output is not NULL:
+            given.output += n_done * given.image_size
+        given.n_images -= n_done
+        conv_sizes(given)
+    if given.n_images > 0:
+        convolve_images(given, n_threads)
+    return 0
+
+
+cdef int convolve_images(const Conv* given, int n_threads) except -1:
     cdef Conv q = widened(given, best_width(given))
     cdef Py_ssize_t* tables
     cdef real* memory
     cdef Py_ssize_t n_tasks, task, n_chunks
     cdef Shares shares
     cdef int thread
-    n_threads = threads_for_products(n_products(given), n_threads)
     cut_blocks(&q, n_threads)
     n_chunks = ceil_div(q.block_images * q.n_windows, ROW_BLOCK)
     q.n_chunks = smaller(n_chunks, chunks_of(q.n_blocks, n_threads))
@@ -674,7 +693,7 @@ cdef void add_weight_gradient(
                     c[r] = dW + (g * q.n_taps + row + r) * q.filter_lanes + v * LANES
                     if row + r >= q.n_taps:
                         c[r] = spare
-                tile(V, a, q.window + first, n_rows, b, b_row, ZEROS, True, c)
+                tile(V, a, q.window + first, n_rows, b, b_row, ZEROS, ADD_C, c)
 
 
 cdef void add_input_gradient(
@@ -708,7 +727,7 @@ cdef void add_input_gradient(
                             a[r] = a[0]
                             c[r] = spare
                         tile(V, a, q.count + k, k_end - k, b + k * V * LANES, V * LANES,
-                             ZEROS, True, c)
+                             ZEROS, ADD_C, c)
 
 
 cdef inline bint is_pointwise(const Conv* q) noexcept nogil:
@@ -841,6 +860,7 @@ def conv_backward(
     """The gradients of conv_forward, each computed where its array is given."""
     cdef Conv given, q, back
     cdef bint is_turned = False
+    cdef double turned_cost
     cdef Py_ssize_t* tables
     cdef Py_ssize_t* given_tables = NULL
     cdef real* work
@@ -875,13 +895,19 @@ def conv_backward(
     n_threads = threads_for_products(n_products(&given), n_threads)
     if dX is not None and not is_pointwise(&given) and can_turn(&given):
         turned_geometry(&back, &given)
-        is_turned = (convolution_cost(&back) * back.n_windows
-                     < scatter_cost(&given) * given.n_windows)
+        turned_cost = convolution_cost(&back)
+        if interleaves(&back):
+            turned_cost = interleaved_cost(&back)
+        is_turned = turned_cost * back.n_windows < scatter_cost(&given) * given.n_windows
     if is_turned:
         given.dX = NULL
         turned_input_gradient(&back, &given, n_threads)
-        if not need_dW and not need_db:
-            return
+    if need_dW and interleaves_gradient(&given):
+        interleaved_gradients(
+            &given, &dW[0, 0, 0, 0, 0], NULL if db is None else &db[0], n_threads)
+        need_dW = need_db = False
+    if given.dX is NULL and not need_dW and not need_db:
+        return
     q = widened(&given, best_width(&given))
     given.block_images = q.block_images
     dW_size = q.n_groups * q.n_taps * q.filter_lanes if need_dW else 0

@@ -24,6 +24,11 @@ cdef enum:
 
 cdef extern from *:
     """
+    /* How sums begin and end: */
+    #define FROM_INIT 0
+    #define ADD_C 1      /* from init, and c is added at the end */
+    #define FROM_C 2     /* they go on, as if they had not been cut into parts */
+
     /* In C, because only loops that the compiler is told to unroll keep `acc` in registers
        from the first number to the last. */
     static inline __attribute__((always_inline)) void tile_loop(
@@ -34,8 +39,8 @@ cdef extern from *:
         const skcn_real *b,          /* IN  (n_k, b_row) */
         Py_ssize_t b_row,
         const skcn_real *init,       /* IN  V vectors */
-        int add,
-        skcn_real **c)               /* OUT, INOUT if add: R pointers to V vectors */
+        int sums,
+        skcn_real **c)               /* OUT, INOUT unless FROM_INIT: R pointers to V vectors */
     {
         const Py_ssize_t *end = k_offset + n_k;
         const skcn_real *row[MAX_TILE_ROWS];
@@ -43,7 +48,7 @@ cdef extern from *:
         UNROLL for (int r = 0; r < R; r++) {
             row[r] = a[r];
             UNROLL for (int v = 0; v < V; v++)
-                acc[r * V + v] = *(const vec *) (init + v * LANES);
+                acc[r * V + v] = *(const vec *) ((sums == FROM_C ? c[r] : init) + v * LANES);
         }
         for (; k_offset < end; k_offset++, b += b_row) {
             Py_ssize_t offset = *k_offset;
@@ -59,7 +64,7 @@ cdef extern from *:
         UNROLL for (int r = 0; r < R; r++) {
             UNROLL for (int v = 0; v < V; v++) {
                 vec *to = (vec *) (c[r] + v * LANES);
-                if (add)
+                if (sums == ADD_C)
                     acc[r * V + v] += *to;
                 *to = acc[r * V + v];
             }
@@ -139,41 +144,42 @@ cdef extern from *:
         }
     }
     """
+    const int FROM_INIT, ADD_C, FROM_C
     void matrix_rows(
         Py_ssize_t V, const real* a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t n_rows,
         Py_ssize_t n_k, const real* b, Py_ssize_t b_row, const real* init, bint add, real* c,
         Py_ssize_t c_row) noexcept nogil
     void tile_loop(
         int R, int V, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
-        const real* b, Py_ssize_t b_row, const real* init, bint add, real** c) noexcept nogil
+        const real* b, Py_ssize_t b_row, const real* init, int sums, real** c) noexcept nogil
 
 
 cdef void tile_1(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
-    Py_ssize_t b_row, const real* init, bint add, real** c,
+    Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(TILE_ROWS_1, 1, a, k_offset, n_k, b, b_row, init, add, c)
+    tile_loop(TILE_ROWS_1, 1, a, k_offset, n_k, b, b_row, init, sums, c)
 
 
 cdef void tile_2(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
-    Py_ssize_t b_row, const real* init, bint add, real** c,
+    Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(TILE_ROWS_2, 2, a, k_offset, n_k, b, b_row, init, add, c)
+    tile_loop(TILE_ROWS_2, 2, a, k_offset, n_k, b, b_row, init, sums, c)
 
 
 cdef void tile_3(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
-    Py_ssize_t b_row, const real* init, bint add, real** c,
+    Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(TILE_ROWS_3, 3, a, k_offset, n_k, b, b_row, init, add, c)
+    tile_loop(TILE_ROWS_3, 3, a, k_offset, n_k, b, b_row, init, sums, c)
 
 
 cdef void tile_4(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
-    Py_ssize_t b_row, const real* init, bint add, real** c,
+    Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(TILE_ROWS_4, 4, a, k_offset, n_k, b, b_row, init, add, c)
+    tile_loop(TILE_ROWS_4, 4, a, k_offset, n_k, b, b_row, init, sums, c)
 
 
 cdef inline int tile_rows(Py_ssize_t n_vec) noexcept nogil:
@@ -189,16 +195,16 @@ cdef inline int tile_rows(Py_ssize_t n_vec) noexcept nogil:
 
 cdef inline void tile(
     Py_ssize_t n_vec, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
-    const real* b, Py_ssize_t b_row, const real* init, bint add, real** c,
+    const real* b, Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
     if n_vec == 1:
-        tile_1(a, k_offset, n_k, b, b_row, init, add, c)
+        tile_1(a, k_offset, n_k, b, b_row, init, sums, c)
     elif n_vec == 2:
-        tile_2(a, k_offset, n_k, b, b_row, init, add, c)
+        tile_2(a, k_offset, n_k, b, b_row, init, sums, c)
     elif n_vec == 3:
-        tile_3(a, k_offset, n_k, b, b_row, init, add, c)
+        tile_3(a, k_offset, n_k, b, b_row, init, sums, c)
     else:
-        tile_4(a, k_offset, n_k, b, b_row, init, add, c)
+        tile_4(a, k_offset, n_k, b, b_row, init, sums, c)
 
 
 # Panels: the columns of b are cut into panels of nearly equal width, at most MAX_VECTORS
@@ -270,9 +276,82 @@ cdef extern from *:
         *(quad *) (y + 2 * y_row) = SHUFFLE(ab_high, cd_high, 0, 1, 4, 5);
         *(quad *) (y + 3 * y_row) = SHUFFLE(ab_high, cd_high, 2, 3, 6, 7);
     }
+    /* Squares as wide as a vector, if that is more than four numbers: their quads change places
+       first, as numbers of a smaller square would, and then each quad's numbers. */
+    #if defined SINGLE && SIMD_BYTES > 16
+    #define SQUARE (SIMD_BYTES / 4)  /* numbers of a second vector are counted from here on */
+    #ifdef __clang__
+    #define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+    #else
+    #define PICK(a, b, ...) __builtin_shuffle(a, b, (bits_vec) {__VA_ARGS__})
+    #endif
+    #if SIMD_BYTES == 32
+    #define QUADS(i, j) FOUR(4 * (i)), FOUR(4 * (j))
+    #define IN_QUADS(i, j, k, l) i, j, k, l, i + 4, j + 4, k + 4, l + 4
+    #else
+    #define QUADS(i, j, k, l) FOUR(4 * (i)), FOUR(4 * (j)), FOUR(4 * (k)), FOUR(4 * (l))
+    #define IN_QUADS(i, j, k, l)                                                                  \\
+        i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, l + 8,                       \\
+        i + 12, j + 12, k + 12, l + 12
+    #endif
+    #define FOUR(i) (i), (i) + 1, (i) + 2, (i) + 3
+
+    static inline __attribute__((always_inline)) void change_quads(vec *low, vec *high, int apart)
+    {
+        vec a = *low, b = *high;
+    #if SIMD_BYTES == 32
+        *low = PICK(a, b, QUADS(0, 2));
+        *high = PICK(a, b, QUADS(1, 3));
+    #else
+        *low = apart == 8 ? PICK(a, b, QUADS(0, 1, 4, 5)) : PICK(a, b, QUADS(0, 4, 2, 6));
+        *high = apart == 8 ? PICK(a, b, QUADS(2, 3, 6, 7)) : PICK(a, b, QUADS(1, 5, 3, 7));
+    #endif
+    }
+
+    static inline void transpose_square(
+        const skcn_real *x, Py_ssize_t x_row, skcn_real *y, Py_ssize_t y_row)
+    {
+        vec r[SQUARE];
+        UNROLL for (int i = 0; i < SQUARE; i++)
+            r[i] = *(const vec *) (x + i * x_row);
+        UNROLL for (int apart = SQUARE / 2; apart >= 4; apart /= 2)
+            UNROLL for (int i = 0; i < SQUARE; i++)
+                if (!(i & apart))
+                    change_quads(&r[i], &r[i + apart], apart);
+        UNROLL for (int i = 0; i < SQUARE; i += 4, y += 4 * y_row) {
+            vec ab_low = PICK(r[i], r[i + 1], IN_QUADS(0, SQUARE, 1, SQUARE + 1));
+            vec ab_high = PICK(r[i], r[i + 1], IN_QUADS(2, SQUARE + 2, 3, SQUARE + 3));
+            vec cd_low = PICK(r[i + 2], r[i + 3], IN_QUADS(0, SQUARE, 1, SQUARE + 1));
+            vec cd_high = PICK(r[i + 2], r[i + 3], IN_QUADS(2, SQUARE + 2, 3, SQUARE + 3));
+            *(vec *) y = PICK(ab_low, cd_low, IN_QUADS(0, 1, SQUARE, SQUARE + 1));
+            *(vec *) (y + y_row) = PICK(ab_low, cd_low, IN_QUADS(2, 3, SQUARE + 2, SQUARE + 3));
+            *(vec *) (y + 2 * y_row) = PICK(ab_high, cd_high, IN_QUADS(0, 1, SQUARE, SQUARE + 1));
+            *(vec *) (y + 3 * y_row) =
+                PICK(ab_high, cd_high, IN_QUADS(2, 3, SQUARE + 2, SQUARE + 3));
+        }
+    }
+    #else
+    #define SQUARE 4
+    #define transpose_square transpose_4
+    #endif
+
+    /* All squares of n_rows by n_columns, then those of four that are left. */
+    static void transpose_squares(
+        const skcn_real *x, Py_ssize_t x_row, Py_ssize_t n_rows, Py_ssize_t n_columns,
+        skcn_real *y, Py_ssize_t y_row)
+    {
+        Py_ssize_t rows = n_rows / SQUARE * SQUARE, columns = n_columns / SQUARE * SQUARE;
+        for (Py_ssize_t i = 0; i < rows; i += SQUARE)
+            for (Py_ssize_t j = 0; j < columns; j += SQUARE)
+                transpose_square(x + i * x_row + j, x_row, y + j * y_row + i, y_row);
+        for (Py_ssize_t i = 0; i + 4 <= n_rows; i += 4)
+            for (Py_ssize_t j = i < rows ? columns : 0; j + 4 <= n_columns; j += 4)
+                transpose_4(x + i * x_row + j, x_row, y + j * y_row + i, y_row);
+    }
     """
-    void transpose_4(
-        const real* x, Py_ssize_t x_row, real* y, Py_ssize_t y_row) noexcept nogil
+    void transpose_squares(
+        const real* x, Py_ssize_t x_row, Py_ssize_t n_rows, Py_ssize_t n_columns, real* y,
+        Py_ssize_t y_row) noexcept nogil
 
 
 cdef void transpose(
@@ -281,11 +360,12 @@ cdef void transpose(
 ) noexcept nogil:
     """y(j, i) = x(i, j)"""
     cdef Py_ssize_t i, j, rows = n_rows // 4 * 4, columns = n_columns // 4 * 4
-    for i in range(n_rows // 4):
-        for j in range(n_columns // 4):
-            transpose_4(x + 4 * (i * x_row + j), x_row, y + 4 * (j * y_row + i), y_row)
-    for i in range(n_rows):
-        for j in range(columns if i < rows else 0, n_columns):
+    transpose_squares(x, x_row, n_rows, n_columns, y, y_row)
+    for j in range(columns, n_columns):
+        for i in range(rows):
+            y[j * y_row + i] = x[i * x_row + j]
+    for i in range(rows, n_rows):
+        for j in range(n_columns):
             y[j * y_row + i] = x[i * x_row + j]
 
 
