@@ -470,19 +470,24 @@ def conv_forward(
     convolve(&given, n_threads)
 
 
+cdef void leave_out(Conv* q, Py_ssize_t n_done) noexcept nogil:
+    """The first images, which are done."""
+    q.X += n_done * q.image_size
+    if q.output is not NULL:
+        q.output += n_done * q.image_size
+    q.n_images -= n_done
+    conv_sizes(q)
+
+
 cdef int convolve(Conv* given, int n_threads) except -1:
     """The images that fill vectors interleaved, if that is faster, and the others as they are."""
-    cdef Py_ssize_t n_done, n_blocks = interleaved_blocks(given) if interleaves(given) else 0
+    cdef Py_ssize_t n_done, n_blocks = interleaved_blocks(given) if interleaves(given, NULL) else 0
     n_done = smaller(n_blocks * LANES, given.n_images)
     n_threads = threads_for_products(n_products(given), n_threads)
     if n_done > 0:
-        interleaved_convolve(given, n_blocks, n_threads)
-        given.X += n_done * given.image_size
+        interleaved_convolve(given, NULL, NULL, n_blocks, n_threads)
+        leave_out(given, n_done)
         given.Y += n_done * given.out_size
-        if given.output is not NULL:
-            given.output += n_done * given.image_size
-        given.n_images -= n_done
-        conv_sizes(given)
     if given.n_images > 0:
         convolve_images(given, n_threads)
     return 0
@@ -896,8 +901,8 @@ def conv_backward(
     if dX is not None and not is_pointwise(&given) and can_turn(&given):
         turned_geometry(&back, &given)
         turned_cost = convolution_cost(&back)
-        if interleaves(&back):
-            turned_cost = interleaved_cost(&back)
+        if interleaves(&back, NULL):
+            turned_cost = interleaved_cost(&back, NULL)
         is_turned = turned_cost * back.n_windows < scatter_cost(&given) * given.n_windows
     if is_turned:
         given.dX = NULL

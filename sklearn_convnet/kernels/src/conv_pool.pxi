@@ -7,6 +7,8 @@
 # * z and dz, as many times larger than Y as the windows are, never are in memory as a whole. They
 #   are made and used for a unit at a time: the windows of as many rows of Y as make a full block of
 #   rows; where maps are small, all of a block of images.
+# * Where images fill the vectors better, whole vectors of images go forward interleaved
+#   (interleaved.pxi), to the same bits.
 # * f' follows from the output, so that of the maximum is known from Y.
 # * Of dz all but one number of a window is zero. The gradients skip the zeros: a filter's
 #   gradient is the sum of the windows of X in which it found a maximum, times d; a position's
@@ -315,7 +317,7 @@ def conv_pool_forward(
     cdef Conv q
     cdef Py_ssize_t* tables
     cdef real* memory
-    cdef Py_ssize_t task
+    cdef Py_ssize_t task, n_blocks, n_done
     cdef Shares shares
     cdef int thread
     conv_pool_geometry(&p, X.shape, W.shape, Y.shape, stride, padding, pool_size)
@@ -333,6 +335,16 @@ def conv_pool_forward(
     p.conv.Y = &Y[0, 0, 0, 0, 0]
     p.index = NULL if index is None else &index[0, 0, 0, 0, 0]
     n_threads = threads_for_products(n_products(&p.conv), n_threads)
+    n_blocks = interleaved_blocks(&p.conv) if interleaves(&p.conv, &p.pool) else 0
+    n_done = smaller(n_blocks * LANES, p.conv.n_images)
+    if n_done > 0:
+        interleaved_convolve(&p.conv, &p.pool, p.index, n_blocks, n_threads)
+        leave_out(&p.conv, n_done)
+        p.conv.Y += n_done * p.rows * p.pool.out[2] * p.conv.n_filters
+        if p.index is not NULL:
+            p.index += n_done * p.rows * p.pool.out[2] * p.conv.n_filters
+    if p.conv.n_images == 0:
+        return
     if is_narrow(&p):
         narrow_forward(&p, n_threads)
         return

@@ -7,9 +7,10 @@
 #   them is interleaved, in padding, in the scratch of a thread; its output is put in order again.
 #   Both are transpositions, of LANES rows that lie an image apart.
 # * The tile: G filters at P positions. For each tap, P vectors of the input and G numbers do G P
-#   multiply-adds. The weight gradient is the same loop: for each window, G vectors of dz and P taps.
+#   multiply-adds. The weight gradient is the same: for each window, G vectors of dz and P taps.
 #     c[p][g] (+)= init[g] + sum_k b[k][g] a[p][k]
 # * Taps that meet nothing but padding at all positions of a tile are left out.
+# * A max pool behind it is taken between vectors, before the output is put in order.
 # * The order of sums is that of conv.pxi, and so are the bits: images that are left over are done
 #   there. In the weight gradient, each lane is summed, and the lanes are added at the end.
 # * Transpositions take as long as several multiply-adds of each number, so short sums of many
@@ -236,6 +237,9 @@ cdef extern from *:
 
 
 cdef struct Interleaved:
+    const Pool* pool              # of the output, or NULL; its windows lie side by side in a plane
+    int32_t* index                # of the maxima, or NULL
+    Py_ssize_t unit_rows, unit_columns          # of a window of the pool
     Py_ssize_t rows, columns      # output positions of a strip, at most
     Py_ssize_t row_strips, column_strips
     Py_ssize_t n_strips           # of a block of LANES images
@@ -246,8 +250,8 @@ cdef struct Interleaved:
     Py_ssize_t* tap               # (n_taps), and the last again for a tile
     Py_ssize_t* line              # (n_lines)
     real* W                       # (n_groups, n_panels, n_taps, filters of the panel)
-    # Scratch of a thread: the interleaved input and output, a row of either, and tables.
-    Py_ssize_t x_size, z_size, row_size, scratch_size
+    # Scratch of a thread: the interleaved input and output, a row of either, places, tables.
+    Py_ssize_t x_size, z_size, row_size, place_size, scratch_size
 
 
 cdef struct Filters:
@@ -261,8 +265,10 @@ cdef struct Strip:
 
 
 cdef Interleaved interleaved_geometry(
-    const Conv* q, Py_ssize_t n_blocks, Py_ssize_t strip_bytes
+    const Conv* q, const Pool* pool, Py_ssize_t n_blocks, Py_ssize_t strip_bytes,
+    Py_ssize_t least_strips
 ) noexcept nogil:
+    """Strips of so many bytes, but at least so many of them in a block, if rows are enough."""
     cdef Interleaved s
     cdef Py_ssize_t position = q.n_filters + q.n_channels * q.stride[1] * q.stride[2]
     cdef Py_ssize_t most = strip_bytes // (position * LANES * sizeof(real))
@@ -270,11 +276,16 @@ cdef Interleaved interleaved_geometry(
     cdef int axis
     for axis in range(3):
         reach[axis] = q.dilation[axis] * (q.kernel[axis] - 1) + 1
-    s.n_blocks = n_blocks
-    s.column_strips = larger(1, q.out[2] // larger(most, MAX_TOGETHER))
-    s.columns = ceil_div(q.out[2], s.column_strips)
-    s.row_strips = ceil_div(q.out[1], larger(1, most // s.columns))
-    s.rows = ceil_div(q.out[1], s.row_strips)
+    s.pool, s.index, s.n_blocks = pool, NULL, n_blocks
+    s.unit_rows = s.unit_columns = 1
+    if pool is not NULL:
+        s.unit_rows, s.unit_columns = pool.window[1], pool.window[2]
+    s.column_strips = larger(1, q.out[2] // larger(most, MAX_TOGETHER + s.unit_columns))
+    s.columns = ceil_div(q.out[2] // s.unit_columns, s.column_strips) * s.unit_columns
+    s.row_strips = ceil_div(
+        q.out[1] // s.unit_rows, larger(1, most // (s.columns * s.unit_rows)))
+    s.row_strips = larger(s.row_strips, smaller(least_strips, q.out[1] // s.unit_rows))
+    s.rows = ceil_div(q.out[1] // s.unit_rows, s.row_strips) * s.unit_rows
     s.n_strips = q.out[0] * s.row_strips * s.column_strips
     s.planes_in = reach[0]
     s.rows_in = (s.rows - 1) * q.stride[1] + reach[1]
@@ -288,8 +299,11 @@ cdef Interleaved interleaved_geometry(
     s.z_size = (s.rows * s.columns + MAX_TOGETHER) * q.n_filters * LANES
     s.row_size = larger(RUN + LANES, larger(
         s.columns * q.n_filters, s.columns_in * q.n_channels)) * LANES
-    s.scratch_size = (
-        s.x_size + s.z_size + s.row_size + table_size(s.rows * s.columns + s.rows + s.columns))
+    s.place_size = 0
+    if pool is not NULL:
+        s.place_size = s.rows // s.unit_rows * (s.columns // s.unit_columns) * q.n_filters * LANES
+    s.scratch_size = (s.x_size + s.z_size + s.row_size + s.place_size
+                      + table_size(s.rows * s.columns + s.rows + s.columns))
     return s
 
 
@@ -317,9 +331,9 @@ cdef double needed_share(const Conv* q, int axis) noexcept nogil:
     return <double> n / (q.kernel[axis] * q.out[axis])
 
 
-cdef double interleaved_cost(const Conv* q) noexcept nogil:
+cdef double interleaved_cost(const Conv* q, const Pool* pool) noexcept nogil:
     """Time of an output position in the unit of `convolution_cost`."""
-    cdef Interleaved s = interleaved_geometry(q, 1, LANE_BYTES * LANES)
+    cdef Interleaved s = interleaved_geometry(q, pool, 1, LANE_BYTES * LANES, 1)
     cdef double seen = <double> (s.rows_in * s.columns_in) / (s.rows * s.columns)
     cdef double share = needed_share(q, 2)
     if q.kernel[0] == 1:
@@ -328,9 +342,11 @@ cdef double interleaved_cost(const Conv* q) noexcept nogil:
             + q.n_filters + 2 * seen * s.planes_in * q.n_channels)
 
 
-cdef bint interleaves(const Conv* q) noexcept nogil:
+cdef bint interleaves(const Conv* q, const Pool* pool) noexcept nogil:
     """By the shapes of one image, so that its bits do not depend on how many there are."""
-    return interleaved_cost(q) < convolution_cost(q) + SETTING_UP
+    if pool is not NULL and pool.window[0] > 1:
+        return False
+    return interleaved_cost(q, pool) < convolution_cost(q) + SETTING_UP
 
 
 cdef bint interleaves_gradient(const Conv* q) noexcept nogil:
@@ -358,14 +374,15 @@ cdef inline void repeat_last(Py_ssize_t* table, Py_ssize_t n) noexcept nogil:
 
 cdef Strip strip_at(const Conv* q, const Interleaved* s, Py_ssize_t i) noexcept nogil:
     cdef Strip strip
+    cdef Py_ssize_t rows = q.out[1] // s.unit_rows, columns = q.out[2] // s.unit_columns
     cdef Py_ssize_t column = i % s.column_strips, row = i // s.column_strips % s.row_strips
     strip.image = i // s.n_strips * LANES
     strip.n_images = smaller(LANES, q.n_images - strip.image)
     strip.depth = i // (s.column_strips * s.row_strips) % q.out[0]
-    strip.row = part(q.out[1], row, s.row_strips)
-    strip.n_rows = part(q.out[1], row + 1, s.row_strips) - strip.row
-    strip.column = part(q.out[2], column, s.column_strips)
-    strip.n_columns = part(q.out[2], column + 1, s.column_strips) - strip.column
+    strip.row = part(rows, row, s.row_strips) * s.unit_rows
+    strip.n_rows = part(rows, row + 1, s.row_strips) * s.unit_rows - strip.row
+    strip.column = part(columns, column, s.column_strips) * s.unit_columns
+    strip.n_columns = part(columns, column + 1, s.column_strips) * s.unit_columns - strip.column
     return strip
 
 
@@ -494,10 +511,14 @@ cdef void interleave_input(
             memset(to + right * size, 0, (s.columns_in - right) * size * sizeof(real))
 
 
-cdef inline Py_ssize_t output_row(const Conv* q, const Strip* strip, Py_ssize_t h) noexcept nogil:
-    """Where row h of a strip begins in the output."""
-    return strip.image * q.out_size + q.n_filters * (
-        (strip.depth * q.out[1] + strip.row + h) * q.out[2] + strip.column)
+cdef inline Py_ssize_t output_row(
+    const Conv* q, const Interleaved* s, const Strip* strip, Py_ssize_t h
+) noexcept nogil:
+    """Where row h of a strip begins in the output, or its pool."""
+    cdef Py_ssize_t rows = q.out[1] // s.unit_rows, columns = q.out[2] // s.unit_columns
+    return q.n_filters * columns * (
+        (strip.image * q.out[0] + strip.depth) * rows + strip.row // s.unit_rows + h
+    ) + strip.column // s.unit_columns * q.n_filters
 
 
 # --- forward ---------------------------------------------------------------------------
@@ -517,23 +538,89 @@ cdef void convolve_strip(
             q.n_filters * LANES)
 
 
+cdef inline vec maximum(
+    const real* x, Py_ssize_t row, Py_ssize_t position, Py_ssize_t n_rows, Py_ssize_t n_columns,
+    Py_ssize_t first, Py_ssize_t width, bits_vec* place
+) noexcept nogil:
+    """Of a window, the place of whose first position is `first` in maps of so many columns."""
+    cdef bits_vec zero = <bits_vec> (<const vec*> ZEROS)[0]
+    cdef vec best = at(x)
+    cdef Py_ssize_t i, j
+    place[0] = zero + <bits> first
+    for i in range(n_rows):
+        for j in range(n_columns):
+            if i + j > 0:
+                keep_larger(&best, place, at(x + i * row + j * position),
+                            zero + <bits> (first + i * width + j))
+    return best
+
+
+cdef inline void take_maxima(
+    const Conv* q, const Interleaved* s, const Strip* strip, real* z, bits* places,
+    bint want_index
+) noexcept nogil:
+    """The maxima of the windows of a strip, in place, and where in a map they are."""
+    cdef Py_ssize_t position = q.n_filters * LANES, row = strip.n_columns * position
+    cdef Py_ssize_t n_columns = strip.n_columns // s.unit_columns, i, f, first, to = 0
+    cdef bint is_four = s.unit_rows == 2 and s.unit_columns == 2
+    cdef bits_vec place
+    cdef const real* x
+    for i in range(strip.n_rows // s.unit_rows * n_columns):
+        x = z + i // n_columns * s.unit_rows * row + i % n_columns * s.unit_columns * position
+        first = ((strip.depth * q.out[1] + strip.row + i // n_columns * s.unit_rows) * q.out[2]
+                 + strip.column + i % n_columns * s.unit_columns)
+        for f in range(q.n_filters):
+            if is_four:  # without loops, since the compiler knows their lengths
+                put(z + to, maximum(x, row, position, 2, 2, first, q.out[2], &place))
+            else:
+                put(z + to, maximum(x, row, position, s.unit_rows, s.unit_columns, first,
+                                    q.out[2], &place))
+            if want_index:
+                (<bits_vec*> (places + to))[0] = place
+            x = x + LANES
+            to += LANES
+
+
+cdef void put_places(
+    const bits* places, Py_ssize_t n, Py_ssize_t n_images, int32_t* index, Py_ssize_t image_size,
+    bits* row
+) noexcept nogil:
+    """Like put_in_order, n at most a row."""
+    cdef Py_ssize_t i, j
+    transpose(<const real*> places, LANES, n, n_images, <real*> row, n)
+    for i in range(n_images):
+        for j in range(n):
+            index[i * image_size + j] = <int32_t> row[i * n + j]
+
+
 cdef void interleaved_task(
     const Conv* q, const Interleaved* s, Py_ssize_t task, real* scratch
 ) noexcept nogil:
     """A strip of Y."""
     cdef Strip strip = strip_at(q, s, task)
-    cdef Py_ssize_t* window = <Py_ssize_t*> (scratch + s.x_size + s.z_size + s.row_size)
     cdef real* z = scratch + s.x_size
-    cdef Py_ssize_t row = strip.n_columns * q.n_filters, h
+    cdef real* row = z + s.z_size
+    cdef real* places = row + s.row_size
+    cdef Py_ssize_t* window = <Py_ssize_t*> (places + s.place_size)
+    cdef Py_ssize_t n = strip.n_columns // s.unit_columns * q.n_filters, h, to
+    cdef Py_ssize_t image_size = (
+        q.out[0] * (q.out[1] // s.unit_rows) * (q.out[2] // s.unit_columns) * q.n_filters)
     cdef TapsNeeded of = strip_taps(
         q, s, &strip, <int32_t*> (window + s.rows * s.columns + MAX_TOGETHER))
     strip_windows(q, s, &strip, window)
-    interleave_input(q, s, &strip, z + s.z_size, scratch)
+    interleave_input(q, s, &strip, row, scratch)
     convolve_strip(q, s, &of, window, scratch, z)
-    activate(q.code, q.alpha, z, strip.n_rows * row * LANES)
-    for h in range(strip.n_rows):
-        put_in_order(z + h * row * LANES, row, strip.n_images, q.Y + output_row(q, &strip, h),
-                     q.out_size, z + s.z_size)
+    activate(q.code, q.alpha, z, strip.n_rows * strip.n_columns * q.n_filters * LANES)
+    if s.index is not NULL:
+        take_maxima(q, s, &strip, z, <bits*> places, True)
+    elif s.pool is not NULL:
+        take_maxima(q, s, &strip, z, NULL, False)
+    for h in range(strip.n_rows // s.unit_rows):
+        to = output_row(q, s, &strip, h)
+        put_in_order(z + h * n * LANES, n, strip.n_images, q.Y + to, image_size, row)
+        if s.index is not NULL:
+            put_places(<bits*> (places + h * n * LANES), n, strip.n_images, s.index + to,
+                       image_size, <bits*> row)
 
 
 cdef void pack_interleaved(const Conv* q, const Interleaved* s, real* b) noexcept nogil:
@@ -550,13 +637,16 @@ cdef void pack_interleaved(const Conv* q, const Interleaved* s, real* b) noexcep
 
 
 cdef Py_ssize_t interleaved_blocks(const Conv* q) noexcept nogil:
-    """How many blocks of LANES images are worth it: whole ones, and one that is half full."""
-    return (q.n_images + LANES // 2) // LANES
+    """How many blocks of LANES images are worth it: whole ones, and one that is nearly full."""
+    return (q.n_images + LANES // 8) // LANES
 
 
-cdef int interleaved_convolve(Conv* q, Py_ssize_t n_blocks, int n_threads) except -1:
-    """The first n_blocks blocks of Y."""
-    cdef Interleaved s = interleaved_geometry(q, n_blocks, LANE_BYTES * LANES)
+cdef int interleaved_convolve(
+    Conv* q, const Pool* pool, int32_t* index, Py_ssize_t n_blocks, int n_threads
+) except -1:
+    """The first n_blocks blocks of Y, and of its pool's index, if these are not NULL."""
+    cdef Interleaved s = interleaved_geometry(
+        q, pool, n_blocks, LANE_BYTES * LANES, chunks_of(n_blocks, n_threads))
     cdef Shares shares
     cdef int thread
     cdef Py_ssize_t task, n_tasks = s.n_blocks * s.n_strips
@@ -566,6 +656,7 @@ cdef int interleaved_convolve(Conv* q, Py_ssize_t n_blocks, int n_threads) excep
         (n_tables + n_packed + n_threads * s.scratch_size) * sizeof(real))
     cdef real* scratch
     with nogil:
+        s.index = index
         s.tap = <Py_ssize_t*> memory
         s.line = s.tap + q.n_taps + MAX_TOGETHER
         s.W = memory + n_tables
@@ -600,7 +691,7 @@ cdef void add_strip_gradient(
     if strip.n_images < LANES:
         memset(dz, 0, s.z_size * sizeof(real))
     for h in range(strip.n_rows):
-        source = output_row(q, strip, h)
+        source = output_row(q, s, strip, h)
         interleave(
             q.dY + source, NULL if q.code == IDENTITY else q.Y_in + source, q.code, q.alpha,
             q.out_size, strip.n_images, row, dz + s.z_size, dz + h * row * LANES)
@@ -648,7 +739,8 @@ cdef void interleaved_piece(
 
 
 cdef int interleaved_gradients(Conv* q, real* dW, real* db, int n_threads) except -1:
-    cdef Interleaved s = interleaved_geometry(q, ceil_div(q.n_images, LANES), STRIP_BYTES)
+    cdef Interleaved s = interleaved_geometry(
+        q, NULL, ceil_div(q.n_images, LANES), STRIP_BYTES, 1)
     cdef Shares shares
     cdef int thread
     cdef Py_ssize_t piece, dW_size = q.n_taps * q.n_filters
