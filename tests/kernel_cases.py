@@ -110,7 +110,7 @@ def assert_batch_does_not_matter(forward, X, beside_nan=True):
     also if nothing else in the batch is a number."""
     n = len(X)
     whole = forward(X)
-    for start, size in ((0, 1), (n - 1, 1), (3, 2), (n - 7, 7)):
+    for start, size in ((0, 1), (n - 1, 1), (3, 2), (n - 7, 7), (2, min(15, n - 2))):
         part = np.ascontiguousarray(X[start : start + size])
         assert_same_bits(forward(part), whole[start : start + size])
     assert_same_bits(forward(np.ascontiguousarray(X[::-1])), whole[::-1])
@@ -247,8 +247,8 @@ CONV_CASES = {
         3, (5, 6, 7), 8, 20, (3, 3, 3), padding=((1, 1), (1, 1), (1, 1))
     ),
     # Few filters, of whole vectors of images and some that are left over: interleaved.
-    "few": ConvCase(  # images of outputs lie a power of two apart
-        41, (1, 16, 32), 3, 8, (1, 3, 3), padding=_pad_image(1), activation="relu"
+    "few": ConvCase(  # images of outputs lie 10 KiB apart
+        41, (1, 16, 20), 3, 8, (1, 3, 3), padding=_pad_image(1), activation="relu"
     ),
     "few, many taps": ConvCase(
         27, (1, 9, 8), 12, 5, (1, 5, 6), padding=_pad_image(2), activation="tanh"
@@ -256,6 +256,10 @@ CONV_CASES = {
     "few, long signal": ConvCase(
         21, (1, 1, 2600), 2, 3, (1, 1, 7), stride=(1, 1, 2), dilation=(1, 1, 3),
         padding=((0, 0), (0, 0), (0, 9)),
+    ),
+    "few, dilated": ConvCase(
+        31, (1, 15, 14), 3, 6, (1, 3, 3), padding=_pad_image(4), dilation=(1, 3, 4),
+        activation="leaky_relu",
     ),
     "few, grouped": ConvCase(
         18, (1, 7, 8), 6, 21, (1, 3, 2), padding=_pad_image(1), groups=3, activation="elu"
@@ -501,10 +505,10 @@ CONV_POOL_CASES = {
     ),
     "second layer": ConvPoolCase(19, (1, 14, 14), 6, 16, (1, 5, 5), activation="relu"),
     "long rows": ConvPoolCase(
-        3, (1, 9, 300), 3, 21, (1, 3, 3), stride=(1, 2, 2), activation="tanh"
+        17, (1, 9, 300), 3, 21, (1, 3, 3), stride=(1, 2, 2), activation="tanh"
     ),
     "few filters": ConvPoolCase(
-        5, (2, 19, 37), 3, 5, (1, 3, 3), stride=(1, 1, 2), padding=((1, 0), (2, 1), (0, 3))
+        21, (2, 19, 37), 3, 5, (1, 3, 3), stride=(1, 1, 2), padding=((1, 0), (2, 1), (0, 3))
     ),
     "signal": ConvPoolCase(17, (1, 1, 90), 3, 20, (1, 1, 5), pool_size=(1, 1, 4)),
     "volume": ConvPoolCase(
@@ -514,8 +518,8 @@ CONV_POOL_CASES = {
     "tiny": ConvPoolCase(
         21, (1, 4, 4), 16, 35, (1, 3, 3), padding=_pad_image(1), activation="elu"
     ),
-    # Few filters again: made wide, they would have more taps than one sum takes.
-    "many taps": ConvPoolCase(3, (1, 32, 32), 7, 4, (1, 5, 5), padding=_pad_image(2)),
+    # Few filters again: made wide, they would have more taps than one tile sums at once.
+    "many taps": ConvPoolCase(15, (1, 32, 32), 7, 4, (1, 5, 5), padding=_pad_image(2)),
     # Images with fewer numbers than a vector, so that it reaches over several.
     "single pixels": ConvPoolCase(32, (1, 2, 2), 1, 3, (1, 1, 1)),
     # Of a single image, the order of planes must be that of a block of many.
@@ -523,7 +527,7 @@ CONV_POOL_CASES = {
         19, (3, 3, 3), 2, 5, (3, 3, 3), padding=((1, 1), (1, 1), (1, 1)), pool_size=(1, 2, 2)
     ),
     "tall": ConvPoolCase(
-        3, (1, 20, 9), 2, 17, (1, 13, 2), pool_size=(1, 3, 1), use_bias=False
+        18, (1, 20, 9), 2, 17, (1, 13, 2), pool_size=(1, 3, 1), use_bias=False
     ),
 }  # fmt: skip
 

@@ -114,7 +114,7 @@ def test_input_gradient_does_not_see_its_batch(kernels, dtype, case):
 @settings(cases.quick, max_examples=15)
 @given(case=cases.conv_cases(), seed=cases.seeds)
 def test_small_threads_and_batch_do_not_matter(kernels, dtype, case, seed):
-    case = replace(case, n=8)
+    case = replace(case, n=18)
     X, W, b, dY = case.arrays(dtype, seed)
     Y = forward(kernels, case, X, W, b)
 
@@ -177,7 +177,7 @@ def test_not_a_number_beside_few_filters(kernels, dtype):
 
 @cases.every_compiled
 def test_not_a_number_in_one_of_many_images(kernels, dtype):
-    """Interleaved images are multiplied by no zeros but those of their own padding."""
+    """Interleaved, as these are, images are multiplied by no zeros but those of padding."""
     case = ConvCase(16, (1, 6, 8), 2, 3, (1, 3, 3))
     X, W, b, _ = case.arrays(dtype)
     X = X.copy()

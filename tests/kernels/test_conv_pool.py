@@ -154,9 +154,10 @@ def test_batch_does_not_matter(kernels, dtype, case):
     case = replace(cases.CONV_POOL_CASES[case], n=19)
     X, W, b, _ = case.arrays(dtype)
 
-    cases.assert_batch_does_not_matter(
-        lambda X: forward(kernels, case, X, W, b, n_threads=2)[0], X
-    )  # fmt: skip
+    for i in (0, 1):  # Y and index
+        cases.assert_batch_does_not_matter(
+            lambda X, i=i: forward(kernels, case, X, W, b, n_threads=2)[i], X
+        )
 
 
 @cases.every_compiled

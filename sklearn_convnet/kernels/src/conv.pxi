@@ -18,7 +18,7 @@
 #   overlap), so no stride, dilation or padding needs a form of its own, and the taps of a
 #   row of a window, which are neighbours in memory, fill vectors even where channels are few.
 #   With stride 1 it can also be a forward, of dz and the filters turned round.
-# * Where images can fill the vectors better than filters, whole vectors of images are worked on
+# * Where images can fill the vectors better than filters, vectors of images are worked on
 #   interleaved (interleaved.pxi), by the same sums in the same order; the others here.
 # * Padding is a copy of one or a few images into the scratch of a thread, not of the batch.
 # * Images with few positions are worked on several at a time (`block_images`), so that a tile
@@ -34,6 +34,7 @@ cdef enum:
     MIN_PIECES = 4
     PIECE_BYTES = 1 << 22     # all pieces together, beyond MIN_PIECES
     WANTED_TASKS = 16
+    RUNNING_TAPS = 1024       # of a running sum: in float32, longer ones would lose digits
     ADDING = 8                # multiply-adds that take as long as to add a vector to memory
 
 
@@ -54,6 +55,7 @@ cdef struct Conv:
     Py_ssize_t image_size     # numbers in one image
     Py_ssize_t padded_size    # and with padding
     Py_ssize_t out_size
+    bint is_running           # whether sums of the forward are running sums: not of blocks of taps
     Py_ssize_t width          # neighbouring positions taken together, see widen.pxi
     Py_ssize_t block_images   # images worked on together, at most
     Py_ssize_t n_blocks       # of nearly equal numbers of images
@@ -138,6 +140,7 @@ cdef int conv_geometry(
     q.width = 1
     q.output = NULL
     conv_sizes(q)
+    q.is_running = q.n_taps <= RUNNING_TAPS
     return 0
 
 
@@ -382,8 +385,9 @@ cdef void conv_panel(
             for r in range(n_rows - row, R):
                 a[r] = a[0]
                 c[r] = scratch + ROW_BLOCK * n_lanes
-            tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes, init,
-                 FROM_INIT if step == 0 else FROM_C, c)
+            tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes,
+                 init if step == 0 else ZEROS,
+                 FROM_INIT if step == 0 else FROM_C if q.is_running else ADD_C, c)
     copy_columns(scratch + n_direct * n_lanes, n_lanes, y + n_direct * q.n_filters,
                  q.n_filters, n_rows - n_direct, width)
 
@@ -470,26 +474,11 @@ def conv_forward(
     convolve(&given, n_threads)
 
 
-cdef void leave_out(Conv* q, Py_ssize_t n_done) noexcept nogil:
-    """The first images, which are done."""
-    q.X += n_done * q.image_size
-    if q.output is not NULL:
-        q.output += n_done * q.image_size
-    q.n_images -= n_done
-    conv_sizes(q)
-
-
 cdef int convolve(Conv* given, int n_threads) except -1:
-    """The images that fill vectors interleaved, if that is faster, and the others as they are."""
-    cdef Py_ssize_t n_done, n_blocks = interleaved_blocks(given) if interleaves(given, NULL) else 0
-    n_done = smaller(n_blocks * LANES, given.n_images)
-    n_threads = threads_for_products(n_products(given), n_threads)
-    if n_done > 0:
-        interleaved_convolve(given, NULL, NULL, n_blocks, n_threads)
-        leave_out(given, n_done)
-        given.Y += n_done * given.out_size
+    """Images that fill vectors interleaved, if that is faster, and the others as they are."""
+    interleaved_images(given, NULL, NULL, n_threads)
     if given.n_images > 0:
-        convolve_images(given, n_threads)
+        convolve_images(given, threads_for_products(n_products(given), n_threads))
     return 0
 
 

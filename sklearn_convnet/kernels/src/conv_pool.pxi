@@ -317,7 +317,7 @@ def conv_pool_forward(
     cdef Conv q
     cdef Py_ssize_t* tables
     cdef real* memory
-    cdef Py_ssize_t task, n_blocks, n_done
+    cdef Py_ssize_t task, n_done
     cdef Shares shares
     cdef int thread
     conv_pool_geometry(&p, X.shape, W.shape, Y.shape, stride, padding, pool_size)
@@ -334,17 +334,12 @@ def conv_pool_forward(
     p.conv.b = NULL if b is None else &b[0]
     p.conv.Y = &Y[0, 0, 0, 0, 0]
     p.index = NULL if index is None else &index[0, 0, 0, 0, 0]
-    n_threads = threads_for_products(n_products(&p.conv), n_threads)
-    n_blocks = interleaved_blocks(&p.conv) if interleaves(&p.conv, &p.pool) else 0
-    n_done = smaller(n_blocks * LANES, p.conv.n_images)
-    if n_done > 0:
-        interleaved_convolve(&p.conv, &p.pool, p.index, n_blocks, n_threads)
-        leave_out(&p.conv, n_done)
-        p.conv.Y += n_done * p.rows * p.pool.out[2] * p.conv.n_filters
-        if p.index is not NULL:
-            p.index += n_done * p.rows * p.pool.out[2] * p.conv.n_filters
+    n_done = interleaved_images(&p.conv, &p.pool, p.index, n_threads)
     if p.conv.n_images == 0:
         return
+    if p.index is not NULL:
+        p.index += n_done * p.rows * p.pool.out[2] * p.conv.n_filters
+    n_threads = threads_for_products(n_products(&p.conv), n_threads)
     if is_narrow(&p):
         narrow_forward(&p, n_threads)
         return

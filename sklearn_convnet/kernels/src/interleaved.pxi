@@ -3,16 +3,17 @@
 # Batched linear algebra calls this layout interleaved, or compact.
 #
 # Design:
-# * A strip is a few rows of output positions, or a part of one, of LANES images. What it sees of
-#   them is interleaved, in padding, in the scratch of a thread; its output is put in order again.
-#   Both are transpositions, of LANES rows that lie an image apart.
+# * A strip is a few rows of output positions, or a part of a long row, of LANES images. What it
+#   sees of them is interleaved, in padding, in the scratch of a thread; its output is put in order
+#   again. Both are transpositions, of LANES rows that lie an image apart.
 # * The tile: G filters at P positions. For each tap, P vectors of the input and G numbers do G P
 #   multiply-adds. The weight gradient is the same: for each window, G vectors of dz and P taps.
 #     c[p][g] (+)= init[g] + sum_k b[k][g] a[p][k]
 # * Taps that meet nothing but padding at all positions of a tile are left out.
 # * A max pool behind it is taken between vectors, before the output is put in order.
-# * The order of sums is that of conv.pxi, and so are the bits: images that are left over are done
-#   there. In the weight gradient, each lane is summed, and the lanes are added at the end.
+# * The order of sums is that of conv.pxi, and so are the bits of finite numbers: images that are
+#   left over are done there.
+# * In the weight gradient, each lane is a sum, and the lanes are added at the end.
 # * Transpositions take as long as several multiply-adds of each number, so short sums of many
 #   filters are faster without (`interleaves`).
 
@@ -58,11 +59,13 @@ cdef extern from *:
     #define GRADIENT_WAIT 0.85
     #else
     #define MAPS_WAIT 1.05
-    #define GRADIENT_WAIT 1.35
+    #define GRADIENT_WAIT 1.2
     #endif
 
     /* Loaded once, where the compiler would rather load it for each use. */
-    #ifdef __FMA__
+    #ifdef __AVX512F__
+    #define IN_REGISTER(v) __asm__ ("" : "+v" (v))
+    #elif defined __FMA__
     #define IN_REGISTER(v) __asm__ ("" : "+x" (v))
     #elif defined __aarch64__
     #define IN_REGISTER(v) __asm__ ("" : "+w" (v))
@@ -242,8 +245,8 @@ cdef struct Interleaved:
     Py_ssize_t unit_rows, unit_columns          # of a window of the pool
     Py_ssize_t rows, columns      # output positions of a strip, at most
     Py_ssize_t row_strips, column_strips
-    Py_ssize_t n_strips           # of a block of LANES images
-    Py_ssize_t n_blocks
+    Py_ssize_t n_strips           # of a block
+    Py_ssize_t n_blocks           # of LANES images
     Py_ssize_t planes_in, rows_in, columns_in   # what a strip sees of the padded input
     Py_ssize_t n_panels           # of the filters of a group
     Py_ssize_t n_lines, line_taps               # taps that lie side by side
@@ -272,6 +275,7 @@ cdef Interleaved interleaved_geometry(
     cdef Interleaved s
     cdef Py_ssize_t position = q.n_filters + q.n_channels * q.stride[1] * q.stride[2]
     cdef Py_ssize_t most = strip_bytes // (position * LANES * sizeof(real))
+    cdef Py_ssize_t most_strips
     cdef Py_ssize_t reach[3]
     cdef int axis
     for axis in range(3):
@@ -281,6 +285,9 @@ cdef Interleaved interleaved_geometry(
     if pool is not NULL:
         s.unit_rows, s.unit_columns = pool.window[1], pool.window[2]
     s.column_strips = larger(1, q.out[2] // larger(most, MAX_TOGETHER + s.unit_columns))
+    if q.out[1] == 1:
+        most_strips = q.out[2] // (MAX_TOGETHER + s.unit_columns)
+        s.column_strips = larger(s.column_strips, smaller(least_strips, most_strips))
     s.columns = ceil_div(q.out[2] // s.unit_columns, s.column_strips) * s.unit_columns
     s.row_strips = ceil_div(
         q.out[1] // s.unit_rows, larger(1, most // (s.columns * s.unit_rows)))
@@ -331,29 +338,42 @@ cdef double needed_share(const Conv* q, int axis) noexcept nogil:
     return <double> n / (q.kernel[axis] * q.out[axis])
 
 
+cdef double numbers_seen(const Conv* q, const Interleaved* s) noexcept nogil:
+    """Those of the input that are interleaved for an output position: several times as many as
+    there are where a strip sees much around it."""
+    cdef double positions = <double> (s.planes_in * s.rows_in * s.columns_in)
+    return positions / (s.rows * s.columns) * q.n_channels
+
+
 cdef double interleaved_cost(const Conv* q, const Pool* pool) noexcept nogil:
     """Time of an output position in the unit of `convolution_cost`."""
     cdef Interleaved s = interleaved_geometry(q, pool, 1, LANE_BYTES * LANES, 1)
-    cdef double seen = <double> (s.rows_in * s.columns_in) / (s.rows * s.columns)
-    cdef double share = needed_share(q, 2)
+    cdef double share = 1
+    if (s.x_size + s.z_size) * sizeof(real) > 8 * LANE_BYTES * LANES:
+        return INFINITY
     if q.kernel[0] == 1:
         share *= needed_share(q, 1)
+    if s.line_taps > q.group_channels:
+        share *= needed_share(q, 2)
+    # The input may be a gradient, which needs the output to be interleaved as well.
     return (MAPS_WAIT * share * q.n_taps * q.n_filters / LANES
-            + q.n_filters + 2 * seen * s.planes_in * q.n_channels)
+            + q.n_filters + 2 * numbers_seen(q, &s))
 
 
 cdef bint interleaves(const Conv* q, const Pool* pool) noexcept nogil:
     """By the shapes of one image, so that its bits do not depend on how many there are."""
-    if pool is not NULL and pool.window[0] > 1:
+    if not q.is_running or (pool is not NULL and pool.window[0] > 1):
         return False
     return interleaved_cost(q, pool) < convolution_cost(q) + SETTING_UP
 
 
 cdef bint interleaves_gradient(const Conv* q) noexcept nogil:
     """Whether that is faster for the weight gradient. Lanes without an image take time too."""
+    cdef Interleaved s = interleaved_geometry(q, NULL, 1, STRIP_BYTES, 1)
     cdef Py_ssize_t n_lanes = ceil_div(q.n_images, LANES) * LANES
     cdef double cost = (
-        GRADIENT_WAIT * q.n_taps * q.n_filters / LANES + 2 * (q.n_filters + q.n_channels))
+        GRADIENT_WAIT * q.n_taps * q.n_filters / LANES
+        + 2 * q.n_filters + numbers_seen(q, &s))
     return (interleaved_sums(q) * sizeof(real) <= SUMS_BYTES
             and cost * n_lanes < (convolution_cost(q) + SETTING_UP) * q.n_images)
 
@@ -404,9 +424,9 @@ cdef void interleaved_taps(const Conv* q, const Interleaved* s) noexcept nogil:
 
 
 cdef inline int32_t first_tap(const Conv* q, int axis, Py_ssize_t o) noexcept nogil:
-    """The first tap of window o that does not meet padding; not negative."""
-    return <int32_t> ceil_div(
-        larger(0, q.before[axis] - o * q.stride[axis]), q.dilation[axis])
+    """The first tap of window o that does not meet padding, or that behind the last."""
+    return <int32_t> smaller(q.kernel[axis], ceil_div(
+        larger(0, q.before[axis] - o * q.stride[axis]), q.dilation[axis]))
 
 
 cdef inline int32_t end_tap(const Conv* q, int axis, Py_ssize_t o) noexcept nogil:
@@ -641,10 +661,30 @@ cdef Py_ssize_t interleaved_blocks(const Conv* q) noexcept nogil:
     return (q.n_images + LANES // 8) // LANES
 
 
-cdef int interleaved_convolve(
+cdef Py_ssize_t interleaved_images(
+    Conv* q, const Pool* pool, int32_t* index, int n_threads
+) except -1:
+    """How many images were done, which are then left out of q: none, if that is not faster. Y is
+    that of the pool, with its index, if these are not NULL."""
+    cdef Py_ssize_t n_blocks = interleaved_blocks(q), n_done = smaller(n_blocks * LANES, q.n_images)
+    cdef Py_ssize_t image_size = q.out_size
+    if n_done == 0 or not interleaves(q, pool):
+        return 0
+    convolve_blocks(q, pool, index, n_blocks, threads_for_products(n_products(q), n_threads))
+    if pool is not NULL:
+        image_size = pool.out[0] * pool.out[1] * pool.out[2] * q.n_filters
+    q.X += n_done * q.image_size
+    q.Y += n_done * image_size
+    if q.output is not NULL:
+        q.output += n_done * q.image_size
+    q.n_images -= n_done
+    conv_sizes(q)
+    return n_done
+
+
+cdef int convolve_blocks(
     Conv* q, const Pool* pool, int32_t* index, Py_ssize_t n_blocks, int n_threads
 ) except -1:
-    """The first n_blocks blocks of Y, and of its pool's index, if these are not NULL."""
     cdef Interleaved s = interleaved_geometry(
         q, pool, n_blocks, LANE_BYTES * LANES, chunks_of(n_blocks, n_threads))
     cdef Shares shares
@@ -749,6 +789,8 @@ cdef int interleaved_gradients(Conv* q, real* dW, real* db, int n_threads) excep
     cdef real* memory
     cdef real* scratch
     q.n_pieces = smaller(s.n_blocks * s.n_strips, MAX_PIECES)
+    if q.n_pieces > MIN_PIECES:
+        q.n_pieces = q.n_pieces // MIN_PIECES * MIN_PIECES
     if threads_for_products(n_products(q), MIN_PIECES) == 1:
         q.n_pieces = 1
     n_pieces = whole_vectors(q.n_pieces * (dW_size + q.n_filters))

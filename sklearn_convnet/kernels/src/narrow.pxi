@@ -5,8 +5,9 @@
 # * A tile is NARROW_FILTERS filters at the four positions of each of LANES windows of 2 x 2 side by
 #   side. Neighbours in a vector are two strides apart in X, so its columns are dealt out to 2 s
 #   planes, column j to plane j % 2s: in a plane, they are neighbours.
-# * The order of sums is that of conv.pxi, and so are the bits; with more than REDUCTION_BLOCK taps,
-#   of the filters made wide, it would be another.
+# * The order of sums is that of conv.pxi, and so are the bits.
+# * Whole vectors of images are faster interleaved (interleaved.pxi); this is for small batches and
+#   the images that are left over, and for so few taps that their filters stay in the L1 cache.
 
 cdef extern from *:
     """
