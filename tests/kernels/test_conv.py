@@ -148,14 +148,19 @@ def test_fused_activation_is_the_activation(kernels, dtype, activation):
         cases.assert_same_bits(fused, separate)
 
 
+def where_not_a_number(kernels, dtype, case, pixel):
+    """Where Y is not a number if a pixel of X is not."""
+    X, W, b, _ = case.arrays(dtype)
+    X = X.copy()
+    X[pixel] = np.nan
+    return np.isnan(forward(kernels, case, X, W, b))
+
+
 @cases.every_variant
 def test_not_a_number_passes_through(kernels, dtype):
     case = ConvCase(1, (1, 6, 6), 2, 64, (1, 3, 3), activation="relu")
-    X, W, b, _ = case.arrays(dtype)
-    X = X.copy()
-    X[0, 0, 0, 0, 0] = np.nan
 
-    is_nan = np.isnan(forward(kernels, case, X, W, b))
+    is_nan = where_not_a_number(kernels, dtype, case, (0, 0, 0, 0, 0))
 
     assert is_nan[0, 0, 0, 0].all()
     assert is_nan.sum() == 64
@@ -165,11 +170,8 @@ def test_not_a_number_passes_through(kernels, dtype):
 def test_not_a_number_beside_few_filters(kernels, dtype):
     """It may reach the positions taken together with its own, but no other row."""
     case = ConvCase(1, (1, 6, 8), 2, 3, (1, 3, 3))
-    X, W, b, _ = case.arrays(dtype)
-    X = X.copy()
-    X[0, 0, 0, 0, 0] = np.nan
 
-    is_nan = np.isnan(forward(kernels, case, X, W, b))
+    is_nan = where_not_a_number(kernels, dtype, case, (0, 0, 0, 0, 0))
 
     assert is_nan[0, 0, 0, 0].all()
     assert not is_nan[0, 0, 1:].any()
@@ -179,11 +181,8 @@ def test_not_a_number_beside_few_filters(kernels, dtype):
 def test_not_a_number_in_one_of_many_images(kernels, dtype):
     """Interleaved, as these are, images are multiplied by no zeros but those of padding."""
     case = ConvCase(16, (1, 6, 8), 2, 3, (1, 3, 3))
-    X, W, b, _ = case.arrays(dtype)
-    X = X.copy()
-    X[5, 0, 0, 1, 0] = np.nan
 
-    is_nan = np.isnan(forward(kernels, case, X, W, b))
+    is_nan = where_not_a_number(kernels, dtype, case, (5, 0, 0, 1, 0))
 
     assert is_nan[5, 0, 0, :2].all()
     assert is_nan.sum() == 2 * 3
