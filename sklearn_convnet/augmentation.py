@@ -38,7 +38,16 @@ class Transform(BaseEstimator):
     #: Whether X must be images; others also change signals and volumes.
     needs_images = False
 
-    def augment(self, X, *, points=None, label_maps=None, random_state=None, n_threads=None):
+    def augment(
+        self,
+        X,
+        *,
+        points=None,
+        label_maps=None,
+        random_state=None,
+        n_threads=None,
+        flip_pairs=None,
+    ):
         """Change a batch at random, each sample in its own way.
 
         Parameters
@@ -57,6 +66,9 @@ default=None
             The same one draws the same.
         n_threads : int or None, default=None
             Number of threads; it does not change the result.
+        flip_pairs : array-like of shape (n_pairs, 2), default=None
+            Numbers of points, such as those of a left and a right wrist, that change places in
+            the samples that become mirror images.
 
         Returns
         -------
@@ -90,7 +102,7 @@ default=None
             threads = effective_n_threads(n_threads)
             X = _resampled(X, sources, _shared_fill_value(geometric), threads)
             if points is not None:
-                points = _moved_points(points, moves)
+                points = _moved_points(points, moves, flip_pairs)
             if label_maps is not None:
                 label_maps = _resampled(label_maps, sources, 0.0, threads)
         for step in steps:
@@ -179,8 +191,14 @@ def _inverse(maps):
     return np.ascontiguousarray((np.array(rows) / determinant).transpose(2, 0, 1))
 
 
-def _moved_points(points, maps):
+def _moved_points(points, maps, flip_pairs=None):
     moved = np.einsum("nij,npj->npi", maps[:, :, :2], points) + maps[:, np.newaxis, :, 2]
+    if flip_pairs is not None:
+        determinant = maps[:, 0, 0] * maps[:, 1, 1] - maps[:, 0, 1] * maps[:, 1, 0]
+        mirrored = np.flatnonzero(determinant < 0)[:, np.newaxis]
+        pairs = np.asarray(flip_pairs, np.intp).reshape(-1, 2)
+        left, right = pairs.ravel(), pairs[:, ::-1].ravel()
+        moved[mirrored, left] = moved[mirrored, right]
     return moved.astype(points.dtype)
 
 

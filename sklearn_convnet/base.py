@@ -3,6 +3,7 @@
 import warnings
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from math import prod
 from numbers import Integral, Real
 
@@ -86,6 +87,37 @@ def default_layers(sample_shape):
     return [*layers, Dense(128)]
 
 
+def of_samples(weight):
+    """Weights of samples, of weights (n,) or of those of pixels (n, *map_size)."""
+    return weight if weight.ndim == 1 else weight.reshape(len(weight), -1).mean(axis=1)
+
+
+def in_range(weight):
+    """Weights times a power of two, the largest about 1: their sum does not overflow."""
+    return np.ldexp(weight, -np.frexp(weight.max())[1])
+
+
+def is_counted(weight, dtype, relative):
+    """Which samples have a weight that is above zero, and no denormal number, in a dtype.
+
+    Raises
+    ------
+    ValueError
+        If weights are not `relative`, and a dtype has no such large ones.
+    """
+    limits = np.finfo(dtype)
+    if relative:
+        weight = of_samples(in_range(weight))
+        mean = weight.sum() / max(1, np.count_nonzero(weight))
+        return weight >= limits.tiny * mean if mean else np.zeros(len(weight), bool)
+    if weight.max() > limits.max:
+        raise ValueError(
+            f"sample_weight holds {weight.max():g}, which is too large for {dtype}: partial_fit "
+            "takes weights as they are, so divide them"
+        )
+    return of_samples(weight) >= limits.tiny
+
+
 @contextmanager
 def unchanged_on_error(estimator):
     """Gives an estimator its attributes back if what is done to it fails."""
@@ -130,27 +162,28 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     #: name: Loss class, for `loss`.
     _losses: dict = {}
 
-    def _check_y(self, y, dtype, boxes=None):
+    def _check_y(self, y, boxes=None):
         """y, with the boxes beside it, in the form that a target is made of and encodes."""
         raise NotImplementedError(type(self))
 
-    def _make_target(self, y, classes=None):
-        """The `Target` that says what is to be predicted, from checked y."""
+    def _absent(self, y):
+        """Which samples of checked y have nothing to learn from."""
+        raise NotImplementedError(type(self))
+
+    def _make_target(self, y, last_shape, image_size, classes=None):
+        """The `Target` that says what is to be predicted, from checked y, what the layers end in,
+        and the (width, height) of images."""
         raise NotImplementedError(type(self))
 
     def _weights_of_classes(self, target, weight):
         """A factor on the weight of each sample; `weight` is what it has already."""
         return 1.0
 
-    def _objective(self, target, weight):
-        """What training makes small, for encoded y."""
+    def _objective(self, target, weight, relative):
+        """What training makes small, for encoded y. Weights are `relative` to a mean of 1."""
         loss = self._loss()
         loss.check_target(target)
         return self._target.objective(loss, target, weight)
-
-    def _new_score(self):
-        """What gathers the score of a pass, batch by batch."""
-        raise NotImplementedError(type(self))
 
     # --- X and weights -------------------------------------------------------------------
 
@@ -200,12 +233,24 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         return wanted
 
     def _check_weight(self, sample_weight, X):
-        """Weights as float64, or None."""
+        """Weights of samples (n,), or of pixels (n, *map_size)."""
         if sample_weight is None:
             return np.ones(len(X))
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():
-            raise ValueError("sample_weight: all weights are zero, so nothing is left to fit")
+        if np.asarray(sample_weight).ndim < 2:
+            return _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+        weight = check_array(
+            sample_weight,
+            dtype=[np.float64, np.float32],
+            allow_nd=True,
+            ensure_non_negative=True,
+            input_name="sample_weight",
+        )
+        if len(weight) != len(X):
+            raise ValueError(
+                f"sample_weight has {len(weight)} samples, but X has {len(X)}: give as many"
+            )
         return weight
 
     def _work_dtype(self, X):
@@ -231,26 +276,40 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         instance._validate_params()
         return instance
 
-    def _samples(self, X, y, sample_weight, boxes=None):
-        """The rows of weight above zero, and y in checked form and weights of these."""
+    def _samples(self, X, y, sample_weight, boxes=None, relative=True):
+        """The rows of weight above zero, and y in checked form and weights of these.
+
+        Of weights that are `relative` only the proportions count.
+        """
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        y = self._check_y(y, self._work_dtype(X), boxes)
+        y = self._check_y(y, boxes)
         if len(X) != len(y):
             raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many")
         weight = self._check_weight(sample_weight, X)
-        rows = np.flatnonzero(weight)
+        counted = is_counted(weight, self._work_dtype(X), relative)
+        if not counted.any():
+            raise ValueError("sample_weight: all weights are zero, so nothing is left to fit")
+        counted &= ~self._absent(y)
+        if not counted.any():
+            raise ValueError("y has no value or label for any sample whose weight is above zero")
+        rows = np.flatnonzero(counted)
         if len(rows) < len(X):
             y, weight = y[rows], weight[rows]
         return rows, y, weight
 
-    def _with_class_weights(self, target, weight):
-        weight = weight * self._weights_of_classes(target, weight)
-        if not weight.any():
+    def _with_class_weights(self, target, weight, relative):
+        """Weights times those of the classes, and which of them count."""
+        weight = in_range(weight) if relative else weight
+        factors = self._weights_of_classes(target, of_samples(weight))
+        weight = weight * np.reshape(factors, (-1, *[1] * (weight.ndim - 1)))
+        counted = is_counted(weight, self.network_.dtype, relative)
+        if not counted.any():
             raise ValueError("class_weight leaves every sample with a weight of zero")
-        return weight / weight.mean()
+        weight = weight[counted]
+        return weight / weight.mean() if relative else weight, counted
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network to data.
@@ -266,8 +325,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             converted batch by batch.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Values, as `target` says.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights; samples of weight zero are left out.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
+            Weights, of which only the proportions count; those of pixels where y is maps. Samples
+            of weight zero are left out.
         X_val : array-like of shape (n_val, *sample_shape), default=None
             Samples to validate with after each epoch. Their loss and score are in `history_`;
             with ``early_stopping=True`` they decide when to stop and whose weights are kept,
@@ -275,7 +335,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             transforms them as it does X.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their labels or values.
-        sample_weight_val : array-like of shape (n_val,), default=None
+        sample_weight_val : array-like of shape (n_val,) or (n_val, *map_size), default=None
             Their weights; `class_weight` does not count here.
 
         Returns
@@ -313,7 +373,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             self.network_, self._random_state = deepcopy((self.network_, self._random_state))
             self._training_state = None
         else:
-            copied = self._begin(X, y)
+            copied = self._begin(X, y, weight)
         validation = self._validation(X_val, y_val, sample_weight_val, boxes_val)
         holds_out = self.early_stopping and validation is None
         self._split_seed = self._random_state.randint(2**31 - 1) if holds_out else None
@@ -342,43 +402,67 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             self._validate()
             first = not hasattr(self, "network_")
             X = self._check_X(X, reset=first)
-            rows, y, weight = self._samples(X, y, sample_weight, boxes)
+            rows, y, weight = self._samples(X, y, sample_weight, boxes, relative=False)
             copied = None
             if first:
-                copied = self._begin(X, y, classes)
+                copied = self._begin(X, y, weight, classes)
             else:
                 self.network_, self._random_state, self._training_state = deepcopy(
                     (self.network_, self._random_state, self._training_state)
                 )
-            self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks())
+            self._learn(
+                X, rows, y, weight, None, 1, copied, Progress(), NoTasks(), relative=False
+            )
         return self
 
-    def _begin(self, X, y, classes=None):
+    def _begin(self, X, y, weight, classes=None):
         """The network before the first step; returns the paths of what `init_from` filled."""
         self._random_state = check_random_state(self.random_state)
         if self._random_state is self.random_state or self.random_state is None:
             # What the user or numpy owns is drawn from once; the rest is ours to pickle.
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
-        self._target = self._make_target(y, classes)
-        self.network_ = self._compile(self._work_dtype(X))
+        pairs, shape = self._own_layers()
+        self._check_images(pairs)
+        last_shape = Sequential(pairs).output_shape(with_channels(pairs, shape))
+        self._target = self._make_target(y, last_shape, self._image_size(pairs), classes)
+        weight = self._target.weight_of_loss(weight)
+        self.network_ = self._compile(pairs, shape, last_shape, self._work_dtype(X))
+        self._begin_outputs(y, in_range(weight))
         self._training_state = None
         self.n_iter_ = self.t_ = 0
         self.history_ = {}
         if self.init_from is None:
             return set()
-        return copy_weights(self.network_, weights_of(self.init_from))
+        weights = weights_of(self.init_from)
+        own = {path for path in weights if path.startswith("output/target_")}
+        copied = copy_weights(self.network_, {k: v for k, v in weights.items() if k not in own})
+        self._target.take_weights(weights, copied)
+        return copied
 
-    def _compile(self, dtype):
-        """The network for the user's layers and the output layers of the target."""
+    def _begin_outputs(self, y, weight):
+        """Gives the output layers of a new network the values that they begin with."""
+        self._target.begin(self.network_, y, weight, self._loss())
+
+    def _own_layers(self):
+        """Pairs of the user's layers, and the shape of what they are given."""
         layers, shape = self.layers, self.input_shape_
         if self.multi_crop is not None:
             shape = self.multi_crop.output_shape(shape)
         if layers is None:
             layers = default_layers(shape)
-        pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
-        self._check_images(pairs)
-        last_shape = Sequential(pairs).output_shape(with_channels(pairs, shape))
+        return check_layers(layers, reserved=("output", "box", *self._get_param_names())), shape
+
+    def _image_size(self, pairs):
+        """(width, height) where X is images, else None."""
+        shape = self.input_shape_
+        is_image = first_n_axes(pairs) in (None, 2) and len(shape) in (2, 3)
+        return (shape[1], shape[0]) if is_image else None
+
+    def _compile(self, pairs, shape, last_shape, dtype):
+        """The network for the user's layers and the output layers of the target."""
+        if self.multi_crop is not None:
+            self._target.check_voting(self.multi_crop.voting)
         outputs = self._target.output_layers(last_shape)
         if len(outputs) > 1:
             outputs = [("output", Outputs(outputs))]
@@ -390,8 +474,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         )
 
     def _check_images(self, pairs):
-        """Raises ValueError if what is for images alone is asked of other samples, or votes
-        of what is no class or value."""
+        """Raises ValueError if what is for images alone is asked of other samples."""
         n_axes = first_n_axes(pairs)
         for name, needed in (
             ("augmentation", getattr(self.augmentation, "needs_images", False)),
@@ -402,22 +485,22 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
                     f"{name}={getattr(self, name)!r} is for images, but the layers are for "
                     f"samples of {n_axes} axes and channels"
                 )
-        if self.multi_crop is not None:
-            self._target.check_voting(self.multi_crop.voting)
 
     def _augment(self):
         """What is done to a training batch, or None: see `Trainer`."""
         if self.augmentation is None and self.multi_crop is None:
             return None
 
-        def augment(X, target, random_state):
+        def augment(X, target, pixel_weight, random_state):
             if self.augmentation is not None:
-                X, target = self._target.augmented(
-                    self.augmentation, X, target, random_state, self.n_threads
-                )
+                how = self.augmentation, X
+                if pixel_weight is not None:
+                    same = deepcopy(random_state)
+                    pixel_weight = self._target.moved(*how, pixel_weight, same, self.n_threads)
+                X, target = self._target.augmented(*how, target, random_state, self.n_threads)
             if self.multi_crop is not None:
                 X = self.multi_crop.random_crops(X, random_state)
-            return X, target
+            return X, target, pixel_weight
 
         return augment
 
@@ -451,8 +534,14 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
 
     def _encoded(self, X, rows, y, weight):
         """Samples as the network and the loss take them."""
+        return self._weighted(X, rows, self._target.encode(y, self.network_.dtype), weight)
+
+    def _weighted(self, X, rows, target, weight):
+        """Samples with weights, their own or those of their pixels."""
+        weight = self._target.weight_of_loss(weight)
         dtype = self.network_.dtype
-        return Samples(X, self._target.encode(y, dtype), weight.astype(dtype), rows)
+        pixel_weight = None if weight.ndim == 1 else weight.astype(dtype)
+        return Samples(X, target, of_samples(weight).astype(dtype), rows, pixel_weight)
 
     def _split(self, X, rows, y, weight):
         """Samples to train on, and to validate with, for early stopping."""
@@ -472,25 +561,36 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         validation = self._encoded(X, rows[held_out], y[held_out], weight[held_out])
         return rows[kept], y[kept], weight[kept], validation
 
-    def _learn(self, X, rows, y, weight, validation, max_iter, copied, progress, tasks):
+    def _learn(
+        self,
+        X,
+        rows,
+        y,
+        weight,
+        validation,
+        max_iter,
+        copied,
+        progress,
+        tasks,
+        relative=True,
+    ):
         """Statistics if training begins, epochs, and the attributes that tell of them.
 
-        `copied` is what `_begin` returned, or None where training goes on.
+        `copied` is what `_begin` returned, or None where training goes on. Weights that are not
+        `relative` are no shares of a sum: a step is as long as they say.
         """
         network = self.network_
         target = self._target.encode(y, network.dtype)
-        weight = self._with_class_weights(target, weight)
-        if not weight.all():  # of a class without weight
-            kept = np.flatnonzero(weight)
-            rows, target, weight = rows[kept], target[kept], weight[kept]
-            weight = weight / weight.mean()
-        samples = Samples(X, target, weight.astype(network.dtype), rows)
+        weight, counted = self._with_class_weights(target, weight, relative)
+        if not counted.all():  # of a class without weight
+            rows, target = rows[counted], target[counted]
+        samples = self._weighted(X, rows, target, weight)
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(200, len(samples))
         trainer = Trainer(
             network,
-            self._objective(target, weight),
+            self._objective(target, self._target.weight_of_loss(weight), relative),
             self._resolved(self.optimizer, OPTIMIZERS),
             batch_size,
             self.shuffle,
@@ -502,9 +602,10 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         )
         self._training_state = trainer.state
         if copied is not None and progress.epoch == 0:
+            shares = of_samples(weight)
             network.fit_statistics(
                 lambda: (
-                    (trainer.seen(samples.take(slice(start, stop)).X), weight[start:stop])
+                    (trainer.seen(samples.take(slice(start, stop)).X), shares[start:stop])
                     for start, stop in batches_of(len(samples), PREDICT_ROWS)
                 ),
                 copied,
@@ -527,7 +628,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             samples,
             progress,
             max_iter=max_iter,
-            new_score=self._new_score,
+            new_score=partial(self._target.new_score, self._loss()),
             validation=validation,
             early_stopping=self.early_stopping,
             tol=self.tol,
@@ -565,18 +666,19 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             pairs += layer.branches if isinstance(layer, Outputs) else [(name, layer)]
         return pairs
 
-    def _raw_predict(self, X):
-        """The output of the last layer, for X as `_check_X` returns it."""
-        return predict_in_chunks(self.network_, X, effective_n_threads(self.n_threads))
+    def _raw_predict(self, X, finish=None):
+        """The output of the last layer, for X as `_check_X` returns it, or what `finish` makes of
+        that, chunk by chunk."""
+        return predict_in_chunks(self.network_, X, effective_n_threads(self.n_threads), finish)
 
     def _views(self, X):
         """What the network is shown of X: all of it, or several crops."""
         return [X] if self.multi_crop is None else self.multi_crop.views(X)
 
-    def _outputs(self, X):
-        """The output of the last layer, for any X."""
+    def _outputs(self, X, finish=None):
+        """The output of the last layer, for any X, or what `finish` makes of it."""
         check_is_fitted(self)
-        return self._raw_predict(self._check_X(X, reset=False))
+        return self._raw_predict(self._check_X(X, reset=False), finish)
 
     def get_weights(self):
         """Copies of the trained arrays and the statistics of the fitted network.
@@ -584,10 +686,12 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         Returns
         -------
         dict of str to ndarray
-            By path, such as "conv1/weight".
+            By path, such as "conv1/weight". A regressor that normalises y has the statistics of
+            y beside the output's weights: "output/target_mean", "output/target_deviation".
         """
         check_is_fitted(self)
-        arrays = {**self.network_.parameters(), **self.network_.buffers()}
+        network = self.network_
+        arrays = {**network.parameters(), **network.buffers(), **self._target.weights()}
         return {path: array.copy() for path, array in arrays.items()}
 
     def summary(self):

@@ -1,10 +1,22 @@
 """y as the user gave it, made an array whose first axis is samples, or refused."""
 
+from math import prod
+
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
+
+
+#: So many labels or values are worked on at a time, where there are many.
+BLOCK = 2**18
+
+
+def blocks_of(array):
+    """Slices of samples, of about BLOCK numbers each; at least one."""
+    rows = max(1, BLOCK // max(1, prod(array.shape[1:])))
+    return [slice(start, start + rows) for start in range(0, max(1, len(array)), rows)]
 
 
 def check_labels(y):
@@ -26,7 +38,9 @@ def check_labels(y):
     if array.ndim > 2:
         if 0 in array.shape:
             raise ValueError(f"y has shape {array.shape}, which holds no labels")
-        check_classification_targets(array.reshape(-1))
+        if array.dtype.kind not in "biu":  # of these it is plain, and there are many
+            for block in blocks_of(array):
+                check_classification_targets(array[block].reshape(-1))
         return array
     kind = type_of_target(y, input_name="y")
     if kind == "continuous-multioutput":
@@ -115,27 +129,27 @@ def is_indicator(y):
     return type_of_target(y) == "multilabel-indicator" and bool(np.isin(y, (0, 1)).all())
 
 
-def check_values(y, dtype, kind="values"):
-    """y as numbers of a dtype.
+def check_values(y, kind="values"):
+    """y as numbers, NaN where a value is missing.
 
     Parameters
     ----------
     y : array-like
-        Of shape (n,) or (n, n_outputs), of maps (n, height, width) with or without a last
-        axis of several values, or of points (n, 2 n_points) or (n, n_points, 2).
-    dtype : dtype
+        Of shape (n,) or (n, n_outputs), of maps (n, *map_size) with or without a last axis of
+        several values, or of points (n, 2 n_points) or (n, n_points, 2).
     kind : {"values", "points", "maps"}, default="values"
 
     Raises
     ------
     ValueError
-        If y is not numeric, not finite, or of another shape.
+        If y is not numeric, infinite, without any value, or of another shape.
     """
     y = check_array(
         y,
         dtype="numeric",
         ensure_2d=False,
         allow_nd=True,
+        ensure_all_finite="allow-nan",
         ensure_min_features=0,
         input_name="y",
     )
@@ -148,9 +162,23 @@ def check_values(y, dtype, kind="values"):
             f"y has shape {y.shape}, but target='points' takes (n_samples, 2 * n_points), as "
             "x1, y1, x2, y2, ..., or (n_samples, n_points, 2)"
         )
-    if kind == "maps" and y.ndim < 3:
+    if kind == "maps" and y.ndim < 2:
         raise ValueError(
             f"y has shape {y.shape}, but target='maps' takes (n_samples, height, width), or "
-            "with several values a pixel (n_samples, height, width, n_values)"
+            "with several values a pixel (n_samples, height, width, n_values); likewise for "
+            "signals and volumes"
         )
-    return np.ascontiguousarray(y, dtype=dtype)
+    if is_absent(y).all():
+        raise ValueError("Input y contains NaN alone: there is no value to learn")
+    return y
+
+
+def is_absent(y, ignored=None):
+    """Which samples have no value but NaN, or no label but one that is ignored."""
+    if ignored is None and y.dtype.kind != "f":
+        return np.zeros(len(y), bool)
+    absent = np.empty(len(y), bool)
+    for block in blocks_of(y):
+        lacks = np.isnan(y[block]) if ignored is None else y[block] == ignored
+        absent[block] = lacks.reshape(len(lacks), -1).all(axis=1)
+    return absent

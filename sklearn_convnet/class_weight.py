@@ -3,16 +3,23 @@
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
+from .scores import weight_of_pixels
 
-def weights_of_classes(class_weight, classes, codes, weight):
-    """The weight of each class, as scikit-learn defines it; where codes have weights, they
-    count as often."""
+
+def counts_of(codes, weight, n_classes):
+    """How often each code occurs, counted by weights of samples or of pixels; below 0 is none."""
+    weight = weight_of_pixels(weight, codes.shape)
+    counted = codes >= 0
+    return np.bincount(codes[counted], weight[counted], minlength=n_classes)
+
+
+def weights_of_classes(class_weight, classes, counts):
+    """The weight of each class, as scikit-learn defines it for classes that occur so often."""
     if not isinstance(class_weight, (dict, str)):
         raise ValueError(
             f"class_weight={class_weight!r} is for several columns of labels: give a dict or "
             "'balanced' for y with one label a sample or a pixel"
         )
-    counts = np.bincount(codes, weight, minlength=len(classes))
     # A dict may name classes that these samples lack, in partial_fit.
     used = counts > 0 if class_weight == "balanced" else np.full(len(classes), True)
     weights = np.ones(len(classes))
@@ -39,5 +46,9 @@ def product_over_columns(class_weight, classes, codes, weight):
         )
     columns = zip(class_weight, classes, codes.T, strict=True)
     return np.prod(
-        [weights_of_classes(spec, labels, c, weight)[c] for spec, labels, c in columns], axis=0
+        [
+            weights_of_classes(spec, labels, counts_of(c, weight, len(labels)))[c]
+            for spec, labels, c in columns
+        ],
+        axis=0,
     )

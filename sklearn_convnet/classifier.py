@@ -9,9 +9,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
-from .checks import check_labels, check_labels_and_boxes
+from .checks import check_labels, check_labels_and_boxes, is_absent
 from .losses import CLASSIFICATION_LOSSES
-from .scores import RunningAccuracy
 from .targets import BoxTarget, label_target, same_classes, sorted_classes
 
 
@@ -96,7 +95,19 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     box_units : {"share", "pixels"}, default="share"
         Whether coordinates are shares of width and height, a share x being the pixel
         ``x * width - 1/2``, or pixels, whose centres are at integers. Augmentation has to
-        know.
+        know. The weight of a box does not depend on it where X is images.
+    box_corners : {"outline", "ordered"}, default="outline"
+        Whether a box is its outline, so that it does not matter which corner comes first or
+        which way the corners go round: the loss is then the smallest over the 8 ways to number
+        them. Mirrored and turned images need that. "ordered" corners of boxes of 8 coordinates
+        have an identity, such as "the upper left one of the page".
+    target : {"auto", "labels", "maps"}, default="auto"
+        What y is: "maps" have a label for each position of the last maps of `layers`. "auto"
+        takes y of more than two axes for maps, and y of two axes if it has as many columns as
+        the layers end in positions of a signal; it warns then.
+    ignore_label : label, default=None
+        What maps of labels have where there is none, such as 255: a pixel that carries no loss
+        and counts in no score. It is no class.
 
     Attributes
     ----------
@@ -153,6 +164,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         "box_weight": [Interval(Real, 0, None, closed="left"), None],
         "missing_box": [Interval(Real, None, None, closed="neither"), None],
         "box_units": [StrOptions({"share", "pixels"})],
+        "box_corners": [StrOptions({"outline", "ordered"})],
+        "target": [StrOptions({"auto", "labels", "maps"})],
+        "ignore_label": [Real, str, None],
     }
     _losses = CLASSIFICATION_LOSSES
 
@@ -185,6 +199,9 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         box_weight=None,
         missing_box=None,
         box_units="share",
+        box_corners="outline",
+        target="auto",
+        ignore_label=None,
     ):
         self.layers = layers
         self.input_shape = input_shape
@@ -209,24 +226,46 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.box_weight = box_weight
         self.missing_box = missing_box
         self.box_units = box_units
+        self.box_corners = box_corners
+        self.target = target
+        self.ignore_label = ignore_label
 
-    def _check_y(self, y, dtype, boxes=None):
+    def _check_y(self, y, boxes=None):
         self._boxes_in_y = boxes is None and self.box_weight is not None
         if boxes is None and not self._boxes_in_y:
             return check_labels(y)
         return check_labels_and_boxes(y, boxes, self.missing_box)
 
-    def _make_target(self, y, classes=None):
-        target = label_target(y, classes, self.box_units, self._boxes_in_y)
+    def _absent(self, y):
+        if self.ignore_label is None or y.ndim < 2:
+            return np.zeros(len(y), bool)
+        return is_absent(y, self.ignore_label)
+
+    def _make_target(self, y, last_shape, image_size, classes=None):
+        target = label_target(
+            y,
+            classes,
+            last_shape=last_shape,
+            kind=self.target,
+            ignored=self.ignore_label,
+            box_units=self.box_units,
+            boxes_in_y=self._boxes_in_y,
+            box_corners=self.box_corners,
+            image_size=image_size,
+        )
         self.classes_ = target.classes
         return target
+
+    def _begin_outputs(self, y, weight):
+        if self.box_weight != 0:  # then boxes are not learnt
+            super()._begin_outputs(y, weight)
 
     def _weights_of_classes(self, target, weight):
         return self._target.class_factors(self.class_weight, target, weight)
 
-    def _objective(self, target, weight):
+    def _objective(self, target, weight, relative):
         return self._target.objective(
-            self._loss(), target, weight, self.class_weight, self.box_weight
+            self._loss(), target, weight, self.class_weight, self.box_weight, relative
         )
 
     def fit(
@@ -253,11 +292,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
             converted batch by batch.
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
-            Labels; an indicator or several columns of labels; or maps of labels. With
-            `box_weight` and without `boxes`, column 0 is the label and the others are the
-            coordinates of a box.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights; samples of weight zero are left out.
+            Labels; an indicator or several columns of labels; or maps of labels, perhaps with a
+            last axis of length 1. With `box_weight` and without `boxes`, column 0 is the label
+            and the others are the coordinates of a box.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
+            Weights, of which only the proportions count; those of pixels where y is maps. Samples
+            of weight zero are left out.
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             Boxes by their corners, ``x1, y1, ..., x4, y4`` going round, or ``x1, y1, x2, y2``,
             in `box_units`. A row of NaN is a box that is missing.
@@ -269,7 +309,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         y_val : array-like of shape (n_val,), (n_val, n_columns) or (n_val, *map_size), \
 default=None
             Their labels.
-        sample_weight_val : array-like of shape (n_val,), default=None
+        sample_weight_val : array-like of shape (n_val,) or (n_val, *map_size), default=None
             Their weights.
         boxes_val : array-like of shape (n_val, 8) or (n_val, 4), default=None
             Their boxes, given as those of X are.
@@ -284,7 +324,9 @@ default=None
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, boxes=None):
         """One pass over the data, from where the last call or fit ended.
 
-        Statistics of `Standardize` are those of the first call.
+        Statistics of `Standardize` are those of the first call. Weights are taken as they are,
+        as `SGDClassifier` takes them: the gradient of a step is the weighted sum over its
+        samples, divided by their number. In `fit` only their proportions count.
 
         Parameters
         ----------
@@ -295,7 +337,7 @@ default=None
         classes : array-like of shape (n_classes,) or list of array-like, default=None
             All classes that will come, of each column if there are several; needed in the
             first call.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights; samples of weight zero are left out.
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             Boxes, as in `fit`.
@@ -315,7 +357,7 @@ default=None
         if (
             fitted
             and classes is not None
-            and not same_classes(sorted_classes(classes), self.classes_)
+            and not same_classes(sorted_classes(classes, self.ignore_label), self.classes_)
         ):
             raise ValueError(
                 f"classes={classes!r} is not the same as on the first call to partial_fit: "
@@ -323,18 +365,20 @@ default=None
             )
         return self._partial_fit(X, y, sample_weight, classes, boxes)
 
-    def _new_score(self):
-        return RunningAccuracy(self._target.right)
-
     def _probabilities(self, X):
         """What `predict_proba` returns, by the vote of several crops if there are."""
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        kernels = self.network_.kernels
-        views = (
-            self._target.probabilities(self._raw_predict(view), kernels) for view in self._views(X)
-        )
+        views = map(self._probabilities_of_view, self._views(X))
         return next(views) if self.multi_crop is None else self.multi_crop.vote(list(views))
+
+    def _probabilities_of_view(self, X):
+        def finish(Z):
+            return self._target.probabilities(Z, self.network_.kernels)
+
+        if isinstance(self.classes_, list):  # an array for each column
+            return finish(self._raw_predict(X))
+        return self._raw_predict(X, finish)
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -385,8 +429,7 @@ list of ndarray
         """
         if self.multi_crop is not None:
             return self._target.decode(self._probabilities(X))
-        Z = self._outputs(X)
-        return self._target.predict(Z, self.network_.kernels)
+        return self._outputs(X, lambda Z: self._target.predict(Z, self.network_.kernels))
 
     def predict_box(self, X):
         """The boxes that the network sees, whatever the class.
@@ -422,8 +465,8 @@ list of ndarray
         X : array-like of shape (n_samples, *sample_shape)
             Samples.
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
-            True labels; boxes in the columns of y do not count.
-        sample_weight : array-like of shape (n_samples,), default=None
+            True labels; boxes in the columns of y do not count, nor do pixels of `ignore_label`.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights.
 
         Returns

@@ -15,11 +15,15 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from .scores import weight_of_pixels
+
 
 class Loss(BaseEstimator):
     """Base class of the losses."""
 
     _parameter_constraints: dict = {}
+    #: Whether values may be shifted and scaled before the network learns them.
+    takes_normalized = True
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
         """The loss of a batch and its gradient.
@@ -30,9 +34,9 @@ class Loss(BaseEstimator):
             Output of the last layer.
         target : array
             What it should be: class codes (n,) or (n, *map_size) of an integer dtype, or
-            values like Z.
-        weight : array of shape (n,)
-            Weights of the samples; for class codes also those of the pixels, like `target`.
+            values like Z. Codes below 0 and values that are NaN are missing: they have no loss.
+        weight : array of shape (n,) or (n, *map_size)
+            Weights of the samples, or of the pixels of maps.
         dZ : array like Z, or None
             Filled with the gradient of the returned sum.
         kernels : module
@@ -53,6 +57,16 @@ class Loss(BaseEstimator):
     def inverse_link(self, Z):
         """What a regressor predicts, from the output of its last layer."""
         return Z
+
+    def first_output(self, mean):
+        """What the last layer returns before the first step, for values of this mean that are
+        not normalised; None is whatever its first weights make of X."""
+        return None
+
+    def of_normalized(self, mean, deviation):
+        """The loss for values of which `mean` was taken off before they were divided by
+        `deviation`, arrays of shape (n_outputs,)."""
+        return self
 
 
 # --- classes -----------------------------------------------------------------------------
@@ -75,11 +89,12 @@ class _ClassLoss(Loss):
             return self.of_labels(Z, target, weights, dZ, kernels, n_threads)
         if target.ndim > 1:  # pixels
             n_pixels = target[0].size
-            if weight.ndim == 1:
-                weight = np.repeat(weight, n_pixels)
-            rows = (-1, Z.shape[-1])
+            weight = weight_of_pixels(weight, target.shape).reshape(-1) / n_pixels
+            rows, target = (-1, Z.shape[-1]), target.reshape(-1)
             Z, dZ = Z.reshape(rows), None if dZ is None else dZ.reshape(rows)
-            target, weight = target.reshape(-1), weight.reshape(-1) / n_pixels
+            if target.min(initial=0) < 0:
+                weight[target < 0] = 0
+                target = np.maximum(target, 0)
         target = target.astype(np.int64, copy=False)
         return self.of_classes(Z, target, weight, dZ, kernels, n_threads)
 
@@ -205,17 +220,23 @@ def logistic(Z, kernels, n_threads):
 
 
 class _Pointwise(Loss):
-    """The mean over outputs and pixels of a function of output and target."""
+    """The mean over outputs and pixels of a function of output and target.
+
+    What is missing counts in the mean as 0, so that each value that is there counts as much.
+    """
 
     def pointwise(self, Z, target):
         """Divergence and derivative of each output."""
         raise NotImplementedError(type(self))
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        share = (weight / Z[0].size).reshape(-1, *[1] * (Z.ndim - 1))
+        share = (weight / Z[0].size).reshape(*weight.shape, *[1] * (Z.ndim - weight.ndim))
         # Training tells of divergence itself.
         with np.errstate(over="ignore", invalid="ignore"):
             value, slope = self.pointwise(Z, target)
+            missing = np.isnan(target)
+            if missing.any():
+                value[missing] = slope[missing] = 0
             if dZ is not None:
                 np.multiply(slope, share, out=dZ)
             return float(np.sum(value * share, dtype=np.float64))
@@ -259,7 +280,7 @@ class Huber(_Pointwise):
     Parameters
     ----------
     delta : float, default=1.0
-        Where it becomes linear.
+        Where it becomes linear, in the units of y.
 
     Examples
     --------
@@ -275,8 +296,12 @@ class Huber(_Pointwise):
 
     def pointwise(self, Z, target):
         residual = Z - target
-        slope = np.clip(residual, -self.delta, self.delta)
+        delta = np.asarray(self.delta, Z.dtype)
+        slope = np.clip(residual, -delta, delta)
         return slope * (residual - 0.5 * slope), slope
+
+    def of_normalized(self, mean, deviation):
+        return Huber(self.delta / deviation)
 
 
 class Quantile(_Pointwise):
@@ -313,7 +338,8 @@ class Poisson(_Pointwise):
     """``exp(z) - y z``, averaged over outputs and pixels: counts, with a logarithmic link.
 
     The negative log-likelihood of a Poisson distribution of mean ``exp(z)``, without the
-    terms of y alone. The regressor predicts ``exp(z)``.
+    terms of y alone. The regressor predicts ``exp(z)``; before the first step z is about the
+    logarithm of the mean of y, which is not normalised.
 
     Examples
     --------
@@ -326,12 +352,18 @@ class Poisson(_Pointwise):
         mean = np.exp(Z)
         return mean - target * Z, mean - target
 
+    takes_normalized = False
+
     def check_target(self, target):
-        if np.min(target) < 0:
+        if np.nanmin(target) < 0:
             raise ValueError(
-                f"loss='poisson' is for counts, but y holds {np.min(target):g}: give values "
+                f"loss='poisson' is for counts, but y holds {np.nanmin(target):g}: give values "
                 "of at least 0"
             )
+
+    def first_output(self, mean):
+        """Its logarithm; 0 for a mean of 0."""
+        return np.log(np.where(mean > 0, mean, 1.0))
 
     def inverse_link(self, Z):
         with np.errstate(over="ignore"):
@@ -350,9 +382,11 @@ class FunctionLoss(Loss):
         ``function(y_true, y_pred)`` returns the loss of each sample, of shape (n,), and its
         gradient with respect to `y_pred`, of the shape of `y_pred`. That is the output of
         the network before any link function, of shape (n, n_outputs), or (n, *map_size,
-        n_outputs) for maps. `y_true` is alike, or class codes (n,) or (n, *map_size),
-        which are positions in ``classes_``. Weights and the mean over samples are not its
-        business.
+        n_outputs) for maps; for values in the units of y. `y_true` is alike, with NaN where
+        a value is missing, or class codes (n,) or (n, *map_size), which are positions in
+        ``classes_``, and -1 for a pixel that is ignored. Weights and the mean over samples
+        are not its business. With ``normalize_y=True`` it is divided by the variance of y, the
+        mean of its outputs'.
 
     Examples
     --------
@@ -372,7 +406,25 @@ class FunctionLoss(Loss):
     def __init__(self, function):
         self.function = function
 
+    def of_normalized(self, mean, deviation):
+        """It is divided by the mean variance, which changes no minimum: what is a square in the
+        units of y is one of normalised values again."""
+        variance = np.mean(deviation**2)
+
+        def function(y_true, y_pred):
+            shift, factor = mean.astype(y_pred.dtype), deviation.astype(y_pred.dtype)
+            losses, gradient = self.function(y_true * factor + shift, y_pred * factor + shift)
+            slope = (deviation / variance).astype(y_pred.dtype)
+            return np.asarray(losses) / float(variance), np.asarray(gradient) * slope
+
+        return FunctionLoss(function)
+
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+        if weight.ndim > 1:
+            raise ValueError(
+                "sample_weight weighs pixels, but the function given as loss returns one loss a "
+                "sample: give weights of samples, and let the function weigh the pixels"
+            )
         losses, gradient = (np.asarray(array) for array in self.function(target, Z))
         if losses.shape != weight.shape or gradient.shape != Z.shape:
             raise ValueError(
@@ -421,9 +473,7 @@ class SumOverColumns(_LossOfParts):
 
 
 class ClassAndBox(_LossOfParts):
-    """``loss + box_weight |c - c_hat|^2 / 2``, for a class and the coordinates of a box.
-
-    The square is summed over the coordinates, and left out where the box is missing.
+    """The loss of a class plus `box_weight` times that of the coordinates of a box.
 
     Parameters
     ----------
@@ -432,24 +482,39 @@ class ClassAndBox(_LossOfParts):
     n_classes : int
         The first columns of the output; the coordinates follow.
     box_weight : float
+    outline : bool, default=False
+        Whether the loss of the coordinates is `Outline` or `Coordinates`.
     """
 
-    def __init__(self, loss, n_classes, box_weight):
+    def __init__(self, loss, n_classes, box_weight, outline=False):
         self.loss = loss
         self.n_classes = n_classes
         self.box_weight = box_weight
+        self.outline = outline
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        codes, boxes = target[:, 0].astype(np.int64), target[:, 1:]
-        columns = slice(0, self.n_classes)
-        total = self.part(self.loss, Z, columns, codes, weight, dZ, kernels, n_threads)
-        residual = Z[:, self.n_classes :] - boxes
-        residual[np.isnan(boxes)] = 0
-        share = (float(self.box_weight) * weight)[:, None]
-        with np.errstate(over="ignore", invalid="ignore"):  # as in _Pointwise
-            if dZ is not None:
-                np.multiply(share, residual, out=dZ[:, self.n_classes :])
-            return total + float(np.sum(0.5 * share * residual**2, dtype=np.float64))
+        codes, boxes = target[:, 0].astype(np.int64), np.ascontiguousarray(target[:, 1:])
+        of_class, of_box = slice(0, self.n_classes), slice(self.n_classes, None)
+        box_loss, box_weight = Outline() if self.outline else Coordinates(), self.box_weight
+        total = self.part(self.loss, Z, of_class, codes, weight, dZ, kernels, n_threads)
+        weight = float(box_weight) * weight
+        return total + self.part(box_loss, Z, of_box, boxes, weight, dZ, kernels, n_threads)
+
+
+class Coordinates(SquaredError):
+    """``|c - c_hat|^2 / 2``, summed over coordinates; 0 where a box is missing."""
+
+    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+        weight = weight * np.asarray(Z.shape[1], Z.dtype)
+        return super().value_and_gradient(Z, target, weight, dZ, kernels, n_threads)
+
+
+class Outline(Loss):
+    """``|c - c_hat|^2 / 2`` for four corners that have no numbers: the smallest over the 8 ways
+    to number them, from each corner, clockwise or anticlockwise; 0 where a box is missing."""
+
+    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+        return kernels.outline_loss(Z, target, weight, dZ, n_threads)
 
 
 class WeightedPixels(Loss):
@@ -467,7 +532,7 @@ class WeightedPixels(Loss):
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
         of_pixels = self.class_weight.astype(Z.dtype)[target]
-        of_pixels *= weight.reshape(-1, *[1] * (target.ndim - 1))
+        of_pixels *= weight_of_pixels(weight, target.shape)
         return self.loss.value_and_gradient(Z, target, of_pixels, dZ, kernels, n_threads)
 
 

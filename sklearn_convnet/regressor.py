@@ -5,9 +5,8 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
-from .checks import check_values
+from .checks import check_values, is_absent
 from .losses import REGRESSION_LOSSES
-from .scores import RunningR2
 from .targets import value_target
 
 
@@ -71,6 +70,16 @@ callable, default="auto"
         Whether coordinates of points are shares of width and height, a share x being the
         pixel ``x * width - 1/2``, or pixels, whose centres are at integers. Augmentation has
         to know.
+    normalize_y : bool, default=True
+        Whether the network learns ``(y - mean) / deviation``, so that units of y make no
+        difference: `fit` with ``a y + b`` predicts ``a p + b`` where it predicted p. Mean and
+        deviation are those of each output, of all pixels of a map, and of points one deviation of
+        all coordinates; in `partial_fit` and a warm start those of the first call. `loss_` is
+        that of normalised values; losses with a width, and functions given as `loss`, are in the
+        units of y. It does nothing where the loss is "poisson".
+    flip_pairs : list of (int, int), default=None
+        With ``target="points"``: the points that change places in a mirror image, such as left
+        and right wrist, numbered from 0.
 
     Attributes
     ----------
@@ -99,6 +108,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         **BaseConvNet._parameter_constraints,
         "target": [StrOptions({"values", "points", "maps"})],
         "point_units": [StrOptions({"share", "pixels"})],
+        "normalize_y": ["boolean"],
+        "flip_pairs": "no_validation",  # targets.py knows how many points there are
     }
     _losses = REGRESSION_LOSSES
 
@@ -126,6 +137,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         verbose=False,
         target="values",
         point_units="share",
+        normalize_y=True,
+        flip_pairs=None,
     ):
         self.layers = layers
         self.input_shape = input_shape
@@ -148,19 +161,33 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         self.verbose = verbose
         self.target = target
         self.point_units = point_units
+        self.normalize_y = normalize_y
+        self.flip_pairs = flip_pairs
 
-    def _check_y(self, y, dtype, boxes=None):
-        return check_values(y, dtype, self.target)
+    def _check_y(self, y, boxes=None):
+        return check_values(y, self.target)
 
-    def _make_target(self, y, classes=None):
-        target = value_target(y, self.target, self.point_units)
+    def _absent(self, y):
+        return is_absent(y)
+
+    def _make_target(self, y, last_shape, image_size, classes=None):
+        target = value_target(
+            y,
+            self.target,
+            self.point_units,
+            last_shape=last_shape,
+            normalize=self.normalize_y and self._loss().takes_normalized,
+            flip_pairs=self.flip_pairs,
+        )
         self.n_outputs_ = target.n_outputs
         return target
 
     def partial_fit(self, X, y, sample_weight=None):
         """One pass over the data, from where the last call or fit ended.
 
-        Statistics of `Standardize` are those of the first call.
+        Statistics of `Standardize` and of y are those of the first call. Weights are taken as they
+        are, as `SGDRegressor` takes them: the gradient of a step is the weighted sum over its
+        samples, divided by their number. In `fit` only their proportions count.
 
         Parameters
         ----------
@@ -168,7 +195,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
             Samples.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Values, as in `fit`.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights; samples of weight zero are left out.
 
         Returns
@@ -180,9 +207,6 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
     def _values(self, Z):
         """What the network says, in the shape of y."""
         return self._target.decode(self._loss().inverse_link(Z))
-
-    def _new_score(self):
-        return RunningR2(self._loss().inverse_link)
 
     def predict(self, X):
         """The values that the network sees in X.
@@ -199,19 +223,24 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         """
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        views = [self._values(self._raw_predict(view)) for view in self._views(X)]
+        views = [self._raw_predict(view, self._values) for view in self._views(X)]
         return sum(views) / len(views)
 
     def score(self, X, y, sample_weight=None):
-        """R^2, averaged over the outputs, coordinates or pixels.
+        """R^2 of the predictions.
+
+        The mean over the outputs, as `r2_score` has it. The coordinates of points share a unit,
+        as do the pixels of maps: theirs is weighted by variance, as by
+        ``r2_score(..., multioutput="variance_weighted")``, so that a pixel that hardly varies
+        counts little. Values that are NaN in y do not count.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
             Samples.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
-            True values.
-        sample_weight : array-like of shape (n_samples,), default=None
+            True values, NaN where one is missing.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights.
 
         Returns

@@ -10,6 +10,8 @@
 
 import numpy as np
 
+from .moments import RunningMoments
+
 #: So many numbers of outputs are counted at once; fewer wait for more.
 AT_ONCE = 2**14
 
@@ -51,7 +53,8 @@ class RunningAccuracy(_RunningScore):
     Parameters
     ----------
     right : callable
-        `right(Z, target)`, of shape (n,): which share of each sample's outputs is right.
+        `right(Z, target)`: what is right of each sample, of shape (n,), a share perhaps; or of
+        each pixel, of the shape of `target`, where codes below 0 do not count.
     """
 
     def __init__(self, right):
@@ -60,55 +63,60 @@ class RunningAccuracy(_RunningScore):
         self.total, self.weight = 0.0, 0.0
 
     def _count(self, Z, target, weight):
-        self.total += float(np.dot(self.right(Z, target).astype(np.float64), weight))
+        right = self.right(Z, target)
+        if right.ndim > 1:
+            weight = weight_of_pixels(weight, target.shape) * (target >= 0)
+        self.total += float(np.sum(right * weight, dtype=np.float64))
         self.weight += float(weight.sum(dtype=np.float64))
 
     def _value(self):
         return self.total / self.weight if self.weight else np.nan
 
 
-class RunningR2(_RunningScore):
-    """The coefficient of determination, averaged over the outputs, as `r2_score` has it.
+def weight_of_pixels(weight, shape):
+    """Weights of samples, or of pixels already, as those of pixels; perhaps read-only."""
+    return np.broadcast_to(weight.reshape(*weight.shape, *[1] * (len(shape) - weight.ndim)), shape)
 
-    The spread of the targets is merged part by part, as by Chan, Golub and LeVeque (1983),
-    relative to the first target: what is constant has a spread of exactly 0.
+
+class RunningR2(_RunningScore):
+    """The coefficient of determination, as `r2_score` has it; what is NaN in the target is left
+    out.
 
     Parameters
     ----------
     inverse_link : callable, default=None
         What makes values of the network's outputs, if they are no values yet.
+    scale : ndarray of shape (n_outputs,), default=None
+        Factor of each output, or of each value of a pixel, where outputs share a unit. Their
+        errors and spreads are then summed before they are divided, so that an output that hardly
+        varies counts little ("variance_weighted"). None is the mean over the outputs.
     """
 
-    def __init__(self, inverse_link=None):
+    def __init__(self, inverse_link=None, scale=None):
         super().__init__()
         self.inverse_link = inverse_link
-        self.origin = None
-        self.weight = self.mean = self.spread = self.error = 0.0
+        self.scale = scale
+        self.moments = RunningMoments()
+        self.error = 0.0
 
     def _count(self, Z, target, weight):
         y = target.reshape(len(target), -1).astype(np.float64)
-        w = np.asarray(weight, np.float64)[:, None]
-        added = w.sum()
-        if added == 0:
-            return
+        w = weight_of_pixels(weight, target.shape).reshape(y.shape)
         with np.errstate(over="ignore", invalid="ignore"):  # training tells of divergence
             values = Z if self.inverse_link is None else self.inverse_link(Z)
-            self.error = self.error + (w * (y - values.reshape(y.shape)) ** 2).sum(axis=0)
-        if self.origin is None:
-            self.origin = y[0].copy()
-        y -= self.origin
-        batch_mean = (w * y).sum(axis=0) / added
-        shift = batch_mean - self.mean
-        total = self.weight + added
-        self.spread = self.spread + (w * (y - batch_mean) ** 2).sum(axis=0)
-        self.spread = self.spread + shift**2 * (self.weight * added / total)
-        self.mean = self.mean + shift * (added / total)
-        self.weight = total
+            squares = (y - values.reshape(y.shape)) ** 2
+            squares[np.isnan(y)] = 0
+            self.error = self.error + (w * squares).sum(axis=0)
+        self.moments.add(y, w)
 
     def _value(self):
-        # An output that is constant counts 1 if it is met, else 0.
-        if self.weight == 0:
+        error, spread, seen = self.error, self.moments.spread, self.moments.weight > 0
+        if not seen.any():
             return np.nan
-        constant = self.spread == 0
-        share = self.error / np.where(constant, 1.0, self.spread)
-        return float(np.mean(1 - np.where(constant, self.error > 0, share)))
+        if self.scale is not None:
+            square = np.resize(self.scale, len(spread)) ** 2
+            error, spread, seen = np.sum(square * error), np.sum(square * spread), True
+        # An output that is constant counts 1 if it is met, else 0.
+        constant = spread == 0
+        share = np.where(constant, error > 0, error / np.where(constant, 1.0, spread))
+        return float(np.mean(1 - share, where=seen))

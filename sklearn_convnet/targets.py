@@ -5,17 +5,20 @@
 #   whose first axis is samples. A target, made of the first such y, encodes it for the loss:
 #   again one array, samples first, so that a batch is ``target[rows]``. From the network's
 #   output it decodes what the user gets, which looks as y did.
-# * A target also says which output layers it needs, what is to be made small, how a
-#   prediction is scored, and what of it moves with an augmented image.
+# * A target also says which output layers it needs and where they begin, what is to be made
+#   small, how a prediction is scored, and what of it moves with an augmented image.
+# * Maps have many labels: whatever is done to all of them goes in blocks of samples.
 """
 
+from functools import reduce
 from math import prod
 
 import numpy as np
 
-from .checks import is_indicator
-from .class_weight import product_over_columns, weights_of_classes
-from .layers import Conv2D, Conv3D, Dense
+from .checks import blocks_of, is_indicator
+from .class_weight import counts_of, product_over_columns, weights_of_classes
+from .layers import Conv1D, Conv2D, Conv3D, Dense
+from .layers.shapes import AXIS_NAMES
 from .losses import (
     ClassAndBox,
     FunctionLoss,
@@ -24,6 +27,9 @@ from .losses import (
     logistic,
     softmax,
 )
+from .messages import warn_caller
+from .moments import RunningMoments
+from .scores import RunningAccuracy, RunningR2, weight_of_pixels
 
 
 class Target:
@@ -38,6 +44,25 @@ class Target:
     """
 
     votings = ()
+    #: Number of pixels along each axis, where y holds maps.
+    map_size = None
+
+    def weight_of_loss(self, weight):
+        """Weights (n,), or those of pixels as (n, *map_size).
+
+        Raises
+        ------
+        ValueError
+            If there are others.
+        """
+        if weight.ndim == 1:
+            return weight
+        if self.map_size is None or weight.shape[1:] not in (self.map_size, (*self.map_size, 1)):
+            expected = "(n_samples,)"
+            if self.map_size is not None:
+                expected += f", or for pixels (n_samples, {', '.join(map(str, self.map_size))})"
+            raise ValueError(f"sample_weight has shape {weight.shape}, expected {expected}")
+        return weight.reshape(len(weight), *self.map_size)
 
     def output_layers(self, input_shape):
         """`(name, layer)` pairs of the output layers, side by side on the last maps.
@@ -59,9 +84,37 @@ class Target:
         """
         raise NotImplementedError(type(self))
 
-    def objective(self, loss, target, weight, class_weight=None, box_weight=None):
-        """What training makes small, for a loss and all encoded samples with their weights."""
+    def begin(self, network, y, weight, loss):
+        """Gives the output layers of a new network the values that they begin with.
+
+        Parameters
+        ----------
+        network : Network
+            Its weights have been drawn.
+        y : ndarray
+            Checked.
+        weight : ndarray of shape (n,) or (n, *map_size)
+        loss : Loss
+        """
+
+    def weights(self):
+        """What belongs to the weights of the output layers: arrays by path."""
+        return {}
+
+    def take_weights(self, weights, copied):
+        """Takes what `weights` returned of another target from a dict of weights, whose arrays
+        of the paths `copied` the network has taken."""
+
+    def objective(self, loss, target, weight, class_weight=None, box_weight=None, relative=True):
+        """What training makes small, for a loss and all encoded samples with their weights.
+
+        Where classes of pixels have weights, `relative` ones have a mean of 1.
+        """
         return loss
+
+    def new_score(self, loss):
+        """What gathers the score of a pass from the network's outputs, batch by batch."""
+        raise NotImplementedError(type(self))
 
     def score(self, y, predicted, sample_weight):
         """How well a prediction fits y, larger is better."""
@@ -102,6 +155,12 @@ class Target:
         X, _, _ = augmentation.augment(X, random_state=random_state, n_threads=n_threads)
         return X, target
 
+    def moved(self, augmentation, X, maps, random_state, n_threads):
+        """Maps, such as weights of pixels, after the augmentation of a batch."""
+        return augmentation.augment(
+            X, label_maps=maps, random_state=random_state, n_threads=n_threads
+        )[2]
+
 
 # --- labels ------------------------------------------------------------------------------
 
@@ -135,7 +194,8 @@ class ClassTarget(Target):
         """A factor on the weight of each sample, from `class_weight`."""
         if class_weight is None:
             return 1.0
-        return weights_of_classes(class_weight, self.classes, target, weight)[target]
+        counts = counts_of(target, weight, len(self.classes))
+        return weights_of_classes(class_weight, self.classes, counts)[target]
 
     def probabilities(self, Z, kernels):
         """What `predict_proba` returns, from the network's output."""
@@ -152,6 +212,9 @@ class ClassTarget(Target):
     def right(self, Z, target):
         """Which share of each sample's labels the network's output has right."""
         return Z.argmax(axis=-1) == target
+
+    def new_score(self, loss):
+        return RunningAccuracy(self.right)
 
     def score(self, y, predicted, sample_weight):
         return accuracy(y, predicted, sample_weight)
@@ -222,7 +285,7 @@ class ColumnsTarget(ClassTarget):
         columns = zip(y.T, self.classes, strict=True)
         return np.stack([codes_of(*column) for column in columns], axis=1)
 
-    def objective(self, loss, target, weight, class_weight=None, box_weight=None):
+    def objective(self, loss, target, weight, class_weight=None, box_weight=None, relative=True):
         return SumOverColumns(loss, self.n_classes)
 
     def class_factors(self, class_weight, target, weight):
@@ -253,31 +316,51 @@ class LabelMapTarget(ClassTarget):
     ----------
     map_size : tuple of int
         Number of pixels along each axis.
+    ignored : label or None
+        Pixels of this label carry no loss and no score; their code is -1.
+    last_axis : bool
+        Whether y has an axis of length 1 after those of the maps.
     """
 
     votings = ()
 
-    def __init__(self, classes, map_size):
+    def __init__(self, classes, map_size, ignored=None, last_axis=False):
         super().__init__(classes)
         self.map_size = map_size
+        self.ignored = ignored
+        self.last_axis = last_axis
 
     def output_layers(self, input_shape):
         return map_output(self.n_outputs, self.map_size, input_shape)
 
-    def encode(self, y, dtype):
-        """Codes of the labels, in the smallest dtype: there are many."""
-        refuse_boxes(y)
+    def _maps(self, y):
+        """y without the last axis that it may have, or refused."""
+        if y.shape[1:] == (*self.map_size, 1):
+            y = y[..., 0]
         if y.shape[1:] != self.map_size:
             raise ValueError(
                 f"y has shape {y.shape}, expected maps of {pixels(self.map_size)} labels, as before"
             )
-        codes = codes_of(y.reshape(-1), self.classes).reshape(y.shape)
-        return codes.astype(np.min_scalar_type(len(self.classes) - 1))
+        return y
+
+    def encode(self, y, dtype):
+        """Codes of the labels, in the smallest dtype: there are many."""
+        refuse_boxes(y)
+        y = self._maps(y)
+        codes = np.empty(y.shape, np.min_scalar_type(-len(self.classes) - 1))
+        for block in blocks_of(y):
+            if self.ignored is None:
+                codes[block] = codes_of(y[block], self.classes)
+            else:
+                counted = y[block] != self.ignored
+                codes[block] = -1
+                codes[block][counted] = codes_of(y[block][counted], self.classes)
+        return codes
 
     def class_factors(self, class_weight, target, weight):
         return 1.0  # pixels have them, in `objective`
 
-    def objective(self, loss, target, weight, class_weight=None, box_weight=None):
+    def objective(self, loss, target, weight, class_weight=None, box_weight=None, relative=True):
         if class_weight is None:
             return loss
         if isinstance(loss, FunctionLoss):
@@ -285,56 +368,103 @@ class LabelMapTarget(ClassTarget):
                 "class_weight weighs the pixels of maps, but the function given as loss "
                 "returns one loss a sample: let it weigh the pixels, and leave class_weight out"
             )
-        codes, of_pixels = target.reshape(-1), np.repeat(weight, prod(self.map_size))
-        weights = weights_of_classes(class_weight, self.classes, codes, of_pixels)
-        mean = np.average(weights, weights=np.bincount(codes, of_pixels, len(weights)))
+        counts = sum(
+            counts_of(target[block], weight[block], self.n_outputs) for block in blocks_of(target)
+        )
+        weights = weights_of_classes(class_weight, self.classes, counts)
+        mean = np.average(weights, weights=counts) if counts.any() else 0.0
         if mean == 0:
             raise ValueError("class_weight leaves every pixel with a weight of zero")
-        return WeightedPixels(loss, weights / mean)
+        return WeightedPixels(loss, weights / mean if relative else weights)
 
-    def right(self, Z, target):
-        return super().right(Z, target).reshape(len(Z), -1).mean(axis=1)
+    def decode(self, P):
+        labels = super().decode(P)
+        return labels[..., np.newaxis] if self.last_axis else labels
 
     def score(self, y, predicted, sample_weight):
-        y = np.asarray(y)
-        if y.shape != predicted.shape:
+        """Share of right pixels, of those that are not ignored."""
+        y, predicted = np.asarray(y), self._maps(predicted)
+        if y.shape not in (predicted.shape, (*predicted.shape, 1)):
             raise ValueError(f"y has shape {y.shape}, expected {predicted.shape}, as predicted")
-        right = (y == predicted).reshape(len(y), -1).mean(axis=1)
-        return float(np.average(right, weights=sample_weight))
+        y = self._maps(y)
+        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+        weight = self.weight_of_loss(weight)
+        right = total = 0.0
+        for block in blocks_of(y):
+            w = weight_of_pixels(weight[block], y[block].shape)
+            if self.ignored is not None:
+                w = w * (y[block] != self.ignored)
+            right += float(np.sum(w * (y[block] == predicted[block])))
+            total += float(np.sum(w))
+        return right / total if total else np.nan
 
     def stratify(self, y):
         return None
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
+        # What comes from beyond an image has the label 0: the first class, or none.
+        shift = target.dtype.type(self.ignored is not None)
         X, _, target = augmentation.augment(
-            X, label_maps=target, random_state=random_state, n_threads=n_threads
+            X, label_maps=target + shift, random_state=random_state, n_threads=n_threads
         )
-        return X, target
+        return X, target - shift
 
 
 class BoxTarget(ClassTarget):
     """A label and a box a sample: two output layers, one for the class, one for coordinates.
 
     Checked y has fields "label" and "box"; encoded it has the code of the class in column 0
-    and the coordinates after it, NaN for a box that is missing.
+    and the coordinates after it, NaN for a box that is missing. Where X is images, encoded
+    coordinates are shares of width and height, whatever they are in y: so the weight of a box
+    does not depend on the units.
 
     Attributes
     ----------
     n_coordinates : int
         8 for four corners (x1, y1, ..., x4, y4), 4 for two of them (x1, y1, x2, y2).
+    units : {"share", "pixels"}
+        Of the coordinates in y.
+    in_y : bool
+        Whether the boxes were columns of y.
+    outline : bool
+        Whether it is all the same which corner is the first, and which way they go round.
+    image_size : tuple of int or None
+        (width, height) of the images, None for other samples.
     """
 
     votings = ()
 
-    def __init__(self, classes, n_coordinates, units, in_y):
+    def __init__(self, classes, n_coordinates, units, in_y, outline=True, image_size=None):
         super().__init__(classes)
         self.n_coordinates = n_coordinates
         self.units = units
-        self.in_y = in_y  # the boxes were columns of y
+        self.in_y = in_y
+        self.outline = outline
+        self.image_size = image_size
 
     def output_layers(self, input_shape):
         box = ("box", Dense(self.n_coordinates, activation="identity"))
         return [*super().output_layers(input_shape), box]
+
+    def begin(self, network, y, weight, loss):
+        """Boxes begin as the mean box, without weights: noise in the place of a shape would let
+        samples disagree about which corner is the first."""
+        boxes = self._shares(y["box"])
+        present = ~np.isnan(boxes[:, 0])
+        arrays = network.parameters()
+        arrays["box/weight"][...] = 0
+        if present.any():
+            boxes = boxes[present]
+            if self.outline and self.n_coordinates == 8:
+                boxes = numbered_alike(boxes)
+            arrays["box/bias"][...] = np.average(boxes, axis=0, weights=weight[present])
+
+    def _shares(self, boxes):
+        if self.outline and self.n_coordinates == 4:
+            boxes = upright(boxes.reshape(-1, 2, 2))
+        if self.units == "pixels" and self.image_size is not None:
+            boxes = (boxes + 0.5) / np.resize(self.image_size, self.n_coordinates)
+        return boxes
 
     def encode(self, y, dtype):
         if not y.dtype.names:
@@ -347,10 +477,13 @@ class BoxTarget(ClassTarget):
                 "as before"
             )
         codes = codes_of(y["label"], self.classes)
-        return np.column_stack([codes, y["box"]]).astype(dtype)
+        return np.column_stack([codes, self._shares(y["box"])]).astype(dtype)
 
-    def objective(self, loss, target, weight, class_weight=None, box_weight=None):
-        return ClassAndBox(loss, self.n_outputs, 1.0 if box_weight is None else box_weight)
+    def objective(self, loss, target, weight, class_weight=None, box_weight=None, relative=True):
+        outline = self.outline and self.n_coordinates == 8
+        return ClassAndBox(
+            loss, self.n_outputs, 1.0 if box_weight is None else box_weight, outline
+        )
 
     def class_factors(self, class_weight, target, weight):
         return super().class_factors(class_weight, target[:, 0].astype(np.int64), weight)
@@ -360,7 +493,11 @@ class BoxTarget(ClassTarget):
 
     def boxes(self, Z):
         """The coordinates, from the network's output."""
-        return Z[:, self.n_outputs :].copy()
+        boxes = Z[:, self.n_outputs :]
+        if self.units == "pixels" and self.image_size is not None:
+            size = np.resize(self.image_size, self.n_coordinates).astype(Z.dtype)
+            return boxes * size - Z.dtype.type(0.5)
+        return boxes.copy()
 
     def predict(self, Z, kernels):
         labels = super().predict(Z, kernels)
@@ -377,13 +514,42 @@ class BoxTarget(ClassTarget):
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
         corners = corners_of(target[:, 1:])
-        X, corners = move_points(augmentation, X, corners, self.units, random_state, n_threads)
+        units = self.units if self.image_size is None else "share"
+        X, corners = move_points(augmentation, X, corners, units, random_state, n_threads)
         if self.n_coordinates == 4:
-            # What is turned no longer stands upright: the smallest box around it.
-            corners = np.stack([corners.min(axis=1), corners.max(axis=1)], axis=1)
+            corners = upright(corners)  # what is turned no longer stands so
         moved = target.copy()
         moved[:, 1:] = corners.reshape(len(corners), -1)
         return X, moved
+
+
+#: The coordinates of four corners in each of their 8 numberings, 4 clockwise and 4 back.
+NUMBERINGS = np.array(
+    [
+        [2 * ((start + step * j) % 4) + axis for j in range(4) for axis in range(2)]
+        for step in (1, -1)
+        for start in range(4)
+    ]
+)
+
+
+def numbered_alike(boxes):
+    """Boxes (n, 8) with their corners numbered as fits their mean best.
+
+    The numbering of the first box decides where that begins.
+    """
+    reference = boxes[0]
+    for _ in range(2):
+        # |b(k) - r|^2 is smallest where b(k) r = b r(k^-1) is largest.
+        fits = boxes @ np.stack([reference[np.argsort(k)] for k in NUMBERINGS], axis=1)
+        alike = np.take_along_axis(boxes, NUMBERINGS[fits.argmax(axis=1)], axis=1)
+        reference = alike.mean(axis=0)
+    return alike
+
+
+def upright(corners):
+    """The smallest upright boxes (n, 4) around corners (n, n_corners, 2)."""
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
 def corners_of(boxes):
@@ -393,16 +559,18 @@ def corners_of(boxes):
     return boxes.reshape(len(boxes), 4, 2)
 
 
-def move_points(augmentation, X, points, units, random_state, n_threads):
+def move_points(augmentation, X, points, units, random_state, n_threads, flip_pairs=None):
     """A batch and the points (n, n_points, 2) in it after an augmentation, in their units.
 
     A share `x` of the width is at pixel ``x * width - 1/2``: pixel centres are at integers,
-    so the left edge of the image is at -1/2.
+    so the left edge of the image is at -1/2. In mirror images the points of each of `flip_pairs`
+    change places.
     """
+    pairs = {} if flip_pairs is None else {"flip_pairs": flip_pairs}
     if units == "share":
         points = points * image_size(X, points.dtype) - 0.5
     X, points, _ = augmentation.augment(
-        X, points=points, random_state=random_state, n_threads=n_threads
+        X, points=points, random_state=random_state, n_threads=n_threads, **pairs
     )
     if units == "share":
         points = (points + 0.5) / image_size(X, points.dtype)
@@ -429,20 +597,28 @@ def labels_alone(y):
 
 
 def codes_of(y, classes):
-    """Positions of labels (n,) in the classes, as int64.
+    """Positions of labels in the classes, as int64.
 
     Raises
     ------
     ValueError
         If a label is none of the classes.
     """
-    unknown = np.setdiff1d(y, classes)
-    if unknown.size:
+    codes = np.searchsorted(classes, y).astype(np.int64, copy=False)
+    known = classes.take(codes, mode="clip") == y if len(classes) else np.zeros(y.shape, bool)
+    if not known.all():
+        unknown = np.unique(y[~known])
         raise ValueError(
             f"y holds labels that are no classes: {unknown[:5].tolist()}; the classes "
             f"are {classes.tolist()}. Name all of them in the first call."
         )
-    return np.searchsorted(classes, y).astype(np.int64)
+    return codes
+
+
+def classes_of(y, ignored=None):
+    """The labels that occur in y, sorted."""
+    found = reduce(np.union1d, (np.unique(y[block]) for block in blocks_of(y)))
+    return without(ignored, found)
 
 
 def pixels(size):
@@ -458,10 +634,13 @@ def map_output(n_outputs, map_size, input_shape):
     ValueError
         If the last maps are none, or of another size.
     """
-    conv = {2: Conv2D, 3: Conv3D}.get(len(map_size))
+    conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}.get(len(map_size))
+    larger = {1: "ConvTranspose1D", 3: "ConvTranspose3D"}.get(
+        len(map_size), "ConvTranspose2D, Upsample2D; see architectures.unet"
+    )
     fix = (
-        "use padding='same' and enlarge again what strides and pools made smaller "
-        "(ConvTranspose2D, Upsample2D; see architectures.unet), or give y in the size of the maps"
+        f"use padding='same' and enlarge again what strides and pools made smaller ({larger}), "
+        "or give y in the size of the maps"
     )
     if conv is None or len(input_shape) != len(map_size) + 1:
         raise ValueError(
@@ -490,11 +669,16 @@ def accuracy(y, predicted, sample_weight):
     return float(np.mean(scores))
 
 
-def sorted_classes(classes):
+def sorted_classes(classes, ignored=None):
     """Classes as they are kept: sorted, in a list for each column if there are several."""
     if any(np.ndim(item) for item in classes):
         return [np.unique(column) for column in classes]
-    return np.unique(classes)
+    return without(ignored, np.unique(classes))
+
+
+def without(ignored, classes):
+    """Classes but for the label that is ignored, or None."""
+    return classes if ignored is None else classes[classes != ignored]
 
 
 def same_classes(a, b):
@@ -503,7 +687,18 @@ def same_classes(a, b):
     return len(a) == len(b) and all(map(np.array_equal, a, b))
 
 
-def label_target(y, classes=None, box_units="share", boxes_in_y=False):
+def label_target(
+    y,
+    classes=None,
+    *,
+    last_shape=(),
+    kind="auto",
+    ignored=None,
+    box_units="share",
+    boxes_in_y=False,
+    box_corners="outline",
+    image_size=None,
+):
     """The target for labels, with boxes or without.
 
     Parameters
@@ -512,13 +707,38 @@ def label_target(y, classes=None, box_units="share", boxes_in_y=False):
         Checked.
     classes : array-like or list of array-like, default=None
         All classes, or those of each column; None are those in y.
+    last_shape : tuple of int, default=()
+        What the user's layers end in.
+    kind : {"auto", "labels", "maps"}, default="auto"
+        What y is.
+    ignored : label, default=None
+        What pixels without a label have.
     box_units : {"share", "pixels"}, default="share"
         What the coordinates of boxes are in.
     boxes_in_y : bool, default=False
         Whether the user gave boxes in the columns of y.
+    box_corners : {"outline", "ordered"}, default="outline"
+        Whether it matters which corner is the first.
+    image_size : tuple of int, default=None
+        (width, height) where X is images.
     """
     if classes is not None:
-        classes = sorted_classes(classes)
+        classes = sorted_classes(classes, ignored)
+    if kind == "maps" or (kind == "auto" and holds_maps(y, last_shape, classes)):
+        map_size, last_axis = size_of_maps(y.shape[1:], len(last_shape) - 1)
+        if classes is None:
+            classes = classes_of(y, ignored)
+        return LabelMapTarget(classes, map_size, ignored, last_axis)
+    if ignored is not None:
+        raise ValueError(
+            f"ignore_label={ignored!r} is for maps of labels, but y has shape {y.shape}: leave "
+            "samples without a label out, or give them sample_weight 0"
+        )
+    if y.ndim > 2:
+        raise ValueError(
+            f"y has shape {y.shape}, but target='labels' takes (n_samples,) or (n_samples, "
+            "n_columns)"
+        )
     if isinstance(classes, list) or (y.ndim == 2 and not is_indicator(y)):
         return ColumnsTarget(classes_of_columns(y, classes))
     if y.ndim == 2:
@@ -526,8 +746,36 @@ def label_target(y, classes=None, box_units="share", boxes_in_y=False):
     if classes is None:
         classes = np.unique(y["label"] if y.dtype.names else y)
     if y.dtype.names:
-        return BoxTarget(classes, y["box"].shape[1], box_units, boxes_in_y)
-    return ClassTarget(classes) if y.ndim == 1 else LabelMapTarget(classes, y.shape[1:])
+        outline = box_corners == "outline"
+        n_coordinates = y["box"].shape[1]
+        return BoxTarget(classes, n_coordinates, box_units, boxes_in_y, outline, image_size)
+    return ClassTarget(classes)
+
+
+def holds_maps(y, last_shape, classes=None):
+    """Whether checked labels or values are one for each pixel of the last maps.
+
+    Of two axes they may as well be columns. Then the length of the maps decides, and a warning
+    says what was decided.
+    """
+    if y.ndim != 2 or isinstance(classes, list) or len(last_shape) != 2:
+        return y.ndim > 2
+    n_columns, length = y.shape[1], last_shape[0]
+    if n_columns == length > 1:
+        warn_caller(
+            f"y of shape {y.shape} is taken for maps, with an entry for each of the {length} "
+            "positions in which the layers end: target='maps' says so without this warning. For "
+            f"{length} entries a sample, let the layers end in Flatten()",
+            UserWarning,
+        )
+        return True
+    return False
+
+
+def size_of_maps(sample_shape, n_axes):
+    """The size of maps of labels, and whether there is an axis of length 1 behind it."""
+    last_axis = len(sample_shape) == n_axes + 1 and sample_shape[-1] == 1
+    return (sample_shape[:-1], True) if last_axis else (sample_shape, False)
 
 
 def classes_of_columns(y, classes):
@@ -559,54 +807,158 @@ def numbers_of_columns(y, classes):
 class ValueTarget(Target):
     """Numbers, which stay what they are when the image moves.
 
+    Encoded, `mean` is taken off and the rest divided by `deviation`. These are of the first y
+    that is seen, or belong to the output layer that was taken from another network. NaN is a
+    value that is missing.
+
     Attributes
     ----------
     sample_shape : tuple of int
         Shape of y without its first axis.
+    normalize : bool
+        Whether the network learns normalised values.
+    mean, deviation : ndarray of shape (n_outputs,)
+        Of each output, in float64.
     """
 
     votings = ("soft",)
+    #: Whether the outputs share a unit, so that one that hardly varies counts little.
+    shares_unit = False
 
-    def __init__(self, sample_shape):
+    def __init__(self, sample_shape, normalize=False):
         self.sample_shape = sample_shape
         self.n_outputs = prod(sample_shape)
+        self.normalize = normalize
+        self.mean, self.deviation = np.zeros(self.n_outputs), np.ones(self.n_outputs)
 
-    def encode(self, y, dtype):
-        """Values of shape (n, n_outputs)."""
+    def _columns(self, y):
+        """Values of shape (n, n_outputs), or for maps (n, *map_size, n_outputs)."""
         if y[0].size != self.n_outputs:
             raise ValueError(
                 f"y has {y[0].size} outputs, but the network was begun with {self.n_outputs}"
             )
-        return y.reshape(len(y), -1).astype(dtype, copy=False)
+        return y.reshape(len(y), -1)
+
+    def begin(self, network, y, weight, loss):
+        """Statistics of y. The output begins at its mean, where the loss knows what that is
+        before the link: what first weights would make of X has to be unlearnt again."""
+        moments = self._moments(self._columns(y), weight)
+        first = 0.0
+        if self.normalize:
+            self.mean, self.deviation = moments.mean, self._deviation(moments)
+        else:
+            first = loss.first_output(moments.mean)
+        if first is not None:
+            arrays = network.parameters()
+            arrays["output/weight"][...], arrays["output/bias"][...] = 0, first
+
+    def _moments(self, values, weight):
+        moments = RunningMoments()
+        for block in blocks_of(values):
+            moments.add(*columns_of(values[block], weight[block]))
+        return moments
+
+    def _deviation(self, moments):
+        """That of each output; 1 where it is constant."""
+        deviation = np.sqrt(moments.variance)
+        return np.where(deviation > 0, deviation, 1.0)
+
+    def weights(self):
+        if not self.normalize:
+            return {}
+        return {"output/target_mean": self.mean, "output/target_deviation": self.deviation}
+
+    def take_weights(self, weights, copied):
+        if {"output/weight", "output/bias"} <= copied:
+            n = self.n_outputs
+            self.mean = np.array(weights.get("output/target_mean", np.zeros(n)), float)
+            self.deviation = np.array(weights.get("output/target_deviation", np.ones(n)), float)
+
+    def encode(self, y, dtype):
+        """Normalised values of shape (n, n_outputs)."""
+        values = self._columns(y)
+        encoded = np.empty(values.shape, dtype)
+        for block in blocks_of(values):
+            with np.errstate(over="ignore"):
+                encoded[block] = (values[block] - self.mean) / self.deviation
+            if np.isinf(encoded[block]).any():
+                raise ValueError(
+                    f"y holds values too large for {np.dtype(dtype)!r}: use dtype='float64', or "
+                    "other units"
+                )
+        return encoded
+
+    def objective(self, loss, target, weight, class_weight=None, box_weight=None, relative=True):
+        return loss.of_normalized(self.mean, self.deviation)
 
     def decode(self, values):
-        """Values in the shape of y."""
-        return values.reshape(len(values), *self.sample_shape)
+        """Values in the shape and the units of y."""
+        mean, deviation = self.mean.astype(values.dtype), self.deviation.astype(values.dtype)
+        return (values * deviation + mean).reshape(len(values), *self.sample_shape)
+
+    def new_score(self, loss):
+        return RunningR2(loss.inverse_link, self.deviation if self.shares_unit else None)
 
     def score(self, y, predicted, sample_weight):
-        """R^2, averaged over outputs, coordinates and pixels."""
-        from sklearn.metrics import r2_score  # slow to import
-
+        """R^2: of outputs averaged; of points and maps, which share a unit, weighted by their
+        variances."""
         y = np.asarray(y)
         if y.shape[:1] != predicted.shape[:1] or y.size != predicted.size:
             raise ValueError(f"y has shape {y.shape}, expected {predicted.shape}, as predicted")
-        rows = (len(y), -1)
-        return r2_score(y.reshape(rows), predicted.reshape(rows), sample_weight=sample_weight)
+        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+        weight = self.weight_of_loss(weight)
+        values, predicted = self._columns(y.reshape(predicted.shape)), self._columns(predicted)
+        if weight.ndim == 1 and not (values.dtype.kind == "f" and np.isnan(values).any()):
+            from sklearn.metrics import r2_score  # slow to import
+
+            rows = (len(y), -1)
+            return r2_score(
+                values.reshape(rows),
+                predicted.reshape(rows),
+                sample_weight=sample_weight,
+                multioutput="variance_weighted" if self.shares_unit else "uniform_average",
+            )
+        score = RunningR2(scale=np.ones(1) if self.shares_unit else None)
+        for block in blocks_of(values):
+            score.add(predicted[block], values[block].astype(np.float64), weight[block])
+        return score.value()
 
 
 class PointTarget(ValueTarget):
-    """Points in the image, such as joints: (x, y) of each, side by side or on an axis."""
+    """Points in the image, such as joints: (x, y) of each, side by side or on an axis.
+
+    Attributes
+    ----------
+    units : {"share", "pixels"}
+        Of the coordinates.
+    flip_pairs : list of (int, int) or None
+        The points that change places in a mirror image.
+    """
 
     votings = ()
+    shares_unit = True
 
-    def __init__(self, sample_shape, units):
-        super().__init__(sample_shape)
+    def __init__(self, sample_shape, units, normalize=False, flip_pairs=None):
+        super().__init__(sample_shape, normalize)
         self.units = units
+        self.flip_pairs = flip_pairs
+        if flip_pairs is not None:
+            check_flip_pairs(flip_pairs, self.n_outputs // 2)
+
+    def _deviation(self, moments):
+        """One for all: a coordinate that hardly varies must not count more than the others."""
+        whole = moments.weight > 0
+        deviation = np.sqrt(np.mean(moments.variance, where=whole)) if whole.any() else 0.0
+        return np.full(self.n_outputs, deviation if deviation > 0 else 1.0)
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
-        points = target.reshape(len(target), -1, 2)
-        X, points = move_points(augmentation, X, points, self.units, random_state, n_threads)
-        return X, points.reshape(target.shape).astype(target.dtype, copy=False)
+        mean, deviation = self.mean.astype(target.dtype), self.deviation.astype(target.dtype)
+        points = (target * deviation + mean).reshape(len(target), -1, 2)
+        X, points = move_points(
+            augmentation, X, points, self.units, random_state, n_threads, self.flip_pairs
+        )
+        moved = (points.reshape(target.shape) - mean) / deviation
+        return X, moved.astype(target.dtype, copy=False)
 
 
 class ValueMapTarget(ValueTarget):
@@ -619,11 +971,14 @@ class ValueMapTarget(ValueTarget):
     """
 
     votings = ()
+    shares_unit = True
 
-    def __init__(self, sample_shape, moves):
+    def __init__(self, sample_shape, moves, normalize=False, n_axes=2):
         self.sample_shape = sample_shape
-        self.map_size = sample_shape[:2] if len(sample_shape) == 2 else sample_shape[:-1]
-        self.n_outputs = 1 if len(sample_shape) == 2 else sample_shape[-1]
+        self.map_size = sample_shape[:n_axes]
+        has_values = len(sample_shape) == n_axes + 1
+        super().__init__(sample_shape[n_axes:] if has_values else (), normalize)
+        self.sample_shape = sample_shape
         self.moves = moves
 
     def output_layers(self, input_shape):
@@ -636,29 +991,69 @@ class ValueMapTarget(ValueTarget):
                 f"{error}. If y is points (n_samples, n_points, 2), set target='points'"
             ) from None
 
-    def encode(self, y, dtype):
-        """Values of shape (n, *map_size, n_outputs)."""
+    def _columns(self, y):
         if y.shape[1:] != self.sample_shape:
             raise ValueError(
                 f"y has shape {y.shape}, but the network was begun with {self.sample_shape} a "
                 "sample"
             )
-        maps = y.reshape(len(y), *self.map_size, self.n_outputs)
-        return maps.astype(dtype, copy=False)
+        return y.reshape(len(y), *self.map_size, self.n_outputs)
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
         if not self.moves:
             return super().augmented(augmentation, X, target, random_state, n_threads)
+        # What comes from beyond an image has the value 0, of y.
+        zero = (-self.mean / self.deviation).astype(target.dtype)
         X, _, target = augmentation.augment(
-            X, label_maps=target, random_state=random_state, n_threads=n_threads
+            X, label_maps=target - zero, random_state=random_state, n_threads=n_threads
         )
-        return X, target
+        return X, target + zero
+
+    def moved(self, augmentation, X, maps, random_state, n_threads):
+        return super().moved(augmentation, X, maps, random_state, n_threads) if self.moves else maps
 
 
-def value_target(y, kind="values", point_units="share"):
+def columns_of(values, weight):
+    """Values (n, n_outputs) or (n, *map_size, n_outputs), and weights of samples or pixels, as a
+    row for each sample or pixel."""
+    rows = values.reshape(-1, values.shape[-1])
+    return rows, weight_of_pixels(weight, values.shape[:-1]).reshape(-1)
+
+
+def check_flip_pairs(pairs, n_points):
+    """Raises ValueError if these are no pairs of different points."""
+    try:
+        pairs = np.asarray(pairs)
+        flat = pairs.ravel().tolist()
+        right = pairs.ndim == 2 and pairs.shape[1] == 2 and pairs.dtype.kind in "iu"
+    except ValueError:
+        right = False
+    if not right or len(set(flat)) < len(flat) or not all(0 <= i < n_points for i in flat):
+        raise ValueError(
+            f"flip_pairs must be pairs of different points, numbered from 0 to {n_points - 1}, "
+            f"none of them twice, got {pairs!r}"
+        )
+
+
+def value_target(
+    y, kind="values", point_units="share", *, last_shape=(), normalize=False, flip_pairs=None
+):
     """The target for checked values."""
     if kind == "points":
-        return PointTarget(y.shape[1:], point_units)
-    if y.ndim > 2:
-        return ValueMapTarget(y.shape[1:], moves=kind == "maps")
-    return ValueTarget(y.shape[1:])
+        return PointTarget(y.shape[1:], point_units, normalize, flip_pairs)
+    if flip_pairs is not None:
+        raise ValueError(
+            f"flip_pairs={flip_pairs!r} is for points, but target={kind!r}: set target='points'"
+        )
+    n_axes = len(last_shape) - 1
+    if kind == "maps" and y.ndim - 1 < n_axes:
+        axes = f"n_samples, {', '.join(AXIS_NAMES[n_axes])}"
+        raise ValueError(
+            f"y has shape {y.shape}, but target='maps' takes ({axes}), or with several values at "
+            f"a position ({axes}, n_values)"
+        )
+    if kind == "maps" or holds_maps(y, last_shape):
+        if y.ndim - 1 not in (n_axes, n_axes + 1):  # `output_layers` tells
+            n_axes = {2: 1, 3: 2}.get(y.ndim, y.ndim - 2)
+        return ValueMapTarget(y.shape[1:], kind == "maps", normalize, n_axes)
+    return ValueTarget(y.shape[1:], normalize)

@@ -31,13 +31,15 @@ class Samples:
     """Samples with targets and weights, as a batch needs them.
 
     `rows` says which rows of X they are, in the order of `target` and `weight`; None is all.
-    X itself is never copied.
+    X itself is never copied. `pixel_weight` are the weights of the pixels of maps, where those
+    are not all alike; `weight` then has their means.
     """
 
     X: np.ndarray
     target: np.ndarray
     weight: np.ndarray
     rows: np.ndarray | None = None
+    pixel_weight: np.ndarray | None = None
 
     def __len__(self):
         return len(self.target)
@@ -47,11 +49,17 @@ class Samples:
         """What each sample weighs in the mean of a batch of them all."""
         return self.weight / np.asarray(len(self), self.weight.dtype)
 
+    @property
+    def score_weight(self):
+        """The weights of samples, or those of pixels."""
+        return self.weight if self.pixel_weight is None else self.pixel_weight
+
     def take(self, which, take_rows=None):
         """Some of them; `take_rows` is what `row_taker` has made for X."""
         rows = which if self.rows is None else self.rows[which]
         X = self.X[rows] if take_rows is None or isinstance(rows, slice) else take_rows(rows)
-        return Samples(X, self.target[which], self.weight[which])
+        pixel_weight = None if self.pixel_weight is None else self.pixel_weight[which]
+        return Samples(X, self.target[which], self.weight[which], pixel_weight=pixel_weight)
 
 
 def row_taker(X, network, n_threads):
@@ -106,8 +114,8 @@ class Trainer:
     state : dict, default=None
         The state of the optimiser and of its schedule; None begins anew.
     augment : callable, default=None
-        What is done to each training batch: ``X, target = augment(X, target, random_state)``.
-        X is a copy in the network's dtype; the generator's seed follows from that of the
+        What is done to each training batch: ``X, target, pixel_weight = augment(X, target,
+        pixel_weight, random_state)``. X is a copy in the network's dtype; the generator's seed follows from that of the
         epoch and the number of the batch.
     view : callable, default=None
         What the network sees of X where it does not train; None is all of it.
@@ -186,18 +194,21 @@ class Trainer:
             if self.augment:
                 batch = self._augmented(batch, np.random.RandomState([augment_seed, i]))
             batch.share = shares[start:stop]
+            if batch.pixel_weight is not None:
+                batch.share = batch.pixel_weight / np.asarray(len(batch), batch.weight.dtype)
             loss, Z = self.run_step(batch)
             total += loss
             if not isfinite(total):
                 break
-            score.add(Z, batch.target, batch.weight)
+            score.add(Z, batch.target, batch.score_weight)
         return total / n
 
     def _augmented(self, batch, random_state):
         # Rows that were taken are a copy already, a slice of the user's X is not.
         make = np.ascontiguousarray if batch.X.flags.owndata else partial(np.array, order="C")
         X = make(batch.X, dtype=self.network.dtype)
-        return Samples(*self.augment(X, batch.target, random_state), batch.weight)
+        X, target, pixel_weight = self.augment(X, batch.target, batch.pixel_weight, random_state)
+        return Samples(X, target, batch.weight, pixel_weight=pixel_weight)
 
     def run_step(self, batch):
         """One step of the optimiser.
@@ -249,10 +260,10 @@ class Trainer:
             batch = samples.take(slice(start, stop), take_rows)
             Z = network.forward(self.seen(batch.X), n_threads=self.n_threads)
             total += self.loss.value_and_gradient(
-                Z, batch.target, batch.weight, None, network.kernels, self.n_threads
+                Z, batch.target, batch.score_weight, None, network.kernels, self.n_threads
             )
             weight += np.sum(batch.weight, dtype=np.float64)
-            score.add(Z, batch.target, batch.weight)
+            score.add(Z, batch.target, batch.score_weight)
         return float(total / weight), score.value()
 
     def update(self):
@@ -397,11 +408,18 @@ def chunk_rows(network):
     return max(1, min(PREDICT_ROWS, PREDICT_VALUES // network.largest_map))
 
 
-def predict_in_chunks(network, X, n_threads):
-    """The network's output, chunk by chunk, so that memory does not grow with X."""
-    rows = chunk_rows(network)
-    Y = np.empty((len(X), *network.output_shape), network.dtype)
+def predict_in_chunks(network, X, n_threads, finish=None):
+    """The network's output, chunk by chunk, so that memory does not grow with X, or what `finish`
+    makes of it."""
+    rows, whole = chunk_rows(network), None
     for start in range(0, len(X), rows):
-        Y[start : start + rows] = network.forward(X[start : start + rows], n_threads=n_threads)
+        Y = network.forward(X[start : start + rows], n_threads=n_threads)
+        part = Y if finish is None else finish(Y)
+        if whole is None:
+            if len(part) == len(X):
+                whole = part
+                break
+            whole = np.empty((len(X), *part.shape[1:]), part.dtype)
+        whole[start : start + rows] = part
     network.release_memory()
-    return Y
+    return whole

@@ -1094,6 +1094,11 @@ GOOD_CALLS = {
         ),
         optional=("weight", "dZ"),
     ),
+    "outline_loss": Call(
+        named(n=3, C=8),
+        named(Z=IN("n C"), boxes=IN("n C"), weight=IN("n"), dZ=OUT("n C"), n_threads=2),
+        optional=("dZ",),
+    ),
     "global_norm": Call(
         named(p=11, s=2, two=2),
         named(x=IN("p"), segments=_SEGMENTS, n_threads=2),

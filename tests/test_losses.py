@@ -15,10 +15,12 @@ from sklearn_convnet.layers import Dense
 from sklearn_convnet.losses import (
     AbsoluteError,
     ClassAndBox,
+    Coordinates,
     CrossEntropy,
     Focal,
     FunctionLoss,
     Huber,
+    Outline,
     Poisson,
     Quantile,
     SquaredError,
@@ -72,6 +74,27 @@ def boxes(rng):
     return target
 
 
+def outlines(rng):
+    """Boxes of four corners in any numbering, some of them missing."""
+    target = rng.normal(size=(7, 8))
+    target[[1, 4]] = np.nan
+    return target
+
+
+def with_outlines(rng):
+    """Codes of two classes and four corners: with 10 outputs."""
+    return np.column_stack([rng.randint(2, size=7), outlines(rng)])
+
+
+def some_labels(rng):
+    """Maps of labels, some of them ignored."""
+    return label_maps(rng).astype(np.int8) - 1
+
+
+def some_counts(rng):
+    return np.where(rng.uniform(size=(7, 4)) < 0.5, np.nan, counts(rng))
+
+
 def true_log_p(Z, y):
     return np.take_along_axis(log_softmax(Z, axis=-1), y[..., None].astype(int), -1)[..., 0]
 
@@ -111,6 +134,14 @@ def pinball(Z, y, quantile):
 def class_and_box(Z, target):
     residual = np.nan_to_num(Z[:, 2:] - target[:, 1:])
     return -true_log_p(Z[:, :2], target[:, 0]) + 3 * np.sum(residual**2, axis=1) / 2
+
+
+def outline(Z, y):
+    """The smallest over all orders of the corners that go round."""
+    corners, Z = y.reshape(-1, 4, 2), Z.reshape(-1, 4, 2)
+    round_ = [list(np.roll(order, k)) for order in ([0, 1, 2, 3], [3, 2, 1, 0]) for k in range(4)]
+    each = [np.sum((Z - corners[:, order]) ** 2, axis=(1, 2)) / 2 for order in round_]
+    return np.nan_to_num(np.min(each, axis=0))
 
 
 def of_columns(Z, y):
@@ -161,6 +192,32 @@ CASES = {
     "function": (FunctionLoss(quartic), values, lambda Z, y: quartic(y, Z)[0]),
     "columns": (SumOverColumns(CrossEntropy(), [3, 2]), columns, of_columns),
     "class and box": (ClassAndBox(CrossEntropy(), 2, 3.0), boxes, class_and_box),
+    "box": (
+        Coordinates(),
+        outlines,
+        lambda Z, y: np.nan_to_num(np.sum((Z - y) ** 2, axis=1) / 2),
+    ),
+    "outline": (Outline(), outlines, outline),
+    "class and outline": (
+        ClassAndBox(CrossEntropy(), 2, 3.0, outline=True),
+        with_outlines,
+        lambda Z, y: -true_log_p(Z[:, :2], y[:, 0]) + 3 * outline(Z[:, 2:], y[:, 1:]),
+    ),
+    "missing values": (
+        SquaredError(),
+        outlines,
+        lambda Z, y: over_outputs(np.nan_to_num((Z - y) ** 2 / 2)),
+    ),
+    "missing counts": (
+        Poisson(),
+        some_counts,
+        lambda Z, y: over_outputs(np.nan_to_num(np.exp(Z) - y * Z)),
+    ),
+    "maps of labels, some ignored": (
+        CrossEntropy(),
+        some_labels,
+        lambda Z, y: over_outputs(np.where(y < 0, 0, -true_log_p(Z, np.maximum(y, 0)))),
+    ),
     "weighted pixels": (
         WeightedPixels(CrossEntropy(), PIXEL_WEIGHTS),
         label_maps,
@@ -172,6 +229,9 @@ OUTPUT_SHAPES = {
     value_maps: (7, 2, 3, 4),
     columns: (7, 5),
     boxes: (7, 6),
+    outlines: (7, 8),
+    with_outlines: (7, 10),
+    some_labels: (7, 2, 3, 4),
 }
 
 

@@ -90,7 +90,9 @@ def test_the_named_losses_are_the_classes(blobs, quick):
 def test_loss_is_the_mean_over_samples_and_outputs(blobs):
     X, Y = blobs
     reg = ConvNetRegressor([], optimizer=SGD(1e-9), max_iter=1, batch_size=70)
-    residual = reg.fit(X, Y).predict(X) - Y
+    residual = (reg.fit(X, Y).predict(X) - Y) / Y.std(axis=0)
+    assert reg.loss_ == pytest.approx(0.5 * np.mean(residual**2), rel=1e-6)
+    residual = reg.set_params(normalize_y=False).fit(X, Y).predict(X) - Y
     assert reg.loss_ == pytest.approx(0.5 * np.mean(residual**2), rel=1e-6)
 
 

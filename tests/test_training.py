@@ -88,7 +88,7 @@ def test_validation_data_of_a_regressor(sums):
     reg.fit(X[:200], Y[:200], X_val=X[200:], y_val=Y[200:])
     Z = reg.predict(X[200:])
     np.testing.assert_allclose(reg.validation_scores_[-1], r2_score(Y[200:], Z), rtol=1e-10)
-    expected = np.mean((Z - Y[200:]) ** 2) / 2
+    expected = np.mean((Z - Y[200:]) ** 2 / Y[:200].var(axis=0)) / 2
     np.testing.assert_allclose(reg.history_["validation_loss"][-1], expected, rtol=1e-12)
 
 
@@ -400,17 +400,17 @@ def test_training_batches_are_augmented(shuffle):
     y = X.astype(np.float32)
     draws = []
 
-    def augment(batch, target, random_state):
+    def augment(batch, target, pixel_weight, random_state):
         assert batch.dtype == np.float32
         np.testing.assert_array_equal(batch, target)
         draws.append(random_state.randint(2**31 - 1))
         batch += 1  # it is a copy
-        return batch, target * 2
+        return batch, target * 2, pixel_weight
 
     params, trainer, samples = run_epochs(augment, X, y, shuffle=shuffle)
     assert len(set(draws)) == len(draws) == 6  # a generator for each of 2 x 3 batches
     np.testing.assert_array_equal(X[:, 0], range(10))
-    twin, *_ = run_epochs(lambda X, target, _: (X + 1, target * 2), X, y, shuffle=shuffle)
+    twin, *_ = run_epochs(lambda X, target, *_: (X + 1, target * 2, None), X, y, shuffle=shuffle)
     np.testing.assert_array_equal(params, twin)
     first = draws.copy()
     run_epochs(augment, X, y, shuffle=shuffle, seed=1)
@@ -425,9 +425,9 @@ def test_training_batches_are_augmented(shuffle):
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 def test_an_augmentation_may_write_to_its_batch(shuffle, dtype, tmp_path):
-    def in_place(X, target, random_state):
+    def in_place(X, target, pixel_weight, random_state):
         X *= 2
-        return X, target
+        return X, target, pixel_weight
 
     X = np.ones((10, 1), dtype)
     in_a_file = np.memmap(tmp_path / "X", dtype, "w+", shape=(10, 1))
@@ -451,7 +451,7 @@ def test_the_score_is_that_of_what_was_augmented():
         False,
         np.random.RandomState(0),
         1,
-        augment=lambda X, target, _: (X, np.zeros_like(target)),
+        augment=lambda X, target, *_: (X, np.zeros_like(target), None),
     )
     score = RunningR2()
     trainer.run_epoch(Samples(X, X, np.ones(8, np.float32)), score)

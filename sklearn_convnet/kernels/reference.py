@@ -1965,6 +1965,47 @@ def logistic_cross_entropy(Z, target, weight, dZ, n_threads):
     return float(np.sum(weight * divergence))
 
 
+#: The corners of a box in the order of each numbering: 4 starts, then 4 that go back.
+OUTLINE_NUMBERINGS = np.array(
+    [(start + step * np.arange(4)) % 4 for step in (1, -1) for start in range(4)]
+)
+
+
+def outline_loss(Z, boxes, weight, dZ, n_threads):
+    """Squared distance to the outline of a box, whose corners may be numbered in 8 ways.
+
+    Parameters
+    ----------
+    Z : array of shape (n, 8)  # IN
+        Corners x1, y1, ..., x4, y4, going round.
+    boxes : array of shape (n, 8)  # IN
+        Likewise; a row of NaN is missing.
+    weight : array of shape (n,)  # IN
+    dZ : array of shape (n, 8) or None  # OUT
+        Gradient of the loss.
+    n_threads : int
+
+    Returns
+    -------
+    loss : float
+        The sum over the boxes.
+    """
+    _match(Z=(Z, "n 8"), boxes=(boxes, "n 8"), weight=(weight, "n"), dZ=(dZ, "n 8"))
+    corners, weight = _double(boxes).reshape(-1, 4, 2), _double(weight)
+
+    # r(n,k,j) = z(n,j) - b(n, numbering(k, j))
+    residual = _double(Z).reshape(-1, 1, 4, 2) - corners[:, OUTLINE_NUMBERINGS]
+    residual[np.isnan(corners[:, 0, 0])] = 0
+    square = (residual**2).sum(axis=(2, 3))
+
+    # loss = Σ_n w_n min_k Σ_j |r(n,k,j)|² / 2; dZ is w r of the first k that has it
+    best = square.argmin(axis=1)
+    rows = np.arange(len(best))
+    if dZ is not None:
+        dZ[:] = weight[:, None] * residual[rows, best].reshape(-1, 8)
+    return float(weight @ square[rows, best]) / 2
+
+
 # ---------------------------------------------------------------------------
 # Optimisers
 # ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-# Losses that need exponentials; the others are a line of numpy each.
+# Losses that need exponentials, or a search; the others are a line of numpy each.
 #
 # Design: sums are kept in double, by rows or blocks, which are added in order.
 
@@ -142,6 +142,76 @@ def logistic_cross_entropy(
                 z + start, t + start, NULL if w is NULL else w + start,
                 smaller(BLOCK, n - start), NULL if dz is NULL else dz + start)
         for i in range(n_blocks):
+            total += losses[i]
+        free(losses)
+    return total
+
+
+# --- outlines: a box is its four corners, whichever is the first, whichever way they go round ---
+#
+#   loss_i = w_i / 2 min_k sum_j |z_ij - b_i(k, j)|^2      dz_ij = w_i (z_ij - b_i(k*, j))
+#
+# where (k, j) is corner j in numbering k: 4 starts, clockwise and anticlockwise.
+
+cdef inline int corner_of(int numbering, int j) noexcept nogil:
+    """The corner that is number j; numberings 0 to 3 begin with that corner and go on, 4 to 7 go
+    back."""
+    return (numbering + j) % 4 if numbering < 4 else (numbering - j) % 4
+
+
+cdef inline double outline_distance(const real* z, const real* box, int numbering) noexcept nogil:
+    cdef double total = 0, d
+    cdef int j, axis
+    for j in range(4):
+        for axis in range(2):
+            d = <double> z[2 * j + axis] - box[2 * corner_of(numbering, j) + axis]
+            total += d * d
+    return total
+
+
+cdef double outline_row(const real* z, const real* box, real weight, real* dz) noexcept nogil:
+    """Of one box; the first of numberings that are equally near."""
+    cdef double distance, least = outline_distance(z, box, 0)
+    cdef int numbering, j, axis, best = 0
+    if box[0] != box[0]:  # it is missing
+        if dz is not NULL:
+            memset(dz, 0, 8 * sizeof(real))
+        return 0
+    for numbering in range(1, 8):
+        distance = outline_distance(z, box, numbering)
+        if distance < least:
+            least, best = distance, numbering
+    if dz is not NULL:
+        for j in range(4):
+            for axis in range(2):
+                dz[2 * j + axis] = weight * (
+                    z[2 * j + axis] - box[2 * corner_of(best, j) + axis])
+    return 0.5 * weight * least
+
+
+def outline_loss(
+    const real[:, ::1] Z,      # IN  (n, 8), corners x1, y1, ..., x4, y4 going round
+    const real[:, ::1] boxes,  # IN  like Z; a row of NaN is missing
+    const real[::1] weight,    # IN  (n,)
+    real[:, ::1] dZ,           # OUT like Z, or None
+    int n_threads,
+):
+    """Half the squared distance to the nearest numbering of each box's corners, weighted and
+    summed, and its gradient."""
+    cdef Py_ssize_t n = Z.shape[0], i
+    cdef double total = 0
+    cdef double* losses
+    same_length(8, Z.shape[1], "a row of Z")
+    same_sizes(Z.shape, boxes.shape, 2, "boxes")
+    same_length(n, weight.shape[0], "weight")
+    if dZ is not None:
+        same_sizes(Z.shape, dZ.shape, 2, "dZ")
+    losses = <double*> allocate(n * sizeof(double))
+    with nogil:
+        for i in prange(n, num_threads=threads_for(64 * n, n_threads)):
+            losses[i] = outline_row(
+                &Z[i, 0], &boxes[i, 0], weight[i], NULL if dZ is None else &dZ[i, 0])
+        for i in range(n):
             total += losses[i]
         free(losses)
     return total

@@ -1,0 +1,62 @@
+"""Weight, mean and spread of columns that come in parts."""
+
+import numpy as np
+
+
+class RunningMoments:
+    """Moments of columns, gathered part by part; NaN is left out.
+
+    Parts are merged as by Chan, Golub and LeVeque (1983), in float64 and relative to the first
+    number of each column: what is constant has a spread of exactly 0.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_columns,)
+        Sum of the weights of each column's numbers.
+    spread : ndarray of shape (n_columns,)
+        Weighted sum of squared deviations from the mean.
+    """
+
+    def __init__(self):
+        self._origin = None
+        self._mean = 0.0
+        self.weight = self.spread = np.zeros(1)
+
+    def add(self, values, weight):
+        """Count a part.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, n_columns)
+        weight : ndarray of shape (n,) or (n, n_columns)
+        """
+        values = values.astype(np.float64)
+        known = ~np.isnan(values)
+        if self._origin is None:
+            self._origin = np.full(values.shape[1], np.nan)
+        new = np.isnan(self._origin)
+        if new.any():
+            first = values[known.argmax(axis=0), np.arange(values.shape[1])]
+            self._origin = np.where(new, first, self._origin)
+        values = np.where(known, values - self._origin, 0.0)
+        w = np.asarray(weight, np.float64).reshape(len(values), -1) * known
+        added = w.sum(axis=0)
+        total = self.weight + added
+        nothing = total == 0
+        mean = (w * values).sum(axis=0) / np.where(added == 0, 1.0, added)
+        shift = mean - self._mean
+        total = np.where(nothing, 1.0, total)
+        self.spread = self.spread + (w * (values - mean) ** 2).sum(axis=0)
+        self.spread = self.spread + shift**2 * (self.weight * added / total)
+        self._mean = self._mean + shift * (added / total)
+        self.weight = self.weight + added
+
+    @property
+    def mean(self):
+        """Mean of each column; 0 where no number was seen."""
+        return np.nan_to_num(self._origin) + self._mean
+
+    @property
+    def variance(self):
+        """Spread of each column over its weight; 0 where no number was seen."""
+        return self.spread / np.where(self.weight == 0, 1.0, self.weight)
