@@ -410,9 +410,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
                 self.network_, self._random_state, self._training_state = deepcopy(
                     (self.network_, self._random_state, self._training_state)
                 )
-            self._learn(
-                X, rows, y, weight, None, 1, copied, Progress(), NoTasks(), relative=False
-            )
+            self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks(), relative=False)
         return self
 
     def _begin(self, X, y, weight, classes=None):
@@ -533,7 +531,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             return self._encoded(X_val, rows, y_checked, weight)
 
     def _encoded(self, X, rows, y, weight):
-        """Samples as the network and the loss take them."""
+        """Samples to validate with, as the network and the loss take them."""
+        weight = in_range(weight)
+        weight = weight / weight.mean()
         return self._weighted(X, rows, self._target.encode(y, self.network_.dtype), weight)
 
     def _weighted(self, X, rows, target, weight):

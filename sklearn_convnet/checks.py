@@ -8,7 +8,6 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
 
-
 #: So many labels or values are worked on at a time, where there are many.
 BLOCK = 2**18
 

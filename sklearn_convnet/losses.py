@@ -483,7 +483,7 @@ class ClassAndBox(_LossOfParts):
         The first columns of the output; the coordinates follow.
     box_weight : float
     outline : bool, default=False
-        Whether the loss of the coordinates is `Outline` or `Coordinates`.
+        Whether the loss of the coordinates is `Outline` or `SummedSquaredError`.
     """
 
     def __init__(self, loss, n_classes, box_weight, outline=False):
@@ -495,13 +495,13 @@ class ClassAndBox(_LossOfParts):
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
         codes, boxes = target[:, 0].astype(np.int64), np.ascontiguousarray(target[:, 1:])
         of_class, of_box = slice(0, self.n_classes), slice(self.n_classes, None)
-        box_loss, box_weight = Outline() if self.outline else Coordinates(), self.box_weight
+        box_loss, box_weight = Outline() if self.outline else SummedSquaredError(), self.box_weight
         total = self.part(self.loss, Z, of_class, codes, weight, dZ, kernels, n_threads)
         weight = float(box_weight) * weight
         return total + self.part(box_loss, Z, of_box, boxes, weight, dZ, kernels, n_threads)
 
 
-class Coordinates(SquaredError):
+class SummedSquaredError(SquaredError):
     """``|c - c_hat|^2 / 2``, summed over coordinates; 0 where a box is missing."""
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):

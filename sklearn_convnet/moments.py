@@ -46,8 +46,9 @@ class RunningMoments:
         mean = (w * values).sum(axis=0) / np.where(added == 0, 1.0, added)
         shift = mean - self._mean
         total = np.where(nothing, 1.0, total)
-        self.spread = self.spread + (w * (values - mean) ** 2).sum(axis=0)
-        self.spread = self.spread + shift**2 * (self.weight * added / total)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.spread = self.spread + (w * (values - mean) ** 2).sum(axis=0)
+            self.spread = self.spread + shift**2 * (self.weight * added / total)
         self._mean = self._mean + shift * (added / total)
         self.weight = self.weight + added
 

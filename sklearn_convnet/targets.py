@@ -481,9 +481,7 @@ class BoxTarget(ClassTarget):
 
     def objective(self, loss, target, weight, class_weight=None, box_weight=None, relative=True):
         outline = self.outline and self.n_coordinates == 8
-        return ClassAndBox(
-            loss, self.n_outputs, 1.0 if box_weight is None else box_weight, outline
-        )
+        return ClassAndBox(loss, self.n_outputs, 1.0 if box_weight is None else box_weight, outline)
 
     def class_factors(self, class_weight, target, weight):
         return super().class_factors(class_weight, target[:, 0].astype(np.int64), weight)
@@ -846,6 +844,8 @@ class ValueTarget(Target):
         first = 0.0
         if self.normalize:
             self.mean, self.deviation = moments.mean, self._deviation(moments)
+            if not np.isfinite(self.deviation).all():
+                raise ValueError("y holds values too large to take their deviation: scale y")
         else:
             first = loss.first_output(moments.mean)
         if first is not None:
@@ -861,7 +861,7 @@ class ValueTarget(Target):
     def _deviation(self, moments):
         """That of each output; 1 where it is constant."""
         deviation = np.sqrt(moments.variance)
-        return np.where(deviation > 0, deviation, 1.0)
+        return np.where(deviation == 0, 1.0, deviation)
 
     def weights(self):
         if not self.normalize:
@@ -949,7 +949,7 @@ class PointTarget(ValueTarget):
         """One for all: a coordinate that hardly varies must not count more than the others."""
         whole = moments.weight > 0
         deviation = np.sqrt(np.mean(moments.variance, where=whole)) if whole.any() else 0.0
-        return np.full(self.n_outputs, deviation if deviation > 0 else 1.0)
+        return np.full(self.n_outputs, 1.0 if deviation == 0 else deviation)
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
         mean, deviation = self.mean.astype(target.dtype), self.deviation.astype(target.dtype)

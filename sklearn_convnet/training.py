@@ -115,8 +115,8 @@ class Trainer:
         The state of the optimiser and of its schedule; None begins anew.
     augment : callable, default=None
         What is done to each training batch: ``X, target, pixel_weight = augment(X, target,
-        pixel_weight, random_state)``. X is a copy in the network's dtype; the generator's seed follows from that of the
-        epoch and the number of the batch.
+        pixel_weight, random_state)``. X is a copy in the network's dtype; the generator's seed
+        follows from that of the epoch and the number of the batch.
     view : callable, default=None
         What the network sees of X where it does not train; None is all of it.
 

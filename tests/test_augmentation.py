@@ -13,6 +13,7 @@ from scipy.ndimage import affine_transform
 from scipy.stats import kstest
 from sklearn.base import clone
 
+from sklearn_convnet import ConvNetRegressor
 from sklearn_convnet.augmentation import (
     Compose,
     Cutout,
@@ -23,6 +24,8 @@ from sklearn_convnet.augmentation import (
     RandomCrop,
     RandomFlip,
 )
+from sklearn_convnet.layers import Conv2D, Dense
+from sklearn_convnet.optimizers import Adam
 
 FULL = RandomAffine(
     rotation=(0, 360),
@@ -706,3 +709,73 @@ def test_bad_parameters(transform, message):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         FULL.augment(**{"X": np.zeros((2, 4, 4)), **arguments})
+
+
+def test_points_of_a_pair_change_places_in_a_mirror_image():
+    rng = np.random.RandomState(0)
+    X, points = rng.normal(size=(40, 8, 10)), rng.uniform(1, 6, size=(40, 5, 2))
+    points[3, 1] = np.nan
+    pairs = [(0, 3), (4, 1)]
+    for augmentation, mirrors in [
+        (RandomAffine(flip=0.5, rotation=(-30, 30)), None),
+        (RandomFlip(1.0), True),
+        (RandomFlip(0.0, 1.0), True),
+        (RandomFlip(1.0, 1.0), False),  # a turn by 180 degrees
+        (RandomAffine(rotation=(0, 360)), False),
+        (RandomBrightness(), False),
+    ]:
+        given = dict(points=points, random_state=0)
+        _, plain, _ = augmentation.augment(X, **given)
+        _, paired, _ = augmentation.augment(X, flip_pairs=pairs, **given)
+        swapped = plain[:, [3, 4, 2, 0, 1]]
+        is_swapped = [
+            np.array_equal(a, b, equal_nan=True) for a, b in zip(paired, swapped, strict=True)
+        ]
+        is_plain = [
+            np.array_equal(a, b, equal_nan=True) for a, b in zip(paired, plain, strict=True)
+        ]
+        assert np.all(np.logical_xor(is_swapped, is_plain))
+        if mirrors is None:
+            assert 5 < np.sum(is_swapped) < 35
+        else:
+            assert all(is_swapped) == mirrors
+
+
+def test_a_side_stays_a_side():
+    """Of two spots the brighter one is the first point, wherever it lies: with `flip_pairs` their
+    names change with the image, and are told by their place."""
+    rng = np.random.RandomState(0)
+    X, places = np.zeros((200, 8, 8), np.float32), np.empty((200, 2, 2))
+    for i in range(200):
+        left, right = rng.randint(0, 3), rng.randint(5, 8)
+        rows = rng.randint(8, size=2)
+        X[i, rows[0], left] = X[i, rows[1], right] = 1
+        places[i] = [[left, rows[0]], [right, rows[1]]]
+    reg = ConvNetRegressor(
+        [Conv2D(8, 3, padding="same"), Dense(32)],
+        target="points",
+        point_units="pixels",
+        augmentation=RandomFlip(0.5),
+        optimizer=Adam(0.01),
+        batch_size=20,
+        max_iter=30,
+        random_state=0,
+    )
+    error = {}
+    for pairs in (None, [(0, 1)]):
+        reg.set_params(flip_pairs=pairs).fit(X[:160], places[:160])
+        error[pairs is None] = np.abs(reg.predict(X[160:]) - places[160:])[..., 0].mean()
+    assert error[False] < 0.8
+    assert error[True] > 2  # in the middle between left and right
+
+
+@pytest.mark.parametrize(
+    "pairs", [[(0, 2)], [(0, 0)], [(0, 1), (1, 0)], [0, 1], [(0.0, 1.0)], [(0, 1, 2)]]
+)
+def test_bad_flip_pairs(pairs):
+    X, points = np.zeros((4, 8, 8)), np.zeros((4, 2, 2))
+    reg = ConvNetRegressor([Dense(2)], target="points", flip_pairs=pairs)
+    with pytest.raises(ValueError, match=r"flip_pairs must be pairs of different points.* 0 to 1"):
+        reg.fit(X, points)
+    with pytest.raises(ValueError, match=r"flip_pairs=.* is for points"):
+        ConvNetRegressor([Dense(2)], flip_pairs=[(0, 1)]).fit(X, points[:, 0])

@@ -15,7 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_convnet import ConvNetClassifier
+from sklearn_convnet.augmentation import RandomAffine, RandomFlip
 from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
+from sklearn_convnet.metrics import box_iou
 from sklearn_convnet.optimizers import SGD, Adam
 
 
@@ -261,3 +263,86 @@ def test_without_boxes_there_is_no_box(scenes, quick):
     clf = quick(max_iter=1).fit(X, names)
     with pytest.raises(ValueError, match=r"predict_box needs.*boxes="):
         clf.predict_box(X)
+
+
+# ---------------------------------------------------------------------------
+# Outlines
+# ---------------------------------------------------------------------------
+
+NUMBERINGS = [list(np.roll(order, k)) for order in ([0, 1, 2, 3], [3, 2, 1, 0]) for k in range(4)]
+
+
+def renumbered(boxes, seed=0):
+    """The same outlines, their corners numbered in any way."""
+    order = np.array(NUMBERINGS)[np.random.RandomState(seed).randint(8, size=len(boxes))]
+    corners = np.take_along_axis(boxes.reshape(-1, 4, 2), order[:, :, None], axis=1)
+    return corners.reshape(len(boxes), 8)
+
+
+@pytest.mark.oldest
+def test_numberings_of_corners_make_no_difference(scenes, quick):
+    X, names, boxes = scenes
+    params = dict(max_iter=30, box_weight=5.0)
+    clf = quick(**params).fit(X[:150], names[:150], boxes=boxes[:150])
+    other = quick(**params).fit(X[:150], names[:150], boxes=renumbered(boxes[:150]))
+    a, b = (box_iou(boxes[150:], model.predict_box(X[150:])) for model in (clf, other))
+    np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02)
+    assert a.mean() > 0.6
+    ordered = quick(box_corners="ordered", **params)
+    ordered.fit(X[:150], names[:150], boxes=renumbered(boxes[:150]))
+    assert box_iou(boxes[150:], ordered.predict_box(X[150:])).mean() < 0.3
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize(
+    "augmentation", [RandomFlip(0.5, 0.5), RandomAffine(rotation=(0, 360))], ids=["flip", "turn"]
+)
+def test_outlines_do_not_collapse(augmentation):
+    """Upright rectangles in the middle of images, which are mirrored or turned."""
+    rng = np.random.RandomState(0)
+    X, boxes = np.zeros((300, 20, 20), np.float32), np.empty((300, 8))
+    for i in range(300):
+        (height, width), (y1, x1) = rng.randint(5, 9, 2), rng.randint(3, 9, 2)
+        y2, x2 = y1 + height, x1 + width
+        X[i, y1:y2, x1:x2] = 1
+        boxes[i] = [x1, y1, x2, y1, x2, y2, x1, y2]
+    layers = [Conv2D(8, 3), MaxPool2D(2), Conv2D(16, 3), MaxPool2D(2), Dense(48)]
+    clf = ConvNetClassifier(
+        layers,
+        optimizer=Adam(3e-3),
+        batch_size=25,
+        max_iter=60,
+        augmentation=augmentation,
+        random_state=0,
+        box_weight=10.0,
+    )
+    clf.fit(X[:250], np.arange(250) % 2, boxes=boxes[:250] / 20)
+    assert box_iou(boxes[250:] / 20, clf.predict_box(X[250:])).mean() > 0.55
+
+
+def test_boxes_begin_as_the_mean_box(scenes, quick):
+    X, names, boxes = scenes
+    still = dict(optimizer=SGD(1e-12), max_iter=1, dtype="float64")
+    weight = np.arange(200) % 3
+    weight[boxes[:, 0] > 0.3] = 0
+    some = boxes.copy()
+    some[::5] = np.nan
+    counted = weight * ~np.isnan(some[:, 0])
+    expected = np.average(boxes, axis=0, weights=counted)
+    for box_corners in ("outline", "ordered"):
+        clf = quick(box_corners=box_corners, **still).fit(X, names, weight, boxes=some)
+        np.testing.assert_allclose(clf.predict_box(X), np.tile(expected, (200, 1)), rtol=1e-6)
+    clf = quick(**still).fit(X, names, weight, boxes=renumbered(some))
+    found = box_iou(clf.predict_box(X), np.tile(expected, (200, 1)))
+    np.testing.assert_allclose(found, 1, rtol=1e-6)
+    two = quick(**still).fit(X, names, weight, boxes=some[:, [4, 5, 0, 1]])  # upside down
+    expected = expected[[0, 1, 4, 5]]
+    np.testing.assert_allclose(two.predict_box(X)[0], expected, rtol=1e-6)
+    nowhere = quick(max_iter=1).fit(X, names, boxes=boxes * np.nan)
+    assert np.isfinite(nowhere.predict_box(X)).all()
+
+
+def test_bad_box_corners(scenes, quick):
+    X, names, boxes = scenes
+    with pytest.raises(ValueError, match=r"'box_corners'.*'outline'"):
+        quick(box_corners="upright").fit(X, names, boxes=boxes)

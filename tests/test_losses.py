@@ -15,7 +15,6 @@ from sklearn_convnet.layers import Dense
 from sklearn_convnet.losses import (
     AbsoluteError,
     ClassAndBox,
-    Coordinates,
     CrossEntropy,
     Focal,
     FunctionLoss,
@@ -24,6 +23,7 @@ from sklearn_convnet.losses import (
     Poisson,
     Quantile,
     SquaredError,
+    SummedSquaredError,
     SumOverColumns,
     WeightedPixels,
 )
@@ -193,7 +193,7 @@ CASES = {
     "columns": (SumOverColumns(CrossEntropy(), [3, 2]), columns, of_columns),
     "class and box": (ClassAndBox(CrossEntropy(), 2, 3.0), boxes, class_and_box),
     "box": (
-        Coordinates(),
+        SummedSquaredError(),
         outlines,
         lambda Z, y: np.nan_to_num(np.sum((Z - y) ** 2, axis=1) / 2),
     ),

@@ -200,3 +200,81 @@ def test_one_logistic_output_is_two_classes_of_softmax():
     other, other_dZ = loss(reference, KERNELS[0], two, target[:, 0].astype(np.int64), weight[:, 0])
     assert value == pytest.approx(other, rel=1e-14)
     np.testing.assert_allclose(dZ[:, 0], other_dZ[:, 1], atol=1e-15)
+
+
+# ---------------------------------------------------------------------------
+# Outlines of boxes
+# ---------------------------------------------------------------------------
+
+
+def outlines(dtype, n=50, seed=0):
+    """Corners, boxes whose corners are numbered in any way, some of them missing, weights."""
+    rng = np.random.default_rng(seed)
+    Z = cases.random_input(rng, (n, 8), dtype, 0.0, 1.0)
+    boxes = Z.reshape(n, 4, 2) + rng.normal(scale=0.1, size=(n, 4, 2))
+    order = reference.OUTLINE_NUMBERINGS[rng.integers(8, size=n)]
+    boxes = np.take_along_axis(boxes, order[:, :, None], axis=1).reshape(n, 8)
+    boxes[rng.uniform(size=n) < 0.2] = np.nan
+    return Z, boxes.astype(dtype), cases.random_input(rng, (n,), dtype, 0.0, 2.0)
+
+
+@cases.every_compiled
+@cases.quick
+@given(n=st.integers(0, 60), seed=cases.seeds, n_threads=cases.thread_counts)
+def test_outlines_like_reference(kernels, dtype, n, seed, n_threads):
+    arrays = outlines(dtype, n, seed)
+    expected, expected_dZ = loss(reference, "outline_loss", *arrays)
+    actual, dZ = loss(kernels, "outline_loss", *arrays, n_threads)
+    cases.assert_close(np.array(actual), np.array(expected), floor=1.0, dtype=dtype)
+    cases.assert_close(dZ, expected_dZ, floor=1.0)
+    assert kernels.outline_loss(*arrays, None, n_threads) == actual
+
+
+@cases.every_compiled
+def test_threads_and_batches_do_not_matter_to_outlines(kernels, dtype):
+    Z, boxes, weight = outlines(dtype, 3000)
+
+    def run(n_threads):
+        value, dZ = loss(kernels, "outline_loss", Z, boxes, weight, n_threads)
+        return np.array(value), dZ
+
+    cases.assert_threads_do_not_matter(run)
+    _, dZ = run(1)
+    for rows in (slice(7, 8), slice(100, 120)):
+        few = loss(kernels, "outline_loss", Z[rows], boxes[rows], weight[rows])[1]
+        assert few.tobytes() == dZ[rows].tobytes()
+
+
+@cases.every_variant
+def test_a_numbering_makes_no_difference(kernels, dtype):
+    Z, boxes, weight = outlines(dtype)
+    value, _ = loss(kernels, "outline_loss", Z, boxes, weight)
+    for order in reference.OUTLINE_NUMBERINGS:
+        other = np.ascontiguousarray(boxes.reshape(-1, 4, 2)[:, order].reshape(-1, 8))
+        assert loss(kernels, "outline_loss", Z, other, weight)[0] == pytest.approx(value, rel=1e-6)
+    crossed = np.ascontiguousarray(boxes.reshape(-1, 4, 2)[:, [0, 2, 1, 3]].reshape(-1, 8))
+    assert loss(kernels, "outline_loss", Z, crossed, weight)[0] > 1.5 * value
+
+
+@cases.every_variant
+def test_the_nearest_outline(kernels, dtype):
+    """A unit square that begins elsewhere and goes the other way, moved by 1 to the right."""
+    Z = np.array([[0, 0, 1, 0, 1, 1, 0, 1]] * 2, dtype)
+    boxes = np.array([[2, 1, 2, 0, 1, 0, 1, 1], [np.nan] * 8], dtype)
+    value, dZ = loss(kernels, "outline_loss", Z, boxes, np.array([3, 5], dtype))
+    assert value == 3 * 4 / 2
+    np.testing.assert_array_equal(dZ, [[-3, 0] * 4, [0] * 8])
+
+
+@cases.every_variant
+def test_outlines_that_diverged(kernels, dtype):
+    Z, boxes, weight = outlines(dtype, 5)
+    Z, boxes[2] = Z.copy(), 0
+    Z[2, 3] = np.nan
+    assert math.isnan(loss(kernels, "outline_loss", Z, boxes, weight)[0])
+
+
+def test_gradient_of_outlines_is_central_differences():
+    Z, boxes, weight = outlines(float64, 6)
+    _, dZ = loss(reference, "outline_loss", Z, boxes, weight)
+    cases.assert_gradient(dZ, lambda Z: reference.outline_loss(Z, boxes, weight, None, 1), Z)
