@@ -1095,8 +1095,14 @@ GOOD_CALLS = {
         optional=("weight", "dZ"),
     ),
     "outline_loss": Call(
-        named(n=3, C=8),
-        named(Z=IN("n C"), boxes=IN("n C"), weight=IN("n"), dZ=OUT("n C"), n_threads=2),
+        named(n=3, eight=8),
+        named(
+            Z=IN("n eight"),
+            boxes=IN("n eight"),
+            weight=IN("n"),
+            dZ=OUT("n eight"),
+            n_threads=2,
+        ),
         optional=("dZ",),
     ),
     "global_norm": Call(
