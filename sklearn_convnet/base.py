@@ -9,7 +9,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -19,7 +19,6 @@ from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
     _check_sample_weight,
-    check_array,
     check_is_fitted,
 )
 
@@ -27,17 +26,14 @@ from ._version import package_version
 from .augmentation import Transform
 from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
 from .history import EpochTable, with_epoch
-from .layers import (
-    Conv1D,
-    Conv2D,
-    Conv3D,
-    Dense,
-    MaxPool1D,
-    MaxPool2D,
-    MaxPool3D,
-    Sequential,
-    Standardize,
+from .inputs import (
+    as_array,
+    default_layers,
+    hint_of_format,
+    learn_inputs,
+    warn_if_turned,
 )
+from .layers import Sequential
 from .layers.blocks import Outputs
 from .layers.composition import LayerComposition, check_layers
 from .losses import FunctionLoss
@@ -60,32 +56,6 @@ from .training import (
 from .transfer import copy_weights, weights_of
 
 
-def default_layers(sample_shape):
-    """A network that does well without tuning, for samples of this shape.
-
-    Standardised input; convolutions over 3 (signals: 5) neighbours that keep the size, each
-    with a max pool by 2 while the maps are at least 4 long, the number of filters growing
-    from 32 to 128; then a dense layer. Flat samples, which may be columns of a table, are
-    standardised column by column.
-    """
-    n_axes = {1: 1, 2: 2, 3: 2}.get(len(sample_shape), 3)
-    conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}[n_axes]
-    pool = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}[n_axes]
-    kernel_size = 5 if n_axes == 1 else 3
-    layers = [Standardize(per="value" if len(sample_shape) == 1 else "channel")]
-    size, filters = min(sample_shape[:n_axes]), 32
-    while True:
-        layers.append(conv(filters, kernel_size, padding="same"))
-        if size < 4:
-            break
-        layers.append(pool(2))
-        size //= 2
-        if size < 4:
-            break
-        filters = min(2 * filters, 128)
-    return [*layers, Dense(128)]
-
-
 @contextmanager
 def unchanged_on_error(estimator):
     """Gives an estimator its attributes back if what is done to it fails."""
@@ -104,6 +74,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
         "input_shape": [tuple, list, None],
+        "data_format": [StrOptions({"channels_last", "channels_first"})],
+        "input_kind": [StrOptions({"auto", "table", "signal", "image", "volume"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
         "batch_size": [
             StrOptions({"auto"}),
@@ -155,49 +127,21 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     # --- X and weights -------------------------------------------------------------------
 
     def _check_X(self, X, reset):
-        """X as an array, in its own dtype; its shape is learnt if `reset`, or compared."""
+        """X as an array, in its own dtype, with the channels last; how it comes in is learnt if
+        `reset`, or compared."""
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
-        X = self._as_array(X)
+        X = as_array(X, self)
         if X.ndim == 2 and (not reset or self.input_shape is None):
             _check_n_features(self, X, reset=reset)
-        shape = X.shape[1:]
         if reset:
-            self.input_shape_ = self._sample_shape(shape)
+            self._inputs = learn_inputs(X.shape[1:], *self._input_params())
+            self.input_shape_ = self._inputs.sample_shape
             self.n_features_in_ = prod(self.input_shape_)
-        elif shape != self.input_shape_ and shape != (self.n_features_in_,):
-            raise ValueError(
-                f"X has samples of shape {shape}, but {type(self).__name__} was fitted "
-                f"with samples of shape {self.input_shape_}"
-            )
-        return X.reshape(len(X), *self.input_shape_)
+        return self._inputs.view(X, type(self).__name__)
 
-    def _as_array(self, X):
-        """X as an array of real numbers with at least two axes, in its own dtype."""
-        if type(X) is np.ndarray and X.ndim > 1 and X.size and X.dtype.kind in "biuf":
-            # All that is left to check; the rest takes as long as a small forward as well.
-            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
-            return X
-        X = check_array(X, dtype="numeric", allow_nd=True, estimator=self, input_name="X")
-        if X.dtype.kind not in "biuf":
-            raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
-        return X
-
-    def _sample_shape(self, shape):
-        """The shape of a sample: that of X, or `input_shape`."""
-        if 0 in shape:
-            raise ValueError(f"X has samples of shape {shape}, which hold no values")
-        if self.input_shape is None:
-            return shape
-        wanted = tuple(self.input_shape)
-        if not all(isinstance(size, Integral) and size >= 1 for size in wanted):
-            raise ValueError(f"input_shape must hold positive integers, got {self.input_shape!r}")
-        if shape != wanted and shape != (prod(wanted),):
-            raise ValueError(
-                f"X has samples of shape {shape}, expected input_shape={wanted} or "
-                f"{prod(wanted)} values in a row"
-            )
-        return wanted
+    def _input_params(self):
+        return self.layers, self.input_shape, self.data_format, self.input_kind
 
     def _check_weight(self, sample_weight, X):
         """Weights as float64, or None."""
@@ -262,8 +206,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
-            converted batch by batch.
+            Samples, with the channels where `data_format` says, or flat with `input_shape`.
+            Bytes and memory maps are converted batch by batch.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Values, as `target` says.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -319,11 +263,12 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         self._split_seed = self._random_state.randint(2**31 - 1) if holds_out else None
         self._progress = Progress()
         tasks = fit_tasks(self)
-        tasks.begin(X, y, metadata)  # where a checkpoint puts back what was done before
+        given = self._inputs.as_given(X)
+        tasks.begin(given, y, metadata)  # where a checkpoint puts back what was done before
         if holds_out:
             rows, y, weight, validation = self._split(X, rows, y, weight)
         tasks.train_on(
-            X if len(rows) == len(X) else lambda: X[rows],
+            given if len(rows) == len(X) else lambda: given[rows],
             y,
             None if sample_weight is None else {"sample_weight": weight},
         )
@@ -361,7 +306,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
         self._target = self._make_target(y, classes)
-        self.network_ = self._compile(self._work_dtype(X))
+        warn_if_turned(self._inputs, self.layers is None and self.input_kind == "auto")
+        self.network_ = self._compile(self._work_dtype(X), self._random_state)
         self._training_state = None
         self.n_iter_ = self.t_ = 0
         self.history_ = {}
@@ -369,25 +315,22 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             return set()
         return copy_weights(self.network_, weights_of(self.init_from))
 
-    def _compile(self, dtype):
+    def _compile(self, dtype, random_state):
         """The network for the user's layers and the output layers of the target."""
         layers, shape = self.layers, self.input_shape_
-        if self.multi_crop is not None:
-            shape = self.multi_crop.output_shape(shape)
+        with hint_of_format(self._inputs):
+            if self.multi_crop is not None:
+                shape = self.multi_crop.output_shape(shape)
         if layers is None:
-            layers = default_layers(shape)
+            layers = default_layers(shape, self._inputs.kind)
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
         self._check_images(pairs)
-        last_shape = Sequential(pairs).output_shape(with_channels(pairs, shape))
-        outputs = self._target.output_layers(last_shape)
+        with hint_of_format(self._inputs):
+            last_shape = Sequential(pairs).output_shape(with_channels(pairs, shape))
+            outputs = self._target.output_layers(last_shape)
         if len(outputs) > 1:
             outputs = [("output", Outputs(outputs))]
-        return compile_network(
-            [*pairs, *outputs],
-            shape,
-            dtype=dtype,
-            random_state=self._random_state,
-        )
+        return compile_network([*pairs, *outputs], shape, dtype=dtype, random_state=random_state)
 
     def _check_images(self, pairs):
         """Raises ValueError if what is for images alone is asked of other samples, or votes
@@ -398,9 +341,10 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             ("multi_crop", self.multi_crop is not None),
         ):
             if needed and n_axes not in (None, 2):
+                fix = "; input_kind='image' makes them so" if self.layers is None else ""
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is for images, but the layers are for "
-                    f"samples of {n_axes} axes and channels"
+                    f"samples of {n_axes} axes and channels{fix}"
                 )
         if self.multi_crop is not None:
             self._target.check_voting(self.multi_crop.voting)

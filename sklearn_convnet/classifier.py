@@ -31,7 +31,18 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ``name__parameter``, a layer is replaced by its name. None is a network that suits
         the shape of X, beginning with `Standardize`.
     input_shape : tuple of int, default=None
-        Shape of one sample, channels last, where X is flat ``(n_samples, n_features)``.
+        Shape of one sample where X is flat ``(n_samples, n_features)``.
+    data_format : {"channels_last", "channels_first"}, default="channels_last"
+        Where X has its axis of channels: images are ``(n, height, width, n_channels)`` or
+        ``(n, n_channels, height, width)``, and so on. X is not copied; each batch is turned
+        when its turn comes. `input_shape` and flat X are in the same order. It changes nothing
+        where X has no such axis, and nothing about y.
+    input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
+        What a sample is, where `layers` is None. "auto" goes by its shape. Two axes are a signal
+        ``(length, n_channels)`` if there are at most 16 channels and it is at least four times
+        as long, otherwise an image of one channel; three axes are an image, four a volume. A
+        flat sample is a signal whose values are standardised one by one, since it may be a row
+        of a table; "table" has dense layers alone. Given layers must be for what is said here.
     loss : {"auto", "cross_entropy", "focal"}, Loss or callable, default="auto"
         What training makes small: "auto" is cross-entropy. An instance, such as
         ``CrossEntropy(label_smoothing=0.1)``, has parameters that can be searched. A function
@@ -108,7 +119,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where X had names.
     input_shape_ : tuple of int
-        Shape of one sample.
+        Shape of one sample as the network sees it, channels last.
     layers_ : list of (str, Layer)
         The layers with their names, and the output layers, "output" and "box".
     network_ : Network
@@ -164,6 +175,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         layers=None,
         *,
         input_shape=None,
+        data_format="channels_last",
+        input_kind="auto",
         loss="auto",
         optimizer="adam",
         batch_size="auto",
@@ -188,6 +201,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     ):
         self.layers = layers
         self.input_shape = input_shape
+        self.data_format = data_format
+        self.input_kind = input_kind
         self.loss = loss
         self.optimizer = optimizer
         self.batch_size = batch_size
@@ -250,8 +265,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
-            converted batch by batch.
+            Samples, with the channels where `data_format` says, or flat with `input_shape`.
+            Bytes and memory maps are converted batch by batch.
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Labels; an indicator or several columns of labels; or maps of labels. With
             `box_weight` and without `boxes`, column 0 is the label and the others are the
@@ -342,7 +357,7 @@ default=None
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data.
+            Samples of the shape of the training data; an axis of one channel may be left out.
 
         Returns
         -------
@@ -376,7 +391,7 @@ list of ndarray
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data.
+            Samples of the shape of the training data; an axis of one channel may be left out.
 
         Returns
         -------
@@ -394,7 +409,7 @@ list of ndarray
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data.
+            Samples of the shape of the training data; an axis of one channel may be left out.
 
         Returns
         -------

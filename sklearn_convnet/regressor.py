@@ -23,6 +23,10 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
         See `ConvNetClassifier`.
     input_shape : tuple of int, default=None
         See `ConvNetClassifier`.
+    data_format : {"channels_last", "channels_first"}, default="channels_last"
+        See `ConvNetClassifier`.
+    input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
+        See `ConvNetClassifier`.
     loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, Loss or \
 callable, default="auto"
         What training makes small: "auto" is the squared error. An instance, such as
@@ -107,6 +111,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         layers=None,
         *,
         input_shape=None,
+        data_format="channels_last",
+        input_kind="auto",
         loss="auto",
         optimizer="adam",
         batch_size="auto",
@@ -129,6 +135,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
     ):
         self.layers = layers
         self.input_shape = input_shape
+        self.data_format = data_format
+        self.input_kind = input_kind
         self.loss = loss
         self.optimizer = optimizer
         self.batch_size = batch_size
@@ -190,7 +198,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data.
+            Samples of the shape of the training data; an axis of one channel may be left out.
 
         Returns
         -------
