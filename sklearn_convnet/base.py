@@ -31,6 +31,7 @@ from .inputs import (
     default_layers,
     hint_of_format,
     learn_inputs,
+    renewed_inputs,
     warn_if_turned,
 )
 from .layers import Sequential
@@ -54,6 +55,19 @@ from .training import (
     train,
 )
 from .transfer import copy_weights, weights_of
+from .warm_start import (
+    carry_over,
+    changed,
+    check_dtype,
+    check_loss,
+    kept,
+    refuse,
+    state_for,
+)
+
+#: Parameters that say how X comes in, and those that the network is compiled with.
+INPUT_PARAMS = ("layers", "input_shape", "data_format", "input_kind")
+NETWORK_PARAMS = (*INPUT_PARAMS, "augmentation", "multi_crop")
 
 
 @contextmanager
@@ -102,6 +116,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     #: name: Loss class, for `loss`.
     _losses: dict = {}
 
+    #: Parameters that must not change where training goes on.
+    _fixed = ("init_from",)
+
     def _check_y(self, y, dtype, boxes=None):
         """y, with the boxes beside it, in the form that a target is made of and encodes."""
         raise NotImplementedError(type(self))
@@ -126,9 +143,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
 
     # --- X and weights -------------------------------------------------------------------
 
-    def _check_X(self, X, reset):
+    def _check_X(self, X, reset, renewed=frozenset()):
         """X as an array, in its own dtype, with the channels last; how it comes in is learnt if
-        `reset`, or compared."""
+        `reset`, or compared. `renewed` are parameters that were changed since the last fit."""
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
         X = as_array(X, self)
@@ -138,6 +155,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             self._inputs = learn_inputs(X.shape[1:], *self._input_params())
             self.input_shape_ = self._inputs.sample_shape
             self.n_features_in_ = prod(self.input_shape_)
+        elif not renewed.isdisjoint(INPUT_PARAMS):
+            self._inputs = renewed_inputs(self._inputs, *self._input_params())
         return self._inputs.view(X, type(self).__name__)
 
     def _input_params(self):
@@ -250,12 +269,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         metadata = {name: value for name, value in metadata.items() if value is not None}
         self._validate()
         warm = self.warm_start and hasattr(self, "network_")
-        X = self._check_X(X, reset=not warm)
+        news = self._news() if warm else frozenset()
+        X = self._check_X(X, not warm, news)
         rows, y, weight = self._samples(X, y, sample_weight, boxes)
         copied = None
         if warm:
-            self.network_, self._random_state = deepcopy((self.network_, self._random_state))
             self._training_state = None
+            self._go_on(news)
         else:
             copied = self._begin(X, y)
         validation = self._validation(X_val, y_val, sample_weight_val, boxes_val)
@@ -286,15 +306,14 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         with unchanged_on_error(self):
             self._validate()
             first = not hasattr(self, "network_")
-            X = self._check_X(X, reset=first)
+            news = frozenset() if first else self._news()
+            X = self._check_X(X, first, news)
             rows, y, weight = self._samples(X, y, sample_weight, boxes)
             copied = None
             if first:
                 copied = self._begin(X, y, classes)
             else:
-                self.network_, self._random_state, self._training_state = deepcopy(
-                    (self.network_, self._random_state, self._training_state)
-                )
+                self._go_on(news)
             self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks())
         return self
 
@@ -305,6 +324,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             # What the user or numpy owns is drawn from once; the rest is ours to pickle.
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
+        self._fitted = self._kept()
         self._target = self._make_target(y, classes)
         warn_if_turned(self._inputs, self.layers is None and self.input_kind == "auto")
         self.network_ = self._compile(self._work_dtype(X), self._random_state)
@@ -314,6 +334,51 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         if self.init_from is None:
             return set()
         return copy_weights(self.network_, weights_of(self.init_from))
+
+    def _kept(self):
+        """Copies of the parameters that a prediction reads, or a fit that goes on compares."""
+        return kept(self, (*NETWORK_PARAMS, "loss", "optimizer", "random_state", *self._fixed))
+
+    def _news(self):
+        """The parameters that were changed since the last fit and mean something to its network.
+
+        Raises
+        ------
+        ValueError
+            If one of them must not change.
+        """
+        news, before = frozenset(changed(self._fitted, self)), self._fitted
+        check_dtype(self.dtype, self.network_)
+        for name in self._fixed:
+            if name in news:
+                refuse(name, before[name], getattr(self, name))
+        if "loss" in news:
+            check_loss(self._loss(before["loss"]), self._loss())
+        return news
+
+    def _go_on(self, news):
+        """What the last fit left, as copies, with the parameters that were changed since."""
+        last, state = self.network_, self._training_state
+        if news.isdisjoint(NETWORK_PARAMS):
+            self.network_, self._random_state, self._training_state = deepcopy(
+                (last, self._random_state, state)
+            )
+        else:
+            self._random_state, self._training_state = deepcopy((self._random_state, state))
+            self.network_ = self._compile(last.dtype, np.random.RandomState(0))
+            before = {name: self._fitted[name] for name in NETWORK_PARAMS}
+            now = {name: getattr(self, name) for name in NETWORK_PARAMS}
+            carry_over(self.network_, last, before, now)
+        if "random_state" in news:
+            self._random_state = check_random_state(self.random_state)
+        if "optimizer" in news and state is not None:
+            optimizers = (
+                self._resolved(one, OPTIMIZERS)
+                for one in (self.optimizer, self._fitted["optimizer"])
+            )
+            self._training_state = state_for(*optimizers, self._training_state)
+        if news:
+            self._fitted = self._kept()
 
     def _compile(self, dtype, random_state):
         """The network for the user's layers and the output layers of the target."""
@@ -493,10 +558,12 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
                 (score for score in scores if not np.isnan(score)), default=np.nan
             )
 
-    def _loss(self):
-        if callable(self.loss):
-            return FunctionLoss(self.loss)
-        return self._resolved(self.loss, self._losses)
+    def _loss(self, loss=None):
+        """An instance for a loss, which is the parameter unless it is given."""
+        loss = self.loss if loss is None else loss
+        if callable(loss):
+            return FunctionLoss(loss)
+        return self._resolved(loss, self._losses)
 
     # --- afterwards ----------------------------------------------------------------------
 
@@ -515,7 +582,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
 
     def _views(self, X):
         """What the network is shown of X: all of it, or several crops."""
-        return [X] if self.multi_crop is None else self.multi_crop.views(X)
+        multi_crop = self._fitted["multi_crop"]
+        return [X] if multi_crop is None else multi_crop.views(X)
 
     def _outputs(self, X):
         """The output of the last layer, for any X."""

@@ -82,8 +82,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     shuffle : bool, default=True
         Whether each epoch has an order of its own.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit. Classes and shapes must be
-        the same.
+        Whether `fit` goes on from the weights of the last fit. Parameters may have changed in
+        between as long as the weights fit; otherwise it is an error.
     dtype : {"auto", "float32", "float64"}, default="auto"
         What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
     n_threads : int, default=None
@@ -166,6 +166,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         "box_units": [StrOptions({"share", "pixels"})],
     }
     _losses = CLASSIFICATION_LOSSES
+    _fixed = (*BaseConvNet._fixed, "box_units")
 
     # `classes` names all classes in the first call: nothing to route.
     __metadata_request__partial_fit = {"classes": metadata_routing.UNUSED}
@@ -349,7 +350,8 @@ default=None
         views = (
             self._target.probabilities(self._raw_predict(view), kernels) for view in self._views(X)
         )
-        return next(views) if self.multi_crop is None else self.multi_crop.vote(list(views))
+        multi_crop = self._fitted["multi_crop"]
+        return next(views) if multi_crop is None else multi_crop.vote(list(views))
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -398,7 +400,8 @@ list of ndarray
         ndarray of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Shaped as y was: if y had boxes in its columns, so has this.
         """
-        if self.multi_crop is not None:
+        check_is_fitted(self)
+        if self._fitted["multi_crop"] is not None:
             return self._target.decode(self._probabilities(X))
         Z = self._outputs(X)
         return self._target.predict(Z, self.network_.kernels)

@@ -28,7 +28,7 @@ from .layers import (
 )
 from .layers.composition import ShapeError
 from .layers.shapes import AXIS_NAMES
-from .messages import warn_caller
+from .messages import BEGIN_ANEW, warn_caller
 from .network.compile import first_n_axes
 
 #: Number of axes besides the channels; "flat" may be a signal or the columns of a table.
@@ -136,6 +136,32 @@ def learn_inputs(shape, layers, input_shape, data_format, input_kind):
     channels_first = data_format == "channels_first"
     shape = given_shape(shape, input_shape, channels_first)
     return Inputs(shape, kind_of(shape, layers, channels_first, input_kind), channels_first)
+
+
+def renewed_inputs(before, layers, input_shape, data_format, input_kind):
+    """The `Inputs` of a network that goes on, after some of the parameters were changed.
+
+    Raises
+    ------
+    ValueError
+        If the network would no longer see samples of the same shape.
+    """
+    channels_first = data_format == "channels_first"
+    shape = before.sample_shape
+    if channels_first and before.has_channels:
+        shape = (shape[-1], *shape[:-1])
+    now = Inputs(shape, kind_of(shape, layers, channels_first, input_kind), channels_first)
+    if input_shape is not None and not now.fits(checked_shape(input_shape)):
+        raise ValueError(
+            f"input_shape={input_shape!r} does not fit the last fit, which had samples of shape "
+            f"{shape}: {BEGIN_ANEW}"
+        )
+    if now.sample_shape != before.sample_shape:
+        raise ValueError(
+            f"data_format={data_format!r} makes samples of shape {now.sample_shape} of what was "
+            f"{before.sample_shape} in the last fit: {BEGIN_ANEW}"
+        )
+    return now
 
 
 def checked_shape(input_shape):

@@ -56,7 +56,7 @@ callable, default="auto"
     shuffle : bool, default=True
         Whether each epoch has an order of its own.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit.
+        See `ConvNetClassifier`.
     dtype : {"auto", "float32", "float64"}, default="auto"
         See `ConvNetClassifier`.
     n_threads : int, default=None
@@ -105,6 +105,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         "point_units": [StrOptions({"share", "pixels"})],
     }
     _losses = REGRESSION_LOSSES
+    _fixed = (*BaseConvNet._fixed, "target", "point_units")
 
     def __init__(
         self,
@@ -187,7 +188,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
 
     def _values(self, Z):
         """What the network says, in the shape of y."""
-        return self._target.decode(self._loss().inverse_link(Z))
+        return self._target.decode(self._loss(self._fitted["loss"]).inverse_link(Z))
 
     def _new_score(self):
         return RunningR2(self._loss().inverse_link)
