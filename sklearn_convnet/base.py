@@ -10,7 +10,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -28,17 +28,15 @@ from ._version import package_version
 from .augmentation import Transform
 from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
 from .history import EpochTable, with_epoch
-from .layers import (
-    Conv1D,
-    Conv2D,
-    Conv3D,
-    Dense,
-    MaxPool1D,
-    MaxPool2D,
-    MaxPool3D,
-    Sequential,
-    Standardize,
+from .inputs import (
+    as_array,
+    default_layers,
+    hint_of_format,
+    learn_inputs,
+    renewed_inputs,
+    warn_if_turned,
 )
+from .layers import Sequential
 from .layers.blocks import Outputs
 from .layers.composition import LayerComposition, check_layers
 from .losses import FunctionLoss
@@ -59,32 +57,19 @@ from .training import (
     train,
 )
 from .transfer import copy_weights, weights_of
+from .warm_start import (
+    carry_over,
+    changed,
+    check_dtype,
+    check_loss,
+    kept,
+    refuse,
+    state_for,
+)
 
-
-def default_layers(sample_shape):
-    """A network that does well without tuning, for samples of this shape.
-
-    Standardised input; convolutions over 3 (signals: 5) neighbours that keep the size, each
-    with a max pool by 2 while the maps are at least 4 long, the number of filters growing
-    from 32 to 128; then a dense layer. Flat samples, which may be columns of a table, are
-    standardised column by column.
-    """
-    n_axes = {1: 1, 2: 2, 3: 2}.get(len(sample_shape), 3)
-    conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}[n_axes]
-    pool = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}[n_axes]
-    kernel_size = 5 if n_axes == 1 else 3
-    layers = [Standardize(per="value" if len(sample_shape) == 1 else "channel")]
-    size, filters = min(sample_shape[:n_axes]), 32
-    while True:
-        layers.append(conv(filters, kernel_size, padding="same"))
-        if size < 4:
-            break
-        layers.append(pool(2))
-        size //= 2
-        if size < 4:
-            break
-        filters = min(2 * filters, 128)
-    return [*layers, Dense(128)]
+#: Parameters that say how X comes in, and those that the network is compiled with.
+INPUT_PARAMS = ("layers", "input_shape", "data_format", "input_kind")
+NETWORK_PARAMS = (*INPUT_PARAMS, "augmentation", "multi_crop")
 
 
 def of_samples(weight):
@@ -136,6 +121,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
         "input_shape": [tuple, list, None],
+        "data_format": [StrOptions({"channels_last", "channels_first"})],
+        "input_kind": [StrOptions({"auto", "table", "signal", "image", "volume"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
         "batch_size": [
             StrOptions({"auto"}),
@@ -162,6 +149,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     #: name: Loss class, for `loss`.
     _losses: dict = {}
 
+    #: Parameters that must not change where training goes on.
+    _fixed = ("init_from",)
+
     def _check_y(self, y, boxes=None):
         """y, with the boxes beside it, in the form that a target is made of and encodes."""
         raise NotImplementedError(type(self))
@@ -187,50 +177,24 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
 
     # --- X and weights -------------------------------------------------------------------
 
-    def _check_X(self, X, reset):
-        """X as an array, in its own dtype; its shape is learnt if `reset`, or compared."""
+    def _check_X(self, X, reset, renewed=frozenset()):
+        """X as an array, in its own dtype, with the channels last; how it comes in is learnt if
+        `reset`, or compared. `renewed` are parameters that were changed since the last fit."""
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
-        X = self._as_array(X)
+        X = as_array(X, self)
         if X.ndim == 2 and (not reset or self.input_shape is None):
             _check_n_features(self, X, reset=reset)
-        shape = X.shape[1:]
         if reset:
-            self.input_shape_ = self._sample_shape(shape)
+            self._inputs = learn_inputs(X.shape[1:], *self._input_params())
+            self.input_shape_ = self._inputs.sample_shape
             self.n_features_in_ = prod(self.input_shape_)
-        elif shape != self.input_shape_ and shape != (self.n_features_in_,):
-            raise ValueError(
-                f"X has samples of shape {shape}, but {type(self).__name__} was fitted "
-                f"with samples of shape {self.input_shape_}"
-            )
-        return X.reshape(len(X), *self.input_shape_)
+        elif not renewed.isdisjoint(INPUT_PARAMS):
+            self._inputs = renewed_inputs(self._inputs, *self._input_params())
+        return self._inputs.view(X, type(self).__name__)
 
-    def _as_array(self, X):
-        """X as an array of real numbers with at least two axes, in its own dtype."""
-        if type(X) is np.ndarray and X.ndim > 1 and X.size and X.dtype.kind in "biuf":
-            # All that is left to check; the rest takes as long as a small forward as well.
-            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
-            return X
-        X = check_array(X, dtype="numeric", allow_nd=True, estimator=self, input_name="X")
-        if X.dtype.kind not in "biuf":
-            raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
-        return X
-
-    def _sample_shape(self, shape):
-        """The shape of a sample: that of X, or `input_shape`."""
-        if 0 in shape:
-            raise ValueError(f"X has samples of shape {shape}, which hold no values")
-        if self.input_shape is None:
-            return shape
-        wanted = tuple(self.input_shape)
-        if not all(isinstance(size, Integral) and size >= 1 for size in wanted):
-            raise ValueError(f"input_shape must hold positive integers, got {self.input_shape!r}")
-        if shape != wanted and shape != (prod(wanted),):
-            raise ValueError(
-                f"X has samples of shape {shape}, expected input_shape={wanted} or "
-                f"{prod(wanted)} values in a row"
-            )
-        return wanted
+    def _input_params(self):
+        return self.layers, self.input_shape, self.data_format, self.input_kind
 
     def _check_weight(self, sample_weight, X):
         """Weights of samples (n,), or of pixels (n, *map_size)."""
@@ -321,8 +285,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
-            converted batch by batch.
+            Samples, with the channels where `data_format` says, or flat with `input_shape`.
+            Bytes and memory maps are converted batch by batch.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Values, as `target` says.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
@@ -366,12 +330,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         metadata = {name: value for name, value in metadata.items() if value is not None}
         self._validate()
         warm = self.warm_start and hasattr(self, "network_")
-        X = self._check_X(X, reset=not warm)
+        news = self._news() if warm else frozenset()
+        X = self._check_X(X, not warm, news)
         rows, y, weight = self._samples(X, y, sample_weight, boxes)
         copied = None
         if warm:
-            self.network_, self._random_state = deepcopy((self.network_, self._random_state))
             self._training_state = None
+            self._go_on(news)
         else:
             copied = self._begin(X, y, weight)
         validation = self._validation(X_val, y_val, sample_weight_val, boxes_val)
@@ -379,11 +344,12 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         self._split_seed = self._random_state.randint(2**31 - 1) if holds_out else None
         self._progress = Progress()
         tasks = fit_tasks(self)
-        tasks.begin(X, y, metadata)  # where a checkpoint puts back what was done before
+        given = self._inputs.as_given(X)
+        tasks.begin(given, y, metadata)  # where a checkpoint puts back what was done before
         if holds_out:
             rows, y, weight, validation = self._split(X, rows, y, weight)
         tasks.train_on(
-            X if len(rows) == len(X) else lambda: X[rows],
+            given if len(rows) == len(X) else lambda: given[rows],
             y,
             None if sample_weight is None else {"sample_weight": weight},
         )
@@ -401,15 +367,14 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         with unchanged_on_error(self):
             self._validate()
             first = not hasattr(self, "network_")
-            X = self._check_X(X, reset=first)
+            news = frozenset() if first else self._news()
+            X = self._check_X(X, first, news)
             rows, y, weight = self._samples(X, y, sample_weight, boxes, relative=False)
             copied = None
             if first:
                 copied = self._begin(X, y, weight, classes)
             else:
-                self.network_, self._random_state, self._training_state = deepcopy(
-                    (self.network_, self._random_state, self._training_state)
-                )
+                self._go_on(news)
             self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks(), relative=False)
         return self
 
@@ -420,12 +385,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             # What the user or numpy owns is drawn from once; the rest is ours to pickle.
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
-        pairs, shape = self._own_layers()
-        self._check_images(pairs)
-        last_shape = Sequential(pairs).output_shape(with_channels(pairs, shape))
-        self._target = self._make_target(y, last_shape, self._image_size(pairs), classes)
+        self._fitted = self._kept()
+        pairs, shape, last_shape = self._own_layers()
+        self._target = self._make_target(y, last_shape, self._image_size(), classes)
         weight = self._target.weight_of_loss(weight)
-        self.network_ = self._compile(pairs, shape, last_shape, self._work_dtype(X))
+        warn_if_turned(self._inputs, self.layers is None and self.input_kind == "auto")
+        dtype = self._work_dtype(X)
+        self.network_ = self._compile(pairs, shape, last_shape, dtype, self._random_state)
         self._begin_outputs(y, in_range(weight))
         self._training_state = None
         self.n_iter_ = self.t_ = 0
@@ -442,34 +408,78 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         """Gives the output layers of a new network the values that they begin with."""
         self._target.begin(self.network_, y, weight, self._loss())
 
+    def _kept(self):
+        """Copies of the parameters that a prediction reads, or a fit that goes on compares."""
+        return kept(self, (*NETWORK_PARAMS, "loss", "optimizer", "random_state", *self._fixed))
+
+    def _news(self):
+        """The parameters that were changed since the last fit and mean something to its network.
+
+        Raises
+        ------
+        ValueError
+            If one of them must not change.
+        """
+        news, before = frozenset(changed(self._fitted, self)), self._fitted
+        check_dtype(self.dtype, self.network_)
+        for name in self._fixed:
+            if name in news:
+                refuse(name, before[name], getattr(self, name))
+        if "loss" in news:
+            check_loss(self._loss(before["loss"]), self._loss())
+        return news
+
+    def _go_on(self, news):
+        """What the last fit left, as copies, with the parameters that were changed since."""
+        last, state = self.network_, self._training_state
+        if news.isdisjoint(NETWORK_PARAMS):
+            self.network_, self._random_state, self._training_state = deepcopy(
+                (last, self._random_state, state)
+            )
+        else:
+            self._random_state, self._training_state = deepcopy((self._random_state, state))
+            self.network_ = self._compile(*self._own_layers(), last.dtype, np.random.RandomState(0))
+            before = {name: self._fitted[name] for name in NETWORK_PARAMS}
+            now = {name: getattr(self, name) for name in NETWORK_PARAMS}
+            carry_over(self.network_, last, before, now)
+        if "random_state" in news:
+            self._random_state = check_random_state(self.random_state)
+        if "optimizer" in news and state is not None:
+            optimizers = (
+                self._resolved(one, OPTIMIZERS)
+                for one in (self.optimizer, self._fitted["optimizer"])
+            )
+            self._training_state = state_for(*optimizers, self._training_state)
+        if news:
+            self._fitted = self._kept()
+
     def _own_layers(self):
-        """Pairs of the user's layers, and the shape of what they are given."""
+        """Pairs of the user's layers, the shape of what they are given, and that of what they end
+        in."""
         layers, shape = self.layers, self.input_shape_
-        if self.multi_crop is not None:
-            shape = self.multi_crop.output_shape(shape)
+        with hint_of_format(self._inputs):
+            if self.multi_crop is not None:
+                shape = self.multi_crop.output_shape(shape)
         if layers is None:
-            layers = default_layers(shape)
-        return check_layers(layers, reserved=("output", "box", *self._get_param_names())), shape
+            layers = default_layers(shape, self._inputs.kind)
+        pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
+        self._check_images(pairs)
+        with hint_of_format(self._inputs):
+            return pairs, shape, Sequential(pairs).output_shape(with_channels(pairs, shape))
 
-    def _image_size(self, pairs):
+    def _image_size(self):
         """(width, height) where X is images, else None."""
-        shape = self.input_shape_
-        is_image = first_n_axes(pairs) in (None, 2) and len(shape) in (2, 3)
-        return (shape[1], shape[0]) if is_image else None
+        return self.input_shape_[1::-1] if self._inputs.kind == "image" else None
 
-    def _compile(self, pairs, shape, last_shape, dtype):
+    def _compile(self, pairs, shape, last_shape, dtype, random_state):
         """The network for the user's layers and the output layers of the target."""
         if self.multi_crop is not None:
             self._target.check_voting(self.multi_crop.voting)
-        outputs = self._target.output_layers(last_shape)
+        with hint_of_format(self._inputs):
+            outputs = self._target.output_layers(last_shape)
         if len(outputs) > 1:
             outputs = [("output", Outputs(outputs))]
-        return compile_network(
-            [*pairs, *outputs],
-            shape,
-            dtype=dtype,
-            random_state=self._random_state,
-        )
+        return compile_network([*pairs, *outputs], shape, dtype=dtype, random_state=random_state)
 
     def _check_images(self, pairs):
         """Raises ValueError if what is for images alone is asked of other samples."""
@@ -479,9 +489,10 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             ("multi_crop", self.multi_crop is not None),
         ):
             if needed and n_axes not in (None, 2):
+                fix = "; input_kind='image' makes them so" if self.layers is None else ""
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is for images, but the layers are for "
-                    f"samples of {n_axes} axes and channels"
+                    f"samples of {n_axes} axes and channels{fix}"
                 )
 
     def _augment(self):
@@ -650,10 +661,12 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
                 (score for score in scores if not np.isnan(score)), default=np.nan
             )
 
-    def _loss(self):
-        if callable(self.loss):
-            return FunctionLoss(self.loss)
-        return self._resolved(self.loss, self._losses)
+    def _loss(self, loss=None):
+        """An instance for a loss, which is the parameter unless it is given."""
+        loss = self.loss if loss is None else loss
+        if callable(loss):
+            return FunctionLoss(loss)
+        return self._resolved(loss, self._losses)
 
     # --- afterwards ----------------------------------------------------------------------
 
@@ -673,7 +686,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
 
     def _views(self, X):
         """What the network is shown of X: all of it, or several crops."""
-        return [X] if self.multi_crop is None else self.multi_crop.views(X)
+        multi_crop = self._fitted["multi_crop"]
+        return [X] if multi_crop is None else multi_crop.views(X)
 
     def _outputs(self, X, finish=None):
         """The output of the last layer, for any X, or what `finish` makes of it."""

@@ -30,7 +30,18 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ``name__parameter``, a layer is replaced by its name. None is a network that suits
         the shape of X, beginning with `Standardize`.
     input_shape : tuple of int, default=None
-        Shape of one sample, channels last, where X is flat ``(n_samples, n_features)``.
+        Shape of one sample where X is flat ``(n_samples, n_features)``.
+    data_format : {"channels_last", "channels_first"}, default="channels_last"
+        Where X has its axis of channels: images are ``(n, height, width, n_channels)`` or
+        ``(n, n_channels, height, width)``, and so on. X is not copied; each batch is turned
+        when its turn comes. `input_shape` and flat X are in the same order. It changes nothing
+        where X has no such axis, and nothing about y.
+    input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
+        What a sample is, where `layers` is None. "auto" goes by its shape. Two axes are a signal
+        ``(length, n_channels)`` if there are at most 16 channels and it is at least four times
+        as long, otherwise an image of one channel; three axes are an image, four a volume. A
+        flat sample is a signal whose values are standardised one by one, since it may be a row
+        of a table; "table" has dense layers alone. Given layers must be for what is said here.
     loss : {"auto", "cross_entropy", "focal"}, Loss or callable, default="auto"
         What training makes small: "auto" is cross-entropy. An instance, such as
         ``CrossEntropy(label_smoothing=0.1)``, has parameters that can be searched. A function
@@ -70,8 +81,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     shuffle : bool, default=True
         Whether each epoch has an order of its own.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit. Classes and shapes must be
-        the same.
+        Whether `fit` goes on from the weights of the last fit. Parameters may have changed in
+        between as long as the weights fit; otherwise it is an error.
     dtype : {"auto", "float32", "float64"}, default="auto"
         What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
     n_threads : int, default=None
@@ -119,7 +130,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where X had names.
     input_shape_ : tuple of int
-        Shape of one sample.
+        Shape of one sample as the network sees it, channels last.
     layers_ : list of (str, Layer)
         The layers with their names, and the output layers, "output" and "box".
     network_ : Network
@@ -169,6 +180,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         "ignore_label": [Real, str, None],
     }
     _losses = CLASSIFICATION_LOSSES
+    _fixed = (*BaseConvNet._fixed, "box_units", "box_corners", "target", "ignore_label")
 
     # `classes` names all classes in the first call: nothing to route.
     __metadata_request__partial_fit = {"classes": metadata_routing.UNUSED}
@@ -178,6 +190,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         layers=None,
         *,
         input_shape=None,
+        data_format="channels_last",
+        input_kind="auto",
         loss="auto",
         optimizer="adam",
         batch_size="auto",
@@ -205,6 +219,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     ):
         self.layers = layers
         self.input_shape = input_shape
+        self.data_format = data_format
+        self.input_kind = input_kind
         self.loss = loss
         self.optimizer = optimizer
         self.batch_size = batch_size
@@ -289,8 +305,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples, channels last, or flat with `input_shape`. Bytes and memory maps are
-            converted batch by batch.
+            Samples, with the channels where `data_format` says, or flat with `input_shape`.
+            Bytes and memory maps are converted batch by batch.
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Labels; an indicator or several columns of labels; or maps of labels, perhaps with a
             last axis of length 1. With `box_weight` and without `boxes`, column 0 is the label
@@ -370,7 +386,8 @@ default=None
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
         views = map(self._probabilities_of_view, self._views(X))
-        return next(views) if self.multi_crop is None else self.multi_crop.vote(list(views))
+        multi_crop = self._fitted["multi_crop"]
+        return next(views) if multi_crop is None else multi_crop.vote(list(views))
 
     def _probabilities_of_view(self, X):
         def finish(Z):
@@ -386,7 +403,7 @@ default=None
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data.
+            Samples of the shape of the training data; an axis of one channel may be left out.
 
         Returns
         -------
@@ -420,14 +437,15 @@ list of ndarray
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data.
+            Samples of the shape of the training data; an axis of one channel may be left out.
 
         Returns
         -------
         ndarray of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Shaped as y was: if y had boxes in its columns, so has this.
         """
-        if self.multi_crop is not None:
+        check_is_fitted(self)
+        if self._fitted["multi_crop"] is not None:
             return self._target.decode(self._probabilities(X))
         return self._outputs(X, lambda Z: self._target.predict(Z, self.network_.kernels))
 
@@ -437,7 +455,7 @@ list of ndarray
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data.
+            Samples of the shape of the training data; an axis of one channel may be left out.
 
         Returns
         -------

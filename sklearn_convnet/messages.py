@@ -4,6 +4,9 @@ import sys
 import warnings
 from contextlib import contextmanager
 
+#: The way out where a fit cannot go on from the last one.
+BEGIN_ANEW = "set it back, or begin anew with warm_start=False or a new estimator"
+
 
 def warn_caller(message, category):
     """Warns at the first line outside of this package."""

@@ -22,6 +22,10 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
         See `ConvNetClassifier`.
     input_shape : tuple of int, default=None
         See `ConvNetClassifier`.
+    data_format : {"channels_last", "channels_first"}, default="channels_last"
+        See `ConvNetClassifier`.
+    input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
+        See `ConvNetClassifier`.
     loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, Loss or \
 callable, default="auto"
         What training makes small: "auto" is the squared error. An instance, such as
@@ -51,7 +55,7 @@ callable, default="auto"
     shuffle : bool, default=True
         Whether each epoch has an order of its own.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit.
+        See `ConvNetClassifier`.
     dtype : {"auto", "float32", "float64"}, default="auto"
         See `ConvNetClassifier`.
     n_threads : int, default=None
@@ -112,12 +116,15 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         "flip_pairs": "no_validation",  # targets.py knows how many points there are
     }
     _losses = REGRESSION_LOSSES
+    _fixed = (*BaseConvNet._fixed, "target", "point_units", "normalize_y", "flip_pairs")
 
     def __init__(
         self,
         layers=None,
         *,
         input_shape=None,
+        data_format="channels_last",
+        input_kind="auto",
         loss="auto",
         optimizer="adam",
         batch_size="auto",
@@ -142,6 +149,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
     ):
         self.layers = layers
         self.input_shape = input_shape
+        self.data_format = data_format
+        self.input_kind = input_kind
         self.loss = loss
         self.optimizer = optimizer
         self.batch_size = batch_size
@@ -206,7 +215,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
 
     def _values(self, Z):
         """What the network says, in the shape of y."""
-        return self._target.decode(self._loss().inverse_link(Z))
+        return self._target.decode(self._loss(self._fitted["loss"]).inverse_link(Z))
 
     def predict(self, X):
         """The values that the network sees in X.
@@ -214,7 +223,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data.
+            Samples of the shape of the training data; an axis of one channel may be left out.
 
         Returns
         -------

@@ -65,6 +65,11 @@ class Samples:
 def row_taker(X, network, n_threads):
     """A function that copies rows of X, by threads and in the network's dtype if there is a kernel
     for those of X."""
+    if X.ndim > 2 and not X.flags.c_contiguous:
+        given = np.moveaxis(X, -1, 1)
+        if given.flags.c_contiguous:  # channels first: so its rows lie in memory
+            take_given = row_taker(given, network, n_threads)
+            return lambda rows: np.moveaxis(take_given(rows), 1, -1)
     kernels = network.kernels
     taking = {network.dtype: kernels.take_rows, np.dtype(np.uint8): kernels.take_bytes}
     kernel = taking.get(X.dtype)

@@ -117,9 +117,11 @@ def test_only_the_first_of_several_fits_begins_from_them(digits, fitted):
     )
     clf.fit(X, y)
     first = clf.get_weights()["conv1/weight"]
-    clf.set_params(init_from={"conv1/weight": first * np.inf}).fit(X, y)  # is not looked at
+    clf.set_params(init_from=None).fit(X, y)  # it has done its work
     assert not np.array_equal(clf.get_weights()["conv1/weight"], first)
     assert np.abs(clf.get_weights()["conv1/weight"] - first).max() < 0.1
+    with pytest.raises(ValueError, match="init_from was changed since the last fit"):
+        clf.set_params(init_from={"conv1/weight": 2 * first}).fit(X, y)
 
 
 def test_between_kinds_of_estimators_and_dtypes(digits, fitted):

@@ -202,6 +202,11 @@ class Network:
         for path, value in buffers.items():
             self._buffers[path][:] = value
 
+    def go_on_from(self, other):
+        """Take over parameters, statistics and steps of a network that has the same."""
+        self.restore((other.params, other.buffers()))
+        self.step, self._seed = other.step, other._seed
+
     @cached_property
     def kernels(self):
         """The kernels for its dtype, those that are in use when it first needs them."""

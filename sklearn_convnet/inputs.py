@@ -1,0 +1,320 @@
+"""X as the user gave it: its checks, which axis has the channels, and what a sample is.
+
+# Design:
+# * `Inputs` is learnt from the first X and kept, so that a later X is read as the first was,
+#   whatever the parameters say by then.
+# * Channels that come first are turned by a view, never by a copy of X: whoever takes a batch
+#   of it gets channels last, in memory or in a file.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import assert_all_finite
+from sklearn.utils.validation import check_array
+
+from .layers import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Dense,
+    MaxPool1D,
+    MaxPool2D,
+    MaxPool3D,
+    Standardize,
+)
+from .layers.composition import ShapeError
+from .layers.shapes import AXIS_NAMES
+from .messages import BEGIN_ANEW, warn_caller
+from .network.compile import first_n_axes
+
+#: Number of axes besides the channels; "flat" may be a signal or the columns of a table.
+KINDS = {"table": 0, "flat": 1, "signal": 1, "image": 2, "volume": 3}
+
+#: Two axes are taken for a signal of several channels if it has no more channels than this,
+#: and is so many times as long: few images are such narrow strips.
+SIGNAL_CHANNELS, SIGNAL_LENGTH = 16, 4
+
+#: What images and volumes most often have of channels, and hardly of rows or columns.
+USUAL_CHANNELS = (1, 3, 4)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How X comes in.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one sample, in the order of X.
+    kind : str
+        What a sample is, one of `KINDS`.
+    channels_first : bool
+        What `data_format` said.
+    """
+
+    shape: tuple
+    kind: str
+    channels_first: bool
+
+    @property
+    def has_channels(self):
+        """Whether a sample has an axis of channels."""
+        return len(self.shape) == KINDS[self.kind] + 1 > 1
+
+    @property
+    def turned(self):
+        """Whether the channels have to be put last."""
+        return self.channels_first and self.has_channels
+
+    @property
+    def sample_shape(self):
+        """The shape of a sample as the network sees it, channels last."""
+        return (*self.shape[1:], self.shape[0]) if self.turned else self.shape
+
+    def fits(self, shape):
+        """Whether samples of this shape are meant: an axis of one channel may be left out or
+        added, and all values may be in a row."""
+        if shape in (self.shape, (prod(self.shape),)):
+            return True
+        return same_but_one_channel(shape, self.shape, self.channels_first) and not (
+            self.has_channels and len(shape) > len(self.shape)
+        )
+
+    def view(self, X, name="the estimator"):
+        """X with the channels last, without a copy.
+
+        Raises
+        ------
+        ValueError
+            If its samples are of another shape; `name` is who was fitted.
+        """
+        if X.shape[1:] != self.shape:
+            if not self.fits(X.shape[1:]):
+                raise ValueError(
+                    f"X has samples of shape {X.shape[1:]}, but {name} was fitted with samples "
+                    f"of shape {self.shape}"
+                )
+            X = X.reshape(len(X), *self.shape)
+        return X.transpose(0, *range(2, X.ndim), 1) if self.turned else X
+
+    def as_given(self, X):
+        """What `view` has made, in the order of the user's X again."""
+        return X.transpose(0, X.ndim - 1, *range(1, X.ndim - 1)) if self.turned else X
+
+
+def as_array(X, estimator):
+    """X as an array of real numbers with at least two axes, in its own dtype."""
+    if type(X) is np.ndarray and X.ndim > 1 and X.size and X.dtype.kind in "biuf":
+        # All that is left to check; the rest takes as long as a small forward as well.
+        assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X")
+        return X
+    X = check_array(X, dtype="numeric", allow_nd=True, estimator=estimator, input_name="X")
+    if X.dtype.kind not in "biuf":
+        raise ValueError(f"X must hold real numbers, got dtype {X.dtype}")
+    return X
+
+
+def same_but_one_channel(a, b, channels_first):
+    """Whether one of two shapes is the other with an axis of one channel."""
+    if channels_first:
+        return a == (1, *b) or b == (1, *a)
+    return a == (*b, 1) or b == (*a, 1)
+
+
+def learn_inputs(shape, layers, input_shape, data_format, input_kind):
+    """The `Inputs` for a first X with samples of this shape.
+
+    Raises
+    ------
+    ValueError
+        If the shape, `input_shape` and `input_kind` do not fit each other or the layers.
+    """
+    channels_first = data_format == "channels_first"
+    shape = given_shape(shape, input_shape, channels_first)
+    return Inputs(shape, kind_of(shape, layers, channels_first, input_kind), channels_first)
+
+
+def renewed_inputs(before, layers, input_shape, data_format, input_kind):
+    """The `Inputs` of a network that goes on, after some of the parameters were changed.
+
+    Raises
+    ------
+    ValueError
+        If the network would no longer see samples of the same shape.
+    """
+    channels_first = data_format == "channels_first"
+    shape = before.sample_shape
+    if channels_first and before.has_channels:
+        shape = (shape[-1], *shape[:-1])
+    now = Inputs(shape, kind_of(shape, layers, channels_first, input_kind), channels_first)
+    if input_shape is not None and not now.fits(checked_shape(input_shape)):
+        raise ValueError(
+            f"input_shape={input_shape!r} does not fit the last fit, which had samples of shape "
+            f"{shape}: {BEGIN_ANEW}"
+        )
+    if now.sample_shape != before.sample_shape:
+        raise ValueError(
+            f"data_format={data_format!r} makes samples of shape {now.sample_shape} of what was "
+            f"{before.sample_shape} in the last fit: {BEGIN_ANEW}"
+        )
+    return now
+
+
+def checked_shape(input_shape):
+    """`input_shape` as a tuple; raises ValueError if it is no shape."""
+    wanted = tuple(input_shape)
+    if not all(isinstance(size, Integral) and size >= 1 for size in wanted):
+        raise ValueError(f"input_shape must hold positive integers, got {input_shape!r}")
+    return wanted
+
+
+def given_shape(shape, input_shape, channels_first):
+    """The shape of a sample in the order of X: that of X, or `input_shape`."""
+    if 0 in shape:
+        raise ValueError(f"X has samples of shape {shape}, which hold no values")
+    if input_shape is None:
+        return shape
+    wanted = checked_shape(input_shape)
+    if shape not in (wanted, (prod(wanted),)) and not same_but_one_channel(
+        shape, wanted, channels_first
+    ):
+        raise ValueError(
+            f"X has samples of shape {shape}, expected input_shape={wanted} or "
+            f"{prod(wanted)} values in a row"
+        )
+    return wanted
+
+
+def kind_of(shape, layers, channels_first, input_kind):
+    """What a sample is: as the first layer says that works on a number of axes, or else as
+    `input_kind` says, or else as its shape looks.
+
+    Raises
+    ------
+    ValueError
+        If two of these contradict each other.
+    """
+    n_axes = first_n_axes(layers)
+    if input_kind == "auto":
+        by_layers = {1: "signal", 2: "image", 3: "volume"}.get(n_axes)
+        return by_layers or likely_kind(shape, channels_first)
+    expected = KINDS[input_kind]
+    if n_axes not in (None, expected):
+        raise ValueError(
+            f"input_kind={input_kind!r} does not fit the layers, the first of which works on "
+            f"{n_axes} axes and channels: set input_kind='auto', or give layers for such samples"
+        )
+    if expected and len(shape) not in (expected, expected + 1):
+        axes = ", ".join(AXIS_NAMES[expected])
+        raise ValueError(
+            f"input_kind={input_kind!r} needs samples of shape ({axes}), with an axis of channels "
+            f"or without, got {shape}: set another input_kind, or input_shape if X is flat"
+        )
+    return input_kind
+
+
+def likely_kind(shape, channels_first=False):
+    """What samples of a shape are, if nobody says so."""
+    if len(shape) != 2:
+        return {1: "flat", 3: "image"}.get(len(shape), "volume")
+    channels, length = shape if channels_first else shape[::-1]
+    is_signal = channels <= SIGNAL_CHANNELS and length >= SIGNAL_LENGTH * channels
+    return "signal" if is_signal else "image"
+
+
+def default_layers(sample_shape, kind=None):
+    """A network that does well without tuning, for samples of this shape.
+
+    Standardised input; convolutions over 3 (signals: 5) neighbours that keep the size, each
+    with a max pool by 2 while the maps are at least 4 long, the number of filters growing
+    from 32 to 128; then a dense layer. Flat samples, which may be columns of a table, are
+    standardised column by column. For a table it is two dense layers.
+
+    Parameters
+    ----------
+    sample_shape : tuple of int
+        Channels last.
+    kind : str or None, default=None
+        One of `KINDS`; None is what the shape looks like.
+    """
+    kind = kind or likely_kind(sample_shape)
+    if kind == "table":
+        return [Standardize(per="value"), Dense(128), Dense(128)]
+    n_axes = KINDS[kind]
+    conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}[n_axes]
+    pool = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}[n_axes]
+    kernel_size = 5 if n_axes == 1 else 3
+    layers = [Standardize(per="value" if kind == "flat" else "channel")]
+    size, filters = min(sample_shape[:n_axes]), 32
+    while True:
+        layers.append(conv(filters, kernel_size, padding="same"))
+        if size < 4:
+            break
+        layers.append(pool(2))
+        size //= 2
+        if size < 4:
+            break
+        filters = min(2 * filters, 128)
+    return [*layers, Dense(128)]
+
+
+# --- channels in the wrong place ---------------------------------------------------------
+
+
+def advice(inputs):
+    """What to set if the channels are at the other end of a sample."""
+    end = "last" if inputs.channels_first else "first"
+    return f"if the {end} axis is that of the channels, set data_format='channels_{end}'"
+
+
+def warn_if_turned(inputs, guessed):
+    """Warns if the channels are most likely at the other end of a sample.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    guessed : bool
+        Whether the kind follows from the shape alone.
+    """
+    shape = inputs.shape
+    if inputs.has_channels:
+        taken = _unlikely_channels(inputs)
+    elif guessed and len(shape) == 2 and likely_kind(shape, not inputs.channels_first) == "signal":
+        taken = "images of one channel; input_kind='image' says that they are"
+    else:
+        return
+    if taken:
+        warn_caller(
+            f"X has samples of shape {shape}, which are taken for {taken}. Channels may be at "
+            f"the other end: {advice(inputs)}.",
+            UserWarning,
+        )
+
+
+def _unlikely_channels(inputs):
+    """What a sample would be that has its channels where they hardly are, or None."""
+    shape = inputs.shape[::-1] if inputs.channels_first else inputs.shape
+    # Of signals only a length of 1 is unlikely: few words may have long vectors.
+    few = (1,) if inputs.kind == "signal" else USUAL_CHANNELS
+    if shape[0] not in few or min(shape[1:]) <= SIGNAL_CHANNELS:
+        return None
+    return f"{inputs.kind}s of {shape[-1]} channels"
+
+
+@contextmanager
+def hint_of_format(inputs):
+    """A shape that does not fit has one more reason if the channels may be at the other end."""
+    try:
+        yield
+    except ValueError as error:
+        shape = inputs.shape[::-1] if inputs.channels_first else inputs.shape
+        if not inputs.has_channels or not shape[0] < shape[-1] or shape[0] > SIGNAL_CHANNELS:
+            raise
+        hint = f". X has samples of shape {inputs.shape}: {advice(inputs)}"
+        if isinstance(error, ShapeError):
+            raise ShapeError(error.path, error.problem + hint) from None
+        raise ValueError(f"{error}{hint}") from None
