@@ -204,7 +204,6 @@ def test_a_file_with_channels_first_is_not_read_at_once(tmp_path):
 
 
 def test_callbacks_get_X_as_it_was_given(tmp_path):
-    pytest.importorskip("sklearn.callback")
     X, y = samples((3, 8, 7))
     seen = []
 
