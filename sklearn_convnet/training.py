@@ -107,8 +107,8 @@ class Trainer:
         The state of the optimiser and of its schedule; None begins anew.
     augment : callable, default=None
         What is done to each training batch: ``X, target = augment(X, target, random_state)``.
-        X is a copy in the network's dtype; the generator's seed follows from that of the
-        epoch and the number of the batch.
+        X is a copy in the dtype that the network's first layer sees; the generator's seed
+        follows from that of the epoch and the number of the batch.
     view : callable, default=None
         What the network sees of X where it does not train; None is all of it.
 
@@ -196,7 +196,7 @@ class Trainer:
     def _augmented(self, batch, random_state):
         # Rows that were taken are a copy already, a slice of the user's X is not.
         make = np.ascontiguousarray if batch.X.flags.owndata else partial(np.array, order="C")
-        X = make(batch.X, dtype=self.network.dtype)
+        X = make(batch.X, dtype=self.network.input_dtype(batch.X.dtype))
         return Samples(*self.augment(X, batch.target, random_state), batch.weight)
 
     def run_step(self, batch):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from math import prod
 from typing import NamedTuple
 
@@ -64,6 +65,16 @@ def _merged(segments, weight_decay, decay_all):
             decay.append(wanted)
             mergeable = True
     return rows, decay
+
+
+def _leave_cast_to_last(nodes):
+    """Of the nodes at the begin that take wide X, all but the last that can cast it leave the cast
+    to that; says whether there is one."""
+    wide = list(takewhile(lambda node: node.takes_wide, nodes))
+    casting = [i for i, node in enumerate(wide) if hasattr(node, "centred")]
+    for node in wide[: casting[-1]] if casting else []:
+        node.keeps_wide = True
+    return bool(casting)
 
 
 class Network:
@@ -131,6 +142,7 @@ class Network:
                 start = -(-stop // grain) * grain
         self._size = start
         self._stretches = {}
+        self._takes_wide = _leave_cast_to_last(self._nodes)
         self._repeats = {
             training: all(node.repeats(training) for node in walk(self._nodes))
             for training in (True, False)
@@ -240,8 +252,20 @@ class Network:
 
     # --- running -----------------------------------------------------------------------
 
+    def input_dtype(self, dtype):
+        """The dtype in which the first node sees an X of some dtype.
+
+        It is the network's, or float64 if that of the network does not hold all that X may hold,
+        and the network begins with a layer that brings X to the order of 1, `Standardize` or
+        `Rescale`: what tells large numbers apart would be lost in a cast before it.
+        """
+        if self._takes_wide and not np.can_cast(dtype, self.dtype):
+            return np.dtype(np.float64)
+        return self.dtype
+
     def _check_input(self, X):
-        X = np.ascontiguousarray(X, dtype=self.dtype)
+        X = np.asarray(X)
+        X = np.ascontiguousarray(X, dtype=self.input_dtype(X.dtype))
         if X.shape[1:] != self.input_shape:
             if X.shape[1:] != self._given_shape:
                 raise ValueError(
@@ -287,7 +311,7 @@ class Network:
         if self.grads is None:
             self._make_gradients()
         self._pass = None  # what it holds is free now
-        key = (len(X), sample_weight is None)
+        key = (len(X), sample_weight is None, X.dtype.char)
         tapes = self._arena.tapes(key)
         tape = tapes.get(("forward", n_threads))
         if tape is not None:
@@ -353,7 +377,7 @@ class Network:
             return Arena()
 
     def _predict(self, X, n_threads, sample_weight):
-        arena, key = self._borrow(), (len(X), sample_weight is None)
+        arena, key = self._borrow(), (len(X), sample_weight is None, X.dtype.char)
         tape = arena.tapes(key).get(("forward", n_threads))
         if tape is not None:
             Y = self._play(tape, X)["Y"]

@@ -160,9 +160,15 @@ class Node:
         Its statistics at the start.
     chains : list of list of Node
         The nodes inside a block.
+    takes_wide : bool
+        Whether it may see X in float64 before that is cast to the network's dtype.
+    keeps_wide : bool
+        Whether it then leaves the cast to a node after it.
     """
 
     multiply_adds = 0
+    takes_wide = False
+    keeps_wide = False
 
     def __init__(self, path, input_shape, output_shape):
         self.path = path

@@ -2,12 +2,19 @@
 
 import numpy as np
 
+from ..kernels import loader
 from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from .node import Node, Weight, executes
 
 
 class _AffineNode(Node):
-    """Y = X scale + shift, one scale and shift a column of X seen as a matrix."""
+    """Y = X scale + shift, one scale and shift a column of X seen as a matrix.
+
+    At the begin of a network it may see X in float64, if the network's dtype does not hold what is
+    in X; see `Network.input_dtype`.
+    """
+
+    takes_wide = True
 
     def __init__(self, layer, path, input_shape, n_columns):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
@@ -17,9 +24,23 @@ class _AffineNode(Node):
         """Scale and shift."""
         raise NotImplementedError(type(self))
 
+    def centred(self):
+        """Centre, scale and shift, for (X - centre) scale + shift."""
+        raise NotImplementedError(type(self))
+
     def forward(self, X, run):
+        if X.dtype != self.dtype:
+            return self._forward_wide(X, run)
         Y = run.empty(self, "Y", X.shape, X.dtype)
         self._apply(X, Y, *self.affine(), run)
+        return Y
+
+    def _forward_wide(self, X, run):
+        """The same for X in float64, cast at the end unless another node of the kind follows."""
+        Y = run.empty(self, "Y", X.shape, X.dtype if self.keeps_wide else self.dtype)
+        rows = (-1, self.n_columns)
+        kernels = loader.kernels(X.dtype) if self.keeps_wide else run.kernels
+        kernels.centred_affine(X.reshape(rows), *self.centred(), Y.reshape(rows), run.n_threads)
         return Y
 
     def backward(self, dY, need_input, run):
@@ -50,6 +71,9 @@ class RescaleNode(_AffineNode):
     def affine(self):
         return self._scale, self._shift
 
+    def centred(self):
+        return np.zeros(self.n_columns), self._scale, self._shift
+
 
 @executes(Standardize)
 class StandardizeNode(_AffineNode):
@@ -68,6 +92,9 @@ class StandardizeNode(_AffineNode):
     def affine(self):
         scale = 1 / self.state["deviation"]
         return scale, -self.state["mean"] * scale
+
+    def centred(self):
+        return self.state["mean"], 1 / self.state["deviation"], np.zeros(self.n_columns)
 
     def fit_statistics(self, batches):
         """Mean and deviation of `(X, weight)` batches, merged batch by batch.
