@@ -350,7 +350,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
                 self.network_, self._random_state, self._training_state = deepcopy(
                     (self.network_, self._random_state, self._training_state)
                 )
-            self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks())
+            self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks(), partial=True)
         return self
 
     def _begin(self, X, y, classes=None):
@@ -472,10 +472,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         validation = self._encoded(X, rows[held_out], y[held_out], weight[held_out])
         return rows[kept], y[kept], weight[kept], validation
 
-    def _learn(self, X, rows, y, weight, validation, max_iter, copied, progress, tasks):
+    def _learn(
+        self, X, rows, y, weight, validation, max_iter, copied, progress, tasks, partial=False
+    ):
         """Statistics if training begins, epochs, and the attributes that tell of them.
 
-        `copied` is what `_begin` returned, or None where training goes on.
+        `copied` is what `_begin` returned, or None where training goes on. `partial`: a call may
+        be of a single sample, of which there are no statistics.
         """
         network = self.network_
         target = self._target.encode(y, network.dtype)
@@ -499,6 +502,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             self._training_state,
             self._augment(),
             self._view(),
+            use_running=partial and len(samples) == 1,
         )
         self._training_state = trainer.state
         if copied is not None and progress.epoch == 0:

@@ -74,9 +74,12 @@ def row_taker(X, network, n_threads):
     return take
 
 
-def batches_of(n, batch_size):
-    """Where the batches of nearly equal size begin and end."""
+def batches_of(n, batch_size, smallest=1):
+    """Where the batches of nearly equal size begin and end; rather than that one has less than
+    `smallest` samples, there is a batch less, unless `batch_size` is less itself."""
     n_batches = -(-n // batch_size)
+    if smallest <= batch_size:
+        n_batches = min(n_batches, max(1, n // smallest))
     edges = [n * i // n_batches for i in range(n_batches + 1)]
     return list(pairwise(edges))
 
@@ -111,6 +114,9 @@ class Trainer:
         follows from that of the epoch and the number of the batch.
     view : callable, default=None
         What the network sees of X where it does not train; None is all of it.
+    use_running : bool, default=False
+        Whether batch norms take their running statistics where a batch has none: see
+        `Network.forward`.
 
     Attributes
     ----------
@@ -130,6 +136,7 @@ class Trainer:
         state=None,
         augment=None,
         view=None,
+        use_running=False,
     ):
         self.network = network
         self.loss = loss
@@ -140,6 +147,7 @@ class Trainer:
         self.n_threads = n_threads
         self.augment = augment
         self.view = view
+        self.use_running = use_running
         self.state = state
         self.schedule = as_schedule(optimizer.learning_rate)
         self.learning_rate = None
@@ -174,7 +182,7 @@ class Trainer:
             not finite if training diverged; the pass then ends early.
         """
         n = len(samples)
-        edges = batches_of(n, self.batch_size)
+        edges = batches_of(n, self.batch_size, self.network.smallest_batch)
         order = np.random.RandomState(self._seed()).permutation(n) if self.shuffle else None
         augment_seed = self._seed() if self.augment else None
         shares = shares_of(samples.weight, order, edges)
@@ -215,6 +223,7 @@ class Trainer:
             training=True,
             n_threads=self.n_threads,
             sample_weight=batch.weight,
+            use_running=self.use_running,
         )
         dZ = np.empty(Z.shape, Z.dtype)
         total = self.loss.value_and_gradient(

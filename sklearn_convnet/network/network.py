@@ -245,6 +245,12 @@ class Network:
             self._stretches = {key: (rows, np.array(decay, self.dtype))}
         return self._stretches[key]
 
+    @cached_property
+    def smallest_batch(self):
+        """Number of samples that a training step needs: two where a batch norm sees a single value
+        of each channel of a sample."""
+        return max((node.smallest_batch for node in walk(self._nodes)), default=1)
+
     @property
     def nodes(self):
         """The executable steps, in order."""
@@ -274,7 +280,7 @@ class Network:
             X = X.reshape(len(X), *self.input_shape)
         return X
 
-    def _new_pass(self, n_threads, training=False, weight=None, memory=None):
+    def _new_pass(self, n_threads, training=False, weight=None, memory=None, use_running=False):
         return Pass(
             kernels=self.kernels,
             n_threads=n_threads,
@@ -282,9 +288,10 @@ class Network:
             seed=self._seed * 2**20 + self.step,
             weight=None if weight is None else np.ascontiguousarray(weight, self.dtype),
             memory=memory,
+            use_running=use_running,
         )
 
-    def forward(self, X, training=False, n_threads=None, sample_weight=None):
+    def forward(self, X, training=False, n_threads=None, sample_weight=None, use_running=False):
         """The output for a batch.
 
         Parameters
@@ -299,10 +306,19 @@ class Network:
             Number of threads; it changes no bit of the result.
         sample_weight : array of shape (n,) or None, default=None
             Weights of the samples in statistics of the batch, such as batch norm's.
+        use_running : bool, default=False
+            In training, a batch norm that sees a single value of each channel takes its running
+            statistics, if it has seen a batch before, and leaves them alone.
 
         Returns
         -------
         Y : array of shape (n, *output_shape)
+
+        Raises
+        ------
+        ValueError
+            If X does not fit, or if in training a batch norm sees a single value of each channel
+            and may not, or cannot, take its running statistics.
         """
         X = self._check_input(X)
         n_threads = effective_n_threads(n_threads)
@@ -319,7 +335,8 @@ class Network:
             Y = given["Y"]
             self._pass = Played(tape, tapes, given, Y.shape, key)
             return Y
-        run = self._new_pass(n_threads, True, sample_weight, self._arena.begin(key))
+        memory = self._arena.begin(key)
+        run = self._new_pass(n_threads, True, sample_weight, memory, use_running)
         Y = self._forward(X, run)
         self._pass = run
         return Y

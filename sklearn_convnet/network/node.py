@@ -122,6 +122,7 @@ class Pass:
     training: bool = False
     seed: int = 0
     weight: object = None  # of the samples, or None
+    use_running: bool = False  # where a batch norm has a single value of each channel
     recompute: bool = False  # a forward that was done before: statistics stay
     memory: object = None  # where arrays come from; None makes new ones
     given: dict | None = None  # the arrays from outside, if another pass may repeat this one
@@ -167,6 +168,7 @@ class Node:
     """
 
     multiply_adds = 0
+    smallest_batch = 1  # samples that a training step needs
     takes_wide = False
     keeps_wide = False
 
