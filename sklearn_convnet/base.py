@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
 from ._version import package_version
 from .augmentation import Transform
 from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
+from .checks import check_range
 from .history import EpochTable, with_epoch
 from .layers import (
     Conv1D,
@@ -159,6 +160,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
         X = self._as_array(X)
+        check_range(X, self._work_dtype(X) if reset else self.network_.dtype, "X")
         if X.ndim == 2 and (not reset or self.input_shape is None):
             _check_n_features(self, X, reset=reset)
         shape = X.shape[1:]

@@ -1,10 +1,40 @@
-"""y as the user gave it, made an array whose first axis is samples, or refused."""
+"""y as the user gave it, made an array whose first axis is samples, or refused; and whether
+numbers are too large."""
+
+from math import prod, sqrt
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
+
+#: Numbers that are checked at a time.
+_CHECKED = 2**13
+
+
+def check_range(array, dtype, name):
+    """Raises ValueError if a cast to the dtype would make a finite number infinite.
+
+    It costs one product a number, of samples that lie in cache, and copies nothing: the root of a
+    sum of squares is no less than the largest of them.
+    """
+    dtype = np.dtype(dtype)
+    if array.dtype.kind != "f" or array.dtype.itemsize <= dtype.itemsize:
+        return
+    largest = float(np.finfo(dtype).max)
+    rows = max(1, _CHECKED // max(1, prod(array.shape[1:])))
+    for start in range(0, len(array), rows):
+        some = array[start : start + rows].ravel()
+        with np.errstate(over="ignore"):
+            squares = np.dot(some, some)
+        # Not `norm > largest`: that may be NaN where boxes are missing.
+        if not sqrt(squares) <= largest and np.any(np.abs(some) > largest):
+            wider = ", or set dtype='float64'" if dtype == np.float32 else ""
+            raise ValueError(
+                f"Input {name} contains infinity or a value too large for {dtype!r}: "
+                f"scale it{wider}"
+            )
 
 
 def check_labels(y):
@@ -153,4 +183,5 @@ def check_values(y, dtype, kind="values"):
             f"y has shape {y.shape}, but target='maps' takes (n_samples, height, width), or "
             "with several values a pixel (n_samples, height, width, n_values)"
         )
+    check_range(y, dtype, "y")
     return np.ascontiguousarray(y, dtype=dtype)

@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from .checks import is_indicator
+from .checks import check_range, is_indicator
 from .class_weight import product_over_columns, weights_of_classes
 from .layers import Conv2D, Conv3D, Dense
 from .losses import (
@@ -346,6 +346,7 @@ class BoxTarget(ClassTarget):
                 f"boxes have {y['box'].shape[1]} coordinates, expected {self.n_coordinates}, "
                 "as before"
             )
+        check_range(y["box"], dtype, "boxes")
         codes = codes_of(y["label"], self.classes)
         return np.column_stack([codes, y["box"]]).astype(dtype)
 
@@ -577,6 +578,7 @@ class ValueTarget(Target):
             raise ValueError(
                 f"y has {y[0].size} outputs, but the network was begun with {self.n_outputs}"
             )
+        check_range(y, dtype, "y")
         return y.reshape(len(y), -1).astype(dtype, copy=False)
 
     def decode(self, values):
@@ -643,6 +645,7 @@ class ValueMapTarget(ValueTarget):
                 f"y has shape {y.shape}, but the network was begun with {self.sample_shape} a "
                 "sample"
             )
+        check_range(y, dtype, "y")
         maps = y.reshape(len(y), *self.map_size, self.n_outputs)
         return maps.astype(dtype, copy=False)
 

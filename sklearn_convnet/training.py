@@ -322,6 +322,19 @@ class Progress:
         return is_best
 
 
+def what_diverged(loss, network):
+    """What is not finite after an epoch, in words; None if all is."""
+    if not np.isfinite(loss):
+        return f"The loss became {loss}"
+    arrays = [(path, array, "weights") for path, array in network.parameters().items()]
+    arrays += [(path, array, "running statistics") for path, array in network.buffers().items()]
+    for path, array, kind in arrays:
+        if not np.isfinite(array).all():
+            layer, _, name = path.rpartition("/")
+            return f"The {kind} of layer {layer!r} ({name}) became infinite or NaN"
+    return None
+
+
 def train(
     trainer,
     samples,
@@ -369,11 +382,12 @@ def train(
             start = perf_counter()
             score = new_score()
             loss = trainer.run_epoch(samples, score)
-            if not (np.isfinite(loss) and np.isfinite(network.params).all()):
+            diverged = what_diverged(loss, network)
+            if diverged is not None:
                 network.restore(finite)
                 trainer.restart()  # the optimiser's means may not be finite either
                 warn_caller(
-                    f"The loss became {loss} in epoch {progress.epoch + 1}: training stopped "
+                    f"{diverged} in epoch {progress.epoch + 1}: training stopped "
                     "with the last finite weights. Use a smaller learning rate, or scale X "
                     "(Standardize, Rescale).",
                     ConvergenceWarning,
