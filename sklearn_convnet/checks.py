@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 #: Numbers that are checked at a time.
 _CHECKED = 2**13
+_LARGEST = {4: float(np.finfo(np.float32).max), 8: float(np.finfo(np.float64).max)}  # by bytes
 
 
 def check_range(array, dtype, name):
@@ -22,19 +23,18 @@ def check_range(array, dtype, name):
     dtype = np.dtype(dtype)
     if array.dtype.kind != "f" or array.dtype.itemsize <= dtype.itemsize:
         return
-    largest = float(np.finfo(dtype).max)
+    largest = _LARGEST[dtype.itemsize]
     rows = max(1, _CHECKED // max(1, prod(array.shape[1:])))
-    for start in range(0, len(array), rows):
-        some = array[start : start + rows].ravel()
-        with np.errstate(over="ignore"):
-            squares = np.dot(some, some)
-        # Not `norm > largest`: that may be NaN where boxes are missing.
-        if not sqrt(squares) <= largest and np.any(np.abs(some) > largest):
-            wider = ", or set dtype='float64'" if dtype == np.float32 else ""
-            raise ValueError(
-                f"Input {name} contains infinity or a value too large for {dtype!r}: "
-                f"scale it{wider}"
-            )
+    with np.errstate(over="ignore"):
+        for start in range(0, len(array), rows):
+            some = array[start : start + rows].ravel()
+            # Not `norm > largest`: that may be NaN where boxes are missing.
+            if not sqrt(np.dot(some, some)) <= largest and np.any(np.abs(some) > largest):
+                wider = ", or set dtype='float64'" if dtype == np.float32 else ""
+                raise ValueError(
+                    f"Input {name} contains infinity or a value too large for {dtype!r}: "
+                    f"scale it{wider}"
+                )
 
 
 def check_labels(y):

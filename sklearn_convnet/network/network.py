@@ -271,7 +271,8 @@ class Network:
 
     def _check_input(self, X):
         X = np.asarray(X)
-        X = np.ascontiguousarray(X, dtype=self.input_dtype(X.dtype))
+        dtype = self.dtype if X.dtype == self.dtype else self.input_dtype(X.dtype)
+        X = np.ascontiguousarray(X, dtype)
         if X.shape[1:] != self.input_shape:
             if X.shape[1:] != self._given_shape:
                 raise ValueError(
