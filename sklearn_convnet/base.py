@@ -3,7 +3,6 @@
 import warnings
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import partial
 from math import prod
 from numbers import Integral, Real
 
@@ -27,6 +26,7 @@ from sklearn.utils.validation import (
 from ._version import package_version
 from .augmentation import Transform
 from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
+from .checks import check_range
 from .history import EpochTable, with_epoch
 from .inputs import (
     as_array,
@@ -183,6 +183,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
         X = as_array(X, self)
+        check_range(X, self._work_dtype(X) if reset else self.network_.dtype, "X")
         if X.ndim == 2 and (not reset or self.input_shape is None):
             _check_n_features(self, X, reset=reset)
         if reset:
@@ -375,7 +376,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
                 copied = self._begin(X, y, weight, classes)
             else:
                 self._go_on(news)
-            self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks(), relative=False)
+            self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks(), partial=True)
         return self
 
     def _begin(self, X, y, weight, classes=None):
@@ -583,16 +584,17 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         copied,
         progress,
         tasks,
-        relative=True,
+        partial=False,
     ):
         """Statistics if training begins, epochs, and the attributes that tell of them.
 
-        `copied` is what `_begin` returned, or None where training goes on. Weights that are not
-        `relative` are no shares of a sum: a step is as long as they say.
+        `copied` is what `_begin` returned, or None where training goes on. `partial`: a call may
+        be of a single sample, of which there are no statistics, and a step is as long as its
+        weights say; in a fit only their proportions count.
         """
-        network = self.network_
+        network, loss = self.network_, self._loss()
         target = self._target.encode(y, network.dtype)
-        weight, counted = self._with_class_weights(target, weight, relative)
+        weight, counted = self._with_class_weights(target, weight, not partial)
         if not counted.all():  # of a class without weight
             rows, target = rows[counted], target[counted]
         samples = self._weighted(X, rows, target, weight)
@@ -601,7 +603,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             batch_size = min(200, len(samples))
         trainer = Trainer(
             network,
-            self._objective(target, self._target.weight_of_loss(weight), relative),
+            self._objective(target, self._target.weight_of_loss(weight), not partial),
             self._resolved(self.optimizer, OPTIMIZERS),
             batch_size,
             self.shuffle,
@@ -610,6 +612,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             self._training_state,
             self._augment(),
             self._view(),
+            use_running=partial and len(samples) == 1,
         )
         self._training_state = trainer.state
         if copied is not None and progress.epoch == 0:
@@ -639,7 +642,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             samples,
             progress,
             max_iter=max_iter,
-            new_score=partial(self._target.new_score, self._loss()),
+            new_score=lambda: self._target.new_score(loss),
             validation=validation,
             early_stopping=self.early_stopping,
             tol=self.tol,

@@ -1,6 +1,7 @@
-"""y as the user gave it, made an array whose first axis is samples, or refused."""
+"""y as the user gave it, made an array whose first axis is samples, or refused; and whether
+numbers are too large."""
 
-from math import prod
+from math import prod, sqrt
 
 import numpy as np
 from scipy.sparse import issparse
@@ -16,6 +17,34 @@ def blocks_of(array):
     """Slices of samples, of about BLOCK numbers each; at least one."""
     rows = max(1, BLOCK // max(1, prod(array.shape[1:])))
     return [slice(start, start + rows) for start in range(0, max(1, len(array)), rows)]
+
+
+#: Numbers that are checked at a time.
+_CHECKED = 2**13
+_LARGEST = {4: float(np.finfo(np.float32).max), 8: float(np.finfo(np.float64).max)}  # by bytes
+
+
+def check_range(array, dtype, name):
+    """Raises ValueError if a cast to the dtype would make a finite number infinite.
+
+    It costs one product a number, of samples that lie in cache, and copies nothing: the root of a
+    sum of squares is no less than the largest of them.
+    """
+    dtype = np.dtype(dtype)
+    if array.dtype.kind != "f" or array.dtype.itemsize <= dtype.itemsize:
+        return
+    largest = _LARGEST[dtype.itemsize]
+    rows = max(1, _CHECKED // max(1, prod(array.shape[1:])))
+    with np.errstate(over="ignore"):
+        for start in range(0, len(array), rows):
+            some = array[start : start + rows].ravel()
+            # Not `norm > largest`: that may be NaN where boxes are missing.
+            if not sqrt(np.dot(some, some)) <= largest and np.any(np.abs(some) > largest):
+                wider = ", or set dtype='float64'" if dtype == np.float32 else ""
+                raise ValueError(
+                    f"Input {name} contains infinity or a value too large for {dtype!r}: "
+                    f"scale it{wider}"
+                )
 
 
 def check_labels(y):

@@ -38,19 +38,23 @@ class RunningMoments:
         if new.any():
             first = values[known.argmax(axis=0), np.arange(values.shape[1])]
             self._origin = np.where(new, first, self._origin)
-        values = np.where(known, values - self._origin, 0.0)
-        w = np.asarray(weight, np.float64).reshape(len(values), -1) * known
-        added = w.sum(axis=0)
+        values -= self._origin
+        w = np.asarray(weight, np.float64).reshape(len(values), -1)
+        if not known.all():
+            values[~known] = 0
+            w = w * known
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever reads it tells
+            self._merge(values, w, w.sum(axis=0) * np.ones(values.shape[1]))
+
+    def _merge(self, values, weight, added):
         total = self.weight + added
-        nothing = total == 0
-        mean = (w * values).sum(axis=0) / np.where(added == 0, 1.0, added)
+        share = added / np.where(total == 0, 1.0, total)
+        mean = (weight * values).sum(axis=0) / np.where(added == 0, 1.0, added)
         shift = mean - self._mean
-        total = np.where(nothing, 1.0, total)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.spread = self.spread + (w * (values - mean) ** 2).sum(axis=0)
-            self.spread = self.spread + shift**2 * (self.weight * added / total)
-        self._mean = self._mean + shift * (added / total)
-        self.weight = self.weight + added
+        self.spread = self.spread + (weight * (values - mean) ** 2).sum(axis=0)
+        self.spread = self.spread + shift**2 * (self.weight * share)
+        self._mean = self._mean + shift * share
+        self.weight = total
 
     @property
     def mean(self):

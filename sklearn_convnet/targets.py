@@ -15,7 +15,7 @@ from math import prod
 
 import numpy as np
 
-from .checks import blocks_of, is_indicator
+from .checks import blocks_of, check_range, is_indicator
 from .class_weight import counts_of, product_over_columns, weights_of_classes
 from .layers import Conv1D, Conv2D, Conv3D, Dense
 from .layers.shapes import AXIS_NAMES
@@ -476,6 +476,7 @@ class BoxTarget(ClassTarget):
                 f"boxes have {y['box'].shape[1]} coordinates, expected {self.n_coordinates}, "
                 "as before"
             )
+        check_range(y["box"], dtype, "boxes")
         codes = codes_of(y["label"], self.classes)
         return np.column_stack([codes, self._shares(y["box"])]).astype(dtype)
 
@@ -876,6 +877,7 @@ class ValueTarget(Target):
 
     def encode(self, y, dtype):
         """Normalised values of shape (n, n_outputs)."""
+        check_range(y, dtype, "y")
         values = self._columns(y)
         encoded = np.empty(values.shape, dtype)
         for block in blocks_of(values):

@@ -87,9 +87,12 @@ def row_taker(X, network, n_threads):
     return take
 
 
-def batches_of(n, batch_size):
-    """Where the batches of nearly equal size begin and end."""
+def batches_of(n, batch_size, smallest=1):
+    """Where the batches of nearly equal size begin and end; rather than that one has less than
+    `smallest` samples, there is a batch less, unless `batch_size` is less itself."""
     n_batches = -(-n // batch_size)
+    if smallest <= batch_size:
+        n_batches = min(n_batches, max(1, n // smallest))
     edges = [n * i // n_batches for i in range(n_batches + 1)]
     return list(pairwise(edges))
 
@@ -120,10 +123,13 @@ class Trainer:
         The state of the optimiser and of its schedule; None begins anew.
     augment : callable, default=None
         What is done to each training batch: ``X, target, pixel_weight = augment(X, target,
-        pixel_weight, random_state)``. X is a copy in the network's dtype; the generator's seed
-        follows from that of the epoch and the number of the batch.
+        pixel_weight, random_state)``. X is a copy in the dtype that the network's first layer
+        sees; the generator's seed follows from that of the epoch and the number of the batch.
     view : callable, default=None
         What the network sees of X where it does not train; None is all of it.
+    use_running : bool, default=False
+        Whether batch norms take their running statistics where a batch has none: see
+        `Network.forward`.
 
     Attributes
     ----------
@@ -143,6 +149,7 @@ class Trainer:
         state=None,
         augment=None,
         view=None,
+        use_running=False,
     ):
         self.network = network
         self.loss = loss
@@ -153,6 +160,7 @@ class Trainer:
         self.n_threads = n_threads
         self.augment = augment
         self.view = view
+        self.use_running = use_running
         self.state = state
         self.schedule = as_schedule(optimizer.learning_rate)
         self.learning_rate = None
@@ -187,7 +195,7 @@ class Trainer:
             not finite if training diverged; the pass then ends early.
         """
         n = len(samples)
-        edges = batches_of(n, self.batch_size)
+        edges = batches_of(n, self.batch_size, self.network.smallest_batch)
         order = np.random.RandomState(self._seed()).permutation(n) if self.shuffle else None
         augment_seed = self._seed() if self.augment else None
         shares = shares_of(samples.weight, order, edges)
@@ -211,7 +219,7 @@ class Trainer:
     def _augmented(self, batch, random_state):
         # Rows that were taken are a copy already, a slice of the user's X is not.
         make = np.ascontiguousarray if batch.X.flags.owndata else partial(np.array, order="C")
-        X = make(batch.X, dtype=self.network.dtype)
+        X = make(batch.X, dtype=self.network.input_dtype(batch.X.dtype))
         X, target, pixel_weight = self.augment(X, batch.target, batch.pixel_weight, random_state)
         return Samples(X, target, batch.weight, pixel_weight=pixel_weight)
 
@@ -231,6 +239,7 @@ class Trainer:
             training=True,
             n_threads=self.n_threads,
             sample_weight=batch.weight,
+            use_running=self.use_running,
         )
         dZ = np.empty(Z.shape, Z.dtype)
         total = self.loss.value_and_gradient(
@@ -329,6 +338,19 @@ class Progress:
         return is_best
 
 
+def what_diverged(loss, network):
+    """What is not finite after an epoch, in words; None if all is."""
+    if not np.isfinite(loss):
+        return f"The loss became {loss}"
+    arrays = [(path, array, "weights") for path, array in network.parameters().items()]
+    arrays += [(path, array, "running statistics") for path, array in network.buffers().items()]
+    for path, array, kind in arrays:
+        if not np.isfinite(array).all():
+            layer, _, name = path.rpartition("/")
+            return f"The {kind} of layer {layer!r} ({name}) became infinite or NaN"
+    return None
+
+
 def train(
     trainer,
     samples,
@@ -376,11 +398,12 @@ def train(
             start = perf_counter()
             score = new_score()
             loss = trainer.run_epoch(samples, score)
-            if not (np.isfinite(loss) and np.isfinite(network.params).all()):
+            diverged = what_diverged(loss, network)
+            if diverged is not None:
                 network.restore(finite)
                 trainer.restart()  # the optimiser's means may not be finite either
                 warn_caller(
-                    f"The loss became {loss} in epoch {progress.epoch + 1}: training stopped "
+                    f"{diverged} in epoch {progress.epoch + 1}: training stopped "
                     "with the last finite weights. Use a smaller learning rate, or scale X "
                     "(Standardize, Rescale).",
                     ConvergenceWarning,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
+from .checks import check_range
 from .messages import warn_caller
 
 
@@ -48,7 +49,7 @@ def copy_weights(network, weights):
     Raises
     ------
     ValueError
-        If there are none, or an array holds what is no finite number.
+        If there are none, or an array holds what is no finite number in the network's dtype.
     """
     own = {**network.parameters(), **network.buffers()}
     copied, left = set(), []
@@ -61,6 +62,7 @@ def copy_weights(network, weights):
         elif array.shape != own[path].shape:
             left.append(f"{path!r} of shape {array.shape}, which is {own[path].shape} here")
         else:
+            check_range(array, own[path].dtype, f"init_from[{path!r}]")
             own[path][...] = array
             copied.add(path)
     if not copied:

@@ -972,6 +972,13 @@ GOOD_CALLS = {
         named(X=IN("m C"), scale=IN("C"), shift=IN("C"), Y=OUT("m C"), n_threads=2),
         optional=("shift",),
     ),
+    "centred_affine": Call(
+        named(m=3, C=5),
+        named(
+            X=IN("m C", "float64"), centre=IN("C", "float64"), scale=IN("C", "float64"),
+            shift=IN("C", "float64"), Y=OUT("m C"), n_threads=2,
+        ),
+    ),
     "batchnorm_statistics": Call(
         _BATCHNORM_SIZES,
         named(

@@ -162,7 +162,7 @@ def test_a_network_that_is_taken_over_predicts_what_it_did(images, given):
 
 def test_values_that_float32_cannot_hold(images):
     X, Y, _ = images
-    message = "y holds values too large for dtype.'float32'"
+    message = r"y contains infinity or a value too large for dtype\('float32'\)"
     with pytest.raises(ValueError, match=message):
         quick(dtype="float32", normalize_y=False).fit(X, 1e200 * Y)
     reg = quick(dtype="float32").fit(X, 1e30 * Y)

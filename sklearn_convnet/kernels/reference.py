@@ -1266,6 +1266,28 @@ def channel_affine(X, scale, shift, Y, n_threads):
     Y[:] = _double(X) * _double(scale) + (0 if shift is None else _double(shift))
 
 
+def centred_affine(X, centre, scale, shift, Y, n_threads):
+    """Centre, scale and shift every column of numbers that may be large and differ little.
+
+    Parameters
+    ----------
+    X : float64 array of shape (m, C)  # IN
+    centre, scale, shift : float64 array of shape (C,)  # IN
+    Y : array of shape (m, C)  # OUT
+    n_threads : int
+    """
+    double = np.float64
+    columns = {"centre": centre, "scale": scale, "shift": shift}
+    _match(
+        X=(X, "m C", double),
+        **{name: (array, "C", double) for name, array in columns.items()},
+        Y=(Y, "m C"),
+    )
+
+    # Y(i,c) = (X(i,c) - centre(c)) scale(c) + shift(c)
+    Y[:] = (X - centre) * scale + shift
+
+
 def _check_batchnorm(**arrays):
     """Check the arrays of a batch normalisation.
 
@@ -2020,7 +2042,8 @@ def _decayed_gradients(params, grads, segments, decay, scale):
 
 
 def _keep(array, part, x):
-    """Keep x for the next step: zero where it is below 16 times the smallest normal number."""
+    """Keep x, of the parameters too, for the next step: zero where it is below 16 times the
+    smallest normal number."""
     small = np.abs(x) < 16 * np.finfo(array.dtype).tiny
     array[part] = np.where(small, 0, x)
 
@@ -2077,7 +2100,7 @@ def sgd_step(params, grads, velocity, segments, decay, learning_rate, scale, mom
         step = g + momentum * v if nesterov else v
         if velocity is not None:
             _keep(velocity, part, v)
-        params[part] = p - learning_rate * step
+        _keep(params, part, p - learning_rate * step)
 
 
 def adagrad_step(params, grads, square, segments, decay, learning_rate, scale, epsilon,
@@ -2106,7 +2129,7 @@ def adagrad_step(params, grads, square, segments, decay, learning_rate, scale, e
         # s = s + g²;  p = p - learning_rate · g / (sqrt(s) + ε)
         s = _double(square[part]) + g * g
         _keep(square, part, s)
-        params[part] = p - learning_rate * g / (np.sqrt(s) + epsilon)
+        _keep(params, part, p - learning_rate * g / (np.sqrt(s) + epsilon))
 
 
 def rmsprop_step(params, grads, square, mean, velocity, segments, decay, learning_rate,
@@ -2150,7 +2173,7 @@ def rmsprop_step(params, grads, square, mean, velocity, segments, decay, learnin
         if velocity is not None:
             v += momentum * _double(velocity[part])
             _keep(velocity, part, v)
-        params[part] = p - learning_rate * v
+        _keep(params, part, p - learning_rate * v)
 
 
 def adam_step(params, grads, m, v, segments, decay, learning_rate, scale, beta1, beta2,
@@ -2200,4 +2223,4 @@ def adam_step(params, grads, m, v, segments, decay, learning_rate, scale, beta1,
         size = np.sqrt(square / (1 - beta2**step)) + epsilon
         _keep(m, part, mean)
         _keep(v, part, square)
-        params[part] = p - learning_rate * mean / (1 - beta1**step) / size
+        _keep(params, part, p - learning_rate * mean / (1 - beta1**step) / size)

@@ -10,6 +10,8 @@ from .norm import folded
 
 @executes(Flatten)
 class FlattenNode(Node):
+    takes_wide = True
+
     @classmethod
     def build(cls, layer, path, input_shape):
         return [cls(path, input_shape, layer.output_shape(input_shape))]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from math import prod
 from typing import NamedTuple
 
@@ -64,6 +65,16 @@ def _merged(segments, weight_decay, decay_all):
             decay.append(wanted)
             mergeable = True
     return rows, decay
+
+
+def _leave_cast_to_last(nodes):
+    """Of the nodes at the begin that take wide X, all but the last that can cast it leave the cast
+    to that; says whether there is one."""
+    wide = list(takewhile(lambda node: node.takes_wide, nodes))
+    casting = [i for i, node in enumerate(wide) if hasattr(node, "centred")]
+    for node in wide[: casting[-1]] if casting else []:
+        node.keeps_wide = True
+    return bool(casting)
 
 
 class Network:
@@ -131,6 +142,7 @@ class Network:
                 start = -(-stop // grain) * grain
         self._size = start
         self._stretches = {}
+        self._takes_wide = _leave_cast_to_last(self._nodes)
         self._repeats = {
             training: all(node.repeats(training) for node in walk(self._nodes))
             for training in (True, False)
@@ -238,6 +250,12 @@ class Network:
             self._stretches = {key: (rows, np.array(decay, self.dtype))}
         return self._stretches[key]
 
+    @cached_property
+    def smallest_batch(self):
+        """Number of samples that a training step needs: two where a batch norm sees a single value
+        of each channel of a sample."""
+        return max((node.smallest_batch for node in walk(self._nodes)), default=1)
+
     @property
     def nodes(self):
         """The executable steps, in order."""
@@ -245,8 +263,21 @@ class Network:
 
     # --- running -----------------------------------------------------------------------
 
+    def input_dtype(self, dtype):
+        """The dtype in which the first node sees an X of some dtype.
+
+        It is the network's, or float64 if that of the network does not hold all that X may hold,
+        and the network begins with a layer that brings X to the order of 1, `Standardize` or
+        `Rescale`: what tells large numbers apart would be lost in a cast before it.
+        """
+        if self._takes_wide and not np.can_cast(dtype, self.dtype):
+            return np.dtype(np.float64)
+        return self.dtype
+
     def _check_input(self, X):
-        X = np.ascontiguousarray(X, dtype=self.dtype)
+        X = np.asarray(X)
+        dtype = self.dtype if X.dtype == self.dtype else self.input_dtype(X.dtype)
+        X = np.ascontiguousarray(X, dtype)
         if X.shape[1:] != self.input_shape:
             if X.shape[1:] != self._given_shape:
                 raise ValueError(
@@ -255,7 +286,7 @@ class Network:
             X = X.reshape(len(X), *self.input_shape)
         return X
 
-    def _new_pass(self, n_threads, training=False, weight=None, memory=None):
+    def _new_pass(self, n_threads, training=False, weight=None, memory=None, use_running=False):
         return Pass(
             kernels=self.kernels,
             n_threads=n_threads,
@@ -263,9 +294,10 @@ class Network:
             seed=self._seed * 2**20 + self.step,
             weight=None if weight is None else np.ascontiguousarray(weight, self.dtype),
             memory=memory,
+            use_running=use_running,
         )
 
-    def forward(self, X, training=False, n_threads=None, sample_weight=None):
+    def forward(self, X, training=False, n_threads=None, sample_weight=None, use_running=False):
         """The output for a batch.
 
         Parameters
@@ -280,10 +312,19 @@ class Network:
             Number of threads; it changes no bit of the result.
         sample_weight : array of shape (n,) or None, default=None
             Weights of the samples in statistics of the batch, such as batch norm's.
+        use_running : bool, default=False
+            In training, a batch norm that sees a single value of each channel takes its running
+            statistics, if it has seen a batch before, and leaves them alone.
 
         Returns
         -------
         Y : array of shape (n, *output_shape)
+
+        Raises
+        ------
+        ValueError
+            If X does not fit, or if in training a batch norm sees a single value of each channel
+            and may not, or cannot, take its running statistics.
         """
         X = self._check_input(X)
         n_threads = effective_n_threads(n_threads)
@@ -292,7 +333,7 @@ class Network:
         if self.grads is None:
             self._make_gradients()
         self._pass = None  # what it holds is free now
-        key = (len(X), sample_weight is None)
+        key = (len(X), sample_weight is None, X.dtype.char)
         tapes = self._arena.tapes(key)
         tape = tapes.get(("forward", n_threads))
         if tape is not None:
@@ -300,7 +341,8 @@ class Network:
             Y = given["Y"]
             self._pass = Played(tape, tapes, given, Y.shape, key)
             return Y
-        run = self._new_pass(n_threads, True, sample_weight, self._arena.begin(key))
+        memory = self._arena.begin(key)
+        run = self._new_pass(n_threads, True, sample_weight, memory, use_running)
         Y = self._forward(X, run)
         self._pass = run
         return Y
@@ -358,7 +400,7 @@ class Network:
             return Arena()
 
     def _predict(self, X, n_threads, sample_weight):
-        arena, key = self._borrow(), (len(X), sample_weight is None)
+        arena, key = self._borrow(), (len(X), sample_weight is None, X.dtype.char)
         tape = arena.tapes(key).get(("forward", n_threads))
         if tape is not None:
             Y = self._play(tape, X)["Y"]

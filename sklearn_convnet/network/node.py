@@ -122,6 +122,7 @@ class Pass:
     training: bool = False
     seed: int = 0
     weight: object = None  # of the samples, or None
+    use_running: bool = False  # where a batch norm has a single value of each channel
     recompute: bool = False  # a forward that was done before: statistics stay
     memory: object = None  # where arrays come from; None makes new ones
     given: dict | None = None  # the arrays from outside, if another pass may repeat this one
@@ -160,9 +161,16 @@ class Node:
         Its statistics at the start.
     chains : list of list of Node
         The nodes inside a block.
+    takes_wide : bool
+        Whether it may see X in float64 before that is cast to the network's dtype.
+    keeps_wide : bool
+        Whether it then leaves the cast to a node after it.
     """
 
     multiply_adds = 0
+    smallest_batch = 1  # samples that a training step needs
+    takes_wide = False
+    keeps_wide = False
 
     def __init__(self, path, input_shape, output_shape):
         self.path = path

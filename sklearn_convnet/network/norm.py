@@ -1,13 +1,23 @@
 """Nodes that scale and shift: with fixed numbers, or with statistics of the data."""
 
+from math import prod
+
 import numpy as np
 
+from ..kernels import loader
 from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
+from ..moments import RunningMoments
 from .node import Node, Weight, executes
 
 
 class _AffineNode(Node):
-    """Y = X scale + shift, one scale and shift a column of X seen as a matrix."""
+    """Y = X scale + shift, one scale and shift a column of X seen as a matrix.
+
+    At the begin of a network it may see X in float64, if the network's dtype does not hold what is
+    in X; see `Network.input_dtype`.
+    """
+
+    takes_wide = True
 
     def __init__(self, layer, path, input_shape, n_columns):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
@@ -17,9 +27,23 @@ class _AffineNode(Node):
         """Scale and shift."""
         raise NotImplementedError(type(self))
 
+    def centred(self):
+        """Centre, scale and shift, for (X - centre) scale + shift."""
+        raise NotImplementedError(type(self))
+
     def forward(self, X, run):
+        if X.dtype != self.dtype:
+            return self._forward_wide(X, run)
         Y = run.empty(self, "Y", X.shape, X.dtype)
         self._apply(X, Y, *self.affine(), run)
+        return Y
+
+    def _forward_wide(self, X, run):
+        """The same for X in float64, cast at the end unless another node of the kind follows."""
+        Y = run.empty(self, "Y", X.shape, X.dtype if self.keeps_wide else self.dtype)
+        rows = (-1, self.n_columns)
+        kernels = loader.kernels(X.dtype) if self.keeps_wide else run.kernels
+        kernels.centred_affine(X.reshape(rows), *self.centred(), Y.reshape(rows), run.n_threads)
         return Y
 
     def backward(self, dY, need_input, run):
@@ -50,6 +74,9 @@ class RescaleNode(_AffineNode):
     def affine(self):
         return self._scale, self._shift
 
+    def centred(self):
+        return np.zeros(self.n_columns), self._scale, self._shift
+
 
 @executes(Standardize)
 class StandardizeNode(_AffineNode):
@@ -69,31 +96,22 @@ class StandardizeNode(_AffineNode):
         scale = 1 / self.state["deviation"]
         return scale, -self.state["mean"] * scale
 
-    def fit_statistics(self, batches):
-        """Mean and deviation of `(X, weight)` batches, merged batch by batch.
+    def centred(self):
+        return self.state["mean"], 1 / self.state["deviation"], np.zeros(self.n_columns)
 
-        The update is that of Chan, Golub and LeVeque (1983), in float64, relative to the
-        first sample: what is constant has a deviation of exactly 0.
-        """
-        total, mean, squares = 0.0, np.zeros(self.n_columns), np.zeros(self.n_columns)
-        origin = None
+    def fit_statistics(self, batches):
+        """Mean and deviation of `(X, weight)` batches."""
+        moments = RunningMoments()
         for X, weight in batches:
-            columns = X.reshape(len(X), -1, self.n_columns).astype(np.float64)
-            if origin is None:
-                origin = columns[0, 0].copy()
-            columns -= origin
-            w = np.asarray(weight, np.float64)[:, None, None]
-            added = w.sum() * columns.shape[1]
-            if added == 0:
-                continue
-            batch_mean = (w * columns).sum(axis=(0, 1)) / added
-            shift = batch_mean - mean
-            squares += (w * (columns - batch_mean) ** 2).sum(axis=(0, 1))
-            squares += shift**2 * (total * added / (total + added))
-            mean += shift * (added / (total + added))
-            total += added
-        deviation = np.sqrt(squares / total)
-        self.state["mean"][:] = mean + origin
+            rows = X.reshape(-1, self.n_columns)
+            moments.add(rows, np.repeat(weight, len(rows) // len(X)))
+        mean, deviation = moments.mean, np.sqrt(moments.variance)
+        if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+            raise ValueError(
+                f"layer {self.path!r}: the mean or deviation of what it sees is not finite: its "
+                "numbers are too large to be squared, scale X"
+            )
+        self.state["mean"][:] = mean
         self.state["deviation"][:] = np.where(deviation == 0, 1.0, deviation)
 
 
@@ -104,7 +122,8 @@ class BatchNormNode(Node):
     `folded` says that the node before does all of it at a prediction, and `user` is the
     convolution after it that in training normalises what it reads, and gives back the gradient
     before the activation, with its sums. A frozen node takes its running statistics in training
-    too, and leaves them alone.
+    too, and leaves them alone; so does one that sees a single value of each channel, if the pass
+    allows it.
     """
 
     @classmethod
@@ -123,6 +142,9 @@ class BatchNormNode(Node):
         self.activation, self.alpha = "identity", 0.0
         self.folded = False
         self.user = None
+        self.positions = prod(self.input_shape[:-1])
+        if self.positions == 1 and not self.frozen:
+            self.smallest_batch = 2
 
     def affine(self):
         """Scale and shift of a prediction."""
@@ -138,6 +160,16 @@ class BatchNormNode(Node):
             Y = self._predict(X, run)
             run.save(self, Y)
             return Y
+        moments = run.notes.pop(self.path, None)
+        if self._has_one_value(X, run):
+            mean, variance, affine = self._running(X, run)
+        else:
+            mean, variance, affine = self._measured(X, moments, run)
+        run.save(self, X, mean, variance, affine)
+        return X if self.user is not None else self._apply(X, affine, run, addend, after)
+
+    def _measured(self, X, moments, run):
+        """Statistics of a batch, which the running ones take in, and the map that they make."""
         mean, variance = np.empty((2, X.shape[-1]))
         affine = np.empty((3, X.shape[-1]), X.dtype)
         run.kernels.batchnorm_statistics(
@@ -145,7 +177,7 @@ class BatchNormNode(Node):
             run.weight,
             self.params["scale"],
             self.params["offset"],
-            run.notes.pop(self.path, None),
+            moments,
             mean,
             variance,
             affine,
@@ -153,11 +185,32 @@ class BatchNormNode(Node):
             run.n_threads,
         )
         if not run.recompute:
+            tiny = np.finfo(self.dtype).tiny
             for name, value in (("mean", mean), ("variance", variance)):
-                self.state[name] *= self.momentum
-                self.state[name] += (1 - self.momentum) * value
-        run.save(self, X, mean, variance, affine)
-        return X if self.user is not None else self._apply(X, affine, run, addend, after)
+                running = self.state[name]
+                running *= self.momentum
+                running += (1 - self.momentum) * value
+                running[np.abs(running) < tiny] = 0  # what fades away would become denormal
+        return mean, variance, affine
+
+    def _has_one_value(self, X, run):
+        """Whether there is a single value of each channel, which has no variance."""
+        if self.positions > 1:
+            return False
+        return (len(X) if run.weight is None else np.count_nonzero(run.weight)) == 1
+
+    def _running(self, X, run):
+        """Running statistics in the place of those of a batch."""
+        mean, variance = self.state["mean"].copy(), self.state["variance"].copy()
+        is_new = not mean.any() and (variance == 1).all()
+        if is_new or not run.use_running:
+            raise ValueError(
+                f"layer {self.path!r}: Expected more than 1 value per channel when training, but "
+                "of one sample it gets just 1, which has no variance: train with batches of two "
+                "samples or more (batch_size), or set trainable=False"
+            )
+        scale = self.params["scale"] / np.sqrt(variance + self.epsilon)
+        return mean, variance, np.array((mean, scale, self.params["offset"]), X.dtype)
 
     def _apply(self, X, affine, run, addend=None, after=None):
         Y = run.empty(self, "Y", X.shape, X.dtype)
@@ -195,10 +248,30 @@ class BatchNormNode(Node):
         run.kernels.channel_affine(self._rows(dX), scale, None, self._rows(dX), run.n_threads)
         return dX
 
+    def _running_backward(self, X, mean, variance, affine, dY, run):
+        """The same where scale and offset are trained: dz is f'(z) dY, and so are their gradients
+        sums of xh dz and dz. What has summed dY already has taken it through f."""
+        dX = run.empty(self, "dX", X.shape, X.dtype)
+        if run.notes.pop(self.path, None) is None:
+            Y = self._apply(X, affine, run)
+            flat = (Y.reshape(-1), dY.reshape(-1), dX.reshape(-1))
+            run.kernels.activation_backward(*flat, self.activation, self.alpha, run.n_threads)
+        else:
+            np.copyto(dX, dY)
+        inverse = 1 / np.sqrt(variance + self.epsilon)
+        dz = self._rows(dX).astype(np.float64)
+        self.gradient("scale")[:] = (dz * ((self._rows(X) - mean) * inverse)).sum(axis=0)
+        self.gradient("offset")[:] = dz.sum(axis=0)
+        scale = (self.params["scale"] * inverse).astype(dX.dtype)
+        run.kernels.channel_affine(self._rows(dX), scale, None, self._rows(dX), run.n_threads)
+        return dX
+
     def backward(self, dY, need_input, run):
         if self.frozen:
             return self._frozen_backward(dY, run) if need_input else None
         X, mean, variance, affine = run.recall(self)
+        if self._has_one_value(X, run):
+            return self._running_backward(X, mean, variance, affine, dY, run)
         dX = run.empty(self, "dX", X.shape, X.dtype)
         run.kernels.batchnorm_backward(
             self._rows(X),

@@ -9,7 +9,9 @@ import kernel_cases as cases
 import numpy as np
 import pytest
 
-from sklearn_convnet.kernels import reference
+from sklearn_convnet.kernels import loader, reference
+
+FLUSHES = getattr(loader.kernels(np.float32), "_flushes_denormals", False)
 
 every_kernel = pytest.mark.parametrize("name", cases.GOOD_CALLS)
 
@@ -175,3 +177,47 @@ def test_reference_refuses_an_index_outside_the_map():
             arguments["index"] = np.full_like(arguments["index"], value)
             with pytest.raises(ValueError, match="index holds values"):
                 getattr(reference, name)(**arguments)
+
+
+def with_few(call, dtype, few):
+    """The arguments of a call in half of whose inputs denormal numbers stand, or zeros, and which
+    of them are outputs. Weights of samples stay: their sum divides."""
+    rng = np.random.default_rng(0)
+    arguments = call.make(dtype)
+    for name, kind in call.arrays.items():
+        array = arguments[name]
+        if not kind.is_read:
+            array.fill(0)
+        elif array.dtype.kind == "f" and name != "weight":
+            tiny = np.finfo(array.dtype).tiny
+            values = tiny * rng.uniform(-0.9, 0.9, array.shape).astype(array.dtype)
+            values[rng.random(array.shape) < 0.5] = 0
+            arguments[name] = np.where(values != 0, few * values, array)
+    return arguments, {name for name, kind in call.arrays.items() if kind.writeable}
+
+
+@pytest.mark.skipif(not FLUSHES, reason="this build leaves denormal numbers to the processor")
+@cases.every_compiled
+@every_kernel
+def test_denormal_numbers_are_zero(name, kernels, dtype):
+    """What tells the results apart is as small itself, whatever is divided by what."""
+    call = cases.GOOD_CALLS[name]
+    (arguments, outputs), (zeros, _) = (with_few(call, dtype, few) for few in (1, 0))
+    results = [getattr(kernels, name)(**one) for one in (arguments, zeros)]
+    assert results[0] == results[1]
+    for array in outputs:
+        if arguments[array].dtype.kind == "f":
+            tolerance = 8 * np.finfo(dtype).tiny
+            np.testing.assert_allclose(arguments[array], zeros[array], rtol=0, atol=tolerance)
+        else:
+            np.testing.assert_array_equal(arguments[array], zeros[array])
+
+
+@cases.every_compiled
+@every_kernel
+def test_the_caller_goes_on_with_denormal_numbers(name, kernels, dtype):
+    x = np.full(9, 0.5 * np.finfo(dtype).tiny, dtype)
+    expected = x * dtype.type(0.5)
+    getattr(kernels, name)(**cases.GOOD_CALLS[name].make(dtype))
+    cases.assert_same_bits(x * dtype.type(0.5), expected)
+    assert np.all(expected > 0)

@@ -73,6 +73,41 @@ def test_in_place(kernels, dtype, use_shift):
     cases.assert_same_bits(A, affine(kernels, X, scale, shift))
 
 
+def centred(kernels, dtype, X, centre, scale, shift, n_threads=1):
+    Y = cases.output(X.shape, dtype)
+    kernels.centred_affine(X, centre, scale, shift, Y, n_threads)
+    return Y
+
+
+@cases.every_compiled
+@cases.quick
+@given(
+    shape=st.tuples(st.integers(1, 50), st.integers(1, 70)),
+    seed=cases.seeds,
+    n_threads=cases.thread_counts,
+)
+def test_centred_like_reference(kernels, dtype, shape, seed, n_threads):
+    rng = np.random.default_rng(seed)
+    X = cases.random_input(rng, shape, np.float64)
+    columns = [cases.random_input(rng, shape[1], np.float64) for _ in range(3)]
+    cases.assert_close(
+        centred(kernels, dtype, X, *columns, n_threads),
+        centred(reference, dtype, X, *columns),
+        floor=0.1,
+    )
+
+
+@cases.every_variant
+def test_nothing_is_lost_before_the_difference(kernels, dtype):
+    X = 2e15 + np.arange(20_001.0).reshape(-1, 3)
+    expected = np.arange(-10_000.0, 10_001).reshape(-1, 3) / 4 + 1
+    columns = np.full(3, 2e15 + 10_000), np.full(3, 0.25), np.ones(3)
+    cases.assert_threads_do_not_matter(
+        lambda n_threads: [centred(kernels, dtype, X, *columns, n_threads)]
+    )
+    np.testing.assert_array_equal(centred(kernels, dtype, X, *columns), expected)
+
+
 def test_is_the_definition():
     X, scale, shift = arrays((5, 3), np.float64)
     expected = [[x * a + b for x, a, b in zip(row, scale, shift, strict=True)]

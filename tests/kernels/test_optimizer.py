@@ -215,6 +215,19 @@ def test_what_is_kept_never_becomes_denormal(kernels, dtype, step):
 
 @cases.every_variant
 @every_step
+def test_parameters_never_become_denormal(kernels, dtype, step):
+    # Those of units that are dead decay until nothing is left.
+    segments, tiny = np.array([[0, 100]]), np.finfo(dtype).tiny
+    params, grads, state, _, decay = arrays(step, 100, segments, dtype)
+    params, state = (params * 40 * tiny).astype(dtype), [0 * s for s in state]
+    assert np.any((params != 0) & (np.abs(params) < tiny))
+    for _ in range(200):
+        params, *state = run(kernels, step, params, 0 * grads, state, segments, decay)
+        assert np.all((params == 0) | (np.abs(params) >= tiny))
+
+
+@cases.every_variant
+@every_step
 def test_not_a_number_stays_in_what_is_kept(kernels, dtype, step):
     segments = np.array([[0, 9]])
     params, grads, state, _, decay = arrays(step, 9, segments, dtype)

@@ -228,6 +228,22 @@ def test_global_batch_does_not_matter(kernels, dtype, n_pixels, n_channels):
         cases.assert_batch_does_not_matter(forward, X)
 
 
+@cases.every_compiled
+@pytest.mark.parametrize("n_channels", [1, 3, 8, 70])
+@pytest.mark.parametrize("size", [9, 40, 201])
+def test_means_far_from_zero(kernels, dtype, n_channels, size):
+    """What tells maps apart may be a ten-thousandth of what they have in common."""
+    rng = np.random.default_rng(0)
+    X = (1e4 + rng.uniform(-1, 1, (1, 1, size, size, n_channels))).astype(dtype)
+    expected = X.astype(np.float64).mean(axis=(1, 2, 3))
+    case = PoolCase(1, (1, size, size), n_channels, (1, size, size), (1, size, size))
+    for actual in (
+        globalavg(kernels, X.reshape(1, size * size, n_channels)),
+        avgpool(kernels, case, X)[:, 0, 0, 0],
+    ):
+        np.testing.assert_allclose(actual, expected, rtol=max(np.finfo(dtype).eps, 1e-13))
+
+
 # ---------------------------------------------------------------------------
 # All kernels: ties, gaps, overlaps
 # ---------------------------------------------------------------------------

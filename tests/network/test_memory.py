@@ -122,7 +122,7 @@ def test_planned_passes_compute_the_same(case):
     dY = rng.uniform(-1, 1, network.forward(X).shape).astype(network.dtype)
     seen = {}
     for round_ in range(3):
-        for n in (len(X), 1):
+        for n in (len(X), network.smallest_batch):
             network.step = 0  # the same dropout masks
             Y = network.forward(X[:n], training=True)
             dX = network.backward(dY[:n])

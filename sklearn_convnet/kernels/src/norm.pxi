@@ -44,6 +44,26 @@ def channel_affine(
                 Y[i, c] = X[i, c] * scale[c]
 
 
+def centred_affine(
+    const double[:, ::1] X,    # IN  (m, columns)
+    const double[::1] centre,  # IN  (columns,)
+    const double[::1] scale,   # IN  (columns,)
+    const double[::1] shift,   # IN  (columns,)
+    real[:, ::1] Y,            # OUT like X
+    int n_threads,
+):
+    """Y = (X - centre) scale + shift in double, rounded once: of large numbers that differ little,
+    such as counts, nothing is lost before the difference is taken."""
+    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], i, c
+    same_sizes(X.shape, Y.shape, 2, "Y")
+    same_length(n, centre.shape[0], "centre")
+    same_length(n, scale.shape[0], "scale")
+    same_length(n, shift.shape[0], "shift")
+    for i in prange(m, nogil=True, num_threads=threads_for(m * n, n_threads)):
+        for c in range(n):
+            Y[i, c] = <real> ((X[i, c] - centre[c]) * scale[c] + shift[c])
+
+
 # --- batch normalisation (Ioffe and Szegedy, 2015) -----------------------------------------
 #
 #   mean = sum_i w_i x_i / W    variance = sum_i w_i (x_i - mean)^2 / W    W = sum_i w_i

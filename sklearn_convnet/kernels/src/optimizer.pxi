@@ -9,8 +9,9 @@
 #   parameters. So a new optimiser is a rule, and a `def` that checks its arguments.
 # * A rule reads its options into local variables: the compiler cannot know that no array
 #   overlaps them, and would not use vectors.
-# * What is kept becomes zero below SMALLEST. A velocity whose gradient stays zero shrinks to
-#   denormal numbers and would stay there; each takes a hundred times as long as another.
+# * What is kept, and the parameters themselves, become zero below SMALLEST. A velocity whose
+#   gradient stays zero, or a weight that decays, shrinks to denormal numbers and would stay there;
+#   each takes a hundred times as long as another.
 # * All threads have read the parameters: a core has to ask the others for a line before it writes
 #   to it. It asks some lines ahead, which halves the time of a step on two threads.
 
@@ -211,12 +212,12 @@ cdef void sgd_rule(
     if v is NULL:
         for i in range(n):
             g = scale * dp[i] + decay * p[i]
-            p[i] = p[i] - rate * g
+            p[i] = kept(p[i] - rate * g)
     else:
         for i in range(n):
             g = scale * dp[i] + decay * p[i]
             v[i] = kept(momentum * v[i] + g)
-            p[i] = p[i] - rate * (g + momentum * v[i] if nesterov else v[i])
+            p[i] = kept(p[i] - rate * (g + momentum * v[i] if nesterov else v[i]))
 
 
 def sgd_step(
@@ -247,7 +248,7 @@ cdef void adagrad_rule(
     for i in range(n):
         g = scale * dp[i] + decay * p[i]
         s[i] = kept(s[i] + g * g)
-        p[i] = p[i] - rate * g / (square_root(s[i]) + epsilon)
+        p[i] = kept(p[i] - rate * g / (square_root(s[i]) + epsilon))
 
 
 def adagrad_step(
@@ -291,7 +292,7 @@ cdef void rmsprop_rule(
         if v is not NULL:
             v[i] = kept(momentum * v[i] + g)
             g = v[i]
-        p[i] = p[i] - rate * g
+        p[i] = kept(p[i] - rate * g)
 
 
 def rmsprop_step(
@@ -336,7 +337,8 @@ cdef void adam_rule(
         g = scale * dp[i] + decay * p[i]
         m[i] = kept(beta1 * m[i] + rest1 * g)
         v[i] = kept(beta2 * v[i] + rest2 * (g * g))
-        p[i] = p[i] - (shrink * p[i] + rate * m[i] / (square_root(v[i]) * root + epsilon))
+        p[i] = kept(
+            p[i] - (shrink * p[i] + rate * m[i] / (square_root(v[i]) * root + epsilon)))
 
 
 def adam_step(

@@ -14,6 +14,13 @@
 # * The maximum is looked for in the order of memory, so that the first of equal ones stays.
 # * The mean is taken in two steps: down the rows of the windows, for all pixels and channels of
 #   the row at once, as they lie in memory; then along what that left.
+# * Sums over more than FEW_PIXELS, and those of global pools, are made in double: running sums in
+#   float32 lose a digit for every hundred pixels, of which what tells maps apart may be the last.
+
+cdef enum:
+    FEW_PIXELS = 64
+    FEW_CHANNELS = 8
+
 
 cdef extern from *:
     """
@@ -136,6 +143,8 @@ cdef struct Row:
     real* sums          # of the columns of the windows
     real* y
     int32_t* index
+    double* wide_sums   # likewise, if windows are large
+    double* totals      # of a pixel of the output
 
 
 cdef inline Py_ssize_t row_length(const Pool* q) noexcept nogil:
@@ -143,8 +152,16 @@ cdef inline Py_ssize_t row_length(const Pool* q) noexcept nogil:
     return (vectors_for(larger(q.size[2], q.out[2]) * q.n_channels) + 1) * LANES
 
 
+cdef inline bint has_large_windows(const Pool* q) noexcept nogil:
+    return q.window[0] * q.window[1] * q.window[2] > FEW_PIXELS
+
+
 cdef Py_ssize_t row_bytes(const Pool* q) noexcept nogil:
-    return row_length(q) * (2 * sizeof(real) + sizeof(int32_t))
+    """Of the scratch of a thread, a multiple of that of a double."""
+    cdef Py_ssize_t n = row_length(q)
+    cdef Py_ssize_t wide = n + q.n_channels if has_large_windows(q) else 0
+    return ceil_div(n * (2 * sizeof(real) + sizeof(int32_t)), CACHE_LINE) * CACHE_LINE + (
+        wide * sizeof(double))
 
 
 cdef Row row_scratch(const Pool* q, char* memory, int thread) noexcept nogil:
@@ -155,6 +172,8 @@ cdef Row row_scratch(const Pool* q, char* memory, int thread) noexcept nogil:
     row.sums = <real*> memory
     row.y = row.sums + n
     row.index = <int32_t*> (row.y + n)
+    row.wide_sums = <double*> (memory + row_bytes(q)) - n - q.n_channels
+    row.totals = row.wide_sums + n
     return row
 
 
@@ -336,6 +355,45 @@ cdef void avgpool_row(
     memcpy(y, row.y, q.out[2] * q.n_channels * sizeof(real))
 
 
+cdef inline void sum_pixels(
+    const double* x, Py_ssize_t n_pixels, Py_ssize_t n, double* total
+) noexcept nogil:
+    """The sums over pixels of n channels, as many at a time as registers hold."""
+    cdef double[FEW_CHANNELS] few
+    cdef Py_ssize_t block, i, c, j
+    for block in range(n // FEW_CHANNELS):
+        c = block * FEW_CHANNELS
+        memset(few, 0, sizeof(few))
+        for i in range(n_pixels):
+            for j in range(FEW_CHANNELS):
+                few[j] += x[i * n + c + j]
+        memcpy(total + c, few, sizeof(few))
+    for c in range(n // FEW_CHANNELS * FEW_CHANNELS, n):
+        total[c] = 0
+        for i in range(n_pixels):
+            total[c] += x[i * n + c]
+
+
+cdef void avgpool_large_row(
+    const Pool* q, const real* x, Py_ssize_t number, real* y, Row row
+) noexcept nogil:
+    """The same for large windows, with sums in double."""
+    cdef Window w = row_window(q, number)
+    cdef Py_ssize_t n = q.n_channels, width = q.size[2] * n, d, h, i, o, c
+    cdef const real* pixels
+    memset(row.wide_sums, 0, width * sizeof(double))
+    for d in range(w.start[0], w.end[0]):
+        for h in range(w.start[1], w.end[1]):
+            pixels = x + (d * q.size[1] + h) * width
+            for i in range(width):
+                row.wide_sums[i] += pixels[i]
+    for o in range(q.out[2]):
+        window_on(q, 2, o, &w)
+        sum_pixels(row.wide_sums + w.start[2] * n, w.end[2] - w.start[2], n, row.totals)
+        for c in range(n):
+            y[o * n + c] = <real> (row.totals[c] / window_count(&w))
+
+
 def avgpool_forward(
     const real[:, :, :, :, ::1] X,  # IN  (n, depth, height, width, channels)
     real[:, :, :, :, ::1] Y,        # OUT (n, *out, channels)
@@ -345,6 +403,7 @@ def avgpool_forward(
     cdef Py_ssize_t t, n_rows, size_in, size_row
     cdef const real* x
     cdef real* y
+    cdef void (*mean_of_row)(const Pool*, const real*, Py_ssize_t, real*, Row) noexcept nogil
     cdef char* memory
     pool_geometry(&q, X.shape, Y.shape, pool_size, stride, padding)
     if q.n_images * q.n_channels == 0:
@@ -355,8 +414,9 @@ def avgpool_forward(
     size_in, size_row = q.n_in * q.n_channels, q.out[2] * q.n_channels
     n_threads = threads_for(q.n_images * size_in, n_threads)
     memory = <char*> allocate(n_threads * row_bytes(&q))
+    mean_of_row = avgpool_large_row if has_large_windows(&q) else avgpool_row
     for t in prange(q.n_images * n_rows, nogil=True, num_threads=n_threads):
-        avgpool_row(&q, x + t // n_rows * size_in, t % n_rows, y + t * size_row,
+        mean_of_row(&q, x + t // n_rows * size_in, t % n_rows, y + t * size_row,
                     row_scratch(&q, memory, threadid()))
     free(memory)
 
@@ -484,10 +544,25 @@ def globalmax_backward(
 cdef void globalavg_image(
     const real* x, Py_ssize_t n_pixels, Py_ssize_t n_channels, real* y
 ) noexcept nogil:
-    cdef Py_ssize_t c
-    sum_rows(x, n_pixels, n_channels, y)
-    for c in range(n_channels):
-        y[c] = y[c] / n_pixels
+    cdef Py_ssize_t block, first, i, c
+    # So many pixels of few channels fill a block.
+    cdef Py_ssize_t n = smaller(larger(1, BLOCK // n_channels), n_pixels), width
+    cdef double[BLOCK] total
+    for block in range(ceil_div(n_channels, BLOCK)):
+        first = block * BLOCK
+        width = smaller(BLOCK, n_channels - first) * n
+        memset(total, 0, sizeof(total))
+        for i in range(n_pixels // n):
+            for c in range(width):
+                total[c] += x[i * n * n_channels + first + c]
+        for c in range(n_pixels % n * n_channels):
+            total[c] += x[n_pixels // n * n * n_channels + c]
+        width = width // n
+        for i in range(1, n):
+            for c in range(width):
+                total[c] += total[i * width + c]
+        for c in range(width):
+            y[first + c] = <real> (total[c] / n_pixels)
 
 
 def globalavg_forward(

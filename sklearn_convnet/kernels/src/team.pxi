@@ -17,11 +17,39 @@
 # * GCC has a barrier before the first turn of a loop, for variables that are assigned in it.
 #   Parts that may run one after another cannot wait for one another. So each such variable
 #   must be assigned, in every turn, before it is read.
+# * A denormal number takes a hundred times as long as another, and weights, activations and
+#   gradients that fade away come to them. So the body of a loop takes them for zero, and the
+#   thread has its own mode again after it. Without a team, a kernel sets the mode when it is
+#   called, if what runs its loops hands it on to all threads.
 # * GCC takes the number of a thread for a constant of the function that asks for it. So what runs
 #   several parts is not inlined into anything, nor bodies into it.
 
 cdef extern from *:
     """
+    /* How the processor takes denormal numbers: FLUSHING are the bits by which they are zero. */
+    #if defined(__SSE2__)
+    #include <xmmintrin.h>
+    typedef unsigned float_mode;
+    #define FLUSHING 0x8040u
+    #define float_mode_now() _mm_getcsr()
+    #define set_float_mode(mode) _mm_setcsr(mode)
+    #elif defined(__aarch64__)
+    typedef uint64_t float_mode;
+    #define FLUSHING ((uint64_t) 1 << 24)
+    static inline float_mode float_mode_now(void)
+    {
+        float_mode mode;
+        __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+        return mode;
+    }
+    #define set_float_mode(mode) __asm__ volatile("msr fpcr, %0" : : "r"(mode))
+    #else
+    typedef int float_mode;
+    #define FLUSHING 0
+    #define float_mode_now() 0
+    #define set_float_mode(mode) ((void) (mode))
+    #endif
+
     /* GCC itself, and none of those that claim to be. */
     #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__) && !defined(_WIN32) \\
         && !defined(__INTEL_COMPILER) && !defined(__NVCOMPILER) && !defined(__PGI)
@@ -81,7 +109,10 @@ cdef extern from *:
         int outer_part = my_part, outer_n_parts = my_n_parts;
         my_part = part;
         my_n_parts = n_parts;
+        float_mode outer_mode = float_mode_now();
+        set_float_mode(outer_mode | FLUSHING);
         body(data);
+        set_float_mode(outer_mode);
         my_part = outer_part;
         my_n_parts = outer_n_parts;
     }
@@ -268,11 +299,23 @@ cdef extern from *:
         for (int i = 0; i < n_offered; i++)
             await_done(t->workers[i], t->loop);
     }
+    #define HANDS_ON_MODE 0
     #else
     #define HAS_TEAM 0
+    /* One thread, or LLVM's OpenMP, which on these processors gives workers the caller's mode. */
+    #if defined(__SSE2__) && (!defined(_OPENMP) || defined(__clang__))
+    #define HANDS_ON_MODE 1
+    #else
+    #define HANDS_ON_MODE 0
+    #endif
     #endif
     """
-    const bint HAS_TEAM
+    ctypedef int FloatMode "float_mode"
+    const bint HAS_TEAM, HANDS_ON_MODE
+    const FloatMode FLUSHING
+    FloatMode float_mode_now() nogil
+    void set_float_mode(FloatMode mode) nogil
 
 
 _has_team = bool(HAS_TEAM)
+_flushes_denormals = bool(FLUSHING) and bool(HAS_TEAM or HANDS_ON_MODE)

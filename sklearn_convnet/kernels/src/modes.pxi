@@ -1,0 +1,23 @@
+# Without a team, the mode in which denormal numbers are zero is set around each kernel: see
+# team.pxi.
+
+from functools import wraps as _wraps
+
+
+def _flushing(kernel):
+    """The kernel, with denormal numbers taken for zero."""
+    @_wraps(kernel)
+    def call(*args, **options):
+        cdef FloatMode outer = float_mode_now()
+        set_float_mode(outer | FLUSHING)
+        try:
+            return kernel(*args, **options)
+        finally:
+            set_float_mode(outer)
+    return call
+
+
+if HANDS_ON_MODE:
+    for _name, _kernel in list(globals().items()):
+        if callable(_kernel) and not _name.startswith("_") and _name != "view":
+            globals()[_name] = _flushing(_kernel)
