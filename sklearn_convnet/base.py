@@ -26,7 +26,7 @@ from sklearn.utils.validation import (
 from ._version import package_version
 from .augmentation import Transform
 from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
-from .history import EpochTable, with_epoch
+from .history import EpochTable, History
 from .layers import (
     Conv1D,
     Conv2D,
@@ -364,7 +364,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         self.network_ = self._compile(self._work_dtype(X))
         self._training_state = None
         self.n_iter_ = self.t_ = 0
-        self.history_ = {}
+        self._history = History()
         if self.init_from is None:
             return set()
         return copy_weights(self.network_, weights_of(self.init_from))
@@ -509,14 +509,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
                 ),
                 copied,
             )
-        self._tell_curves(validation is not None)
-        table = EpochTable([] if progress.epoch else list(self.history_))
+        self._early_stopped, self._validated = self.early_stopping, validation is not None
+        table = EpochTable([] if progress.epoch else self._history.names)
 
         def after_epoch(row, seconds):
-            self.history_ = with_epoch(self.history_, row)
+            self._history = self._history.with_epoch(row)
             self.n_iter_ += 1
             self.t_ += len(samples)
-            self._tell_curves(validation is not None)
             if self.verbose:
                 table.print(self.n_iter_, row, seconds)
             return tasks.end_epoch()
@@ -537,24 +536,50 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         )
         self._training_state = trainer.state
 
-    def _tell_curves(self, validated):
-        """The attributes that scikit-learn's networks have, from `history_`."""
-        self.loss_curve_ = self.history_.get("loss", [])
-        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
-        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_, default=np.nan)
-        self.validation_scores_ = self.best_validation_score_ = None
-        if validated:
-            self.validation_scores_ = scores = self.history_.get("validation_score", [])
-            self.best_validation_score_ = max(
-                (score for score in scores if not np.isnan(score)), default=np.nan
-            )
-
     def _loss(self):
         if callable(self.loss):
             return FunctionLoss(self.loss)
         return self._resolved(self.loss, self._losses)
 
     # --- afterwards ----------------------------------------------------------------------
+
+    # Curves are made when somebody asks for them: an epoch must not cost more than those before.
+
+    @property
+    def history_(self):
+        """Curves by name, one entry an epoch."""
+        check_is_fitted(self)
+        return self._history.curves
+
+    @property
+    def loss_curve_(self):
+        """Mean training loss of each epoch."""
+        return self.history_.get("loss", [])
+
+    @property
+    def loss_(self):
+        """That of the last epoch."""
+        return self.loss_curve_[-1] if self.loss_curve_ else np.nan
+
+    @property
+    def best_loss_(self):
+        """The smallest of them, or None with early stopping."""
+        curve = self.loss_curve_
+        return None if self._early_stopped else min(curve, default=np.nan)
+
+    @property
+    def validation_scores_(self):
+        """Score of the validation data after each epoch, or None if the last call had none."""
+        curves = self.history_
+        return curves.get("validation_score", []) if self._validated else None
+
+    @property
+    def best_validation_score_(self):
+        """The largest of them, or None."""
+        scores = self.validation_scores_
+        if scores is None:
+            return None
+        return max((score for score in scores if not np.isnan(score)), default=np.nan)
 
     @property
     def layers_(self):
