@@ -615,6 +615,24 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         arrays = {**self.network_.parameters(), **self.network_.buffers()}
         return {path: array.copy() for path, array in arrays.items()}
 
+    def trim(self):
+        """Give up what only further training needs, so that a pickle holds little but weights.
+
+        That is the state of the optimiser, as large as the weights for momentum and twice as
+        large for Adam, and in memory the gradients. Predictions stay the same. `partial_fit`
+        goes on from the same weights, with an optimiser and a schedule that begin anew, as they
+        do in each `fit` with ``warm_start=True``.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        check_is_fitted(self)
+        self._training_state = None
+        self.network_.trim()
+        return self
+
     def summary(self):
         """A table of the fitted network: output shapes, parameters and multiply-adds.
 
