@@ -77,7 +77,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
     n_threads : int, default=None
         Number of threads; None is all cores, ``OMP_NUM_THREADS``, or the share that joblib
-        gives a worker; -1 is all. It changes no bit of any result.
+        gives a worker; -1 is all. It changes no bit of any result. More than 4 for each core
+        of the machine are not used.
     random_state : int, RandomState or None, default=None
         Seeds the first weights, the order of samples and the dropout masks.
     verbose : bool or int, default=False
