@@ -5,6 +5,7 @@
 
 import copy
 import importlib
+import os
 import pickle
 import pickletools
 
@@ -28,6 +29,7 @@ from sklearn_convnet.losses import Huber
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.network.compile import PASSES
 from sklearn_convnet.optimizers import SGD, Adam
+from sklearn_convnet.threads import effective_n_threads
 
 
 def layers():
@@ -57,6 +59,16 @@ def weights(estimator):
 # ---------------------------------------------------------------------------
 # Threads
 # ---------------------------------------------------------------------------
+
+
+def test_threads_beyond_all_cores(digits):
+    X, y = digits
+    most = 4 * os.cpu_count()
+    for n_threads in (most, most + 1, 100_000, 10**30):
+        assert effective_n_threads(n_threads) == most
+    assert effective_n_threads(2) == 2
+    many, one = (model(n_threads=n, max_iter=1).fit(X, y) for n in (100_000, 1))
+    np.testing.assert_array_equal(weights(many), weights(one))
 
 
 @pytest.mark.oldest
