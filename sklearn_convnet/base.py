@@ -27,7 +27,7 @@ from ._version import package_version
 from .augmentation import Transform
 from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
 from .checks import check_range
-from .history import EpochTable, with_epoch
+from .history import EpochTable, History
 from .inputs import (
     as_array,
     default_layers,
@@ -160,9 +160,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         """Which samples of checked y have nothing to learn from."""
         raise NotImplementedError(type(self))
 
-    def _make_target(self, y, last_shape, image_size, classes=None):
-        """The `Target` that says what is to be predicted, from checked y, what the layers end in,
-        and the (width, height) of images."""
+    def _make_target(self, y, last_shape, classes=None):
+        """The `Target` that says what is to be predicted, from checked y and what the layers end
+        in."""
         raise NotImplementedError(type(self))
 
     def _weights_of_classes(self, target, weight):
@@ -388,7 +388,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             self._random_state = np.random.RandomState(seed)
         self._fitted = self._kept()
         pairs, shape, last_shape = self._own_layers()
-        self._target = self._make_target(y, last_shape, self._image_size(), classes)
+        self._target = self._make_target(y, last_shape, classes)
         weight = self._target.weight_of_loss(weight)
         warn_if_turned(self._inputs, self.layers is None and self.input_kind == "auto")
         dtype = self._work_dtype(X)
@@ -396,7 +396,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         self._begin_outputs(y, in_range(weight))
         self._training_state = None
         self.n_iter_ = self.t_ = 0
-        self.history_ = {}
+        self._history = History()
         if self.init_from is None:
             return set()
         weights = weights_of(self.init_from)
@@ -471,6 +471,10 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     def _image_size(self):
         """(width, height) where X is images, else None."""
         return self.input_shape_[1::-1] if self._inputs.kind == "image" else None
+
+    def _n_steps(self):
+        """The length of a sample where X is signals, else None."""
+        return self.input_shape_[0] if self._inputs.kind == "signal" else None
 
     def _compile(self, pairs, shape, last_shape, dtype, random_state):
         """The network for the user's layers and the output layers of the target."""
@@ -624,14 +628,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
                 ),
                 copied,
             )
-        self._tell_curves(validation is not None)
-        table = EpochTable([] if progress.epoch else list(self.history_))
+        self._early_stopped, self._validated = self.early_stopping, validation is not None
+        table = EpochTable([] if progress.epoch else self._history.names)
 
         def after_epoch(row, seconds):
-            self.history_ = with_epoch(self.history_, row)
+            self._history = self._history.with_epoch(row)
             self.n_iter_ += 1
             self.t_ += len(samples)
-            self._tell_curves(validation is not None)
             if self.verbose:
                 table.print(self.n_iter_, row, seconds)
             return tasks.end_epoch()
@@ -652,18 +655,6 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         )
         self._training_state = trainer.state
 
-    def _tell_curves(self, validated):
-        """The attributes that scikit-learn's networks have, from `history_`."""
-        self.loss_curve_ = self.history_.get("loss", [])
-        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else np.nan
-        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_, default=np.nan)
-        self.validation_scores_ = self.best_validation_score_ = None
-        if validated:
-            self.validation_scores_ = scores = self.history_.get("validation_score", [])
-            self.best_validation_score_ = max(
-                (score for score in scores if not np.isnan(score)), default=np.nan
-            )
-
     def _loss(self, loss=None):
         """An instance for a loss, which is the parameter unless it is given."""
         loss = self.loss if loss is None else loss
@@ -672,6 +663,44 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         return self._resolved(loss, self._losses)
 
     # --- afterwards ----------------------------------------------------------------------
+
+    # Curves are made when somebody asks for them: an epoch must not cost more than those before.
+
+    @property
+    def history_(self):
+        """Curves by name, one entry an epoch."""
+        check_is_fitted(self)
+        return self._history.curves
+
+    @property
+    def loss_curve_(self):
+        """Mean training loss of each epoch."""
+        return self.history_.get("loss", [])
+
+    @property
+    def loss_(self):
+        """That of the last epoch."""
+        return self.loss_curve_[-1] if self.loss_curve_ else np.nan
+
+    @property
+    def best_loss_(self):
+        """The smallest of them, or None with early stopping."""
+        curve = self.loss_curve_
+        return None if self._early_stopped else min(curve, default=np.nan)
+
+    @property
+    def validation_scores_(self):
+        """Score of the validation data after each epoch, or None if the last call had none."""
+        curves = self.history_
+        return curves.get("validation_score", []) if self._validated else None
+
+    @property
+    def best_validation_score_(self):
+        """The largest of them, or None."""
+        scores = self.validation_scores_
+        if scores is None:
+            return None
+        return max((score for score in scores if not np.isnan(score)), default=np.nan)
 
     @property
     def layers_(self):
@@ -710,6 +739,24 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         network = self.network_
         arrays = {**network.parameters(), **network.buffers(), **self._target.weights()}
         return {path: array.copy() for path, array in arrays.items()}
+
+    def trim(self):
+        """Give up what only further training needs, so that a pickle holds little but weights.
+
+        That is the state of the optimiser, as large as the weights for momentum and twice as
+        large for Adam, and in memory the gradients. Predictions stay the same. `partial_fit`
+        goes on from the same weights, with an optimiser and a schedule that begin anew, as they
+        do in each `fit` with ``warm_start=True``.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        check_is_fitted(self)
+        self._training_state = None
+        self.network_.trim()
+        return self
 
     def summary(self):
         """A table of the fitted network: output shapes, parameters and multiply-adds.

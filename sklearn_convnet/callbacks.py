@@ -15,12 +15,14 @@ import hashlib
 import logging
 import os
 from numbers import Integral, Real
+from weakref import WeakKeyDictionary
 
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from . import checkpoint_file
 from .transfer import weights_of
 
 try:
@@ -85,7 +87,12 @@ class FitTasks(NoTasks):
         self.fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
 
     def begin(self, X, y, metadata):
+        # For our own, which must not ask for X: a hook that does is given it at each epoch as
+        # well, copied if some of its rows are not trained on.
+        progress = self.estimator._progress
+        progress.given = X, y, metadata
         self.fit.call_on_fit_task_begin(estimator=self.estimator, X=X, y=y, metadata=metadata)
+        progress.given = None
 
     def train_on(self, X, y, metadata):
         self.data = dict(estimator=self.estimator, X=X, y=y, metadata=metadata)
@@ -225,9 +232,11 @@ class Checkpoint(_NetworkCallback):
     never killed; with a file of a finished fit it trains no further. To begin anew, delete
     the file. ``joblib.load(path)`` is the estimator as of the last epoch that was saved.
 
-    It is written as a whole or not at all: to a file beside it, which then takes its name.
-    Each fit needs a path of its own, so this is not for an estimator inside a search. As with
-    any pickle, use only files from a source that you trust.
+    It is written as a whole or not at all: to a file beside it, ``path.partial``, which then
+    takes its name; of a symbolic link it is the target that is replaced. A checksum at its end
+    tells whether it is still what was saved. Each fit needs a path of its own, and holds it by
+    a lock on ``path.lock`` while it runs, so this is not for an estimator inside a search. As
+    with any pickle, use only files from a source that you trust.
 
     Parameters
     ----------
@@ -239,8 +248,11 @@ class Checkpoint(_NetworkCallback):
     Raises
     ------
     ValueError
-        From `fit`, if the file is that of a fit with other parameters or data. Those that
-        change no bit, `n_threads` and `verbose`, may differ.
+        From `fit`, if the file is that of a fit with other parameters or data, if it is
+        damaged or no checkpoint, or if another fit is writing it. Parameters that change no
+        bit, `n_threads` and `verbose`, may differ.
+    FileNotFoundError
+        From `fit`, before the first epoch, if there is no such folder.
 
     Examples
     --------
@@ -258,28 +270,48 @@ class Checkpoint(_NetworkCallback):
         self.path = path
         self.every = every
 
-    def on_fit_task_begin(self, estimator, context, *, X=None, y=None, metadata=None):
+    def setup(self, estimator, context):
+        super().setup(estimator, context)
+        folder = os.path.dirname(os.path.realpath(self.path))
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(
+                f"Checkpoint: {str(self.path)!r} cannot be written, there is no folder "
+                f"{folder!r}: make it first"
+            )
+        if os.path.isdir(self.path):
+            raise self._error("is a folder", "give the path of a file")
+        try:
+            _LOCKS.setdefault(context, []).append(checkpoint_file.Lock(self.path))
+        except checkpoint_file.CheckpointError as error:
+            raise self._error(error, "wait for its end, or give another path") from None
+
+    def teardown(self, estimator, context):
+        for lock in _LOCKS.pop(context, []):
+            lock.release()
+
+    def on_fit_task_begin(self, estimator, context):
         if context.task_name != "fit":
             return
-        origin = _origin(estimator, X, y, metadata)
+        origin = _origin(estimator, *estimator._progress.given)
         if os.path.exists(self.path):
-            saved = joblib.load(self.path)
-            self._check(saved, origin)
-            vars(estimator).update(_of_the_fit(saved))
+            vars(estimator).update(_of_the_fit(self._saved(origin)))
         estimator._progress.origin = origin
 
-    def _check(self, saved, origin):
-        """Raises ValueError if the file is not of the fit that `origin` tells of."""
+    def _error(self, what, advice):
+        return ValueError(f"Checkpoint: {str(self.path)!r} {what}: {advice}")
+
+    def _saved(self, origin):
+        """The estimator in the file; ValueError if it is not of the fit that `origin` tells of."""
         advice = "give another path, or delete the file to begin anew"
-        before = getattr(getattr(saved, "_progress", None), "origin", None)
-        if before is None:
-            raise ValueError(f"Checkpoint: {str(self.path)!r} holds no checkpoint: {advice}")
+        try:
+            saved = checkpoint_file.load(self.path)
+        except checkpoint_file.CheckpointError as error:
+            raise self._error(error, advice) from error.__cause__
+        before = saved._progress.origin
         names = [name for name in {**before, **origin} if before.get(name) != origin.get(name)]
         if names:
-            raise ValueError(
-                f"Checkpoint: {str(self.path)!r} is of a fit with another {', '.join(names)}: "
-                f"{advice}"
-            )
+            raise self._error(f"is of a fit with another {', '.join(names)}", advice)
+        return saved
 
     def _after_epoch(self, estimator, epoch):
         if epoch % self.every:
@@ -287,12 +319,11 @@ class Checkpoint(_NetworkCallback):
         saved = copy.copy(estimator)
         for name in [name for name in vars(saved) if "callback" in name]:
             delattr(saved, name)
-        partial = f"{os.fspath(self.path)}.partial"
-        with open(partial, "wb") as file:
-            joblib.dump(saved, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path)
+        checkpoint_file.save(saved, self.path)
+
+
+#: The locks of the fits that run, by their context: a callback keeps nothing of a fit.
+_LOCKS = WeakKeyDictionary()
 
 
 def _of_the_fit(estimator):

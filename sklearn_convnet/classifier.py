@@ -87,7 +87,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
     n_threads : int, default=None
         Number of threads; None is all cores, ``OMP_NUM_THREADS``, or the share that joblib
-        gives a worker; -1 is all. It changes no bit of any result.
+        gives a worker; -1 is all. It changes no bit of any result. More than 4 for each core
+        of the machine are not used.
     random_state : int, RandomState or None, default=None
         Seeds the first weights, the order of samples and the dropout masks.
     verbose : bool or int, default=False
@@ -257,17 +258,18 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             return np.zeros(len(y), bool)
         return is_absent(y, self.ignore_label)
 
-    def _make_target(self, y, last_shape, image_size, classes=None):
+    def _make_target(self, y, last_shape, classes=None):
         target = label_target(
             y,
             classes,
             last_shape=last_shape,
+            n_steps=self._n_steps(),
             kind=self.target,
             ignored=self.ignore_label,
             box_units=self.box_units,
             boxes_in_y=self._boxes_in_y,
             box_corners=self.box_corners,
-            image_size=image_size,
+            image_size=self._image_size(),
         )
         self.classes_ = target.classes
         return target

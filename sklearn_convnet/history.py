@@ -1,21 +1,74 @@
 """What a fit sees, epoch by epoch: curves, and the table that `verbose` prints.
 
-An epoch is a dict of numbers by name, such as "loss"; a history is a dict of lists.
+An epoch is a dict of numbers by name, such as "loss".
 """
+
+from functools import cached_property
 
 import numpy as np
 
+FIRST_ROWS = 16  # of a table; full, it is doubled
 
-def with_epoch(history, row):
-    """The curves with one more epoch; nan where a curve has no value.
 
-    New lists, so that whoever holds the old ones keeps them.
+class _Table:
+    """Rows of numbers, of which the first `n_used` belong to some history."""
+
+    def __init__(self, names, n_rows):
+        self.names = names
+        self.rows = np.full((n_rows, len(names)), np.nan)
+        self.n_used = 0
+
+
+class History:
+    """The curves of the epochs so far.
+
+    `with_epoch` makes another one and leaves this one as it is. Both share a table, so that an
+    epoch costs the same however many came before. The one that has all rows of the table in
+    use writes the next; any other, such as that of a call that failed, copies first.
     """
-    n_epochs = max(map(len, history.values()), default=0)
-    names = [*history, *(name for name in row if name not in history)]
-    return {
-        name: [*history.get(name, [np.nan] * n_epochs), row.get(name, np.nan)] for name in names
-    }
+
+    def __init__(self):
+        self._table = _Table([], 0)
+        self._n = 0
+
+    def __len__(self):
+        return self._n
+
+    @property
+    def names(self):
+        """Those of the curves."""
+        return list(self._table.names)
+
+    @cached_property
+    def curves(self):
+        """A dict of lists by name; np.nan itself, which equals itself in lists, where a curve
+        has no value."""
+        rows = self._table.rows[: self._n]
+        curves = {name: rows[:, i].tolist() for i, name in enumerate(self._table.names)}
+        for epoch, column in zip(*np.nonzero(np.isnan(rows)), strict=True):
+            curves[self._table.names[column]][epoch] = np.nan
+        return curves
+
+    def with_epoch(self, row):
+        """The curves with one more epoch."""
+        old, n = self._table, self._n
+        names = [*old.names, *(name for name in row if name not in old.names)]
+        following = History()
+        following._table = table = old
+        if n == len(old.rows) or n < old.n_used or len(names) > len(old.names):
+            following._table = table = _Table(names, max(FIRST_ROWS, 2 * n))
+            table.rows[:n, : len(old.names)] = old.rows[:n]
+        table.rows[n] = [row.get(name, np.nan) for name in names]
+        following._n = table.n_used = n + 1
+        return following
+
+    def __getstate__(self):
+        return {"names": self._table.names, "rows": self._table.rows[: self._n].copy()}
+
+    def __setstate__(self, state):
+        self._table = _Table(state["names"], 0)
+        self._table.rows = state["rows"]
+        self._table.n_used = self._n = len(state["rows"])
 
 
 class EpochTable:

@@ -179,12 +179,13 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
     def _absent(self, y):
         return is_absent(y)
 
-    def _make_target(self, y, last_shape, image_size, classes=None):
+    def _make_target(self, y, last_shape, classes=None):
         target = value_target(
             y,
             self.target,
             self.point_units,
             last_shape=last_shape,
+            n_steps=self._n_steps(),
             normalize=self.normalize_y and self._loss().takes_normalized,
             flip_pairs=self.flip_pairs,
         )

@@ -691,6 +691,7 @@ def label_target(
     classes=None,
     *,
     last_shape=(),
+    n_steps=None,
     kind="auto",
     ignored=None,
     box_units="share",
@@ -708,6 +709,8 @@ def label_target(
         All classes, or those of each column; None are those in y.
     last_shape : tuple of int, default=()
         What the user's layers end in.
+    n_steps : int, default=None
+        The length of a sample where X is signals.
     kind : {"auto", "labels", "maps"}, default="auto"
         What y is.
     ignored : label, default=None
@@ -723,7 +726,12 @@ def label_target(
     """
     if classes is not None:
         classes = sorted_classes(classes, ignored)
-    if kind == "maps" or (kind == "auto" and holds_maps(y, last_shape, classes)):
+    if kind == "maps" and y.ndim < 2:
+        raise ValueError(
+            f"y has shape {y.shape}, but target='maps' takes labels for each position, such as "
+            "(n_samples, height, width)"
+        )
+    if kind == "maps" or (kind == "auto" and holds_maps(y, last_shape, n_steps, classes)):
         map_size, last_axis = size_of_maps(y.shape[1:], len(last_shape) - 1)
         if classes is None:
             classes = classes_of(y, ignored)
@@ -751,24 +759,32 @@ def label_target(
     return ClassTarget(classes)
 
 
-def holds_maps(y, last_shape, classes=None):
+def holds_maps(y, last_shape, n_steps=None, classes=None):
     """Whether checked labels or values are one for each pixel of the last maps.
 
     Of two axes they may as well be columns. Then the length of the maps decides, and a warning
-    says what was decided.
+    says what was decided; also where y has an entry for each step of X, but the maps have not.
     """
     if y.ndim != 2 or isinstance(classes, list) or len(last_shape) != 2:
         return y.ndim > 2
     n_columns, length = y.shape[1], last_shape[0]
-    if n_columns == length > 1:
+    is_map = n_columns == length > 1
+    if is_map:
         warn_caller(
             f"y of shape {y.shape} is taken for maps, with an entry for each of the {length} "
             "positions in which the layers end: target='maps' says so without this warning. For "
             f"{length} entries a sample, let the layers end in Flatten()",
             UserWarning,
         )
-        return True
-    return False
+    elif n_columns == n_steps and n_steps > 1:
+        warn_caller(
+            f"y of shape {y.shape} has an entry for each of the {n_steps} steps of X, but the "
+            f"layers end in {length} positions, so it is taken for {n_steps} entries a sample. To "
+            "have an entry for each step, let the layers end in as many positions, by "
+            "padding='same' and without strides or pools. Otherwise let them end in Flatten()",
+            UserWarning,
+        )
+    return is_map
 
 
 def size_of_maps(sample_shape, n_axes):
@@ -1038,7 +1054,14 @@ def check_flip_pairs(pairs, n_points):
 
 
 def value_target(
-    y, kind="values", point_units="share", *, last_shape=(), normalize=False, flip_pairs=None
+    y,
+    kind="values",
+    point_units="share",
+    *,
+    last_shape=(),
+    n_steps=None,
+    normalize=False,
+    flip_pairs=None,
 ):
     """The target for checked values."""
     if kind == "points":
@@ -1054,7 +1077,7 @@ def value_target(
             f"y has shape {y.shape}, but target='maps' takes ({axes}), or with several values at "
             f"a position ({axes}, n_values)"
         )
-    if kind == "maps" or holds_maps(y, last_shape):
+    if kind == "maps" or holds_maps(y, last_shape, n_steps):
         if y.ndim - 1 not in (n_axes, n_axes + 1):  # `output_layers` tells
             n_axes = {2: 1, 3: 2}.get(y.ndim, y.ndim - 2)
         return ValueMapTarget(y.shape[1:], kind == "maps", normalize, n_axes)

@@ -7,6 +7,14 @@ import joblib
 
 from .kernels import _cpu
 
+#: More threads than so many for each core of the machine are not used.
+THREADS_PER_CORE = 4
+
+
+@functools.cache
+def _most_threads():
+    return THREADS_PER_CORE * (os.cpu_count() or 1)
+
 
 @functools.cache
 def _cores():
@@ -27,7 +35,7 @@ def effective_n_threads(n_threads=None):
     Returns
     -------
     int
-        At least 1.
+        At least 1, and at most 4 for each core of the machine: more only get in each other's way.
 
     Raises
     ------
@@ -50,4 +58,4 @@ def effective_n_threads(n_threads=None):
         if "OMP_NUM_THREADS" not in os.environ:
             available = min(available, _cores())
         count = max(1, available + 1 + (-1 if n_threads is None else n_threads))
-    return int(count)
+    return min(int(count), _most_threads())

@@ -312,6 +312,8 @@ class Progress:
         Whether `after_epoch` has said so.
     origin : dict or None
         What a checkpoint knows the fit by.
+    given : tuple or None
+        X, y and metadata as `fit` was given them, while callbacks hear that it begins.
     """
 
     epoch: int = 0
@@ -320,6 +322,7 @@ class Progress:
     n_without_improvement: int = 0
     stopped: bool = False
     origin: dict | None = None
+    given: tuple | None = None
 
     def is_over(self, max_iter, n_iter_no_change):
         """Whether there is a reason to stop."""

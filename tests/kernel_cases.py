@@ -759,6 +759,9 @@ _CONV_POOL_OPTIONS = named(
 #: Of 4 x 5 x 7 positions, the first in each window.
 _FIRST_PLACES = [[[0, 2, 4], [14, 16, 18]], [[70, 72, 74], [84, 86, 88]]]
 _CONV_POOL_INDEX = np.broadcast_to(np.array(_FIRST_PLACES)[..., None], (2, 2, 2, 3, 6)).tolist()
+#: And of 6 x 5 positions.
+_FIRST_OF_PLANE = [[0, 2], [10, 12], [20, 22]]
+_WINOGRAD_POOL_INDEX = np.broadcast_to(np.array(_FIRST_OF_PLANE)[..., None], (2, 3, 2, 6)).tolist()
 _WINOGRAD_POOL_SIZES = _WINOGRAD_SIZES | named(OH=3, OW=2)
 _WINOGRAD_POOL_OPTIONS = {
     **named(padding=((2, 0), (0, 0)), m=4, pool_size=(2, 2)),
@@ -852,7 +855,8 @@ GOOD_CALLS = {
         _WINOGRAD_POOL_SIZES,
         named(
             X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), Y=IN("n OH OW F"),
-            index=IN("n OH OW F", "int32"), dY=IN("n OH OW F"), addend=IN("n H W C"),
+            index=IN("n OH OW F", "int32", _WINOGRAD_POOL_INDEX), dY=IN("n OH OW F"),
+            addend=IN("n H W C"),
             normed=IN("n H W C"), centre=IN("C"), dX=OUT("n H W C"),
             sums=OUT("n*((H+3)//4) 2*C", "float64"), dW=OUT("three three C F"), db=OUT("F"),
             **_WINOGRAD_POOL_OPTIONS,

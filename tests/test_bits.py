@@ -4,14 +4,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import copy
+import importlib
+import os
 import pickle
+import pickletools
 
 import numpy as np
 import pytest
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.layers import (
+    Activation,
     AvgPool2D,
+    BatchNorm,
     Conv2D,
     Dense,
     Dropout,
@@ -21,7 +26,10 @@ from sklearn_convnet.layers import (
     Standardize,
 )
 from sklearn_convnet.losses import Huber
+from sklearn_convnet.network import compile_network
+from sklearn_convnet.network.compile import PASSES
 from sklearn_convnet.optimizers import SGD, Adam
+from sklearn_convnet.threads import effective_n_threads
 
 
 def layers():
@@ -51,6 +59,16 @@ def weights(estimator):
 # ---------------------------------------------------------------------------
 # Threads
 # ---------------------------------------------------------------------------
+
+
+def test_threads_beyond_all_cores(digits):
+    X, y = digits
+    most = 4 * os.cpu_count()
+    for n_threads in (most, most + 1, 100_000, 10**30):
+        assert effective_n_threads(n_threads) == most
+    assert effective_n_threads(2) == 2
+    many, one = (model(n_threads=n, max_iter=1).fit(X, y) for n in (100_000, 1))
+    np.testing.assert_array_equal(weights(many), weights(one))
 
 
 @pytest.mark.oldest
@@ -266,3 +284,93 @@ def test_a_pickle_holds_the_weights_once(momentum, n_vectors):
     clf.fit(X, [0, 1, 0, 1])
     n_bytes = clf.network_.params.nbytes
     assert n_vectors * n_bytes < len(pickle.dumps(clf)) < (n_vectors + 0.05) * n_bytes
+
+
+def named_in(pickled):
+    """`(module, name)` of everything that a pickle asks for when it is loaded."""
+    texts, named = [], set()
+    memo = {}
+    for code, value, _ in pickletools.genops(pickled):
+        if code.name == "MEMOIZE":
+            memo[len(memo)] = texts[-1]
+        elif code.name in ("BINGET", "LONG_BINGET"):
+            texts.append(memo[value])
+        elif code.name == "STACK_GLOBAL":
+            named.add(tuple(texts[-2:]))
+            texts.append(None)
+        elif code.name == "GLOBAL":
+            named.add(tuple(value.split(" ")))
+            texts.append(None)
+        else:
+            texts.append(value)
+    return named
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_a_pickle_names_classes_alone(digits, trimmed):
+    """No function of ours: one that is renamed would break every old model."""
+    X, y = digits
+    layers = [Standardize(), Conv2D(4, 3, padding="same"), BatchNorm(), Dropout(0.1), Dense(9)]
+    clf = ConvNetClassifier(layers, max_iter=1, early_stopping=True).fit(X, y)
+    reg = ConvNetRegressor(max_iter=1, warm_start=True).fit(X, y)
+    for estimator in (clf, reg):
+        if trimmed:
+            estimator.trim()
+        named = named_in(pickle.dumps(estimator))
+        assert ("sklearn_convnet.network.network", "Network") in named
+        for module, name in named:
+            if module.startswith("sklearn_convnet"):
+                assert isinstance(getattr(importlib.import_module(module), name), type)
+                assert not name.startswith("_")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", SGD(0.01, momentum=0.9)])
+def test_trim(digits, optimizer):
+    X, y = digits
+    clf = model(optimizer=optimizer, max_iter=2).set_params(layers=[Dense(300)]).fit(X, y)
+    expected, before, n_bytes = clf.predict_proba(X), weights(clf), clf.network_.params.nbytes
+    kept = copy.deepcopy(clf)
+    assert clf.trim() is clf
+    assert len(pickle.dumps(clf)) < 1.1 * n_bytes < 1.9 * n_bytes < len(pickle.dumps(kept))
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    np.testing.assert_array_equal(weights(clf), before)
+    # It goes on as any optimiser begins: as in a network that begins with these weights.
+    fresh = copy.deepcopy(kept)
+    fresh._training_state = None
+    np.testing.assert_array_equal(weights(clf.partial_fit(X, y)), weights(fresh.partial_fit(X, y)))
+    assert not np.array_equal(weights(clf), weights(kept.partial_fit(X, y)))
+
+
+def test_a_trimmed_network_trains_on(digits):
+    """Neither its nodes nor its tapes write to gradients that are gone."""
+    X, _ = digits
+    network = compile_network([Conv2D(4, 3), Dense(3)], (8, 8), random_state=0)
+    gradients = []
+    for i in range(8):
+        Y = network.forward(X[:20], training=True)
+        network.backward(np.ones_like(Y), need_input=False)
+        gradients.append(network.grads.copy())
+        if i % 4 == 3:
+            network.trim()
+            assert network.grads is None
+    for other in gradients[1:]:
+        np.testing.assert_array_equal(other, gradients[0])
+
+
+def test_other_passes_are_in_a_pickle_by_name(digits):
+    X, _ = digits
+
+    def mine(nodes):
+        return nodes
+
+    layers = [Conv2D(4, 3, activation=None), Activation("relu"), Dense(3)]
+    for passes in ((), PASSES[:1], PASSES[1:3]):
+        network = compile_network(layers, (8, 8), random_state=0, passes=passes)
+        data = pickle.dumps(network)
+        assert not {name for _, name in named_in(data)} & {fuse.__name__ for fuse in PASSES}
+        other = pickle.loads(data)
+        assert [type(node) for node in other.nodes] == [type(node) for node in network.nodes]
+        np.testing.assert_array_equal(other.forward(X), network.forward(X))
+        assert pickle.dumps(other) == data
+    own = compile_network(layers, (8, 8), random_state=0, passes=(PASSES[0], mine))
+    assert len(copy.copy(own).nodes) == 2  # of those that are no part of ours, the function

@@ -4,12 +4,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import copy
+import errno
 import logging
 import os
 import pickle
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -20,7 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, checkpoint_file
 from sklearn_convnet.callbacks import Checkpoint, EarlyStopping, LearningRateLogger
 from sklearn_convnet.layers import Conv2D, Dense, Dropout
 from sklearn_convnet.optimizers import SGD, Adam
@@ -511,12 +513,250 @@ def test_other_files_are_refused(digits, quick, tmp_path):
     X, y = digits
     for thing in ([1, 2], quick().fit(X, y)):
         joblib.dump(thing, tmp_path / "fit")
-        with pytest.raises(ValueError, match=r"fit' holds no checkpoint: give another path"):
+        with pytest.raises(ValueError, match=r"fit' holds no checkpoint, or.*: give another path"):
             quick(Checkpoint(tmp_path / "fit")).fit(X, y)
     checkpoint = Checkpoint(tmp_path / "regressor")
     ConvNetRegressor([Dense(2)], max_iter=1).set_callbacks(checkpoint).fit(X, y)
     with pytest.raises(ValueError, match=r"of a fit with another .*estimator"):
         ConvNetClassifier([Dense(2)], max_iter=1).set_callbacks(checkpoint).fit(X, y)
+
+
+@pytest.mark.parametrize("params", [{"early_stopping": True}, {}], ids=["held out", "one weight 0"])
+def test_our_callbacks_never_copy_X(split, quick, tmp_path, params):
+    X, y, _ = split
+    np.save(tmp_path / "X.npy", np.tile(X, (20, 8, 8)).astype(np.uint8))
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    y = np.tile(y, 20)
+    weight = np.ones(len(y))
+    weight[7] = 0
+    peaks = []
+    for callbacks in (
+        [],
+        [Checkpoint(tmp_path / "fit"), LearningRateLogger(), EarlyStopping("loss", patience=9)],
+    ):
+        if params:
+            callbacks = callbacks[:2]
+        clf = quick(*callbacks, max_iter=2, **params).set_params(layers=[Dense(2)])
+        tracemalloc.start()
+        clf.fit(X, y, sample_weight=weight)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < X.nbytes / 4
+
+
+class Asks:
+    """Only stands for a callback of others that asks for X."""
+
+    def setup(self, estimator, context):
+        self.seen = []
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, *, X=None):
+        self.seen.append(X)
+
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+
+def test_a_callback_that_asks_for_X_is_given_it(digits, quick, tmp_path):
+    X, y = digits
+    asks = Asks()
+    quick(asks, Checkpoint(tmp_path / "fit"), max_iter=2).fit(X, y, sample_weight=y)
+    assert np.shares_memory(asks.seen[0], X)
+    assert [len(seen) for seen in asks.seen[1:]] == [np.count_nonzero(y)] * 2
+
+
+# ---------------------------------------------------------------------------
+# The file of a checkpoint
+# ---------------------------------------------------------------------------
+
+
+def test_damaged_files_are_noticed(digits, quick, tmp_path):
+    """Wherever a byte is flipped, and wherever the file ends."""
+    X, y = digits
+    path = tmp_path / "fit"
+    quick(Checkpoint(path), max_iter=1).fit(X, y)
+    whole = path.read_bytes()
+    places = np.linspace(0, len(whole) - 1, 60).astype(int)
+    files = [whole[:place] for place in places]
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        files.append(bytes(flipped))
+    files.append(whole + b"0")
+    message = "fit' (is damaged: |holds no checkpoint, ).*: give another path, or delete the file"
+    for content in files:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            quick(Checkpoint(path), max_iter=1).fit(X, y)
+    assert sorted(os.listdir(tmp_path)) == ["fit"]
+
+
+def test_a_file_whose_classes_are_gone(digits, quick, tmp_path, monkeypatch):
+    X, y = digits
+    checkpoint_file.save(Gone(), tmp_path / "fit")
+    monkeypatch.delattr(sys.modules[__name__], "Gone")
+    message = r"fit' is whole, but cannot be loaded here.*\(AttributeError: .*Gone.*: give another"
+    with pytest.raises(ValueError, match=message):
+        quick(Checkpoint(tmp_path / "fit")).fit(X, y)
+
+
+class Gone:
+    """Taken away by a test."""
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("folder/fit", FileNotFoundError, r"folder/fit' cannot be written, there is no folder"),
+        (".", ValueError, "is a folder: give the path of a file"),
+    ],
+)
+def test_a_path_that_cannot_be_written(digits, quick, tmp_path, monkeypatch, path, error, message):
+    monkeypatch.setattr(Trainer, "run_epoch", None)  # there is none
+    with pytest.raises(error, match=message):
+        quick(Checkpoint(tmp_path / path)).fit(*digits)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("failing", ["dump", "fsync"])
+def test_a_disk_that_is_full(digits, quick, tmp_path, monkeypatch, failing):
+    """Nothing is left of what was begun, and what was there stays."""
+    X, y = digits
+    path = tmp_path / "fit"
+    with pytest.raises(Killed):
+        quick(Checkpoint(path), Killer(1)).fit(X, y)
+    before = path.read_bytes()
+
+    def fails(*args):
+        if failing == "dump":
+            args[1].write(b"some")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr({"dump": joblib, "fsync": os}[failing], failing, fails)
+        with pytest.raises(OSError, match="No space left"):
+            quick(Checkpoint(path)).fit(X, y)
+    assert os.listdir(tmp_path) == ["fit"]
+    assert path.read_bytes() == before
+    assert same_fit(quick(Checkpoint(path)).fit(X, y), quick().fit(X, y))
+
+
+def test_a_symbolic_link_is_followed(digits, quick, tmp_path):
+    X, y = digits
+    (tmp_path / "store").mkdir()
+    link, target = tmp_path / "fit", tmp_path / "store" / "real"
+    try:
+        link.symlink_to(target)
+    except OSError:
+        pytest.skip("the system makes no links here")
+    with pytest.raises(Killed):
+        quick(Checkpoint(link), Killer(2)).fit(X, y)
+    assert link.is_symlink()
+    assert joblib.load(target).n_iter_ == 2
+    assert same_fit(quick(Checkpoint(link)).fit(X, y), quick().fit(X, y))
+    assert link.is_symlink()
+    assert os.listdir(tmp_path / "store") == ["real"]
+    assert sorted(os.listdir(tmp_path)) == ["fit", "store"]
+
+
+class FitsToo(Recorder):
+    """Begins another fit in the middle of one."""
+
+    def __init__(self, other):
+        super().__init__()
+        self.other = other
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch":
+            self.other()
+
+
+def test_two_fits_on_one_path(digits, quick, tmp_path):
+    X, y = digits
+    path = tmp_path / "fit"
+    (tmp_path / "link").symlink_to(path)
+
+    def other():
+        for other_path in (path, tmp_path / "link"):
+            message = "is being written by another fit: wait for its end, or give another path"
+            with pytest.raises(ValueError, match=message):
+                quick(Checkpoint(other_path)).fit(X, y)
+
+    clf = quick(Checkpoint(path), FitsToo(other), max_iter=2).fit(X, y)
+    assert same_fit(clf, quick(max_iter=2).fit(X, y))
+    assert sorted(os.listdir(tmp_path)) == ["fit", "link"]
+
+
+def test_a_lock_ends_with_the_process(tmp_path, run_python):
+    """Of a process that is killed the file stays, and the lock does not."""
+    script = f"""
+        import os, signal, sys
+        from sklearn_convnet.checkpoint_file import CheckpointError, Lock
+
+        path = {str(tmp_path / "fit")!r}
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            lock = Lock(path)
+            os.write(writer, b"locked")
+            signal.pause()
+        os.read(reader, 6)
+        try:
+            Lock(path)
+        except CheckpointError as error:
+            print(error)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        print(os.path.exists(path + ".lock"))
+        Lock(path).release()
+        print(os.path.exists(path + ".lock"))
+        """
+    assert run_python(script).splitlines() == ["is being written by another fit", "True", "False"]
+
+
+def test_a_lock_whose_file_is_gone_is_taken_again(tmp_path, monkeypatch):
+    """Who held it may remove the file between our opening it and locking it."""
+    n_locked = 0
+    lock_file = checkpoint_file._lock
+
+    def lock(file):
+        nonlocal n_locked
+        n_locked += 1
+        if n_locked == 1:
+            os.remove(file.name)
+        lock_file(file)
+
+    monkeypatch.setattr(checkpoint_file, "_lock", lock)
+    held = checkpoint_file.Lock(tmp_path / "fit")
+    assert n_locked == 2
+    with pytest.raises(checkpoint_file.CheckpointError, match="another fit"):
+        checkpoint_file.Lock(tmp_path / "fit")
+    held.release()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def lock(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(checkpoint_file, "_lock", lock)
+    checkpoint_file.Lock(tmp_path / "fit").release()
+    assert os.listdir(tmp_path) == []
+
+
+def test_many_small_arrays(digits, quick, tmp_path):
+    X, y = digits
+    params = dict(layers=[Dense(3 + i % 2) for i in range(40)])
+    checkpoint = Checkpoint(tmp_path / "fit")
+    with pytest.raises(Killed):
+        quick(checkpoint, Killer(2)).set_params(**params).fit(X, y)
+    resumed = quick(checkpoint).set_params(**params).fit(X, y)
+    plain = quick().set_params(**params).fit(X, y)
+    assert same_fit(resumed, plain)
+    assert same_fit(resumed.partial_fit(X, y), plain.partial_fit(X, y))
 
 
 def test_a_warm_start_is_a_fit_of_its_own(digits, quick, tmp_path):

@@ -86,6 +86,19 @@ def test_columns_of_signals(signals):
     assert [len(classes) for classes in labels.classes_] == 20 * [2]
 
 
+@pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
+def test_columns_that_may_be_meant_for_steps(signals, estimator):
+    """Two steps are lost at the ends: a dense layer of 20 outputs, but not in silence."""
+    X, _, values = signals
+    y = (values > 0).astype(int)
+    layers = [Conv1D(8, 3)]
+    with pytest.warns(UserWarning, match=r"each of the 20 steps.*end in 18 positions.*'same'"):
+        model = quick(layers, estimator, max_iter=1).fit(X, y)
+    assert isinstance(model.layers_[-1][1], Dense)
+    quick([*layers, Flatten()], estimator, max_iter=1).fit(X, y)  # this one is meant so
+    quick([Dense(4)], estimator, max_iter=1).fit(X, y)
+
+
 def test_maps_in_parts(signals):
     X, labels, _ = signals
     clf = quick(SIGNAL_LAYERS, target="maps", max_iter=2).fit(X, labels)
@@ -111,6 +124,8 @@ def test_maps_that_do_not_fit(signals, scenes):
         quick(IMAGE_LAYERS, target="labels").fit(*scenes)
     with pytest.raises(ValueError, match=r"target='maps' takes \(n_samples, height, width\)"):
         quick(IMAGE_LAYERS, ConvNetRegressor, target="maps").fit(scenes[0], values[:60])
+    with pytest.raises(ValueError, match=r"y has shape \(80,\), but target='maps' takes labels"):
+        quick(SIGNAL_LAYERS, target="maps").fit(X, labels[:, 0])
     with pytest.raises(ValueError, match=r"shape \(5,\), which are no such maps"):
         quick([Dense(5)], target="maps").fit(X, labels)
 

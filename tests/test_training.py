@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import copy
+import pickle
 import re
 
 import numpy as np
@@ -14,8 +15,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, scores
-from sklearn_convnet.history import with_epoch
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, history, scores
+from sklearn_convnet.history import History
 from sklearn_convnet.layers import Conv2D, Dense, Dropout
 from sklearn_convnet.losses import SquaredError
 from sklearn_convnet.network import compile_network
@@ -327,11 +328,72 @@ def test_curves_of_several_fits_have_one_entry_an_epoch(split, quick):
 
 
 def test_a_curve_that_others_hold_stays():
-    first = with_epoch({}, {"loss": 2.0})
-    second = with_epoch(first, {"loss": 1.0, "score": 0.5})
-    assert first == {"loss": [2.0]}
-    assert second["loss"] == [2.0, 1.0]
-    np.testing.assert_array_equal(second["score"], [np.nan, 0.5])
+    first = History().with_epoch({"loss": 2.0})
+    second = first.with_epoch({"loss": 1.0, "score": 0.5})
+    other = first.with_epoch({"loss": 3.0})
+    third = second.with_epoch({"loss": 0.5})
+    assert first.curves == {"loss": [2.0]}
+    assert second.curves["loss"] == [2.0, 1.0]
+    np.testing.assert_array_equal(second.curves["score"], [np.nan, 0.5])
+    assert other.curves == {"loss": [2.0, 3.0]}
+    assert third.curves["score"] == [np.nan, 0.5, np.nan]
+    assert [len(history) for history in (History(), first, second, other, third)] == [0, 1, 2, 2, 3]
+
+
+def test_histories_are_as_lists_would_be():
+    """Of each of many, drawn from any that were made before, some of them pickled."""
+    rng = np.random.RandomState(0)
+    made, expected = [History()], [[]]
+    for _ in range(300):
+        i = rng.randint(max(0, len(made) - 4), len(made))
+        row = {"loss": rng.uniform()}
+        if rng.uniform() < 0.5:
+            made[i] = pickle.loads(pickle.dumps(made[i]))
+        made.append(made[i].with_epoch(row))
+        expected.append([*expected[i], row["loss"]])
+    for one, curve in zip(made, expected, strict=True):
+        assert one.curves.get("loss", []) == curve
+
+
+def test_an_epoch_costs_no_more_than_those_before(monkeypatch):
+    """No row is copied twice for each that is written."""
+    n_copied = 0
+
+    class Counting(history._Table):
+        def __init__(self, names, n_rows):
+            nonlocal n_copied
+            super().__init__(names, n_rows)
+            n_copied += n_rows
+
+    monkeypatch.setattr(history, "_Table", Counting)
+    curves = History().with_epoch({"loss": 0.0, "score": 0.0})
+    n_copied = 0
+    for i in range(10_000):
+        curves = curves.with_epoch({"loss": float(i), "score": 0.0})
+    assert len(curves) == 10_001
+    assert 0 < n_copied <= 4 * len(curves) + 10_000
+
+
+def test_what_partial_fit_leaves_alone(split, quick):
+    """Curves that are held, those of a copy, and those before a call that failed."""
+    X, y, _, _ = split
+    clf = quick(max_iter=2).fit(X, y)
+    held, copied, before = clf.history_, copy.copy(clf), copy.deepcopy(clf.history_)
+    clf.partial_fit(X, y)
+    assert held == copied.history_ == before
+    assert len(clf.loss_curve_) == 3
+    after = copy.deepcopy(clf.history_)
+    copied.partial_fit(X[:50], y[:50])
+    assert clf.history_ == after
+    assert copied.loss_curve_[:2] == before["loss"]
+    assert copied.loss_curve_[2] != after["loss"][2]
+
+
+def test_curves_of_what_is_not_fitted(quick):
+    clf = quick()
+    for name in ("history_", "loss_curve_", "loss_", "best_loss_", "validation_scores_"):
+        assert not hasattr(clf, name)
+    assert not hasattr(clf, "best_validation_score_")
 
 
 @pytest.mark.parametrize("verbose", [True, 1, 2])

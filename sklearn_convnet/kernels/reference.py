@@ -14,7 +14,7 @@ these functions, and ``SKLEARN_CONVNET_KERNELS=reference`` runs whole networks o
 #   (`group_maxpool_forward`) are cut out one by one.
 # - Shapes are checked by letter: `_match` binds every axis letter once and compares
 #   it wherever it comes up again, so a signature and its check read alike.
-# - `n_threads` is accepted and ignored. The matrix products are those of BLAS, hence
+# - `n_threads` is checked and ignored. The matrix products are those of BLAS, hence
 #   the promise that bits do not depend on the batch is that of the compiled kernels.
 
 The letters are those of `sklearn_convnet.kernels`: maps are ``(n, D, H, W, C)``,
@@ -23,6 +23,11 @@ filters ``(KD, KH, KW, C / groups, F)``.
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
+
+from functools import wraps
+from inspect import signature
+from math import prod
+from numbers import Integral
 
 import numpy as np
 from scipy.special import erfc, expit, log_softmax, softmax
@@ -36,6 +41,27 @@ def view(x):
 # ---------------------------------------------------------------------------
 # Checks
 # ---------------------------------------------------------------------------
+
+
+def _kernel(*optional):
+    """Decorate a kernel: only arrays with these names may be None, and there is a thread."""
+
+    def decorate(function):
+        names = list(signature(function).parameters)
+
+        @wraps(function)
+        def call(*args, **kwargs):
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
+            for name, value in given.items():
+                if value is None and name not in optional:
+                    raise ValueError(f"{name} is None, expected an array")
+            if given.get("n_threads", 1) < 1:
+                raise ValueError(f"n_threads is {given['n_threads']}, expected at least 1")
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def _match(**arrays):
@@ -89,18 +115,37 @@ def _check_not_empty(sizes, axes):
             raise ValueError(f"the axis {axis} has length 0, expected at least 1")
 
 
-def _check_triple(name, values, lowest):
-    """Check a tuple with one integer for each of the axes (D, H, W)."""
-    if len(values) != 3 or min(values) < lowest:
-        raise ValueError(f"{name} is {values}, expected three integers of at least {lowest}")
+#: The largest size, stride or window: a place in a map is 32 bits wide.
+MAX_SIZE = 2**31 - 1
+#: And the most numbers that a map of one sample may have.
+MAX_NUMBERS = 2**40
 
 
-def _check_padding(padding):
-    """Check that padding is ((before, after), ...) for the axes (D, H, W)."""
-    if len(padding) != 3 or any(len(pair) != 2 or min(pair) < 0 for pair in padding):
-        raise ValueError(
-            f"padding is {padding}, expected three pairs (before, after) of integers of at least 0"
-        )
+def _check_sizes(name, values, n, lowest):
+    """Check a tuple of n integers, such as one for each of the axes (D, H, W)."""
+    fits = isinstance(values, (tuple, list)) and len(values) == n
+    if not fits or not all(isinstance(v, Integral) and lowest <= v <= MAX_SIZE for v in values):
+        raise ValueError(f"{name} is {values}, expected {n} integers from {lowest} to {MAX_SIZE}")
+
+
+def _check_padding(padding, n=3):
+    """Check that padding is ((before, after), ...) for n axes."""
+    if not isinstance(padding, (tuple, list)) or len(padding) != n:
+        raise ValueError(f"padding is {padding}, expected {n} pairs (before, after)")
+    for pair in padding:
+        _check_sizes("a pair of padding", pair, 2, 0)
+
+
+def _check_numbers(what, shape):
+    """Check that a map is not larger than any memory."""
+    if prod(map(int, shape)) > MAX_NUMBERS:
+        raise ValueError(f"{what} has shape {shape}, expected at most {MAX_NUMBERS} numbers")
+
+
+def _check_places(shape):
+    """Check that the positions of a map can be told apart by 32 bits."""
+    if prod(map(int, shape)) > MAX_SIZE:
+        raise ValueError(f"a map has shape {shape}, expected at most {MAX_SIZE} positions")
 
 
 def _check_output_size(what, shape, size, kernel, stride, padding, dilation=(1, 1, 1)):
@@ -140,8 +185,8 @@ def check_conv(X, W, b, Y, stride, padding, dilation, groups, **like):
         **like,
     )
     _check_not_empty(sizes, "C F KD KH KW")
-    _check_triple("stride", stride, 1)
-    _check_triple("dilation", dilation, 1)
+    _check_sizes("stride", stride, 3, 1)
+    _check_sizes("dilation", dilation, 3, 1)
     _check_padding(padding)
     C, F = sizes["C"], sizes["F"]
     if groups < 1 or C % groups or F % groups:
@@ -150,7 +195,11 @@ def check_conv(X, W, b, Y, stride, padding, dilation, groups, **like):
         raise ValueError(
             f"W has {sizes['C/groups']} input maps a group, expected {C} / {groups} = {C // groups}"
         )
+    _check_sizes("the filter", W.shape[:3], 3, 1)
+    padded = [size + sum(pair) for size, pair in zip(X.shape[1:4], padding, strict=True)]
+    _check_numbers("an image with its padding", (*padded, C))
     _check_output_size("filter", Y.shape, X.shape[1:4], W.shape[:3], stride, padding, dilation)
+    _check_numbers("the output", Y.shape[1:])
 
 
 def check_depthwise(X, W, b, Y, stride, padding, dilation, **like):
@@ -167,8 +216,10 @@ def check_pool(X, Y, pool_size, stride, padding, index=None, **like):
         **like,
     )
     _check_not_empty(sizes, "D H W")
-    _check_triple("pool_size", pool_size, 1)
-    _check_triple("stride", stride, 1)
+    if index is not None:
+        _check_places(X.shape[1:4])
+    _check_sizes("pool_size", pool_size, 3, 1)
+    _check_sizes("stride", stride, 3, 1)
     _check_padding(padding)
     for size, pair in zip(pool_size, padding, strict=True):
         if max(pair) >= size:
@@ -186,6 +237,20 @@ def check_index(index, n_positions):
             f"index holds values from {index.min()} to {index.max()}, expected "
             f"positions from 0 to {n_positions - 1}"
         )
+
+
+def check_index_rows(index, size, pool_size):
+    """Raise ValueError unless remembered locations lie in the rows of their windows, which lie side
+    by side, or in the planes where a window has several."""
+    D, H, W = np.ogrid[: index.shape[1], : index.shape[2], :1]
+    if pool_size[0] == 1:
+        first, n_places = (D * size[1] + H * pool_size[1]) * size[2], pool_size[1] * size[2]
+    else:
+        n_places = pool_size[0] * size[1] * size[2]
+        first = D * n_places + 0 * H
+    place = index - (first + 0 * W)[..., np.newaxis]
+    if np.any((place < 0) | (place >= n_places)):
+        raise ValueError("index holds positions that are not in the rows of their windows")
 
 
 def check_activation(activation, names):
@@ -274,6 +339,7 @@ FUSED_ACTIVATIONS = tuple(name for name in _ACTIVATIONS if name != "gelu")
 ALL_ACTIVATIONS = tuple(_ACTIVATIONS)
 
 
+@_kernel()
 def activation_forward(X, Y, activation, alpha, n_threads):
     """Apply an activation to every element of a 1-D array.
 
@@ -294,6 +360,7 @@ def activation_forward(X, Y, activation, alpha, n_threads):
     Y[:] = f(_double(X), alpha)
 
 
+@_kernel()
 def activation_backward(S, dY, dX, activation, alpha, n_threads):
     """Take the gradient at the output of an activation to its input.
 
@@ -315,6 +382,7 @@ def activation_backward(S, dY, dX, activation, alpha, n_threads):
     dX[:] = _double(dY) * slope(_double(S), alpha)
 
 
+@_kernel()
 def softmax_forward(X, Y, n_threads):
     """Softmax over the last axis.
 
@@ -331,6 +399,7 @@ def softmax_forward(X, Y, n_threads):
     Y[:] = softmax(_double(X), axis=1)
 
 
+@_kernel()
 def softmax_backward(Y, dY, dX, n_threads):
     """Take the gradient at the output of a softmax to its input.
 
@@ -393,6 +462,7 @@ def _ungroup(A, shape):
     return A.transpose(1, 0, 2).reshape(shape)
 
 
+@_kernel("b")
 def conv_forward(X, W, b, Y, stride, padding, dilation, groups, activation, alpha,
                  n_threads):  # fmt: skip
     """Convolution, bias and activation.
@@ -427,6 +497,7 @@ def conv_forward(X, W, b, Y, stride, padding, dilation, groups, activation, alph
     Y[:] = f(Z, alpha)
 
 
+@_kernel("dX", "dW", "db")
 def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
                   activation, alpha, n_threads):  # fmt: skip
     """Take the gradient at the output of a convolution to input, weights and bias.
@@ -483,6 +554,7 @@ def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
 # ---------------------------------------------------------------------------
 
 
+@_kernel("b")
 def depthwise_forward(X, W, b, Y, stride, padding, dilation, activation, alpha,
                       n_threads):  # fmt: skip
     """Convolution of every map with filters of its own, bias and activation.
@@ -515,6 +587,7 @@ def depthwise_forward(X, W, b, Y, stride, padding, dilation, activation, alpha,
     Y[:] = f(Z, alpha)
 
 
+@_kernel("dX", "dW", "db")
 def depthwise_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, activation,
                        alpha, n_threads):  # fmt: skip
     """Take the gradient at the output of a depth-wise convolution to its arguments.
@@ -577,6 +650,7 @@ def check_dense(X, W, b, Y, **like):
     _check_not_empty(sizes, "I U")
 
 
+@_kernel("b")
 def dense_forward(X, W, b, Y, activation, alpha, n_threads):
     """Product with a matrix, bias and activation.
 
@@ -603,6 +677,7 @@ def dense_forward(X, W, b, Y, activation, alpha, n_threads):
     Y[:] = f(Z, alpha)
 
 
+@_kernel("dX", "dW", "db")
 def dense_backward(X, W, Y, dY, dX, dW, db, activation, alpha, n_threads):
     """Take the gradient at the output of a dense layer to input, weights and bias.
 
@@ -648,6 +723,7 @@ def dense_backward(X, W, Y, dY, dX, dW, db, activation, alpha, n_threads):
 # ---------------------------------------------------------------------------
 
 
+@_kernel("index")
 def maxpool_forward(X, Y, index, pool_size, stride, padding, n_threads):
     """Largest value of every window, and where it was found.
 
@@ -688,6 +764,7 @@ def maxpool_forward(X, Y, index, pool_size, stride, padding, n_threads):
         index[:] = where
 
 
+@_kernel()
 def maxpool_backward(dY, index, dX, n_threads):
     """Take the gradient of a max pooling to the remembered locations.
 
@@ -704,6 +781,7 @@ def maxpool_backward(dY, index, dX, n_threads):
         dX=(dX, "n D H W C"),
     )
     n, *size, C = dX.shape
+    _check_places(size)
     check_index(index, np.prod(size))
 
     # dX(n, index(n,x,y,c), c) += dY(n,x,y,c)
@@ -720,15 +798,19 @@ def maxpool_backward(dY, index, dX, n_threads):
 
 def _conv_output(X, W, stride, padding):
     """The shape of the output of a convolution, as far as there is one."""
-    _check_triple("stride", stride, 1)
+    _check_sizes("stride", stride, 3, 1)
     _check_padding(padding)
     size = (
         (s + sum(pads) - k) // b + 1
         for s, k, b, pads in zip(X.shape[1:4], W.shape, stride, padding, strict=False)
     )
-    return (len(X), *(max(n, 0) for n in size), W.shape[-1])
+    size = [max(n, 0) for n in size]
+    _check_numbers("the output of the convolution", (*size, W.shape[-1]))
+    _check_places(size)
+    return (len(X), *size, W.shape[-1])
 
 
+@_kernel("b", "index")
 def conv_pool_forward(X, W, b, Y, index, stride, padding, pool_size, activation, alpha,
                       n_threads):  # fmt: skip
     """Convolution, bias, activation, and the largest value of every window of that.
@@ -754,6 +836,7 @@ def conv_pool_forward(X, W, b, Y, index, stride, padding, pool_size, activation,
     maxpool_forward(A, Y, index, pool_size, pool_size, ((0, 0),) * 3, n_threads)
 
 
+@_kernel("dX", "dW", "db")
 def conv_pool_backward(X, W, Y, index, dY, dX, dW, db, stride, padding, pool_size,
                        activation, alpha, n_threads):  # fmt: skip
     """Take the gradient at the pooled output of a convolution to input, weights and bias.
@@ -776,7 +859,8 @@ def conv_pool_backward(X, W, Y, index, dY, dX, dW, db, stride, padding, pool_siz
     )
     check_activation(activation, FUSED_ACTIVATIONS)
     dZ = np.empty(_conv_output(X, W, stride, padding))
-    check_pool(dZ, _double(Y), pool_size, pool_size, ((0, 0),) * 3)
+    check_pool(dZ, _double(Y), pool_size, pool_size, ((0, 0),) * 3, index)
+    check_index_rows(index, dZ.shape[1:4], pool_size)
     _, slope = _ACTIVATIONS[activation]
 
     # dz(index) = dY f'(z(index)), and 0 elsewhere; f' follows from Y
@@ -792,9 +876,11 @@ def _check_winograd(W, padding, m, pool_size):
         raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
     if W.shape[:2] != (3, 3):
         raise ValueError(f"filters must be 3 x 3, got {W.shape[0]} x {W.shape[1]}")
+    _check_padding(padding, 2)
+    _check_sizes("pool_size", pool_size, 2, 1)
     if not all(0 <= pad <= 2 for pads in padding for pad in pads):
         raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
-    if min(pool_size) < 1 or any(m % size for size in pool_size):
+    if any(m % size for size in pool_size):
         raise ValueError(f"windows of {pool_size} do not divide tiles of {m} x {m}")
 
 
@@ -831,6 +917,7 @@ def _strip_axes(maps, m, width):
     return f"{len(maps) * -(-maps.shape[1] // m)} {width}"
 
 
+@_kernel("affine", "b", "index")
 def winograd_pool_forward(X, affine, W, b, Y, index, padding, m, pool_size, input_activation,
                           input_alpha, activation, alpha, n_threads):  # fmt: skip
     """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a max pool.
@@ -871,6 +958,7 @@ def winograd_pool_forward(X, affine, W, b, Y, index, padding, m, pool_size, inpu
     Y[:] = P
 
 
+@_kernel("affine", "index", "addend", "normed", "centre", "dX", "sums", "dW", "db")
 def winograd_pool_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, sums, dW, db,
                            padding, m, pool_size, input_activation, input_alpha, activation,
                            alpha, n_threads):  # fmt: skip
@@ -939,6 +1027,7 @@ def winograd_pool_backward(X, affine, W, Y, index, dY, addend, normed, centre, d
             row[:] = *dz.sum(axis=0), *(dz * (_double(x) - _double(centre))).sum(axis=0)
 
 
+@_kernel("affine", "b", "moments", "addend")
 def winograd_forward(X, affine, W, b, Y, moments, addend, padding, m, input_activation,
                      input_alpha, activation, alpha, n_threads):  # fmt: skip
     """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a sum.
@@ -972,6 +1061,7 @@ def winograd_forward(X, affine, W, b, Y, moments, addend, padding, m, input_acti
             row[:] = len(y), *y.mean(axis=0), *((y - y.mean(axis=0)) ** 2).sum(axis=0)
 
 
+@_kernel("affine", "addend", "normed", "centre", "dX", "sums", "dW", "db")
 def winograd_backward(X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, padding, m,
                       input_activation, input_alpha, activation, alpha, n_threads):  # fmt: skip
     """Take the gradient at the output of a convolution to input, weights and bias.
@@ -1000,6 +1090,7 @@ def _count_true_pixels(size, output, pool_size, stride, padding):
     return sum(view for _, view in _taps(ones, pool_size, stride, output))
 
 
+@_kernel()
 def avgpool_forward(X, Y, pool_size, stride, padding, n_threads):
     """Mean over the true pixels of every window.
 
@@ -1020,6 +1111,7 @@ def avgpool_forward(X, Y, pool_size, stride, padding, n_threads):
     Y[:] = sum(view for _, view in _taps(X, pool_size, stride, output)) / count
 
 
+@_kernel()
 def avgpool_backward(dY, dX, pool_size, stride, padding, n_threads):
     """Share the gradient of a mean pooling among the pixels of the window.
 
@@ -1041,6 +1133,7 @@ def avgpool_backward(dY, dX, pool_size, stride, padding, n_threads):
     dX[:] = _crop(padded, padding, size)
 
 
+@_kernel("index")
 def globalmax_forward(X, Y, index, n_threads):
     """Largest value of every map, and where it was found.
 
@@ -1053,6 +1146,7 @@ def globalmax_forward(X, Y, index, n_threads):
     """
     sizes = _match(X=(X, "n P C"), Y=(Y, "n C"), index=(index, "n C", np.int32))
     _check_not_empty(sizes, "P")
+    _check_places([sizes["P"]])
 
     # Y(n,c) = max over p of X(n,p,c): the first of a tie, NaN counts as the largest
     where = np.argmax(X, axis=1)
@@ -1061,6 +1155,7 @@ def globalmax_forward(X, Y, index, n_threads):
         index[:] = where
 
 
+@_kernel()
 def globalmax_backward(dY, index, dX, n_threads):
     """Take the gradient of a global max pooling to the remembered locations.
 
@@ -1073,6 +1168,7 @@ def globalmax_backward(dY, index, dX, n_threads):
     """
     sizes = _match(dY=(dY, "n C"), index=(index, "n C", np.int32), dX=(dX, "n P C"))
     _check_not_empty(sizes, "P")
+    _check_places([sizes["P"]])
     check_index(index, dX.shape[1])
 
     # dX(n, index(n,c), c) = dY(n,c), and 0 elsewhere
@@ -1080,6 +1176,7 @@ def globalmax_backward(dY, index, dX, n_threads):
     np.put_along_axis(dX, index[:, np.newaxis], dY[:, np.newaxis], axis=1)
 
 
+@_kernel()
 def globalavg_forward(X, Y, n_threads):
     """Mean of every map.
 
@@ -1091,11 +1188,13 @@ def globalavg_forward(X, Y, n_threads):
     """
     sizes = _match(X=(X, "n P C"), Y=(Y, "n C"))
     _check_not_empty(sizes, "P")
+    _check_places([sizes["P"]])
 
     # Y(n,c) = 1/P Σ_p X(n,p,c)
     Y[:] = _double(X).mean(axis=1)
 
 
+@_kernel()
 def globalavg_backward(dY, dX, n_threads):
     """Share the gradient of a global mean pooling among all pixels.
 
@@ -1107,6 +1206,7 @@ def globalavg_backward(dY, dX, n_threads):
     """
     sizes = _match(dY=(dY, "n C"), dX=(dX, "n P C"))
     _check_not_empty(sizes, "P")
+    _check_places([sizes["P"]])
 
     # dX(n,p,c) = dY(n,c) / P
     dX[:] = _double(dY)[:, np.newaxis] / dX.shape[1]
@@ -1118,6 +1218,7 @@ def _check_exponent(p):
         raise ValueError(f"p is {p}, expected a number of at least 1")
 
 
+@_kernel()
 def lppool_forward(X, Y, pool_size, stride, padding, p, n_threads):
     """Lp norm of every window.
 
@@ -1142,6 +1243,7 @@ def lppool_forward(X, Y, pool_size, stride, padding, p, n_threads):
     Y[:] = unit * sum((size / unit) ** p for size in sizes) ** (1 / p)
 
 
+@_kernel()
 def lppool_backward(X, Y, dY, dX, pool_size, stride, padding, p, n_threads):
     """Take the gradient of an Lp pooling to the pixels of the windows.
 
@@ -1188,6 +1290,7 @@ def _group_span(o, stride, window, size):
     return start, max(start + 1, min(stop, size))
 
 
+@_kernel("index")
 def group_maxpool_forward(X, Y, index, pool_sizes, stride, n_threads):
     """Largest value of every window, each group of maps having windows of its own size.
 
@@ -1211,10 +1314,10 @@ def group_maxpool_forward(X, Y, index, pool_sizes, stride, n_threads):
         pool_sizes=(pool_sizes, "groups 2", np.int64),
     )
     _check_not_empty(sizes, "H W C groups")
-    if len(stride) != 2 or min(stride) < 1:
-        raise ValueError(f"stride is {stride}, expected two integers of at least 1")
-    if pool_sizes.min() < 1:
-        raise ValueError(f"pool_sizes holds {pool_sizes.min()}, expected integers of at least 1")
+    _check_sizes("stride", stride, 2, 1)
+    for window in pool_sizes.tolist():
+        _check_sizes("a row of pool_sizes", window, 2, 1)
+    _check_places(X.shape[1:3])
     n, *size, C = X.shape
     if C % len(pool_sizes):
         raise ValueError(f"there are {len(pool_sizes)} pool_sizes, expected a divisor of {C} maps")
@@ -1247,6 +1350,7 @@ def group_maxpool_forward(X, Y, index, pool_sizes, stride, n_threads):
 # ---------------------------------------------------------------------------
 
 
+@_kernel("shift")
 def channel_affine(X, scale, shift, Y, n_threads):
     """Scale and shift every channel.
 
@@ -1266,6 +1370,7 @@ def channel_affine(X, scale, shift, Y, n_threads):
     Y[:] = _double(X) * _double(scale) + (0 if shift is None else _double(shift))
 
 
+@_kernel()
 def centred_affine(X, centre, scale, shift, Y, n_threads):
     """Centre, scale and shift every column of numbers that may be large and differ little.
 
@@ -1308,6 +1413,7 @@ def _check_batchnorm(**arrays):
     return np.repeat(_double(weight), m // n)[:, np.newaxis]
 
 
+@_kernel("weight", "moments")
 def batchnorm_statistics(X, weight, scale, offset, moments, mean, variance, affine, epsilon,
                          n_threads):  # fmt: skip
     """Mean and variance of a batch normalisation (Ioffe and Szegedy, 2015).
@@ -1366,6 +1472,7 @@ def batchnorm_statistics(X, weight, scale, offset, moments, mean, variance, affi
     affine[2] = _double(offset) - (mean - _double(affine[0])) * _double(affine[1])
 
 
+@_kernel("addend")
 def batchnorm_forward(X, affine, Y, addend, activation, alpha, n_threads):
     """Normalise by the statistics of a batch or others, and a sum and activation.
 
@@ -1391,6 +1498,7 @@ def batchnorm_forward(X, affine, Y, addend, activation, alpha, n_threads):
     Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
 
 
+@_kernel("weight", "sums", "dscale", "doffset")
 def batchnorm_backward(X, weight, scale, mean, variance, affine, dY, sums, dX, dscale, doffset,
                        epsilon, activation, alpha, n_threads):  # fmt: skip
     """Take the gradient at the output of a batch normalisation to its arguments.
@@ -1469,6 +1577,7 @@ def _neighbours(n_channels, size):
     return near.astype(np.float64)
 
 
+@_kernel()
 def response_norm_forward(X, Y, size, alpha, beta, bias, n_threads):
     """Local response normalisation (Krizhevsky, Sutskever and Hinton, 2012).
 
@@ -1491,6 +1600,7 @@ def response_norm_forward(X, Y, size, alpha, beta, bias, n_threads):
     Y[:] = X * s**-beta
 
 
+@_kernel()
 def response_norm_backward(X, dY, dX, size, alpha, beta, bias, n_threads):
     """Take the gradient at the output of a response normalisation to its input.
 
@@ -1535,6 +1645,7 @@ def dropout_mask(seed, size, rate):
     return ((h >> shift) & np.uint64(0xFFFFFF)).astype(np.float64) >= rate * 2.0**24
 
 
+@_kernel()
 def dropout(X, Y, rate, seed, n_threads):
     """Set a share of the elements to 0 and scale the others up.
 
@@ -1591,6 +1702,7 @@ def _interpolation(size, factor):
     return np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(size)))
 
 
+@_kernel()
 def upsample_forward(X, Y, bilinear, n_threads):
     """Enlarge images by whole factors.
 
@@ -1614,6 +1726,7 @@ def upsample_forward(X, Y, bilinear, n_threads):
         Y[:] = X.repeat(k_h, axis=1).repeat(k_w, axis=2)
 
 
+@_kernel()
 def upsample_backward(dY, dX, bilinear, n_threads):
     """Take the gradient at the enlarged images to the images.
 
@@ -1651,6 +1764,7 @@ def _take(X, rows, Y, dtype):
     Y[:] = X[rows]
 
 
+@_kernel()
 def take_rows(X, rows, Y, n_threads):
     """Copy some samples.
 
@@ -1665,6 +1779,7 @@ def take_rows(X, rows, Y, n_threads):
     _take(X, rows, Y, None)
 
 
+@_kernel()
 def take_bytes(X, rows, Y, n_threads):
     """Copy some samples whose numbers are bytes.
 
@@ -1687,7 +1802,10 @@ def take_bytes(X, rows, Y, n_threads):
 
 def check_resample(**arrays):
     """Raise ValueError unless images, matrices and results fit."""
-    _check_not_empty(_match(**arrays), "H W C")
+    sizes = _match(**arrays)
+    _check_not_empty(sizes, "H W C")
+    _check_numbers("an image", [sizes[axis] for axis in "HWC"])
+    _check_places([max(sizes["H"], sizes["W"]) + 3])  # with a frame
 
 
 def _sources(matrices, H, W):
@@ -1705,6 +1823,7 @@ def _pixels(X, rows, columns, fill_value):
     return np.where(inside[..., np.newaxis], found, fill_value)
 
 
+@_kernel()
 def affine_resample(X, matrices, Y, fill_value, n_threads):
     """Take the pixels of images from where affine maps say, by bilinear interpolation.
 
@@ -1733,6 +1852,7 @@ def affine_resample(X, matrices, Y, fill_value, n_threads):
     Y[:] = total
 
 
+@_kernel()
 def affine_resample_nearest(X, matrices, Y, n_threads):
     """Take the labels of pixels from where affine maps say, from the nearest pixel.
 
@@ -1762,6 +1882,7 @@ def affine_resample_nearest(X, matrices, Y, n_threads):
 # ---------------------------------------------------------------------------
 
 
+@_kernel()
 def add(A, B, Y, activation, alpha, n_threads):
     """Add two arrays, and apply an activation to the sum.
 
@@ -1783,6 +1904,7 @@ def add(A, B, Y, activation, alpha, n_threads):
     Y[:] = f(_double(A) + _double(B), alpha)
 
 
+@_kernel()
 def copy_channels(X, Y, x_start, y_start, width, accumulate, n_threads):
     """Copy neighbouring maps to a place among others: concatenation, and its adjoint.
 
@@ -1820,6 +1942,7 @@ def check_attention(**arrays):
     _check_not_empty(sizes, "L heads d")
 
 
+@_kernel("bias")
 def attention_forward(Q, K, V, bias, P, Y, n_threads):
     """Self-attention over positions (Vaswani et al., 2017), for every image and head.
 
@@ -1855,6 +1978,7 @@ def attention_forward(Q, K, V, bias, P, Y, n_threads):
     Y[:] = np.einsum("nhij,njhd->nihd", attention, _double(V))
 
 
+@_kernel("dbias")
 def attention_backward(Q, K, V, P, dY, dS, dQ, dK, dV, dbias, n_threads):
     """Take the gradient at the output of an attention to its arguments.
 
@@ -1909,6 +2033,7 @@ def attention_backward(Q, K, V, P, dY, dS, dQ, dK, dV, dbias, n_threads):
 # ---------------------------------------------------------------------------
 
 
+@_kernel("weight", "dZ")
 def softmax_cross_entropy(Z, target, weight, dZ, n_threads):
     """Softmax and cross-entropy of one label a row.
 
@@ -1954,6 +2079,7 @@ def softmax_cross_entropy(Z, target, weight, dZ, n_threads):
     return -float(weight @ log_softmax(Z, axis=1)[rows, target])
 
 
+@_kernel("weight", "dZ")
 def logistic_cross_entropy(Z, target, weight, dZ, n_threads):
     """Logistic function and cross-entropy of every element on its own.
 
@@ -1993,6 +2119,7 @@ OUTLINE_NUMBERINGS = np.array(
 )
 
 
+@_kernel("dZ")
 def outline_loss(Z, boxes, weight, dZ, n_threads):
     """Squared distance to the outline of a box, whose corners may be numbered in 8 ways.
 
@@ -2048,6 +2175,7 @@ def _keep(array, part, x):
     array[part] = np.where(small, 0, x)
 
 
+@_kernel()
 def global_norm(x, segments, n_threads):
     """The Euclidean norm of all segments together.
 
@@ -2069,6 +2197,7 @@ def global_norm(x, segments, n_threads):
     return float(np.sqrt(sum(np.sum(_double(x[start:stop]) ** 2) for start, stop in segments)))
 
 
+@_kernel("velocity")
 def sgd_step(params, grads, velocity, segments, decay, learning_rate, scale, momentum,
              nesterov, n_threads):  # fmt: skip
     """One step of gradient descent with momentum, in the form of PyTorch.
@@ -2103,6 +2232,7 @@ def sgd_step(params, grads, velocity, segments, decay, learning_rate, scale, mom
         _keep(params, part, p - learning_rate * step)
 
 
+@_kernel()
 def adagrad_step(params, grads, square, segments, decay, learning_rate, scale, epsilon,
                  n_threads):  # fmt: skip
     """One step of Adagrad, in the form of PyTorch.
@@ -2132,6 +2262,7 @@ def adagrad_step(params, grads, square, segments, decay, learning_rate, scale, e
         _keep(params, part, p - learning_rate * g / (np.sqrt(s) + epsilon))
 
 
+@_kernel("mean", "velocity")
 def rmsprop_step(params, grads, square, mean, velocity, segments, decay, learning_rate,
                  scale, alpha, epsilon, momentum, n_threads):  # fmt: skip
     """One step of RMSprop, in the form of PyTorch.
@@ -2176,6 +2307,7 @@ def rmsprop_step(params, grads, square, mean, velocity, segments, decay, learnin
         _keep(params, part, p - learning_rate * v)
 
 
+@_kernel()
 def adam_step(params, grads, m, v, segments, decay, learning_rate, scale, beta1, beta2,
               epsilon, step, decoupled, n_threads):  # fmt: skip
     """One step of Adam or AdamW, in the form of PyTorch.

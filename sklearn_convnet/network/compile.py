@@ -86,6 +86,22 @@ PASSES = (
     fuse_sums,
     fuse_derivatives,
 )
+_PASS_OF_NAME = {fuse.__name__: fuse for fuse in PASSES}
+
+
+def pass_names(passes):
+    """What a pickle holds of passes: names, and None for the usual ones. It should load where
+    these functions have moved, and name nothing that somebody must trust."""
+    if passes == PASSES:
+        return None
+    return tuple(fuse.__name__ if fuse in PASSES else fuse for fuse in passes)
+
+
+def named_passes(names):
+    """The passes again."""
+    return PASSES if names is None else tuple(_PASS_OF_NAME.get(name, name) for name in names)
+
+
 TAKES_ACTIVATION = (
     ConvNode,
     DenseNode,

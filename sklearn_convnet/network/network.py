@@ -178,11 +178,17 @@ class Network:
                 )
 
     def __getstate__(self):
-        kept = ("layers", "_given_shape", "dtype", "_passes", "step", "_seed")
+        from .compile import pass_names
+
+        kept = ("layers", "_given_shape", "dtype", "step", "_seed", "params", "_buffers")
         state = {name: self.__dict__[name] for name in kept}
-        return {**state, "params": self.params, "_buffers": self._buffers}
+        return {**state, "passes": pass_names(self._passes)}
 
     def __setstate__(self, state):
+        from .compile import named_passes
+
+        state = dict(state)
+        self._passes = named_passes(state.pop("passes"))
         self.__dict__.update(state)
         self._build()
         self._bind()
@@ -468,6 +474,17 @@ class Network:
         for arena in borrowed:
             arena.release()
         self._idle += borrowed
+
+    def trim(self):
+        """Give up what only training needs: gradients, and its memory with all plans.
+
+        The next training forward makes them anew.
+        """
+        self._pass = self.grads = None
+        self._arena = Arena()  # tapes in it hold views of the gradients
+        for node in walk(self._nodes):
+            node.grads = {}
+        self.release_memory()
 
     def peak_memory(self):
         """Bytes that the maps, and in training their gradients, take at the most.

@@ -4,6 +4,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import inspect
+import re
+import sys
 
 import kernel_cases as cases
 import numpy as np
@@ -122,6 +124,184 @@ def test_bad_arrays(name, kernels, dtype):
         except ValueError:
             continue
         pytest.fail(f"accepted {what}")
+
+
+# Arrays that may be None without being left out: the call is another one then.
+NONE_MEANS_ANOTHER_CALL = {
+    "winograd_forward": {"affine"},
+    "winograd_pool_forward": {"affine"},
+    "winograd_backward": {"affine", "normed", "centre", "dX", "sums"},
+    "winograd_pool_backward": {"affine", "normed", "centre", "dX", "sums"},
+    "batchnorm_statistics": {"moments"},
+    "batchnorm_backward": {"sums"},
+    "rmsprop_step": {"mean"},
+}
+
+
+def assert_refused(kernel, arguments, what):
+    try:
+        kernel(**arguments)
+    except ValueError:
+        return
+    pytest.fail(f"accepted {what}")
+
+
+@cases.every_variant
+@every_kernel
+def test_none_for_an_array(name, kernels, dtype):
+    call = cases.GOOD_CALLS[name]
+    for array in call.arrays:
+        if array not in {*call.optional, *NONE_MEANS_ANOTHER_CALL.get(name, ())}:
+            arguments = call.make(dtype) | {array: None}
+            assert_refused(getattr(kernels, name), arguments, f"None for {array}")
+
+
+@cases.every_variant
+@every_kernel
+def test_no_threads(name, kernels, dtype):
+    for n_threads in (0, -1, -(2**31)):
+        arguments = cases.GOOD_CALLS[name].make(dtype) | {"n_threads": n_threads}
+        with pytest.raises(ValueError, match="n_threads"):
+            getattr(kernels, name)(**arguments)
+
+
+@cases.every_compiled
+@every_kernel
+def test_more_threads_than_anybody_has(name, kernels, dtype):
+    """Their number is bounded, and changes no bit."""
+    call = cases.GOOD_CALLS[name]
+    few, many = call.make(dtype), call.make(dtype) | {"n_threads": 2**31 - 1}
+    assert getattr(kernels, name)(**few) == getattr(kernels, name)(**many)
+    for array in call.arrays:
+        cases.assert_same_bits(many[array], few[array])
+
+
+def wrong_tuples(value):
+    """A tuple of integers, or of pairs, made wrong in every way."""
+    yield from (value[:-1], (*value, value[0]), (), 1, None, "abc")
+    for i in range(len(value)):
+        entries = (None, "a", 0.5, 2**31, 2**63, -1)
+        if isinstance(value[i], tuple):
+            entries = ((), 0, value[i][:1], (*value[i], 0), (0, -1), (2**31, 0), (0, 2**63))
+        for entry in (*entries, (1, 2, 3)):
+            yield (*value[:i], entry, *value[i + 1 :])
+
+
+@cases.every_variant
+@every_kernel
+def test_tuples_that_do_not_fit(name, kernels, dtype):
+    call = cases.GOOD_CALLS[name]
+    for key, value in call.arguments.items():
+        if isinstance(value, tuple):
+            for wrong in wrong_tuples(value):
+                arguments = call.make(dtype) | {key: wrong}
+                assert_refused(getattr(kernels, name), arguments, f"{key}={wrong}")
+
+
+# How many places there are: in the map, or in the window's rows.
+INDEXED = {
+    "maxpool_backward": lambda a: np.prod(a["dX"].shape[1:4]),
+    "globalmax_backward": lambda a: a["dX"].shape[1],
+    "conv_pool_backward": lambda a: 4 * 5 * 7,
+    "winograd_pool_backward": lambda a: 6 * 5,
+}
+
+
+@cases.every_variant
+@pytest.mark.parametrize("name", INDEXED)
+def test_index_outside_of_the_map(name, kernels, dtype):
+    """In whichever place it is, and for either gradient."""
+    call = cases.GOOD_CALLS[name]
+    end = int(INDEXED[name](call.make(dtype)))
+    for wrong in (-1, end, end + 1000, 2**31 - 1, -(2**31)):
+        for place in (0, 5, -1):
+            arguments = call.make(dtype)
+            arguments["index"] = arguments["index"].copy()
+            getattr(kernels, name)(**arguments)
+            arguments["index"].flat[place] = wrong
+            with pytest.raises(ValueError, match="index"):
+                getattr(kernels, name)(**arguments)
+
+
+@cases.every_variant
+@pytest.mark.parametrize("name", ["conv_pool_backward", "winograd_pool_backward"])
+def test_index_outside_of_its_window(name, kernels, dtype):
+    """Within the map, but in rows that the window does not have."""
+    call = cases.GOOD_CALLS[name]
+    arguments = call.make(dtype)
+    index = arguments["index"].copy()
+    index.reshape(len(index), -1)[-1, :3] = index.max()
+    arguments["index"] = index
+    with pytest.raises(ValueError, match="index"):
+        getattr(kernels, name)(**arguments)
+
+
+@cases.every_variant
+@pytest.mark.parametrize("n", [3, 40])
+@pytest.mark.parametrize("place", [0, 8191, 8192, -1])
+def test_index_anywhere_in_a_large_batch(kernels, dtype, n, place):
+    """Whichever thread, and block of places, it falls to."""
+    dY = np.ones((n, 1, 30, 30, 5), dtype)
+    index = np.zeros(dY.shape, np.int32)
+    dX = np.empty((n, 1, 60, 60, 5), dtype)
+    kernels.maxpool_backward(dY, index, dX, 3)
+    assert dX.sum() == dY.size
+    for wrong in (-1, 3600):
+        index.flat[place] = wrong
+        with pytest.raises(ValueError, match="index"):
+            kernels.maxpool_backward(dY, index, dX, 3)
+
+
+@cases.every_variant
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        # More padding than memory, as much as one call may ask for.
+        ("conv_forward", cases.named(padding=((2**30, 2**30), (2**30, 2**30), (0, 1)))),
+        ("conv_backward", cases.named(padding=((2**30, 2**30), (2**30, 2**30), (0, 1)))),
+        ("depthwise_forward", cases.named(padding=((2**30, 2**30), (2**30, 2**30), (0, 1)))),
+        ("conv_pool_forward", cases.named(padding=((2**30, 2**30), (2**30, 2**30), (0, 1)))),
+        ("conv_forward", cases.named(dilation=(2**31 - 1, 2**31 - 1, 2**31 - 1))),
+        # More pixels than a place can tell apart; of no image, so that they need no memory.
+        ("maxpool_forward", cases.named(n=0, W=2**31)),
+        ("maxpool_backward", cases.named(n=0, W=2**31)),
+        ("globalmax_forward", cases.named(n=0, P=2**31)),
+        ("globalmax_backward", cases.named(n=0, P=2**31)),
+        ("group_maxpool_forward", cases.named(n=0, W=2**31)),
+        ("affine_resample", cases.named(n=0, W=2**31)),
+        ("affine_resample", cases.named(n=0, H=2**21, W=2**20)),
+    ],
+)
+def test_sizes_that_no_memory_holds(name, changes, kernels, dtype):
+    call = cases.GOOD_CALLS[name].replace(**changes)
+    with pytest.raises(ValueError):
+        getattr(kernels, name)(**call.make(dtype))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory")
+def test_work_space_that_the_system_does_not_give(run_python):
+    printed = run_python(
+        """
+        import resource
+        import numpy as np
+        from sklearn_convnet.kernels import loader
+
+        X, W, Y = (np.ones(s, np.float32) for s in [(1, 1, 1, 1, 1)] * 3)
+        padding = ((0, 0), (2**14, 2**14), (2**14, 2**14))  # 4 GiB of it
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, hard))
+        stride = (1, 2**16, 2**16)
+        try:
+            loader.kernels(X.dtype).conv_forward(
+                X, W, None, Y, stride, padding, (1, 1, 1), 1, "identity", 0.0, 1)
+        except MemoryError as error:
+            print(error)
+        """
+    )
+    n_bytes = int(re.match(r"could not allocate (\d+) bytes of work space", printed)[1])
+    assert n_bytes >= (2 * 2**14) ** 2 * 4
 
 
 @pytest.mark.parametrize(

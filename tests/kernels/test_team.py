@@ -3,6 +3,7 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import os
 import sys
 
 import numpy as np
@@ -90,6 +91,36 @@ if child == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), np.array_equal(product(3), alone))
 """
     assert run_python(PRODUCT + script, timeout=60).split() == ["0", "True"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_child_made_by_fork_works_with_any_compiler(run_python):
+    """Also where scikit-learn has turned off what OpenMP does at a fork."""
+    script = """
+import signal
+import sklearn.cluster
+
+assert np.array_equal(product(2), alone)
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    grandchild = os.fork()
+    works = all(np.array_equal(product(2), alone) for _ in range(20))
+    if grandchild:
+        works = works and os.waitpid(grandchild, 0)[1] == 0
+    os._exit(0 if works else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), np.array_equal(product(2), alone))
+"""
+    assert run_python(PRODUCT + script, timeout=60).split() == ["0", "True"]
+
+
+@linux_only
+def test_there_are_never_more_than_so_many_threads(run_python):
+    script = """
+assert np.array_equal(product(2**31 - 1), alone)
+print(count() - before)
+"""
+    assert 0 < int(run_python(PRODUCT + script, timeout=60)) < 512
 
 
 @pytest.mark.skipif(not HAS_TEAM, reason="about GCC's builds")

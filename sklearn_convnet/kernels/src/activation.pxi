@@ -273,6 +273,7 @@ def activation_forward(
     str activation, double alpha, int n_threads,
 ):
     """Y = f(X)."""
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef int code = activation_code(activation, False)
     cdef Py_ssize_t n = X.shape[0], t, start, count
     same_length(n, Y.shape[0], "Y")
@@ -290,6 +291,7 @@ def activation_backward(
     str activation, double alpha, int n_threads,
 ):
     """dX = dY f'(z)."""
+    n_threads = checked(n_threads, S is None or dY is None or dX is None, "S, dY, dX")
     cdef int code = activation_code(activation, False)
     cdef Py_ssize_t n = S.shape[0], t, start, count
     same_length(n, dY.shape[0], "dY")
@@ -381,6 +383,7 @@ def softmax_forward(
     real[:, ::1] Y,        # OUT
     int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], few, i, start
     same_length(m, Y.shape[0], "Y")
     same_length(n, Y.shape[1], "a row of Y")
@@ -411,6 +414,7 @@ def softmax_backward(
     real[:, ::1] dX,        # OUT
     int n_threads,
 ):
+    n_threads = checked(n_threads, Y is None or dY is None or dX is None, "Y, dY, dX")
     cdef Py_ssize_t m = Y.shape[0], n = Y.shape[1], i
     same_length(m, dY.shape[0], "dY")
     same_length(n, dY.shape[1], "a row of dY")

@@ -1,6 +1,7 @@
 # Every family of kernels, in the order in which they build on one another.
 include "simd.pxi"
 include "team.pxi"
+include "checks.pxi"
 include "tasks.pxi"
 include "views.pxi"
 include "tile.pxi"

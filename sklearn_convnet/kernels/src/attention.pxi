@@ -94,6 +94,9 @@ def attention_forward(
     real[:, :, :, ::1] Y,         # OUT like Q
     int n_threads,
 ):
+    n_threads = checked(
+        n_threads, Q is None or K is None or V is None or P is None or Y is None,
+        "Q, K, V, P, Y")
     cdef Attention q
     cdef Py_ssize_t task
     cdef Shares shares
@@ -136,6 +139,10 @@ def attention_backward(
     real[:, :, ::1] dbias,        # OUT (heads, length, length) or None
     int n_threads,
 ):
+    n_threads = checked(
+        n_threads, Q is None or K is None or V is None or P is None or dY is None
+        or dS is None or dQ is None or dK is None or dV is None,
+        "Q, K, V, P, dY, dS, dQ, dK, dV")
     cdef Attention q
     cdef Py_ssize_t task, i, size
     cdef Shares shares

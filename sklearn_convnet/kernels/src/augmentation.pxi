@@ -32,6 +32,8 @@ cdef int resample_geometry(Resample* q, shape_X, shape_matrices, shape_Y) except
     if 0 in shape_X[1:]:
         raise ValueError(f"images of shape {tuple(shape_X)} have no pixels or no channels")
     q.n, q.height, q.width, q.n_channels = shape_X
+    check_numbers(<double> q.height * q.width * q.n_channels, "an image")
+    check_places(larger(q.height, q.width) + AROUND)
     q.row = (q.width + AROUND) * q.n_channels
     q.n_frame = (q.height + AROUND) * q.row
     q.size = whole_vectors(q.n_frame + 4 * q.width)
@@ -111,6 +113,7 @@ def affine_resample(
     real[:, :, :, ::1] Y,               # OUT like X
     double fill_value, int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or matrices is None or Y is None, "X, matrices, Y")
     cdef Resample q
     cdef real* frames
     cdef Py_ssize_t i
@@ -155,6 +158,7 @@ def affine_resample_nearest(
     int64_t[:, :, :, ::1] Y,            # OUT like X
     int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or matrices is None or Y is None, "X, matrices, Y")
     cdef Resample q
     cdef Py_ssize_t i
     resample_geometry(

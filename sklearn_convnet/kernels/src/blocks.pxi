@@ -13,6 +13,7 @@ def add(
     str activation, double alpha, int n_threads,
 ):
     """Y = f(A + B)."""
+    n_threads = checked(n_threads, A is None or B is None or Y is None, "A, B, Y")
     cdef Py_ssize_t n = A.shape[0], t, start, count
     cdef int code = activation_code(activation, True)
     same_length(n, B.shape[0], "B")
@@ -30,6 +31,7 @@ def copy_channels(
     Py_ssize_t x_start, Py_ssize_t y_start, Py_ssize_t width, bint accumulate, int n_threads,
 ):
     """Y[:, y_start:][:, :width] (+)= X[:, x_start:][:, :width]: concatenation, and its adjoint."""
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Py_ssize_t m = X.shape[0], i
     same_length(m, Y.shape[0], "Y")
     if width < 0 or not (

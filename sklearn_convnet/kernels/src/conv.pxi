@@ -97,7 +97,8 @@ cdef int conv_geometry(
 ) except -1:
     """Shapes have five axes; that of Y may be NULL."""
     cdef int axis
-    cdef Py_ssize_t after, extent
+    cdef Py_ssize_t after[3]
+    cdef Py_ssize_t extent
     q.n_images = shape_X[0]
     q.n_channels = shape_X[4]
     q.n_filters = shape_W[4]
@@ -117,17 +118,16 @@ cdef int conv_geometry(
         raise ValueError(
             f"Y has shape {shape_of(shape_Y, 5)}, expected {q.n_images} images with "
             f"{q.n_filters} maps")
+    read_sizes(stride, 3, 1, "stride", q.stride)
+    read_sizes(dilation, 3, 1, "dilation", q.dilation)
+    read_padding(padding, 3, q.before, after)
     for axis in range(3):
         q.size[axis] = shape_X[1 + axis]
         q.kernel[axis] = shape_W[axis]
-        q.stride[axis] = stride[axis]
-        q.dilation[axis] = dilation[axis]
-        q.before[axis], after = padding[axis]
-        if q.stride[axis] < 1 or q.dilation[axis] < 1 or q.before[axis] < 0 or after < 0:
-            raise ValueError(
-                f"stride {stride} and dilation {dilation} must be positive, "
-                f"padding {padding} not negative")
-        q.padded[axis] = q.size[axis] + q.before[axis] + after
+        if q.kernel[axis] > MAX_SIZE:
+            raise ValueError(f"a filter has at most {MAX_SIZE} taps on an axis, W has "
+                             f"{q.kernel[axis]}")
+        q.padded[axis] = q.size[axis] + q.before[axis] + after[axis]
         extent = q.dilation[axis] * (q.kernel[axis] - 1) + 1
         if q.kernel[axis] < 1 or extent > q.padded[axis]:
             raise ValueError(
@@ -137,6 +137,9 @@ cdef int conv_geometry(
         if shape_Y is not NULL and shape_Y[1 + axis] != q.out[axis]:
             raise ValueError(
                 f"Y has size {shape_Y[1 + axis]} on axis {axis}, expected {q.out[axis]}")
+    check_numbers(<double> q.padded[0] * q.padded[1] * q.padded[2] * q.n_channels,
+                  "an image with its padding")
+    check_numbers(<double> q.out[0] * q.out[1] * q.out[2] * q.n_filters, "the output")
     q.width = 1
     q.output = NULL
     conv_sizes(q)
@@ -459,6 +462,7 @@ def conv_forward(
     str activation, double alpha, int n_threads,
 ):
     """Y = f(conv(X, W) + b)."""
+    n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef Conv given
     conv_geometry(&given, X.shape, W.shape, Y.shape, stride, padding, dilation, groups)
     if b is not None:
@@ -852,6 +856,9 @@ def conv_backward(
     str activation, double alpha, int n_threads,
 ):
     """The gradients of conv_forward, each computed where its array is given."""
+    n_threads = checked(
+        n_threads, X is None or W is None or Y is None or dY is None,
+        "X, W, Y, dY")
     cdef Conv given, q, back
     cdef bint is_turned = False
     cdef double turned_cost

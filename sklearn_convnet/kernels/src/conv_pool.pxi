@@ -204,6 +204,7 @@ cdef int conv_pool_geometry(
     maps[:] = [q.n_images, q.out[0], q.out[1], q.out[2], q.n_filters]
     pool_geometry(
         &p.pool, maps, shape_Y, pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
+    check_places(q.n_windows)
     p.rows = p.pool.out[0] * p.pool.out[1]
     return 0
 
@@ -313,6 +314,7 @@ def conv_pool_forward(
     stride, padding, pool_size, str activation, double alpha, int n_threads,
 ):
     """Y = the maximum over windows of f(conv(X, W) + b)."""
+    n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef ConvPool p
     cdef Conv q
     cdef Py_ssize_t* tables
@@ -579,6 +581,9 @@ def conv_pool_backward(
     stride, padding, pool_size, str activation, double alpha, int n_threads,
 ):
     """The gradients of conv_pool_forward, each computed where its array is given."""
+    n_threads = checked(
+        n_threads, X is None or W is None or Y is None or index is None or dY is None,
+        "X, W, Y, index, dY")
     cdef ConvPool p
     cdef Conv* q = &p.conv
     cdef Py_ssize_t* tables
@@ -611,6 +616,7 @@ def conv_pool_backward(
     q.dY = &dY[0, 0, 0, 0, 0]
     q.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
     p.index_in = &index[0, 0, 0, 0, 0]
+    check_index(&p.pool, p.index_in, n_threads)
     cut_units(&p, 1)
     dW_size = gathered_size(q) if need_dW else 0
     db_size = q.filter_lanes if need_db else 0

@@ -172,6 +172,7 @@ def dense_forward(
     str activation, double alpha, int n_threads,
 ):
     """Y = f(X W + b)."""
+    n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef Product q
     dense_shapes(X.shape, W.shape, Y.shape)
     q.code = activation_code(activation, True)
@@ -228,6 +229,9 @@ def dense_backward(
     str activation, double alpha, int n_threads,
 ):
     """The gradients of dense_forward, each computed where its array is given."""
+    n_threads = checked(
+        n_threads, X is None or W is None or Y is None or dY is None,
+        "X, W, Y, dY")
     cdef Product q
     cdef Py_ssize_t n = X.shape[0], n_in = X.shape[1], n_units = W.shape[1], block, start
     cdef Py_ssize_t n_blocks = ceil_div(n, DZ_ROWS)

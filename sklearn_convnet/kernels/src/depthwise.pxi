@@ -228,6 +228,7 @@ def depthwise_forward(
     stride, padding, dilation, str activation, double alpha, int n_threads,
 ):
     """conv_forward with as many groups as channels."""
+    n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef Depthwise q
     cdef Conv* g = &q.conv
     cdef Py_ssize_t* tables = NULL
@@ -408,6 +409,9 @@ def depthwise_backward(
     stride, padding, dilation, str activation, double alpha, int n_threads,
 ):
     """The gradients of depthwise_forward, each computed where its array is given."""
+    n_threads = checked(
+        n_threads, X is None or W is None or Y is None or dY is None,
+        "X, W, Y, dY")
     cdef Depthwise q
     cdef Conv* g = &q.conv
     cdef Py_ssize_t* tables = NULL

@@ -32,6 +32,7 @@ def dropout(
     double rate, uint64_t seed, int n_threads,
 ):
     """Y = X mask / (1 - rate); also the gradient, with dY for X and the same seed."""
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Py_ssize_t n = X.shape[0], t, start
     cdef real factor
     cdef int32_t limit

@@ -40,6 +40,7 @@ def softmax_cross_entropy(
     int n_threads,
 ):
     """sum_i w_i * -log softmax(Z_i)[target_i], and its gradient w_i (softmax(Z_i) - onehot)."""
+    n_threads = checked(n_threads, Z is None or target is None, "Z, target")
     cdef Py_ssize_t m = Z.shape[0], n = Z.shape[1], few, i, start
     cdef double total = 0
     cdef double* losses
@@ -117,6 +118,7 @@ def logistic_cross_entropy(
     int n_threads,
 ):
     """The sum of w * cross-entropy over all elements, and its gradient w (logistic(Z) - t)."""
+    n_threads = checked(n_threads, Z is None or target is None, "Z, target")
     cdef Py_ssize_t n = Z.shape[0] * Z.shape[1], n_blocks = ceil_div(n, BLOCK), i, start
     cdef double total = 0
     cdef double* losses
@@ -198,6 +200,8 @@ def outline_loss(
 ):
     """Half the squared distance to the nearest numbering of each box's corners, weighted and
     summed, and its gradient."""
+    n_threads = checked(
+        n_threads, Z is None or boxes is None or weight is None, "Z, boxes, weight")
     cdef Py_ssize_t n = Z.shape[0], i
     cdef double total = 0
     cdef double* losses

@@ -30,6 +30,7 @@ def channel_affine(
     int n_threads,
 ):
     """Y = X scale + shift; its input gradient is the same without the shift."""
+    n_threads = checked(n_threads, X is None or scale is None or Y is None, "X, scale, Y")
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], i, c
     same_sizes(X.shape, Y.shape, 2, "Y")
     same_length(n, scale.shape[0], "scale")
@@ -54,6 +55,9 @@ def centred_affine(
 ):
     """Y = (X - centre) scale + shift in double, rounded once: of large numbers that differ little,
     such as counts, nothing is lost before the difference is taken."""
+    n_threads = checked(
+        n_threads, X is None or centre is None or scale is None or shift is None or Y is None,
+        "X, centre, scale, shift, Y")
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], i, c
     same_sizes(X.shape, Y.shape, 2, "Y")
     same_length(n, centre.shape[0], "centre")
@@ -277,6 +281,10 @@ def batchnorm_statistics(
 ):
     """Mean and variance of X, from its moments if they are known, and the affine map that takes X
     to scale (X - mean) / sqrt(variance + epsilon) + offset."""
+    n_threads = checked(
+        n_threads, X is None or scale is None or offset is None
+        or mean is None or variance is None or affine is None,
+        "X, scale, offset, mean, variance, affine")
     cdef Norm q
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
     cdef Py_ssize_t block, c, n_samples, n_parts
@@ -350,6 +358,7 @@ def batchnorm_forward(
     str activation, double alpha, int n_threads,
 ):
     """Y = f((X - affine[0]) affine[1] + affine[2] + addend)."""
+    n_threads = checked(n_threads, X is None or affine is None or Y is None, "X, affine, Y")
     cdef Norm q
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], block
     cdef const real* added = NULL
@@ -476,6 +485,10 @@ def batchnorm_backward(
     double epsilon, str activation, double alpha, int n_threads,
 ):
     """The gradients of batchnorm_forward and, through them, of batchnorm_statistics."""
+    n_threads = checked(
+        n_threads, X is None or scale is None or mean is None or variance is None
+        or affine is None or dY is None or dX is None,
+        "X, scale, mean, variance, affine, dY, dX")
     cdef Norm q
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
     cdef Py_ssize_t block, row, c, width = whole_vectors(n), n_parts = n_blocks, n_scratch
@@ -609,6 +622,7 @@ def response_norm_forward(
     real[:, ::1] Y,        # OUT like X
     Py_ssize_t size, double alpha, double beta, double bias, int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Response q
     cdef Py_ssize_t m = X.shape[0], i
     cdef double* scratch
@@ -629,6 +643,7 @@ def response_norm_backward(
     real[:, ::1] dX,        # OUT like X
     Py_ssize_t size, double alpha, double beta, double bias, int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or dY is None or dX is None, "X, dY, dX")
     cdef Response q
     cdef Py_ssize_t m = X.shape[0], i
     cdef double* scratch

@@ -101,6 +101,7 @@ def global_norm(
     int n_threads,
 ):
     """sqrt(sum x^2) over all segments, in double."""
+    n_threads = checked(n_threads, x is None or segments is None, "x, segments")
     cdef Pieces q
     cdef Py_ssize_t i
     cdef double total = 0
@@ -228,6 +229,9 @@ def sgd_step(
     const real[::1] decay,           # IN  (s,)
     double learning_rate, double scale, double momentum, bint nesterov, int n_threads,
 ):
+    n_threads = checked(
+        n_threads, params is None or grads is None or segments is None or decay is None,
+        "params, grads, segments, decay")
     cdef Step q
     check_arrays(params, grads, segments, decay)
     check_velocity(params.shape[0], velocity, momentum)
@@ -259,6 +263,10 @@ def adagrad_step(
     const real[::1] decay,           # IN  (s,)
     double learning_rate, double scale, double epsilon, int n_threads,
 ):
+    n_threads = checked(
+        n_threads, params is None or grads is None or square is None
+        or segments is None or decay is None,
+        "params, grads, square, segments, decay")
     cdef Step q
     check_arrays(params, grads, segments, decay)
     same_length(params.shape[0], square.shape[0], "square")
@@ -306,6 +314,10 @@ def rmsprop_step(
     double learning_rate, double scale, double alpha, double epsilon, double momentum,
     int n_threads,
 ):
+    n_threads = checked(
+        n_threads, params is None or grads is None or square is None
+        or segments is None or decay is None,
+        "params, grads, square, segments, decay")
     cdef Step q
     check_arrays(params, grads, segments, decay)
     same_length(params.shape[0], square.shape[0], "square")
@@ -351,6 +363,10 @@ def adam_step(
     double learning_rate, double scale, double beta1, double beta2, double epsilon,
     Py_ssize_t step, bint decoupled, int n_threads,
 ):
+    n_threads = checked(
+        n_threads, params is None or grads is None or m is None
+        or v is None or segments is None or decay is None,
+        "params, grads, m, v, segments, decay")
     cdef Step q
     check_arrays(params, grads, segments, decay)
     same_length(params.shape[0], m.shape[0], "m")

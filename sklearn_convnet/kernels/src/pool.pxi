@@ -62,30 +62,29 @@ cdef int pool_geometry(
 ) except -1:
     """Shapes have five axes."""
     cdef int axis
-    cdef Py_ssize_t after, expected
+    cdef Py_ssize_t after[3]
+    cdef Py_ssize_t expected
     q.n_images, q.n_channels = shape_X[0], shape_X[4]
     if shape_Y[0] != q.n_images or shape_Y[4] != q.n_channels:
         raise ValueError(
             f"output has shape {shape_of(shape_Y, 5)}, expected {q.n_images} images with "
             f"{q.n_channels} maps")
     q.n_in = q.n_out = 1
+    read_sizes(pool_size, 3, 1, "pool_size", q.window)
+    read_sizes(stride, 3, 1, "stride", q.stride)
+    read_padding(padding, 3, q.before, after)
     for axis in range(3):
         q.size[axis] = shape_X[1 + axis]
         q.out[axis] = shape_Y[1 + axis]
-        q.window[axis] = pool_size[axis]
-        q.stride[axis] = stride[axis]
-        q.before[axis], after = padding[axis]
-        if q.window[axis] < 1 or q.stride[axis] < 1:
-            raise ValueError(f"pool size {pool_size} and stride {stride} must be positive")
-        if not (0 <= q.before[axis] < q.window[axis] and 0 <= after < q.window[axis]):
+        if q.before[axis] >= q.window[axis] or after[axis] >= q.window[axis]:
             raise ValueError(f"padding {padding} must be smaller than the pool {pool_size}")
         if q.size[axis] < 1:
             raise ValueError(f"the map has size {q.size[axis]} on axis {axis}")
-        expected = q.size[axis] + q.before[axis] + after - q.window[axis]
+        expected = q.size[axis] + q.before[axis] + after[axis] - q.window[axis]
         if expected < 0:
             raise ValueError(
                 f"a pool of size {q.window[axis]} does not fit a padded map of size "
-                f"{q.size[axis] + q.before[axis] + after} on axis {axis}")
+                f"{q.size[axis] + q.before[axis] + after[axis]} on axis {axis}")
         expected = expected // q.stride[axis] + 1
         if q.out[axis] != expected:
             raise ValueError(
@@ -267,6 +266,7 @@ def maxpool_forward(
     int32_t[:, :, :, :, ::1] index,  # OUT like Y, or None: the pixel of the maximum
     pool_size, stride, padding, int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Pool q
     cdef Py_ssize_t t, n_rows, size_in, size_row
     cdef const real* x
@@ -276,6 +276,7 @@ def maxpool_forward(
     pool_geometry(&q, X.shape, Y.shape, pool_size, stride, padding)
     if index is not None:
         same_sizes(Y.shape, index.shape, 5, "index")
+        check_places(q.n_in)
     if q.n_images * q.n_channels == 0:
         return
     x = &X[0, 0, 0, 0, 0]
@@ -293,17 +294,24 @@ def maxpool_forward(
     free(memory)
 
 
-cdef void scatter_image(
+cdef bint scatter_image(
     const real* dy, const int32_t* index, real* dx, Py_ssize_t n_out, Py_ssize_t n_in,
     Py_ssize_t n_channels
 ) noexcept nogil:
-    cdef Py_ssize_t o, c
+    """Says whether all places are in the map; at the first that is not, it ends."""
+    cdef Py_ssize_t few = larger(1, PLACES // n_channels), o, c
     memset(dx, 0, n_in * n_channels * sizeof(real))
-    for o in range(n_out):
-        for c in range(n_channels):
-            dx[index[c] * n_channels + c] += dy[c]
-        index = index + n_channels
-        dy = dy + n_channels
+    while n_out > 0:
+        few = smaller(few, n_out)
+        n_out -= few
+        if not lie_within(index, few * n_channels, 0, n_in):
+            return False
+        for o in range(few):
+            for c in range(n_channels):
+                dx[index[c] * n_channels + c] += dy[c]
+            index = index + n_channels
+            dy = dy + n_channels
+    return True
 
 
 def maxpool_backward(
@@ -312,21 +320,62 @@ def maxpool_backward(
     real[:, :, :, :, ::1] dX,              # OUT (n, depth, height, width, channels)
     int n_threads,
 ):
+    n_threads = checked(n_threads, dY is None or index is None or dX is None, "dY, index, dX")
     cdef Py_ssize_t n = dX.shape[0], n_channels = dX.shape[4], image
     cdef Py_ssize_t n_in = dX.shape[1] * dX.shape[2] * dX.shape[3]
     cdef Py_ssize_t n_out = dY.shape[1] * dY.shape[2] * dY.shape[3]
+    cdef bint is_wrong = False
+    cdef bint* wrong = &is_wrong
     same_sizes(dY.shape, index.shape, 5, "index")
     same_length(n, dY.shape[0], "dY")
     same_length(n_channels, dY.shape[4], "a pixel of dY")
-    if n * n_channels * n_in * n_out == 0:
+    check_places(n_in)
+    if n * n_channels * n_out == 0:
+        dX[:] = 0
         return
+    if n_in == 0:
+        wrong_index(n_in)
     for image in prange(
         n, nogil=True, num_threads=threads_for(n * n_in * n_channels, n_threads)
     ):
-        scatter_image(
+        if not scatter_image(
             &dY[0, 0, 0, 0, 0] + image * n_out * n_channels,
             &index[0, 0, 0, 0, 0] + image * n_out * n_channels,
-            &dX[0, 0, 0, 0, 0] + image * n_in * n_channels, n_out, n_in, n_channels)
+            &dX[0, 0, 0, 0, 0] + image * n_in * n_channels, n_out, n_in, n_channels
+        ):
+            wrong[0] = True
+    if is_wrong:
+        wrong_index(n_in)
+
+
+cdef bint rows_lie_within(const Pool* q, const int32_t* index) noexcept nogil:
+    """Whether the places of an image's outputs are in the rows of their windows; where windows
+    have several planes, in these planes."""
+    cdef Py_ssize_t plane = q.size[1] * q.size[2], n = q.out[2] * q.n_channels, number, first
+    for number in range(q.n_out // q.out[2]):
+        first = number // q.out[1] * q.window[0] * plane
+        if q.window[0] == 1:
+            first += number % q.out[1] * q.window[1] * q.size[2]
+        if not lie_within(index + number * n, n, first,
+                          q.window[1] * q.size[2] if q.window[0] == 1 else q.window[0] * plane):
+            return False
+    return True
+
+
+cdef int check_index(const Pool* q, const int32_t* index, int n_threads) except -1:
+    """Raises ValueError for a place that is not where the maximum of a window can be. The windows
+    lie side by side."""
+    cdef Py_ssize_t size = q.n_out * q.n_channels, image
+    cdef bint is_wrong = False
+    cdef bint* wrong = &is_wrong
+    for image in prange(
+        q.n_images, nogil=True, num_threads=threads_for(q.n_images * size, n_threads)
+    ):
+        if not rows_lie_within(q, index + image * size):
+            wrong[0] = True
+    if is_wrong:
+        wrong_index(q.n_in)
+    return 0
 
 
 cdef void avgpool_row(
@@ -399,6 +448,7 @@ def avgpool_forward(
     real[:, :, :, :, ::1] Y,        # OUT (n, *out, channels)
     pool_size, stride, padding, int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Pool q
     cdef Py_ssize_t t, n_rows, size_in, size_row
     cdef const real* x
@@ -439,7 +489,10 @@ cdef void avgpool_backward_image(
                 row.y[o * n + c] = dy[o * n + c] * share
         dy = dy + q.out[2] * n
         memset(row.sums, 0, width * sizeof(real))
-        for i in range(q.window[2]):
+        # Of a window that reaches far over the map, the pixels that are in it for some output.
+        first = larger(0, q.before[2] - (q.out[2] - 1) * q.stride[2])
+        last = smaller(q.window[2], q.before[2] + q.size[2])
+        for i in range(first, last):
             # The outputs whose pixel i is in the map, and where the pixel of output 0 would be.
             c = i - q.before[2]
             first = larger(0, ceil_div(-c, q.stride[2]))
@@ -459,6 +512,7 @@ def avgpool_backward(
     real[:, :, :, :, ::1] dX,        # OUT (n, depth, height, width, channels)
     pool_size, stride, padding, int n_threads,
 ):
+    n_threads = checked(n_threads, dY is None or dX is None, "dY, dX")
     cdef Pool q
     cdef Py_ssize_t image
     cdef char* memory
@@ -480,6 +534,7 @@ def avgpool_backward(
 cdef int global_shapes(shape_X, shape_Y) except -1:
     if shape_X[1] < 1:
         raise ValueError("global pooling needs at least one pixel, got 0")
+    check_places(shape_X[1])
     same_shape((shape_X[0], shape_X[2]), shape_Y, "the pooled array")
     return 0
 
@@ -508,6 +563,7 @@ def globalmax_forward(
     int32_t[:, ::1] index,     # OUT like Y, or None
     int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Py_ssize_t image, n_pixels = X.shape[1], n_channels = X.shape[2]
     global_shapes(shape_of(X.shape, 3), shape_of(Y.shape, 2))
     if index is not None:
@@ -528,7 +584,10 @@ def globalmax_backward(
     real[:, :, ::1] dX,           # OUT (n, pixels, channels)
     int n_threads,
 ):
+    n_threads = checked(n_threads, dY is None or index is None or dX is None, "dY, index, dX")
     cdef Py_ssize_t image
+    cdef bint is_wrong = False
+    cdef bint* wrong = &is_wrong
     global_shapes(shape_of(dX.shape, 3), shape_of(dY.shape, 2))
     same_sizes(dY.shape, index.shape, 2, "index")
     if dX.shape[0] * dX.shape[2] == 0:
@@ -537,8 +596,11 @@ def globalmax_backward(
         dX.shape[0], nogil=True, num_threads=threads_for(
             dX.shape[0] * dX.shape[1] * dX.shape[2], n_threads)
     ):
-        scatter_image(&dY[image, 0], &index[image, 0], &dX[image, 0, 0], 1, dX.shape[1],
-                      dX.shape[2])
+        if not scatter_image(&dY[image, 0], &index[image, 0], &dX[image, 0, 0], 1, dX.shape[1],
+                             dX.shape[2]):
+            wrong[0] = True
+    if is_wrong:
+        wrong_index(dX.shape[1])
 
 
 cdef void globalavg_image(
@@ -570,6 +632,7 @@ def globalavg_forward(
     real[:, ::1] Y,           # OUT (n, channels)
     int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Py_ssize_t image, n_pixels = X.shape[1], n_channels = X.shape[2]
     global_shapes(shape_of(X.shape, 3), shape_of(Y.shape, 2))
     if X.shape[0] * n_channels == 0:
@@ -595,6 +658,7 @@ def globalavg_backward(
     real[:, :, ::1] dX,     # OUT (n, pixels, channels)
     int n_threads,
 ):
+    n_threads = checked(n_threads, dY is None or dX is None, "dY, dX")
     cdef Py_ssize_t image, n_pixels = dX.shape[1], n_channels = dX.shape[2]
     global_shapes(shape_of(dX.shape, 3), shape_of(dY.shape, 2))
     if dX.shape[0] * n_channels == 0:
@@ -674,6 +738,7 @@ def lppool_forward(
     real[:, :, :, :, ::1] Y,        # OUT (n, *out, channels)
     pool_size, stride, padding, double p, int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Pool q
     cdef Py_ssize_t t
     cdef real* y
@@ -732,6 +797,9 @@ def lppool_backward(
     pool_size, stride, padding, double p, int n_threads,
 ):
     """The derivative at 0 is 0."""
+    n_threads = checked(
+        n_threads, X is None or Y is None or dY is None or dX is None,
+        "X, Y, dY, dX")
     cdef Pool q
     cdef Py_ssize_t image, size_in, size_out
     pool_geometry(&q, X.shape, Y.shape, pool_size, stride, padding)
@@ -807,18 +875,25 @@ def group_maxpool_forward(
     const int64_t[:, ::1] pool_sizes,   # IN  (groups, 2): height and width of the windows
     stride, int n_threads,
 ):
+    n_threads = checked(
+        n_threads, X is None or Y is None or pool_sizes is None,
+        "X, Y, pool_sizes")
     cdef Py_ssize_t n = X.shape[0], height = X.shape[1], width = X.shape[2]
     cdef Py_ssize_t n_channels = X.shape[3], n_groups = pool_sizes.shape[0]
-    cdef Py_ssize_t s_h = stride[0], s_w = stride[1], t, g, row
+    cdef Py_ssize_t steps[2]
+    cdef Py_ssize_t s_h, s_w, t, g, row
     cdef int32_t* at = NULL
+    read_sizes(stride, 2, 1, "stride", steps)
+    s_h, s_w = steps[0], steps[1]
     same_length(2, pool_sizes.shape[1], "a row of pool_sizes")
     if n_groups < 1 or n_channels < 1 or n_channels % n_groups:
         raise ValueError(f"{n_groups} pool sizes must divide {n_channels} channels")
-    if height < 1 or width < 1 or s_h < 1 or s_w < 1:
-        raise ValueError(f"maps and stride {stride} must not be empty")
+    if height < 1 or width < 1:
+        raise ValueError(f"maps must not be empty, got {height} x {width}")
+    check_places(height * width)
     for g in range(n_groups):
-        if pool_sizes[g, 0] < 1 or pool_sizes[g, 1] < 1:
-            raise ValueError("pool sizes must be positive")
+        if not (0 < pool_sizes[g, 0] <= MAX_SIZE and 0 < pool_sizes[g, 1] <= MAX_SIZE):
+            raise ValueError(f"pool sizes must be from 1 to {MAX_SIZE}")
     same_shape((n, ceil_div(height, s_h), ceil_div(width, s_w), n_channels),
                shape_of(Y.shape, 4), "Y")
     if index is not None:

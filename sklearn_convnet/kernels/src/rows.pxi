@@ -37,6 +37,7 @@ def take_rows(
     int n_threads,
 ):
     """Y[i] = X[rows[i]]."""
+    n_threads = checked(n_threads, X is None or rows is None or Y is None, "X, rows, Y")
     cdef Py_ssize_t size = X.shape[1], m = rows.shape[0], i
     rows_geometry(X.shape, rows, Y.shape)
     if size == 0:
@@ -55,6 +56,7 @@ def take_bytes(
     int n_threads,
 ):
     """The same for bytes, which become numbers of the same value."""
+    n_threads = checked(n_threads, X is None or rows is None or Y is None, "X, rows, Y")
     cdef Py_ssize_t size = X.shape[1], m = rows.shape[0], i, j
     cdef const unsigned char* x
     cdef real* y

@@ -11,7 +11,7 @@
 #   its accumulators registers. `inline` alone is a hint that GCC declines.
 
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -132,7 +132,9 @@ cdef inline Py_ssize_t part(Py_ssize_t n, Py_ssize_t i, Py_ssize_t n_parts) noex
 
 cdef void* allocate(Py_ssize_t n_bytes) except NULL:
     """Memory of the call, at the bounds of vectors; the caller frees it."""
-    cdef void* memory = aligned_alloc(64, larger(ceil_div(n_bytes, 64), 1) * 64)
+    cdef void* memory = NULL
+    if 0 <= n_bytes < <Py_ssize_t> 1 << 60:  # otherwise a product of sizes was too large
+        memory = aligned_alloc(64, larger(ceil_div(n_bytes, 64), 1) * 64)
     if memory is NULL:
         raise MemoryError(f"could not allocate {n_bytes} bytes of work space")
     return memory

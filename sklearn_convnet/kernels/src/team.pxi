@@ -13,7 +13,9 @@
 # * A worker looks for its next part for a while before it sleeps, and lets others have the
 #   core meanwhile.
 # * A team belongs to the thread that calls, and ends with it. A child made by fork has none
-#   until its first loop.
+#   until its first loop. Other compilers' OpenMP may wait there for threads that only the parent
+#   has, as clang's does once scikit-learn has turned off what it does at a fork. So a child of
+#   theirs works on one thread.
 # * GCC has a barrier before the first turn of a loop, for variables that are assigned in it.
 #   Parts that may run one after another cannot wait for one another. So each such variable
 #   must be assigned, in every turn, before it is read.
@@ -299,9 +301,23 @@ cdef extern from *:
         for (int i = 0; i < n_offered; i++)
             await_done(t->workers[i], t->loop);
     }
+    static inline int is_forked(void) { return 0; }
+    static void notice_forks(void) { }
     #define HANDS_ON_MODE 0
     #else
     #define HAS_TEAM 0
+    #if defined(_OPENMP) && !defined(_WIN32)
+    #include <pthread.h>
+
+    static int forked = 0;
+
+    static void note_fork(void) { forked = 1; }
+    static inline int is_forked(void) { return forked; }
+    static void notice_forks(void) { pthread_atfork(NULL, NULL, note_fork); }
+    #else
+    static inline int is_forked(void) { return 0; }
+    static void notice_forks(void) { }
+    #endif
     /* One thread, or LLVM's OpenMP, which on these processors gives workers the caller's mode. */
     #if defined(__SSE2__) && (!defined(_OPENMP) || defined(__clang__))
     #define HANDS_ON_MODE 1
@@ -315,7 +331,10 @@ cdef extern from *:
     const FloatMode FLUSHING
     FloatMode float_mode_now() nogil
     void set_float_mode(FloatMode mode) nogil
+    bint is_forked() noexcept nogil
+    void notice_forks() noexcept nogil
 
 
+notice_forks()
 _has_team = bool(HAS_TEAM)
 _flushes_denormals = bool(FLUSHING) and bool(HAS_TEAM or HANDS_ON_MODE)

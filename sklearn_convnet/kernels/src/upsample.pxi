@@ -104,6 +104,7 @@ def upsample_forward(
     real[:, :, :, ::1] Y,        # OUT (n, height * k, width * l, channels)
     bint bilinear, int n_threads,
 ):
+    n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef Upsample q
     cdef Py_ssize_t n_rows = Y.shape[0] * Y.shape[1], t
     cdef void* tables = upsample_tables(
@@ -122,6 +123,7 @@ def upsample_backward(
     bint bilinear, int n_threads,
 ):
     """The adjoint of upsample_forward."""
+    n_threads = checked(n_threads, dY is None or dX is None, "dY, dX")
     cdef Upsample q
     cdef Py_ssize_t n = dX.shape[0], i
     cdef void* tables = upsample_tables(

@@ -245,7 +245,8 @@ cdef int winograd_geometry(
 ) except -1:
     """Shapes have four axes."""
     cdef int axis
-    cdef Py_ssize_t after
+    cdef Py_ssize_t after[2]
+    cdef Py_ssize_t windows[2]
     cdef Py_ssize_t maps[5]
     cdef Py_ssize_t pooled[5]
     if m != 2 and m != 4:
@@ -259,17 +260,18 @@ cdef int winograd_geometry(
             f"a convolution needs channels and filters, got {q.n_channels} and {q.n_filters}")
     if shape_W[2] != q.n_channels:
         raise ValueError(f"W is for {shape_W[2]} channels, X has {q.n_channels}")
+    read_padding(padding, 2, q.before, after)
+    read_sizes(pool_size, 2, 1, "pool_size", windows)
     for axis in range(2):
         q.size[axis] = shape_X[1 + axis]
-        q.before[axis], after = padding[axis]
-        q.out[axis] = q.size[axis] + q.before[axis] + after - 2
-        if not (0 <= q.before[axis] <= 2 and 0 <= after <= 2):
+        q.out[axis] = q.size[axis] + q.before[axis] + after[axis] - 2
+        if q.before[axis] > 2 or after[axis] > 2:
             raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
         if q.size[axis] < 1 or q.out[axis] < 1:
             raise ValueError(
                 f"a filter that reaches over 3 does not fit a padded map of size "
                 f"{q.out[axis] + 2} on axis {axis}")
-    pool_size = (1, *pool_size)
+    pool_size = (1, windows[0], windows[1])
     maps[:] = [q.n_images, 1, q.out[0], q.out[1], q.n_filters]
     pooled[:] = [shape_Y[0], 1, shape_Y[1], shape_Y[2], shape_Y[3]]
     pool_geometry(&q.pool, maps, pooled, pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
@@ -666,6 +668,7 @@ cdef int winograd_output(
         if not q.pools:
             raise ValueError("an index needs windows larger than 1 x 1")
         same_sizes(Y.shape, index.shape, 4, "index")
+        check_places(q.pool.n_in)
     if q.n_images == 0:
         return 0
     q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
@@ -696,6 +699,7 @@ def winograd_forward(
     """Y = f(conv(A, W) + b + addend) with stride 1, by tiles of m x m positions. A is X or, where
     there is an affine map z of it, the input's activation of z(X). The moments of Y are those of
     batchnorm_statistics, for strips: m rows of an image each."""
+    n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     winograd_output(
         X, affine, W, b, Y, moments, addend, None, padding, m, (1, 1), input_activation,
         input_alpha, activation, alpha, n_threads)
@@ -713,6 +717,7 @@ def winograd_pool_forward(
 ):
     """Y = the maximum over windows of f(conv(A, W) + b), with stride 1, by tiles of m x m
     positions; A as in winograd_forward."""
+    n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     winograd_output(
         X, affine, W, b, Y, None, None, index, padding, m, pool_size, input_activation,
         input_alpha, activation, alpha, n_threads)
@@ -873,6 +878,8 @@ def winograd_pool_backward(
     added to dX. That is taken to the gradient at z, where the input is f(z): X itself or, where
     there is an affine map, made of it. The sums are those of batchnorm_backward for the norm that
     made z, or a part of it, of `normed`: of dX and of dX (normed - centre), for strips."""
+    n_threads = checked(
+        n_threads, X is None or W is None or Y is None or dY is None, "X, W, Y, dY")
     cdef Winograd q, back
     cdef Norm norm
     winograd_geometry(&q, X.shape, W.shape, Y.shape, padding, m, pool_size)
@@ -910,6 +917,8 @@ def winograd_pool_backward(
     back.X = &dY[0, 0, 0, 0]
     back.S = NULL if back.derivative == IDENTITY else &Y[0, 0, 0, 0]
     back.index_in = &index[0, 0, 0, 0] if q.pools else NULL
+    if q.pools:
+        check_index(&q.pool, back.index_in, n_threads)
     back.norm = back.through = NULL
     back.moments = NULL
     if dW is not None or db is not None:
