@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..initializers import INITIALIZERS
 from .base import Layer
+from .shapes import check_values
 
 
 class SelfAttention(Layer):
@@ -80,4 +81,6 @@ class SelfAttention(Layer):
             raise ValueError(
                 f"n_heads={self.n_heads} must divide the {input_shape[-1]} channels of its input"
             )
+        positions = prod(input_shape[:-1])
+        check_values((self.n_heads, positions, positions), "its scores")
         return input_shape

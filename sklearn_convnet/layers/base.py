@@ -3,6 +3,8 @@
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import validate_parameter_constraints
 
+from .shapes import check_values
+
 
 class Layer(BaseEstimator):
     """Base class of the layers.
@@ -35,14 +37,16 @@ class Layer(BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is invalid or the shape does not fit.
+            If a parameter is invalid, or the shape does not fit, here or in any memory.
         """
         validate_parameter_constraints(
             self._parameter_constraints,
             self.get_params(deep=False),
             caller_name=type(self).__name__,
         )
-        return self._output_shape(tuple(input_shape))
+        shape = self._output_shape(tuple(input_shape))
+        check_values(shape)
+        return shape
 
     def _output_shape(self, input_shape):
         return input_shape

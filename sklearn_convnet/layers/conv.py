@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
-from .shapes import per_axis, split_shape, window_outputs, window_padding
+from .shapes import check_padded, per_axis, split_shape, window_outputs, window_padding
 
 
 class _Conv(Layer):
@@ -79,6 +79,7 @@ class _Conv(Layer):
                 f"groups={self.groups} must divide the {channels} channels of its input "
                 f"and its {self.filters} filters"
             )
+        check_padded(sizes, pads, channels)
         extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
         out = window_outputs(sizes, extents, stride, pads, "kernel_size")
         return (*out, self.filters)

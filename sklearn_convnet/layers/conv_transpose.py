@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
-from .shapes import AXIS_NAMES, per_axis, split_shape, window_padding
+from .shapes import AXIS_NAMES, check_padded, per_axis, split_shape, window_padding
 
 
 class _ConvTranspose(Layer):
@@ -86,6 +86,7 @@ class _ConvTranspose(Layer):
                     f"along the {name}: use less padding"
                 )
             out.append(length)
+        check_padded(out, pads, self.filters, "its output with padding")
         return (*out, self.filters)
 
 

@@ -9,6 +9,7 @@ from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
 from .conv import Conv2D
+from .shapes import check_values
 
 
 class DepthwiseConv2D(Layer):
@@ -202,4 +203,5 @@ class SeparableConv2D(Layer):
     def _output_shape(self, input_shape):
         for _, stage in self.stages():
             input_shape = stage._output_shape(input_shape)
+            check_values(input_shape, "the output of a stage")
         return input_shape

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .base import Layer
+from .shapes import MAX_SIZE
 
 
 class Rescale(Layer):
@@ -122,7 +123,7 @@ class LocalResponseNorm(Layer):
     """
 
     _parameter_constraints = {
-        "size": [Interval(Integral, 1, None, closed="left")],
+        "size": [Interval(Integral, 1, MAX_SIZE, closed="both")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
         "bias": [Interval(Real, 0, None, closed="neither")],

@@ -6,7 +6,14 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from .base import Layer
-from .shapes import per_axis, split_shape, window_outputs, window_padding
+from .shapes import (
+    check_padded,
+    check_positions,
+    per_axis,
+    split_shape,
+    window_outputs,
+    window_padding,
+)
 
 
 class _Pool(Layer):
@@ -42,6 +49,8 @@ class _Pool(Layer):
     def _output_shape(self, input_shape):
         sizes, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
         window, stride, pads = self.geometry(input_shape)
+        check_positions(sizes)
+        check_padded(sizes, pads, channels)
         return (*window_outputs(sizes, window, stride, pads, "pool_size"), channels)
 
 
@@ -173,6 +182,7 @@ class _GlobalPool(Layer):
                 f"{type(self).__name__} needs maps, got the flat shape {input_shape}: "
                 "put it before Flatten and Dense"
             )
+        check_positions(input_shape[:-1])
         return (input_shape[-1],)
 
 
@@ -287,5 +297,6 @@ class HeterogeneousMaxPool(Layer):
             raise ValueError(
                 f"{len(sizes)} pool_sizes must divide the {channels} channels of its input"
             )
+        check_positions(shape)
         out = [-(-size // step) for size, step in zip(shape, stride, strict=True)]
         return (*out, channels)

@@ -1,6 +1,14 @@
 """The arithmetic of windows: what a filter or a pool makes of the size of a map."""
 
+from math import prod
 from numbers import Integral
+
+#: The largest size, step or padding, and the most positions of a map that is pooled: places in
+#: maps are 32 bits wide.
+MAX_SIZE = 2**31 - 1
+#: The most numbers that a map of one sample may have, with its padding: 4 TiB in float32. Kernels
+#: multiply such numbers with those of samples and threads, in 64 bits.
+MAX_VALUES = 2**40
 
 AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
@@ -14,13 +22,44 @@ def _is_integer(value):
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+def _check_size(size, name):
+    if size > MAX_SIZE:
+        raise ValueError(f"{name} is {size}, which is more than the {MAX_SIZE} that is possible")
+
+
+def check_values(shape, what="its output"):
+    """Raises ValueError for an array of one sample that no memory holds."""
+    n_values = prod(shape)
+    if n_values > MAX_VALUES:
+        raise ValueError(
+            f"{what} would have the shape {tuple(shape)}, which are {n_values} numbers, more than "
+            f"the {MAX_VALUES} that are possible: use smaller sizes"
+        )
+
+
+def check_padded(sizes, pads, channels, what="its input with padding"):
+    """The same for maps in their padding."""
+    padded = [size + sum(pair) for size, pair in zip(sizes, pads, strict=True)]
+    check_values((*padded, channels), what)
+
+
+def check_positions(sizes):
+    """Raises ValueError for a map with more positions than a pool can tell apart."""
+    if prod(sizes) > MAX_SIZE:
+        raise ValueError(
+            f"its input has {prod(sizes)} positions, more than the {MAX_SIZE} that a pool can "
+            "tell apart: use smaller maps"
+        )
+
+
 def per_axis(value, n_axes, name, minimum=1):
     """One integer for each axis, from one integer or a tuple of them.
 
     Raises
     ------
     ValueError
-        If `value` is not an integer of at least `minimum`, or `n_axes` of them.
+        If `value` is not an integer of at least `minimum`, or `n_axes` of them, or larger
+        than MAX_SIZE.
     """
     values = (value,) * n_axes if _is_integer(value) else value
     if (
@@ -31,6 +70,8 @@ def per_axis(value, n_axes, name, minimum=1):
         wanted = f"an integer of at least {minimum}"
         several = "" if n_axes == 1 else f" or a tuple of {n_axes} of them"
         raise ValueError(f"{name} must be {wanted}{several}, got {value!r}")
+    for v in values:
+        _check_size(v, name)
     return tuple(int(v) for v in values)
 
 
@@ -42,6 +83,8 @@ def _pair(value, padding):
         or not all(_is_integer(v) and v >= 0 for v in pair)
     ):
         raise ValueError(PADDING_ERROR.format(padding))
+    for v in pair:
+        _check_size(v, "padding")
     return int(pair[0]), int(pair[1])
 
 

@@ -18,6 +18,7 @@ from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
 from .conv import Conv2D
+from .shapes import check_values
 
 #: The groups of right-angle rotations, and of those with reflections.
 GROUPS = ("p4", "p4m")
@@ -249,4 +250,5 @@ class TransformConv2D(Layer):
 
     def _output_shape(self, input_shape):
         out = self.as_conv()._output_shape(input_shape)
+        check_values(out, "its maps in all transforms")
         return out if self.pool is None else (*out[:-1], self.filters)

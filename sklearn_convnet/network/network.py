@@ -10,9 +10,11 @@ import numpy as np
 
 from ..initializers import initial_weights
 from ..kernels import loader
+from ..layers.composition import ShapeError
+from ..layers.shapes import check_values
 from ..threads import effective_n_threads
 from .memory import ALIGNMENT, Arena, aligned_bytes
-from .node import Pass, chain_backward, chain_forward, walk
+from .node import LayerMemoryError, Pass, chain_backward, chain_forward, walk
 from .tape import Recorder, Tape
 
 
@@ -48,6 +50,13 @@ def aligned_zeros(size, dtype):
     zeros = aligned_bytes(size * dtype.itemsize).view(dtype)
     zeros[:] = 0
     return zeros
+
+
+def _check_weight(path, shape):
+    try:
+        check_values(shape, "this weight")
+    except ValueError as error:
+        raise ShapeError(path, str(error)) from None
 
 
 def _merged(segments, weight_decay, decay_all):
@@ -109,7 +118,7 @@ class Network:
         self.step = 0
         self._seed = 0
         self._build()
-        self.params = aligned_zeros(self._size, dtype)
+        self.params = self._first_params()
         self._buffers = {
             f"{node.path}/{name}": value.copy()
             for node in walk(self._nodes)
@@ -118,6 +127,14 @@ class Network:
         self._bind()
 
     # --- construction ------------------------------------------------------------------
+
+    def _first_params(self):
+        """Zeros for all parameters."""
+        try:
+            return aligned_zeros(self._size, self.dtype)
+        except MemoryError as error:
+            largest = max(self.segments, key=lambda segment: segment.stop - segment.start)
+            raise LayerMemoryError(largest.path, f"the weights are too large: {error}") from error
 
     def _build(self):
         """Nodes and segments, from the specs alone."""
@@ -136,6 +153,7 @@ class Network:
             for name, weight in node.weights.items():
                 stop = start + prod(weight.shape)
                 path = f"{node.path}/{name}"
+                _check_weight(path, weight.shape)
                 self.segments.append(
                     Segment(path, start, stop, weight.shape, weight.decayed, weight.trainable)
                 )
@@ -173,9 +191,12 @@ class Network:
         self._seed = int(random_state.randint(2**31 - 1))
         for node in walk(self._nodes):
             for name, w in node.weights.items():
-                node.params[name][...] = initial_weights(
-                    w.initializer, w.shape, w.fan_in, w.fan_out, w.activation, random_state
-                )
+                try:
+                    node.params[name][...] = initial_weights(
+                        w.initializer, w.shape, w.fan_in, w.fan_out, w.activation, random_state
+                    )
+                except MemoryError as error:
+                    raise LayerMemoryError(f"{node.path}/{name}", error) from error
 
     def __getstate__(self):
         from .compile import pass_names

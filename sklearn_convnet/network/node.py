@@ -18,6 +18,17 @@ from ..layers.composition import Sequential, check_layers, shape_at
 _NODES = {}
 
 
+class LayerMemoryError(MemoryError):
+    """Memory that the system does not give, with the path of the layer that asks for it."""
+
+    def __init__(self, path, problem):
+        super().__init__(f"layer {path!r}: {problem}")
+        self.path, self.problem = path, str(problem)
+
+    def __reduce__(self):
+        return type(self), (self.path, self.problem)
+
+
 def executes(*layer_types):
     """Class decorator: the node class builds the nodes of these layers."""
 
@@ -68,7 +79,12 @@ def build_chain(layers, input_shape, prefix=""):
             table += [(n, inner, shape, inner.output_shape(shape)) for n, inner in layer.branches]
         else:
             table.append((path, layer, shape, out))
-        nodes += build_nodes(layer, path, shape)
+        try:
+            nodes += build_nodes(layer, path, shape)
+        except LayerMemoryError:
+            raise  # of a layer inside
+        except MemoryError as error:
+            raise LayerMemoryError(path, error) from error
         shape = out
     return nodes, table
 
@@ -84,7 +100,12 @@ def walk(nodes):
 def chain_forward(nodes, X, run):
     """The output of nodes one after the other."""
     for node in nodes:
-        X = node.forward(X, run)
+        try:
+            X = node.forward(X, run)
+        except LayerMemoryError:
+            raise
+        except MemoryError as error:
+            raise LayerMemoryError(node.path, error) from error
     return X
 
 
@@ -96,7 +117,12 @@ def chain_backward(nodes, dY, need_input, run):
     for node, wanted in zip(reversed(nodes), reversed(needed), strict=False):
         if not wanted and not node.has_weights:
             return None
-        dY = node.backward(dY, wanted, run)
+        try:
+            dY = node.backward(dY, wanted, run)
+        except LayerMemoryError:
+            raise
+        except MemoryError as error:
+            raise LayerMemoryError(node.path, error) from error
     return dY if need_input else None
 
 

@@ -3,19 +3,54 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import re
+import sys
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_convnet.layers import (
+    AvgPool1D,
     AvgPool2D,
+    AvgPool3D,
     Conv1D,
     Conv2D,
     Conv3D,
+    ConvTranspose1D,
+    ConvTranspose2D,
+    ConvTranspose3D,
+    Dense,
+    DenseBlock,
+    DepthwiseConv2D,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    HeterogeneousMaxPool,
+    LocalResponseNorm,
+    LpPool2D,
     MaxPool1D,
+    MaxPool2D,
     MaxPool3D,
+    Parallel,
+    Residual,
+    SelfAttention,
+    SeparableConv2D,
+    Sequential,
+    TransformConv2D,
+    Upsample2D,
 )
-from sklearn_convnet.layers.shapes import per_axis, split_shape, window_padding
+from sklearn_convnet.layers.shapes import (
+    MAX_SIZE,
+    MAX_VALUES,
+    check_padded,
+    check_positions,
+    check_values,
+    per_axis,
+    split_shape,
+    window_padding,
+)
+from sklearn_convnet.network import compile_network
 
 quick = settings(max_examples=60, deadline=None, database=None)
 small = st.integers(1, 5)
@@ -198,3 +233,139 @@ def test_split_shape():
     assert split_shape((5, 4, 3), 2, "Conv2D") == ((5, 4), 3)
     with pytest.raises(ValueError, match=r"Conv2D needs maps of shape \(height, width, ch"):
         split_shape((5, 4), 2, "Conv2D")
+
+
+# ---------------------------------------------------------------------------
+# Sizes that no memory holds
+# ---------------------------------------------------------------------------
+
+IMAGE, SIGNAL, VOLUME = (4, 4, 1), (8, 1), (4, 4, 4, 1)
+TOO_LARGE = "which is more than the 2147483647 that is possible"
+TOO_MANY = "more than the 1099511627776 that are possible: use smaller sizes"
+ABSURD = [
+    (Conv3D(1, 1, stride=2**20, padding=2**19), VOLUME, TOO_MANY),
+    (Conv2D(1, 1, stride=2**30, padding=2**29), IMAGE, TOO_MANY),
+    (Conv2D(1, 2**30, padding="same"), IMAGE, TOO_MANY),
+    (Conv2D(2**62, 1), IMAGE, TOO_MANY),
+    (Conv2D(1, 1, padding=((0, 2**70), (0, 0))), IMAGE, f"padding is {2**70}, {TOO_LARGE}"),
+    (Conv1D(1, 3, dilation=2**61, padding="same"), SIGNAL, f"dilation is {2**61}, {TOO_LARGE}"),
+    (ConvTranspose1D(1, 2**31), SIGNAL, f"kernel_size is {2**31}, {TOO_LARGE}"),
+    (ConvTranspose2D(1, 1, stride=2**63 - 1), IMAGE, f"stride is {2**63 - 1}, {TOO_LARGE}"),
+    (ConvTranspose2D(1, 2**31 - 1, padding=2**30), IMAGE, TOO_MANY),
+    (ConvTranspose2D(1, 1, output_padding=2**70), IMAGE, f"output_padding is {2**70}, {TOO_LARGE}"),
+    (ConvTranspose3D(1, 1, stride=2**18), VOLUME, TOO_MANY),
+    (DepthwiseConv2D(1, stride=2**30, padding=2**29), IMAGE, TOO_MANY),
+    (DepthwiseConv2D(1, multiplier=2**62), IMAGE, TOO_MANY),
+    (SeparableConv2D(1, 1, multiplier=2**62), IMAGE, TOO_MANY),
+    (TransformConv2D(1, 1, stride=2**30, padding=2**29), IMAGE, TOO_MANY),
+    (TransformConv2D(2**38, 1, pool="max"), IMAGE, TOO_MANY),
+    (Dense(2**62), IMAGE, TOO_MANY),
+    (Upsample2D(2**30), IMAGE, TOO_MANY),
+    (Upsample2D((2**31, 1)), IMAGE, TOO_LARGE),
+    (AvgPool2D(2**30, padding=2**29), IMAGE, TOO_MANY),
+    (AvgPool2D(2**20, stride=1, padding=2**20 - 1), IMAGE, TOO_MANY),
+    (MaxPool2D(2**30, padding=2**29), IMAGE, TOO_MANY),
+    (LpPool2D(2**31), IMAGE, f"pool_size is {2**31}, {TOO_LARGE}"),
+    (HeterogeneousMaxPool([2**62]), IMAGE, f"pool_sizes is {2**62}, {TOO_LARGE}"),
+    (HeterogeneousMaxPool([2], stride=2**70), IMAGE, f"stride is {2**70}, {TOO_LARGE}"),
+    (SelfAttention(), (2**11, 2**11, 1), TOO_MANY),
+    (LocalResponseNorm(size=2**70), IMAGE, r"in the range \[1, 2147483647\]"),
+    (DenseBlock([Conv2D(2**34, 1)] * 5), IMAGE, TOO_MANY),
+    (Residual([Conv2D(2**40, 1)]), IMAGE, TOO_MANY),
+    (Parallel([Conv2D(2**35, 1)] * 3), IMAGE, TOO_MANY),
+    (Sequential([Upsample2D(2**9), Upsample2D(2**10)]), IMAGE, TOO_MANY),
+    (MaxPool2D(2), (2**16, 2**15, 1), "positions, more than the 2147483647 that a pool can"),
+    (GlobalMaxPool(), (2**16, 2**15, 1), "positions, more than the 2147483647 that a pool can"),
+    (HeterogeneousMaxPool([2]), (2**16, 2**15, 1), "positions, more than the 2147483647 that a"),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "message"), ABSURD)
+def test_sizes_that_no_memory_holds(layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        layer.output_shape(shape)
+    with pytest.raises(ValueError, match=rf"^layer '.*: .*{message}"):
+        compile_network([layer], shape)
+
+
+def test_weights_that_no_memory_holds():
+    message = f"layer 'dense1/weight': this weight would have the shape .*{TOO_MANY}"
+    with pytest.raises(ValueError, match=message):
+        compile_network([Dense(2**37)], IMAGE)
+
+
+def test_the_largest_sizes():
+    """Those at the limits, and one more."""
+    check_values((2**20, 2**20))
+    with pytest.raises(ValueError, match=f"map would have the shape .*, which are {2**40 + 1} num"):
+        check_values((MAX_VALUES + 1,), "a map")
+    check_padded((2**20 - 2, 2**19 - 1), ((1, 1), (0, 1)), 2)
+    with pytest.raises(ValueError, match=TOO_MANY):
+        check_padded((2**20 - 2, 2**19 - 1), ((1, 2), (0, 1)), 2)
+    check_positions((MAX_SIZE, 1))
+    with pytest.raises(ValueError, match=f"its input has {2**31} positions"):
+        check_positions((2**16, 2**15))
+    assert per_axis(MAX_SIZE, 1, "size") == (MAX_SIZE,)
+    with pytest.raises(ValueError, match=f"size is {2**31}, {TOO_LARGE}"):
+        per_axis((1, MAX_SIZE + 1), 2, "size")
+
+
+@pytest.mark.parametrize(
+    ("layer", "same", "shape"),
+    [
+        (AvgPool1D(2**30, padding=2**29), GlobalAvgPool(), (5, 3)),
+        (AvgPool2D((2**30, 5), padding=((2**29, 2**29), (0, 0))), GlobalAvgPool(), (4, 5, 3)),
+        (AvgPool3D(2**12, padding=2**11), GlobalAvgPool(), (2, 4, 5, 3)),
+        (MaxPool1D(2**30, padding=2**29), GlobalMaxPool(), (5, 3)),
+        (MaxPool3D(2**12, padding=2**11), GlobalMaxPool(), (2, 4, 5, 3)),
+    ],
+)
+def test_a_window_much_larger_than_the_map(layer, same, shape):
+    """At once, and the same as a pool over the whole map."""
+    X = np.random.RandomState(0).normal(size=(2, *shape))
+    large, whole = (compile_network([one], shape, dtype="float64") for one in (layer, same))
+    Y, Z = large.forward(X, training=True), whole.forward(X, training=True)
+    np.testing.assert_allclose(Y.reshape(Z.shape), Z, rtol=1e-12)
+    dZ = np.random.RandomState(1).normal(size=Z.shape)
+    np.testing.assert_allclose(large.backward(dZ.reshape(Y.shape)), whole.backward(dZ), rtol=1e-12)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory")
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ("[('up', Upsample2D(2**13))]", r"layer 'up': Unable to allocate 8.00 GiB for an array"),
+        ("[Dense(2**27)]", r"layer 'dense1/weight': the weights are too large: Unable to .* 8.5"),
+        (
+            "[Parallel([Conv2D(1, 1, padding=2**14, stride=2**14)])]",
+            r"layer 'parallel1/.*': could not allocate \d+ bytes of work space",
+        ),
+        ("[SelfAttention(relative_position=True), Upsample2D(2)]", "accepted"),
+        (
+            "[Upsample2D(128), ('look', SelfAttention(relative_position=True))]",
+            "layer 'look': Unable to allocate",
+        ),
+        ("[('turn', TransformConv2D(1, 2**13, padding='same'))]", "layer 'turn': Unable to all"),
+    ],
+)
+def test_memory_that_the_system_does_not_give(run_python, layers, message):
+    printed = run_python(
+        f"""
+        import resource
+        import numpy as np
+        from sklearn_convnet.layers import *
+        from sklearn_convnet.network import compile_network
+
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, hard))
+        try:
+            network = compile_network({layers}, (4, 4, 1))
+            network.backward(network.forward(np.zeros((2, 4, 4, 1)), training=True, n_threads=1))
+            print("accepted")
+        except MemoryError as error:
+            print(error)
+        """
+    )
+    assert re.match(message, printed)

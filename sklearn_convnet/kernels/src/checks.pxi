@@ -6,13 +6,12 @@
 # * Sizes come as tuples. `read_sizes` and `read_padding` read so many integers and no more, each of
 #   at most MAX_SIZE, so that sums and products of two of them fit 64 bits. No map of one sample has
 #   more than MAX_NUMBERS, so that work space for a few of them, for each thread, does too.
-# * Places in maps are 32 bits wide. Those that were handed in again are compared in vectors, a
-#   cache full at a time, before they are used.
+# * Places in maps are 32 bits wide. Those that were handed in again are compared: one by one where
+#   little else is done with each (`scatter_image`), in vectors beforehand where more is.
 
 cdef enum:
     MAX_THREADS = 512        # more are of no use to anybody, and take the system long to make
     MAX_SIZE = 0x7FFFFFFF
-    PLACES = 4096            # that are compared at a time, and then used
 
 
 cdef Py_ssize_t MAX_NUMBERS = <Py_ssize_t> 1 << 40

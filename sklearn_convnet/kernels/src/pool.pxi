@@ -299,18 +299,16 @@ cdef bint scatter_image(
     Py_ssize_t n_channels
 ) noexcept nogil:
     """Says whether all places are in the map; at the first that is not, it ends."""
-    cdef Py_ssize_t few = larger(1, PLACES // n_channels), o, c
+    cdef Py_ssize_t o, c, place
     memset(dx, 0, n_in * n_channels * sizeof(real))
-    while n_out > 0:
-        few = smaller(few, n_out)
-        n_out -= few
-        if not lie_within(index, few * n_channels, 0, n_in):
-            return False
-        for o in range(few):
-            for c in range(n_channels):
-                dx[index[c] * n_channels + c] += dy[c]
-            index = index + n_channels
-            dy = dy + n_channels
+    for o in range(n_out):
+        for c in range(n_channels):
+            place = <uint32_t> index[c]  # a negative one is a large one
+            if place >= n_in:
+                return False
+            dx[place * n_channels + c] += dy[c]
+        index = index + n_channels
+        dy = dy + n_channels
     return True
 
 
