@@ -2,7 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from math import prod
 from numbers import Integral, Real
 
@@ -66,41 +66,11 @@ from .warm_start import (
     refuse,
     state_for,
 )
+from .weights import in_range, is_counted, of_samples
 
 #: Parameters that say how X comes in, and those that the network is compiled with.
 INPUT_PARAMS = ("layers", "input_shape", "data_format", "input_kind")
 NETWORK_PARAMS = (*INPUT_PARAMS, "augmentation", "multi_crop")
-
-
-def of_samples(weight):
-    """Weights of samples, of weights (n,) or of those of pixels (n, *map_size)."""
-    return weight if weight.ndim == 1 else weight.reshape(len(weight), -1).mean(axis=1)
-
-
-def in_range(weight):
-    """Weights times a power of two, the largest about 1: their sum does not overflow."""
-    return np.ldexp(weight, -np.frexp(weight.max())[1])
-
-
-def is_counted(weight, dtype, relative):
-    """Which samples have a weight that is above zero, and no denormal number, in a dtype.
-
-    Raises
-    ------
-    ValueError
-        If weights are not `relative`, and a dtype has no such large ones.
-    """
-    limits = np.finfo(dtype)
-    if relative:
-        weight = of_samples(in_range(weight))
-        mean = weight.sum() / max(1, np.count_nonzero(weight))
-        return weight >= limits.tiny * mean if mean else np.zeros(len(weight), bool)
-    if weight.max() > limits.max:
-        raise ValueError(
-            f"sample_weight holds {weight.max():g}, which is too large for {dtype}: partial_fit "
-            "takes weights as they are, so divide them"
-        )
-    return of_samples(weight) >= limits.tiny
 
 
 @contextmanager
@@ -254,7 +224,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         if len(X) != len(y):
             raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many")
         weight = self._check_weight(sample_weight, X)
-        counted = is_counted(weight, self._work_dtype(X), relative)
+        dtype = self.network_.dtype if hasattr(self, "network_") else self._work_dtype(X)
+        counted = is_counted(weight, dtype, relative)
         if not counted.any():
             raise ValueError("sample_weight: all weights are zero, so nothing is left to fit")
         counted &= ~self._absent(y)
@@ -269,11 +240,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         """Weights times those of the classes, and which of them count."""
         weight = in_range(weight) if relative else weight
         factors = self._weights_of_classes(target, of_samples(weight))
-        weight = weight * np.reshape(factors, (-1, *[1] * (weight.ndim - 1)))
+        if np.ndim(factors):
+            weight = weight * factors.reshape(-1, *[1] * (weight.ndim - 1))
+        weight = in_range(weight) if relative else weight
         counted = is_counted(weight, self.network_.dtype, relative)
         if not counted.any():
             raise ValueError("class_weight leaves every sample with a weight of zero")
-        weight = weight[counted]
+        weight = weight if counted.all() else weight[counted]
         return weight / weight.mean() if relative else weight, counted
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -400,9 +373,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         if self.init_from is None:
             return set()
         weights = weights_of(self.init_from)
-        own = {path for path in weights if path.startswith("output/target_")}
+        own = self._target.own_weights
         copied = copy_weights(self.network_, {k: v for k, v in weights.items() if k not in own})
-        self._target.take_weights(weights, copied)
+        self._target.take_weights(weights, copied, self._loss())
         return copied
 
     def _begin_outputs(self, y, weight):
@@ -443,6 +416,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             before = {name: self._fitted[name] for name in NETWORK_PARAMS}
             now = {name: getattr(self, name) for name in NETWORK_PARAMS}
             carry_over(self.network_, last, before, now)
+        self._target = copy(self._target)
         if "random_state" in news:
             self._random_state = check_random_state(self.random_state)
         if "optimizer" in news and state is not None:
@@ -543,8 +517,12 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         if sample_weight_val is not None:
             with about("sample_weight_val"):
                 rows, y_checked, weight = self._samples(X_val, y_val, sample_weight_val, boxes_val)
+        with about("sample_weight_val"):
+            self._target.weight_of_loss(weight)
         with about("y_val"):
-            return self._encoded(X_val, rows, y_checked, weight)
+            samples = self._encoded(X_val, rows, y_checked, weight)
+            self._loss().check_target(samples.target)
+            return samples
 
     def _encoded(self, X, rows, y, weight):
         """Samples to validate with, as the network and the loss take them."""
@@ -552,12 +530,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         weight = weight / weight.mean()
         return self._weighted(X, rows, self._target.encode(y, self.network_.dtype), weight)
 
-    def _weighted(self, X, rows, target, weight):
+    def _weighted(self, X, rows, target, weight, relative=True):
         """Samples with weights, their own or those of their pixels."""
         weight = self._target.weight_of_loss(weight)
+        scale = 1 / self._target.share_that_is_there(target, weight) if relative else 1.0
         dtype = self.network_.dtype
         pixel_weight = None if weight.ndim == 1 else weight.astype(dtype)
-        return Samples(X, target, of_samples(weight).astype(dtype), rows, pixel_weight)
+        return Samples(X, target, of_samples(weight).astype(dtype), rows, pixel_weight, scale)
 
     def _split(self, X, rows, y, weight):
         """Samples to train on, and to validate with, for early stopping."""
@@ -597,11 +576,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         weights say; in a fit only their proportions count.
         """
         network, loss = self.network_, self._loss()
+        if not self._target.has_begun:
+            self._begin_outputs(y, in_range(self._target.weight_of_loss(weight)))
         target = self._target.encode(y, network.dtype)
         weight, counted = self._with_class_weights(target, weight, not partial)
         if not counted.all():  # of a class without weight
             rows, target = rows[counted], target[counted]
-        samples = self._weighted(X, rows, target, weight)
+        samples = self._weighted(X, rows, target, weight, not partial)
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(200, len(samples))
@@ -725,6 +706,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         """The output of the last layer, for any X, or what `finish` makes of it."""
         check_is_fitted(self)
         return self._raw_predict(self._check_X(X, reset=False), finish)
+
+    def _score_weight(self, sample_weight, y):
+        """Checked weights for a score, in range; None where none were given."""
+        if sample_weight is None:
+            return None
+        weight = self._target.weight_of_loss(self._check_weight(sample_weight, y))
+        return in_range(weight)
 
     def get_weights(self):
         """Copies of the trained arrays and the statistics of the fitted network.

@@ -181,6 +181,8 @@ def check_values(y, kind="values"):
         ensure_min_features=0,
         input_name="y",
     )
+    if y.dtype.kind not in "biuf":  # a list of numbers that numpy has no dtype for
+        y = np.asarray(y, np.float64)
     if 0 in y.shape:
         raise ValueError(f"y has shape {y.shape}: at least one output is needed")
     if kind == "points" and not (

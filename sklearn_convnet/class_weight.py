@@ -30,6 +30,8 @@ def weights_of_classes(class_weight, classes, counts):
         raise ValueError(
             f"class_weight={class_weight!r} holds a negative weight: give weights of at least 0"
         )
+    if not np.isfinite(weights).all():
+        raise ValueError(f"class_weight={class_weight!r} must hold finite numbers")
     return weights
 
 
@@ -45,10 +47,14 @@ def product_over_columns(class_weight, classes, codes, weight):
             "'balanced' or a list with a dict for each"
         )
     columns = zip(class_weight, classes, codes.T, strict=True)
-    return np.prod(
-        [
-            weights_of_classes(spec, labels, counts_of(c, weight, len(labels)))[c]
-            for spec, labels, c in columns
-        ],
-        axis=0,
-    )
+    with np.errstate(over="ignore"):
+        product = np.prod(
+            [
+                weights_of_classes(spec, labels, counts_of(c, weight, len(labels)))[c]
+                for spec, labels, c in columns
+            ],
+            axis=0,
+        )
+    if not np.isfinite(product).all():
+        raise ValueError(f"class_weight={class_weight!r}: the product of a sample's is too large")
+    return product

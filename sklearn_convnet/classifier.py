@@ -178,7 +178,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         "box_units": [StrOptions({"share", "pixels"})],
         "box_corners": [StrOptions({"outline", "ordered"})],
         "target": [StrOptions({"auto", "labels", "maps"})],
-        "ignore_label": [Real, str, None],
+        "ignore_label": [Interval(Real, None, None, closed="neither"), str, None],
     }
     _losses = CLASSIFICATION_LOSSES
     _fixed = (*BaseConvNet._fixed, "box_units", "box_corners", "target", "ignore_label")
@@ -494,7 +494,7 @@ list of ndarray
         float
         """
         predicted = self.predict(X)
-        return self._target.score(y, predicted, sample_weight)
+        return self._target.score(y, predicted, self._score_weight(sample_weight, predicted))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -63,9 +63,12 @@ class Loss(BaseEstimator):
         not normalised; None is whatever its first weights make of X."""
         return None
 
-    def of_normalized(self, mean, deviation):
+    def of_normalized(self, mean, deviation, dtype_of_y):
         """The loss for values of which `mean` was taken off before they were divided by
-        `deviation`, arrays of shape (n_outputs,)."""
+        `deviation`, arrays of shape (n_outputs,).
+
+        `dtype_of_y` says in which dtype a network of some dtype has values of y themselves.
+        """
         return self
 
 
@@ -300,7 +303,7 @@ class Huber(_Pointwise):
         slope = np.clip(residual, -delta, delta)
         return slope * (residual - 0.5 * slope), slope
 
-    def of_normalized(self, mean, deviation):
+    def of_normalized(self, mean, deviation, dtype_of_y):
         return Huber(self.delta / deviation)
 
 
@@ -406,16 +409,18 @@ class FunctionLoss(Loss):
     def __init__(self, function):
         self.function = function
 
-    def of_normalized(self, mean, deviation):
+    def of_normalized(self, mean, deviation, dtype_of_y):
         """It is divided by the mean variance, which changes no minimum: what is a square in the
         units of y is one of normalised values again."""
         variance = np.mean(deviation**2)
 
         def function(y_true, y_pred):
-            shift, factor = mean.astype(y_pred.dtype), deviation.astype(y_pred.dtype)
+            dtype = dtype_of_y(y_pred.dtype)
+            shift, factor = mean.astype(dtype), deviation.astype(dtype)
             losses, gradient = self.function(y_true * factor + shift, y_pred * factor + shift)
-            slope = (deviation / variance).astype(y_pred.dtype)
-            return np.asarray(losses) / float(variance), np.asarray(gradient) * slope
+            slope = (deviation / variance).astype(dtype)
+            gradient = np.asarray(gradient) * slope
+            return np.asarray(losses) / float(variance), gradient.astype(y_pred.dtype, copy=False)
 
         return FunctionLoss(function)
 

@@ -234,7 +234,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
         views = [self._raw_predict(view, self._values) for view in self._views(X)]
-        return sum(views) / len(views)
+        return views[0] if len(views) == 1 else sum(views) / len(views)
 
     def score(self, X, y, sample_weight=None):
         """R^2 of the predictions.
@@ -257,7 +257,8 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         -------
         float
         """
-        return self._target.score(y, self.predict(X), sample_weight)
+        predicted = self.predict(X)
+        return self._target.score(y, predicted, self._score_weight(sample_weight, predicted))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -115,7 +115,9 @@ class RunningR2(_RunningScore):
             return np.nan
         if self.scale is not None:
             square = np.resize(self.scale, len(spread)) ** 2
-            error, spread, seen = np.sum(square * error), np.sum(square * spread), True
+            varies = spread > 0 if spread.any() else seen  # as scikit-learn has it
+            error, spread = (np.sum(square * part, where=varies) for part in (error, spread))
+            seen = True
         # An output that is constant counts 1 if it is met, else 0.
         constant = spread == 0
         share = np.where(constant, error > 0, error / np.where(constant, 1.0, spread))

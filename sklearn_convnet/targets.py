@@ -30,6 +30,7 @@ from .losses import (
 from .messages import warn_caller
 from .moments import RunningMoments
 from .scores import RunningAccuracy, RunningR2, weight_of_pixels
+from .weights import in_range
 
 
 class Target:
@@ -46,6 +47,14 @@ class Target:
     votings = ()
     #: Number of pixels along each axis, where y holds maps.
     map_size = None
+    #: Whether the output layers have what they begin with.
+    has_begun = True
+    #: Paths of what `weights` returns.
+    own_weights = ()
+
+    def share_that_is_there(self, target, weight):
+        """Which share of an encoded target is not missing, by weights (n,) or (n, *map_size)."""
+        return 1.0
 
     def weight_of_loss(self, weight):
         """Weights (n,), or those of pixels as (n, *map_size).
@@ -101,7 +110,7 @@ class Target:
         """What belongs to the weights of the output layers: arrays by path."""
         return {}
 
-    def take_weights(self, weights, copied):
+    def take_weights(self, weights, copied, loss):
         """Takes what `weights` returned of another target from a dict of weights, whose arrays
         of the paths `copied` the network has taken."""
 
@@ -347,6 +356,11 @@ class LabelMapTarget(ClassTarget):
         """Codes of the labels, in the smallest dtype: there are many."""
         refuse_boxes(y)
         y = self._maps(y)
+        if self.ignored is not None and isinstance(self.ignored, str) != (y.dtype.kind in "USO"):
+            raise ValueError(
+                f"ignore_label={self.ignored!r} is a {type(self.ignored).__name__}, but y holds "
+                f"labels of dtype {y.dtype}"
+            )
         codes = np.empty(y.shape, np.min_scalar_type(-len(self.classes) - 1))
         for block in blocks_of(y):
             if self.ignored is None:
@@ -356,6 +370,11 @@ class LabelMapTarget(ClassTarget):
                 codes[block] = -1
                 codes[block][counted] = codes_of(y[block][counted], self.classes)
         return codes
+
+    def share_that_is_there(self, target, weight):
+        if self.ignored is None:
+            return 1.0
+        return share_of(target, weight, lambda codes: codes >= 0)
 
     def class_factors(self, class_weight, target, weight):
         return 1.0  # pixels have them, in `objective`
@@ -372,10 +391,12 @@ class LabelMapTarget(ClassTarget):
             counts_of(target[block], weight[block], self.n_outputs) for block in blocks_of(target)
         )
         weights = weights_of_classes(class_weight, self.classes, counts)
-        mean = np.average(weights, weights=counts) if counts.any() else 0.0
-        if mean == 0:
+        if relative:
+            weights = in_range(weights) if weights.any() else weights
+            weights = weights / (np.average(weights, weights=counts) or np.inf)
+        if not weights.any():
             raise ValueError("class_weight leaves every pixel with a weight of zero")
-        return WeightedPixels(loss, weights / mean if relative else weights)
+        return WeightedPixels(loss, weights)
 
     def decode(self, P):
         labels = super().decode(P)
@@ -387,8 +408,7 @@ class LabelMapTarget(ClassTarget):
         if y.shape not in (predicted.shape, (*predicted.shape, 1)):
             raise ValueError(f"y has shape {y.shape}, expected {predicted.shape}, as predicted")
         y = self._maps(y)
-        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
-        weight = self.weight_of_loss(weight)
+        weight = np.ones(len(y)) if sample_weight is None else sample_weight
         right = total = 0.0
         for block in blocks_of(y):
             w = weight_of_pixels(weight[block], y[block].shape)
@@ -441,6 +461,7 @@ class BoxTarget(ClassTarget):
         self.in_y = in_y
         self.outline = outline
         self.image_size = image_size
+        self.has_begun = False
 
     def output_layers(self, input_shape):
         box = ("box", Dense(self.n_coordinates, activation="identity"))
@@ -448,16 +469,17 @@ class BoxTarget(ClassTarget):
 
     def begin(self, network, y, weight, loss):
         """Boxes begin as the mean box, without weights: noise in the place of a shape would let
-        samples disagree about which corner is the first."""
-        boxes = self._shares(y["box"])
-        present = ~np.isnan(boxes[:, 0])
+        samples disagree about which corner is the first. Until there is a box, it is put off."""
+        present = ~np.isnan(y["box"][:, 0])
         arrays = network.parameters()
         arrays["box/weight"][...] = 0
         if present.any():
-            boxes = boxes[present]
+            check_range(y["box"], network.dtype, "boxes")
+            boxes = self._shares(y["box"][present])
             if self.outline and self.n_coordinates == 8:
                 boxes = numbered_alike(boxes)
             arrays["box/bias"][...] = np.average(boxes, axis=0, weights=weight[present])
+            self.has_begun = True
 
     def _shares(self, boxes):
         if self.outline and self.n_coordinates == 4:
@@ -837,6 +859,7 @@ class ValueTarget(Target):
     """
 
     votings = ("soft",)
+    own_weights = ("output/target_mean", "output/target_deviation")
     #: Whether the outputs share a unit, so that one that hardly varies counts little.
     shares_unit = False
 
@@ -883,13 +906,39 @@ class ValueTarget(Target):
     def weights(self):
         if not self.normalize:
             return {}
-        return {"output/target_mean": self.mean, "output/target_deviation": self.deviation}
+        return dict(zip(self.own_weights, (self.mean, self.deviation), strict=True))
 
-    def take_weights(self, weights, copied):
-        if {"output/weight", "output/bias"} <= copied:
-            n = self.n_outputs
-            self.mean = np.array(weights.get("output/target_mean", np.zeros(n)), float)
-            self.deviation = np.array(weights.get("output/target_deviation", np.ones(n)), float)
+    def take_weights(self, weights, copied, loss):
+        if not {"output/weight", "output/bias"} <= copied:
+            return
+        self.normalize = set(self.own_weights) <= set(weights)
+        if self.normalize and not loss.takes_normalized:
+            raise ValueError(
+                "init_from has the output layer of a network that learnt normalised values, which "
+                f"is none for {type(loss).__name__}: leave out what begins with 'output/'"
+            )
+        mean, deviation = np.zeros(self.n_outputs), np.ones(self.n_outputs)
+        if self.normalize:
+            mean, deviation = (np.array(weights[path], np.float64) for path in self.own_weights)
+        right = mean.shape == deviation.shape == (self.n_outputs,)
+        if not (
+            right and np.isfinite(mean).all() and np.all((deviation > 0) & (deviation < np.inf))
+        ):
+            raise ValueError(
+                f"init_from: {' and '.join(self.own_weights)} must be a finite mean and a positive "
+                f"deviation for each of {self.n_outputs} outputs"
+            )
+        self.mean, self.deviation = mean, deviation
+
+    def share_that_is_there(self, target, weight):
+        return share_of(target, weight, lambda values: ~np.isnan(values))
+
+    def _dtype_of_y(self, dtype):
+        """The dtype in which values of y are computed: a network's, if that tells them apart."""
+        limits = np.finfo(dtype)
+        wide = np.abs(self.mean) * limits.eps * TOLD_APART > self.deviation
+        wide |= (self.deviation < limits.tiny) | (self.deviation > limits.max / TOLD_APART)
+        return np.dtype(np.float64) if wide.any() else dtype
 
     def encode(self, y, dtype):
         """Normalised values of shape (n, n_outputs)."""
@@ -907,11 +956,12 @@ class ValueTarget(Target):
         return encoded
 
     def objective(self, loss, target, weight, class_weight=None, box_weight=None, relative=True):
-        return loss.of_normalized(self.mean, self.deviation)
+        return loss.of_normalized(self.mean, self.deviation, self._dtype_of_y)
 
     def decode(self, values):
-        """Values in the shape and the units of y."""
-        mean, deviation = self.mean.astype(values.dtype), self.deviation.astype(values.dtype)
+        """Values in the shape and the units of y; in float64 where float32 would round too much."""
+        dtype = self._dtype_of_y(values.dtype)
+        mean, deviation = self.mean.astype(dtype), self.deviation.astype(dtype)
         return (values * deviation + mean).reshape(len(values), *self.sample_shape)
 
     def new_score(self, loss):
@@ -923,8 +973,10 @@ class ValueTarget(Target):
         y = np.asarray(y)
         if y.shape[:1] != predicted.shape[:1] or y.size != predicted.size:
             raise ValueError(f"y has shape {y.shape}, expected {predicted.shape}, as predicted")
-        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
-        weight = self.weight_of_loss(weight)
+        y = y if y.dtype.kind in "biuf" else y.astype(np.float64)
+        if y.dtype.kind == "f" and np.isinf(y).any():
+            raise ValueError("Input y contains infinity")
+        weight = np.ones(len(y)) if sample_weight is None else sample_weight
         values, predicted = self._columns(y.reshape(predicted.shape)), self._columns(predicted)
         if weight.ndim == 1 and not (values.dtype.kind == "f" and np.isnan(values).any()):
             from sklearn.metrics import r2_score  # slow to import
@@ -959,9 +1011,10 @@ class PointTarget(ValueTarget):
     def __init__(self, sample_shape, units, normalize=False, flip_pairs=None):
         super().__init__(sample_shape, normalize)
         self.units = units
-        self.flip_pairs = flip_pairs
-        if flip_pairs is not None:
+        self.flip_pairs = None
+        if flip_pairs is not None and len(flip_pairs):
             check_flip_pairs(flip_pairs, self.n_outputs // 2)
+            self.flip_pairs = np.array(flip_pairs)
 
     def _deviation(self, moments):
         """One for all: a coordinate that hardly varies must not count more than the others."""
@@ -1029,6 +1082,29 @@ class ValueMapTarget(ValueTarget):
 
     def moved(self, augmentation, X, maps, random_state, n_threads):
         return super().moved(augmentation, X, maps, random_state, n_threads) if self.moves else maps
+
+
+#: A number of steps of rounding that must lie within a deviation for values to be told apart.
+TOLD_APART = 2.0**14
+
+
+def share_of(target, weight, is_there):
+    """The share of numbers in a target for which `is_there` says so, by weight.
+
+    Raises
+    ------
+    ValueError
+        If that is none.
+    """
+    there = total = 0.0
+    for block in blocks_of(target):
+        seen = is_there(target[block])
+        w = weight_of_pixels(weight[block], seen.shape)
+        there += float(np.sum(w * seen, dtype=np.float64))
+        total += float(np.sum(w, dtype=np.float64))
+    if there == 0:
+        raise ValueError("what is there in y has no weight: all of it is missing or ignored")
+    return there / total
 
 
 def columns_of(values, weight):

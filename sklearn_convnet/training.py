@@ -32,7 +32,8 @@ class Samples:
 
     `rows` says which rows of X they are, in the order of `target` and `weight`; None is all.
     X itself is never copied. `pixel_weight` are the weights of the pixels of maps, where those
-    are not all alike; `weight` then has their means.
+    are not all alike; `weight` then has their means. `scale` is a factor on the loss: where
+    something is missing in the target, it makes the mean one over what is there.
     """
 
     X: np.ndarray
@@ -40,6 +41,7 @@ class Samples:
     weight: np.ndarray
     rows: np.ndarray | None = None
     pixel_weight: np.ndarray | None = None
+    scale: float = 1.0
 
     def __len__(self):
         return len(self.target)
@@ -199,6 +201,8 @@ class Trainer:
         order = np.random.RandomState(self._seed()).permutation(n) if self.shuffle else None
         augment_seed = self._seed() if self.augment else None
         shares = shares_of(samples.weight, order, edges)
+        if samples.scale != 1:
+            shares = shares * samples.scale
         take_rows = row_taker(samples.X, self.network, self.n_threads)
         total = 0.0
         for i, (start, stop) in enumerate(edges):
@@ -208,7 +212,7 @@ class Trainer:
                 batch = self._augmented(batch, np.random.RandomState([augment_seed, i]))
             batch.share = shares[start:stop]
             if batch.pixel_weight is not None:
-                batch.share = batch.pixel_weight / np.asarray(len(batch), batch.weight.dtype)
+                batch.share = batch.pixel_weight * (samples.scale / len(batch))
             loss, Z = self.run_step(batch)
             total += loss
             if not isfinite(total):
@@ -278,7 +282,7 @@ class Trainer:
             )
             weight += np.sum(batch.weight, dtype=np.float64)
             score.add(Z, batch.target, batch.score_weight)
-        return float(total / weight), score.value()
+        return float(total * samples.scale / weight), score.value()
 
     def update(self):
         """Let the optimiser change the network, at the learning rate of its schedule."""

@@ -342,6 +342,22 @@ def test_boxes_begin_as_the_mean_box(scenes, quick):
     assert np.isfinite(nowhere.predict_box(X)).all()
 
 
+@pytest.mark.parametrize("first", ["all missing", "no weight"])
+def test_boxes_that_come_later_begin_then(scenes, quick, first):
+    X, names, boxes = scenes
+    classes = ["dark", "light"]
+    params = dict(optimizer=SGD(1e-12), dtype="float64")
+    if first == "no weight":
+        clf = quick(box_weight=0, **params).partial_fit(X, names, classes, boxes=boxes)
+    else:
+        clf = quick(**params).partial_fit(X, names, classes, boxes=boxes * np.nan)
+    clf.set_params(box_weight=1.0).partial_fit(X, names, boxes=boxes)
+    mean = np.tile(boxes.mean(axis=0), (200, 1))
+    np.testing.assert_allclose(box_iou(clf.predict_box(X), mean), 1, rtol=1e-6)
+    clf.partial_fit(X, names, boxes=boxes / 2)  # only once
+    np.testing.assert_allclose(box_iou(clf.predict_box(X), mean), 1, rtol=1e-6)
+
+
 def test_bad_box_corners(scenes, quick):
     X, names, boxes = scenes
     with pytest.raises(ValueError, match=r"'box_corners'.*'outline'"):

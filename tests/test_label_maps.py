@@ -167,13 +167,27 @@ def test_an_ignored_label_is_a_pixel_of_weight_zero(scenes, loss, class_weight):
     weighted = quick(IMAGE_LAYERS, **params)
     weight = np.where(void, 0.0, 1.0)
     weighted.fit(X, masks, sample_weight=weight)
-    # Weights have a mean of 1, and what is ignored counts as 0 in the mean over the pixels.
-    expected = ignoring.loss_curve_[0] / (1 - void.mean())
+    # Weights have a mean of 1; the mean over the pixels is over those that are there.
+    expected = ignoring.loss_curve_[0]
     assert weighted.loss_curve_[0] == pytest.approx(expected, rel=1e-6)
     predicted = ignoring.predict(X)
     right = np.mean((predicted == masks)[~void])
     assert ignoring.score(X, np.where(void, 255, masks)) == pytest.approx(right, rel=1e-12)
     assert ignoring.score(X, masks, sample_weight=weight) == pytest.approx(right, rel=1e-12)
+
+
+def test_few_pixels_with_a_label_teach_as_much(scenes):
+    """As pixels of weight zero, whatever the optimiser."""
+    X, masks = scenes
+    void = np.random.RandomState(0).uniform(size=masks.shape) < 0.95
+    params = dict(optimizer=SGD(0.5), dtype="float64", max_iter=30)
+    some = quick(IMAGE_LAYERS, ignore_label=9, **params).fit(X, np.where(void, 9, masks))
+    assert some.score(X, masks) > 0.8
+    given = dict(X_val=X, y_val=np.where(void, 9, masks))
+    some.fit(X, np.where(void, 9, masks), **given)
+    P = np.take_along_axis(some.predict_proba(X), masks[..., None].astype(int), -1)[..., 0]
+    loss = some.history_["validation_loss"][-1]
+    assert loss == pytest.approx(-np.log(P)[~void].mean(), rel=1e-6)
 
 
 def test_scores_of_training_ignore_too(scenes):
@@ -221,6 +235,10 @@ def test_names_may_be_ignored(scenes):
 
 def test_ignored_labels_are_for_maps(scenes):
     X, masks = scenes
+    with pytest.raises(ValueError, match="ignore_label='255' is a str, but y holds.*uint8"):
+        quick(IMAGE_LAYERS, ignore_label="255").fit(X, masks)
+    with pytest.raises(ValueError, match="what is there in y has no weight"):
+        quick(IMAGE_LAYERS, ignore_label=0).fit(X, masks, sample_weight=(masks == 0) * 1.0)
     with pytest.raises(ValueError, match="ignore_label=255 is for maps of labels"):
         quick([Conv2D(2, 3)], ignore_label=255).fit(X, masks[:, 0, 0])
     with pytest.raises(ValueError, match="no value or label for any sample"):
@@ -272,6 +290,13 @@ def test_weights_that_are_not_of_pixels(scenes, signals):
     for layers, y in ((IMAGE_LAYERS, masks), ([Conv2D(2, 3)], masks[:, 0, 0])):
         with pytest.raises(ValueError, match=r"sample_weight has shape \(60, 2\), expected"):
             quick(layers).fit(X, y, sample_weight=np.ones((60, 2)))
+    given = dict(X_val=X, y_val=masks, sample_weight_val=np.ones((60, 4, 4)))
+    with pytest.raises(ValueError, match="sample_weight_val: sample_weight has shape"):
+        quick(IMAGE_LAYERS).fit(X, masks, **given)
+    clf = quick(IMAGE_LAYERS, max_iter=1).fit(X, masks)
+    for wrong in (np.ones((60, 4, 4)), np.ones(7), np.full(60, np.nan), -np.ones(60)):
+        with pytest.raises(ValueError, match=r"[Ss]ample.weight"):
+            clf.score(X, masks, wrong)
     with pytest.raises(ValueError, match="sample_weight has 3 samples, but X has 60"):
         quick(IMAGE_LAYERS).fit(X, masks, sample_weight=np.ones((3, 8, 8)))
     with pytest.raises(ValueError, match="function given as loss returns one loss a sample"):

@@ -3,6 +3,9 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from sklearn.frozen import FrozenEstimator
@@ -155,9 +158,81 @@ def test_a_network_that_is_taken_over_predicts_what_it_did(images, given):
         init_from = first.get_weights() if given == "weights" else FrozenEstimator(first)
         again = quick(init_from=init_from, optimizer=SGD(1e-12), max_iter=1).fit(X, 3 * Y + 1)
         np.testing.assert_allclose(again.predict(X), first.predict(X), rtol=1e-6)
+        third = quick(init_from=again.get_weights(), optimizer=SGD(1e-12), max_iter=1)
+        np.testing.assert_allclose(third.fit(X, -Y).predict(X), first.predict(X), rtol=1e-6)
+        raw = quick(init_from=init_from, normalize_y=False, optimizer=SGD(1e-12), max_iter=1)
+        raw.fit(X, Y)
+        np.testing.assert_allclose(raw.predict(X), first.predict(X), rtol=1e-6)
+        assert raw.get_weights().keys() == first.get_weights().keys()
     head = {k: v for k, v in first.get_weights().items() if not k.startswith("output/")}
     again = quick(init_from=head, optimizer=SGD(1e-12), max_iter=1).fit(X, 3 * Y + 1)
     np.testing.assert_allclose(again.predict(X)[0], np.mean(3 * Y + 1, axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -1.0, 0.0, np.inf, [1.0, 2.0, 3.0]])
+def test_statistics_that_are_none(images, wrong):
+    X, Y, _ = images
+    weights = quick(max_iter=1).fit(X, Y).get_weights()
+    weights["output/target_deviation"] = (
+        np.atleast_1d(wrong) if np.ndim(wrong) else np.full(2, wrong)
+    )
+    with pytest.raises(ValueError, match="a finite mean and a positive deviation for each of 2"):
+        quick(init_from=weights).fit(X, Y)
+    weights["output/target_deviations"] = weights.pop("output/target_deviation")
+    with pytest.warns(UserWarning, match="output/target_deviations"):
+        quick(init_from=weights, max_iter=1).fit(X, Y)
+
+
+def test_counts_do_not_go_on_from_normalised_values(images):
+    X, Y, _ = images
+    weights = quick(max_iter=1).fit(X, Y).get_weights()
+    with pytest.raises(ValueError, match="learnt normalised values, which is none for Poisson"):
+        quick(init_from=weights, loss="poisson").fit(X, np.abs(Y))
+    with pytest.raises(ValueError, match="y_val: loss='poisson' is for counts"):
+        quick(loss="poisson").fit(X, np.abs(Y), X_val=X, y_val=-np.abs(Y))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", square])
+@pytest.mark.parametrize(("a", "b"), [(1.0, 1e8), (1e-60, 0.0), (1e30, -1e37), (1e3, 1e12)])
+def test_values_of_which_float32_has_too_few_digits(images, loss, a, b):
+    """Predictions are then in float64, and as good as others."""
+    X, Y, _ = images
+    X = X.astype(np.float32)
+    plain = quick(loss=loss).fit(X, Y[:, 0])
+    other = quick(loss=loss).fit(X, a * Y[:, 0] + b)
+    assert plain.predict(X).dtype == np.float32
+    assert other.predict(X).dtype == np.float64
+    np.testing.assert_allclose((other.predict(X) - b) / a, plain.predict(X), rtol=1e-3, atol=1e-3)
+    score = plain.score(X, Y[:, 0])
+    assert other.score(X, a * Y[:, 0] + b) == pytest.approx(score, rel=1e-3)
+    assert other.history_["score"][-1] == pytest.approx(plain.history_["score"][-1], rel=1e-3)
+
+
+def test_numbers_without_a_dtype(images):
+    X, _, _ = images
+    numbers = np.arange(90) % 7
+    plain = quick(max_iter=2).fit(X, numbers)
+    for y in (
+        [Decimal(int(i)) for i in numbers],
+        [Fraction(int(i)) for i in numbers],
+        [int(i) * 10**30 for i in numbers],
+    ):
+        reg = quick(max_iter=2).fit(X, y)
+        assert reg.score(X, y) == pytest.approx(plain.score(X, numbers), rel=1e-5)
+    some = [None if i % 5 == 0 else int(i) for i in numbers]
+    reg = quick(max_iter=2).fit(X, some)
+    holes = np.where(numbers % 5 == 0, np.nan, numbers)
+    np.testing.assert_array_equal(reg.predict(X), quick(max_iter=2).fit(X, holes).predict(X))
+    assert reg.score(X, some) == reg.score(X, holes)
+
+
+def test_scores_of_values_that_are_none(images):
+    X, Y, _ = images
+    reg = quick(max_iter=1).fit(X, Y[:, 0])
+    with pytest.raises(ValueError, match="y contains infinity"):
+        reg.score(X, np.full(90, np.inf))
+    with pytest.raises(ValueError, match=r"[Ss]ample.weight"):
+        reg.score(X, Y[:, 0], np.ones(3))
 
 
 def test_values_that_float32_cannot_hold(images):
@@ -223,6 +298,14 @@ def test_a_pixel_that_hardly_varies_counts_little(images):
     error = np.sum((predicted - maps) ** 2)
     expected = 1 - error / np.sum((maps - maps.mean(axis=0)) ** 2)
     assert reg.score(X, maps) == pytest.approx(expected, rel=1e-9)
+    maps[:, :, 0] = 3.0  # errors where nothing varies are left out, as by scikit-learn
+    reg.fit(X, maps, X_val=X, y_val=maps)
+    flat = maps.reshape(rows), reg.predict(X).reshape(rows)
+    assert reg.score(X, maps) == r2_score(*flat, multioutput="variance_weighted")
+    assert reg.history_["validation_score"][-1] == pytest.approx(reg.score(X, maps), rel=1e-9)
+    holes = maps.copy()
+    holes[0, 4, 4] = np.nan
+    assert reg.score(X, holes) == pytest.approx(reg.score(X, maps), rel=1e-2)
     reg.set_params(early_stopping=False).fit(X, maps, X_val=X, y_val=maps)
     score = reg.history_["validation_score"][-1]
     assert score == pytest.approx(reg.score(X, maps), rel=1e-9)
@@ -243,8 +326,8 @@ def test_missing_values_carry_no_loss_and_no_score(images):
     mean, deviation = np.nanmean(holes, axis=0), np.nanstd(holes, axis=0)
     np.testing.assert_allclose(reg.get_weights()["output/target_mean"], mean, rtol=1e-12)
     there = ~missing.all(axis=1)
-    square = np.nan_to_num((reg.predict(X) - holes) / deviation)[there] ** 2
-    assert reg.loss_ == pytest.approx(np.mean(square) / 2, rel=1e-9)
+    square = ((reg.predict(X) - holes) / deviation)[there] ** 2
+    assert reg.loss_ == pytest.approx(np.nanmean(square) / 2, rel=1e-9)
     reg = quick().fit(X, holes)
     np.testing.assert_array_equal(reg.predict(X), quick().fit(X[there], holes[there]).predict(X))
     predicted = reg.predict(X)

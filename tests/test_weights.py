@@ -72,6 +72,42 @@ def test_the_unit_of_validation_weights_is_no_matter(images, scale):
         np.testing.assert_allclose(loss, plain.history_["validation_loss"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e308])
+def test_weights_of_scores_have_no_unit(images, scale):
+    X, y = images
+    weight = np.arange(120) % 3 / 2.0
+    for estimator in (ConvNetClassifier, ConvNetRegressor):
+        model = quick(estimator).fit(X, y)
+        expected = model.score(X, y, weight)
+        assert model.score(X, y, weight * scale) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_of_classes_may_be_huge(images, dtype):
+    X, y = images
+    plain = quick(dtype=dtype, class_weight={0: 0.5, 1: 1.0}).fit(X, y)
+    huge = quick(dtype=dtype, class_weight={0: 0.85e308, 1: 1.7e308}).fit(X, y)
+    np.testing.assert_allclose(huge.predict_proba(X), plain.predict_proba(X), rtol=1e-4)
+    pixels = ConvNetClassifier(
+        [Conv2D(2, 1)], class_weight={0: 1e308, 1: 1e308}, max_iter=2, random_state=0
+    )
+    maps = (X > 0).astype(int)
+    P = pixels.fit(X, maps).predict_proba(X)
+    Q = pixels.set_params(class_weight={0: 1.0, 1: 1.0}).fit(X, maps).predict_proba(X)
+    np.testing.assert_allclose(P, Q, rtol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_weights_of_classes_that_are_none(images, wrong):
+    X, y = images
+    for layers, labels in (([Dense(2)], y), ([Conv2D(2, 1)], (X > 0).astype(int))):
+        clf = ConvNetClassifier(layers, class_weight={0: wrong, 1: 1.0}, max_iter=1)
+        with pytest.raises(ValueError, match="class_weight=.* (finite|negative)"):
+            clf.fit(X, labels)
+        with pytest.raises(ValueError, match="class_weight=.* (finite|negative)"):
+            clf.partial_fit(X, labels, classes=[0, 1])
+
+
 def test_weights_of_classes_may_be_tiny_too(images):
     X, y = images
     clf = quick(class_weight={0: 1e-60, 1: 1.0}).fit(X, y)
@@ -130,5 +166,8 @@ def test_weights_in_parts_and_batch_norm(images):
 
 def test_weights_that_are_too_large_for_a_step(images):
     X, y = images
+    clf = quick().fit(X, y)
+    with pytest.raises(ValueError, match="sample_weight: all weights are zero"):
+        clf.partial_fit(X.astype(float), y, sample_weight=np.full(120, 1e-300))
     with pytest.raises(ValueError, match=r"sample_weight holds 1e\+300, which is too large"):
         quick().partial_fit(X, y, classes=[0, 1], sample_weight=np.full(120, 1e300))
