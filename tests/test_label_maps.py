@@ -235,7 +235,7 @@ def test_names_may_be_ignored(scenes):
 
 def test_ignored_labels_are_for_maps(scenes):
     X, masks = scenes
-    with pytest.raises(ValueError, match="ignore_label='255' is a str, but y holds.*uint8"):
+    with pytest.raises(ValueError, match=r"ignore_label='255' is a str, but y holds.*uint8"):
         quick(IMAGE_LAYERS, ignore_label="255").fit(X, masks)
     with pytest.raises(ValueError, match="what is there in y has no weight"):
         quick(IMAGE_LAYERS, ignore_label=0).fit(X, masks, sample_weight=(masks == 0) * 1.0)

@@ -173,12 +173,11 @@ def test_a_network_that_is_taken_over_predicts_what_it_did(images, given):
 def test_statistics_that_are_none(images, wrong):
     X, Y, _ = images
     weights = quick(max_iter=1).fit(X, Y).get_weights()
-    weights["output/target_deviation"] = (
-        np.atleast_1d(wrong) if np.ndim(wrong) else np.full(2, wrong)
-    )
+    weights["output/target_deviation"] = np.full(2, wrong) if np.isscalar(wrong) else wrong
     with pytest.raises(ValueError, match="a finite mean and a positive deviation for each of 2"):
         quick(init_from=weights).fit(X, Y)
-    weights["output/target_deviations"] = weights.pop("output/target_deviation")
+    del weights["output/target_deviation"]
+    weights["output/target_deviations"] = np.ones(2)
     with pytest.warns(UserWarning, match="output/target_deviations"):
         quick(init_from=weights, max_iter=1).fit(X, Y)
 

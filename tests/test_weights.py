@@ -102,9 +102,9 @@ def test_weights_of_classes_that_are_none(images, wrong):
     X, y = images
     for layers, labels in (([Dense(2)], y), ([Conv2D(2, 1)], (X > 0).astype(int))):
         clf = ConvNetClassifier(layers, class_weight={0: wrong, 1: 1.0}, max_iter=1)
-        with pytest.raises(ValueError, match="class_weight=.* (finite|negative)"):
+        with pytest.raises(ValueError, match=r"class_weight=.* (finite|negative)"):
             clf.fit(X, labels)
-        with pytest.raises(ValueError, match="class_weight=.* (finite|negative)"):
+        with pytest.raises(ValueError, match=r"class_weight=.* (finite|negative)"):
             clf.partial_fit(X, labels, classes=[0, 1])
 
 
