@@ -18,9 +18,9 @@ from numbers import Integral, Real
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from .parameters import Parametrized
 from .transfer import weights_of
 
 try:
@@ -118,7 +118,7 @@ class FitTasks(NoTasks):
 # ---------------------------------------------------------------------------
 
 
-class _NetworkCallback(BaseEstimator):
+class _NetworkCallback(Parametrized):
     """What our callbacks share: they hear of epochs, on the estimators of this package."""
 
     _parameter_constraints: dict = {}
