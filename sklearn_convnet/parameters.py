@@ -7,9 +7,12 @@
 """
 
 from functools import cache
+from inspect import signature
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
+
+from .display import add_nested, estimator_repr
 
 
 @cache
@@ -33,9 +36,23 @@ class Parametrized(BaseEstimator):
 
     _parameter_constraints: dict = {}
 
+    __repr__ = estimator_repr
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):  # scikit-learn's printer asks for it again and again
+            cls.__init__.__signature__ = signature(cls.__init__)
+
     @classmethod
     def _get_param_names(cls):
         return list(_names(cls))
+
+    def _get_params_html(self, deep=True, *doc_link, **named_doc_link):
+        """The table of a notebook, without the parameters of each layer."""
+        table = super()._get_params_html(False, *doc_link, **named_doc_link)
+        if deep:
+            add_nested(table, self)
+        return table
 
     def _validate_params(self):
         """Raises InvalidParameterError, a ValueError, for a parameter that breaks its
