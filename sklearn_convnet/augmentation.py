@@ -23,6 +23,18 @@ from .layers.shapes import per_axis
 from .parameters import Parametrized
 from .threads import effective_n_threads
 
+__all__ = [
+    "Compose",
+    "Cutout",
+    "GaussianNoise",
+    "RandomAffine",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "Transform",
+]
+
 _PROBABILITY = Interval(Real, 0, 1, closed="both")
 _FINITE = [Interval(Real, None, None, closed="neither")]
 

@@ -23,6 +23,8 @@ from sklearn.utils._param_validation import Interval
 from .parameters import Parametrized
 from .transfer import weights_of
 
+__all__ = ["Checkpoint", "EarlyStopping", "LearningRateLogger"]
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:

@@ -17,6 +17,17 @@ from sklearn.utils._param_validation import Interval
 from .parameters import Parametrized
 from .scores import weight_of_pixels
 
+__all__ = [
+    "AbsoluteError",
+    "CrossEntropy",
+    "Focal",
+    "Huber",
+    "Loss",
+    "Poisson",
+    "Quantile",
+    "SquaredError",
+]
+
 
 class Loss(Parametrized):
     """Base class of the losses."""

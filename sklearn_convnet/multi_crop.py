@@ -9,6 +9,8 @@ from sklearn.utils._param_validation import Options, StrOptions
 from .layers.shapes import AXIS_NAMES, per_axis
 from .parameters import Parametrized
 
+__all__ = ["MultiCrop"]
+
 
 class MultiCrop(Parametrized):
     """Crops of one size: a random one of each image in training, several at a prediction.

@@ -16,6 +16,8 @@ from sklearn.utils._param_validation import Interval
 from .parameters import Parametrized
 from .schedules import Schedule, as_schedule
 
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 _SHARE = [Interval(Real, 0, 1, closed="left")]
 _DECAY = [Interval(Real, 0, None, closed="left")]

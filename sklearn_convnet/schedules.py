@@ -17,6 +17,17 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .parameters import Parametrized
 
+__all__ = [
+    "Constant",
+    "CosineDecay",
+    "ExponentialDecay",
+    "LinearWarmup",
+    "OneCycle",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepDecay",
+]
+
 _RATE = [Interval(Real, 0, None, closed="neither")]
 _MIN_RATE = [Interval(Real, 0, None, closed="left")]
 _FACTOR = [Interval(Real, 0, 1, closed="neither")]
