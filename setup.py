@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -48,14 +49,19 @@ DIRECTIVES = {
 }
 
 
+COMPILER = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+
+
 def compiles(flags, source="int main(void) { return 0; }"):
     """Whether the compiler accepts the flags and links the program."""
-    compiler = os.environ.get("CC", "cc").split()
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "probe.c")
         program.write_text(source)
-        command = [*compiler, *flags, str(program), "-o", str(Path(folder, "probe"))]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        command = [*COMPILER.split(), *flags, str(program), "-o", str(Path(folder, "probe"))]
+        try:
+            return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        except OSError:  # there is no such program
+            return False
 
 
 def openmp_flags():
@@ -80,6 +86,11 @@ def contract_flag():
 
 
 def extensions():
+    if not compiles([]):
+        sys.exit(
+            f"error: sklearn_convnet needs a C compiler, and {COMPILER!r} is none that works: "
+            "install one, such as gcc or clang, or name it in the environment variable CC"
+        )
     openmp, link = openmp_flags()
     common = [flag for flag in [*COMMON, contract_flag()] if compiles([flag])]
     yield Extension(

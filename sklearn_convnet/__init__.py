@@ -1,5 +1,7 @@
 """Convolutional networks as scikit-learn estimators, with the heavy work in Cython kernels."""
 
+from importlib import import_module
+
 from ._config import show_config
 from ._version import package_version
 from .classifier import ConvNetClassifier
@@ -8,3 +10,30 @@ from .regressor import ConvNetRegressor
 __version__ = package_version()
 
 __all__ = ["ConvNetClassifier", "ConvNetRegressor", "__version__", "show_config"]
+
+#: Public modules. They need no import of their own, and are loaded when they are asked for.
+_MODULES = (
+    "architectures",
+    "augmentation",
+    "callbacks",
+    "datasets",
+    "initializers",
+    "inspection",
+    "layers",
+    "losses",
+    "metrics",
+    "multi_crop",
+    "network",
+    "optimizers",
+    "schedules",
+)
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return [*__all__, *_MODULES]

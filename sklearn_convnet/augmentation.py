@@ -14,20 +14,32 @@ from numbers import Real
 
 import numpy as np
 from scipy.special import ndtri
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils._param_validation import Interval
 
 from .kernels import loader
 from .layers.composition import LayerComposition, check_layers
 from .layers.shapes import per_axis
+from .parameters import Parametrized
 from .threads import effective_n_threads
+
+__all__ = [
+    "Compose",
+    "Cutout",
+    "GaussianNoise",
+    "RandomAffine",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "Transform",
+]
 
 _PROBABILITY = Interval(Real, 0, 1, closed="both")
 _FINITE = [Interval(Real, None, None, closed="neither")]
 
 
-class Transform(BaseEstimator):
+class Transform(Parametrized):
     """Base class of the transforms.
 
     It follows scikit-learn's parameter contract, as layers do: `__init__` checks nothing.
@@ -112,9 +124,7 @@ default=None
 
     def _steps(self):
         """The single transforms, their parameters checked."""
-        validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), type(self).__name__
-        )
+        self._validate_params()
         return [self]
 
 

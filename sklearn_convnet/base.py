@@ -7,7 +7,6 @@ from math import prod
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
@@ -45,6 +44,7 @@ from .multi_crop import MultiCrop
 from .network import compile_network
 from .network.compile import first_n_axes, with_channels
 from .optimizers import OPTIMIZERS, Optimizer
+from .parameters import Parametrized
 from .summary import network_summary
 from .threads import effective_n_threads
 from .training import (
@@ -85,7 +85,7 @@ def unchanged_on_error(estimator):
         raise
 
 
-class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
+class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
     """Base class of `ConvNetClassifier` and `ConvNetRegressor`."""
 
     _parameter_constraints: dict = {

@@ -19,11 +19,13 @@ from weakref import WeakKeyDictionary
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
 from . import checkpoint_file
+from .parameters import Parametrized
 from .transfer import weights_of
+
+__all__ = ["Checkpoint", "EarlyStopping", "LearningRateLogger"]
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -125,7 +127,7 @@ class FitTasks(NoTasks):
 # ---------------------------------------------------------------------------
 
 
-class _NetworkCallback(BaseEstimator):
+class _NetworkCallback(Parametrized):
     """What our callbacks share: they hear of epochs, on the estimators of this package."""
 
     _parameter_constraints: dict = {}

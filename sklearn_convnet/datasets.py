@@ -22,6 +22,17 @@ from sklearn.datasets import load_digits
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
+__all__ = [
+    "STICK_FIGURE_JOINTS",
+    "STICK_FIGURE_LIMBS",
+    "make_digit_scenes",
+    "make_stick_figures",
+    "make_tones",
+    "pad_series",
+    "read_idx",
+    "read_idx_folder",
+]
+
 # ---------------------------------------------------------------------------
 # Files
 # ---------------------------------------------------------------------------

@@ -5,6 +5,8 @@ All are drawn in float64 and then rounded, so that networks of both precisions s
 
 import numpy as np
 
+__all__ = ["INITIALIZERS", "initial_weights"]
+
 # name: (distribution, which fan, gain), with variance gain / fan
 _VARIANCES = {
     "he_normal": ("normal", "in", 2.0),  # He et al., 2015

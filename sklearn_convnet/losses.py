@@ -12,13 +12,24 @@ from itertools import pairwise
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from .parameters import Parametrized
 from .scores import weight_of_pixels
 
+__all__ = [
+    "AbsoluteError",
+    "CrossEntropy",
+    "Focal",
+    "Huber",
+    "Loss",
+    "Poisson",
+    "Quantile",
+    "SquaredError",
+]
 
-class Loss(BaseEstimator):
+
+class Loss(Parametrized):
     """Base class of the losses."""
 
     _parameter_constraints: dict = {}

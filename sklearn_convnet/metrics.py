@@ -14,6 +14,8 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_sample_weight
 
+__all__ = ["box_iou", "localization_accuracy", "percentage_of_correct_keypoints"]
+
 _SHARE = [Interval(Real, 0, 1, closed="both")]
 
 # ---------------------------------------------------------------------------

@@ -3,14 +3,16 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Options, StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import Options, StrOptions
 
 from .layers.shapes import AXIS_NAMES, per_axis
+from .parameters import Parametrized
+
+__all__ = ["MultiCrop"]
 
 
-class MultiCrop(BaseEstimator):
+class MultiCrop(Parametrized):
     """Crops of one size: a random one of each image in training, several at a prediction.
 
     A network learns from crops that are a little smaller than the images, and predicts by a
@@ -67,9 +69,7 @@ class MultiCrop(BaseEstimator):
         ValueError
             If a parameter is invalid, or the crop is larger than the image.
         """
-        validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), type(self).__name__
-        )
+        self._validate_params()
         sizes = per_axis(self.size, 2, "size")
         if len(input_shape) not in (2, 3):
             raise ValueError(

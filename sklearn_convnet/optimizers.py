@@ -11,10 +11,12 @@
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from .parameters import Parametrized
 from .schedules import Schedule, as_schedule
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 _SHARE = [Interval(Real, 0, 1, closed="left")]
@@ -24,7 +26,7 @@ _DECAY = [Interval(Real, 0, None, closed="left")]
 _NORM_EPSILON = 1e-6
 
 
-class Optimizer(BaseEstimator):
+class Optimizer(Parametrized):
     """Base class of the optimisers.
 
     A subclass has the parameters `learning_rate`, `weight_decay`, `decay_all` and

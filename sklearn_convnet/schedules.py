@@ -12,9 +12,21 @@ import math
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
+
+from .parameters import Parametrized
+
+__all__ = [
+    "Constant",
+    "CosineDecay",
+    "ExponentialDecay",
+    "LinearWarmup",
+    "OneCycle",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepDecay",
+]
 
 _RATE = [Interval(Real, 0, None, closed="neither")]
 _MIN_RATE = [Interval(Real, 0, None, closed="left")]
@@ -30,7 +42,7 @@ def as_schedule(learning_rate):
     return Constant(learning_rate)
 
 
-class Schedule(BaseEstimator):
+class Schedule(Parametrized):
     """Base class of the schedules.
 
     A subclass defines `rate` and, if it looks at scores, `observe`.

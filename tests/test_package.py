@@ -3,7 +3,13 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import ast
+import inspect
+import shutil
+from fnmatch import fnmatch
+from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +18,9 @@ import sklearn_convnet
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.kernels import loader
 from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D, Sequential
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(set(dir(sklearn_convnet)) - set(sklearn_convnet.__all__))
 
 
 @pytest.mark.oldest
@@ -23,6 +32,81 @@ def test_public_names():
     for name in sklearn_convnet.__all__:
         assert getattr(sklearn_convnet, name) is not None
     assert {"ConvNetClassifier", "ConvNetRegressor", "show_config"} <= set(sklearn_convnet.__all__)
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize("name", MODULES)
+def test_a_public_module_names_what_is_public(name):
+    module = import_module(f"sklearn_convnet.{name}")
+    assert inspect.getdoc(module)
+    assert len(set(module.__all__)) == len(module.__all__) > 0
+    for public in module.__all__:
+        value = getattr(module, public)
+        assert not public.startswith("_")
+        if callable(value):
+            assert inspect.getdoc(value)
+            assert value.__module__.startswith(module.__name__)
+
+
+def imported(source):
+    """`(module, name)` of what a source imports from the package."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn_convnet"):
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def examples(text):
+    """The examples of a document as one source."""
+    lines = [line.strip() for line in text.splitlines()]
+    return "\n".join(line[4:] for line in lines if line.startswith((">>> ", "... ")))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted(ROOT.glob("docs/**/*.py")),
+    ],
+    ids=lambda path: path.name,
+)
+def test_what_the_docs_import_is_public(path):
+    text = path.read_text()
+    for module, name in imported(examples(text) if path.suffix == ".md" else text):
+        assert name in ("*", *import_module(module).__all__, *MODULES)
+
+
+def test_public_modules_need_no_import_of_their_own(run_python):
+    printed = run_python(
+        f"""
+        import sys
+        import sklearn_convnet
+        loaded = set(sys.modules)
+        for name in ("architectures", "datasets", "inspection", "metrics"):
+            assert f"sklearn_convnet.{{name}}" not in loaded
+        for name in {MODULES}:
+            assert getattr(sklearn_convnet, name) is sys.modules[f"sklearn_convnet.{{name}}"]
+        print(len(sklearn_convnet.datasets.pad_series([[1.0], [1.0, 2.0]])))
+        print("matplotlib" in sys.modules)
+        """
+    )
+    assert printed.splitlines() == ["2", "False"]
+
+
+def test_what_the_package_does_not_have():
+    with pytest.raises(AttributeError, match="'sklearn_convnet' has no attribute 'nothing'"):
+        sklearn_convnet.nothing  # noqa: B018
+
+
+def test_star_import(run_python):
+    printed = run_python(
+        """
+        from sklearn_convnet import *
+        from sklearn_convnet.losses import *
+        print(ConvNetClassifier.__name__, Huber.__name__, "Real" in globals())
+        """
+    )
+    assert printed.split() == ["ConvNetClassifier", "Huber", "False"]
 
 
 def test_import_is_fast(run_python):
@@ -53,6 +137,64 @@ def test_import_needs_no_optional_package(run_python):
         """
     )
     assert printed.strip() == "[]"
+
+
+# ---------------------------------------------------------------------------
+# Sources
+# ---------------------------------------------------------------------------
+
+
+def test_a_source_tree_without_kernels_says_what_to_do(run_python, tmp_path):
+    tree = tmp_path / "tree"
+    installed = Path(sklearn_convnet.__file__).parent
+    shutil.copytree(
+        installed, tree / installed.name, ignore=shutil.ignore_patterns("*.so", "*.pyd")
+    )
+    script = "import sklearn_convnet"
+    error = run_python(script, check=False, PYTHONPATH=str(tree)).splitlines()[-1]
+    assert error.startswith(f"ImportError: no kernels are built in {tree / installed.name}")
+    assert "run Python from another folder" in error
+    assert "pip install --editable ." in error
+
+
+def test_kernels_that_do_not_load_say_why(run_python, tmp_path):
+    tree = tmp_path / "tree"
+    installed = Path(sklearn_convnet.__file__).parent
+    shutil.copytree(installed, tree / installed.name)
+    (extension,) = (tree / installed.name / "kernels").glob("_cpu.*.so")
+    extension.write_bytes(b"")
+    error = run_python("import sklearn_convnet", check=False, PYTHONPATH=str(tree))
+    assert extension.name in error.splitlines()[-1]
+
+
+def test_without_a_compiler_setup_says_what_is_needed(run_python):
+    script = f"""
+        import runpy
+        import sys
+        from unittest.mock import MagicMock
+        for name in ("Cython", "Cython.Build", "setuptools", "setuptools.command.build_ext"):
+            sys.modules[name] = MagicMock(build_ext=object)
+        sys.modules["setuptools"].setup = lambda ext_modules, cmdclass: print(len(ext_modules))
+        runpy.run_path({str(ROOT / "setup.py")!r})
+    """
+    assert int(run_python(script)) > 1
+    error = run_python(script, check=False, CC="no-such-compiler").splitlines()
+    assert len(error) == 1
+    assert "needs a C compiler, and 'no-such-compiler' is none that works" in error[0]
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "docs", "sklearn_convnet", "tests"])
+def test_the_source_archive_has_all_that_tests_read(folder):
+    rules = [line.split() for line in (ROOT / "MANIFEST.in").read_text().splitlines()]
+    (patterns,) = [words[2:] for words in rules if words[:2] == ["recursive-include", folder]]
+    if folder == "sklearn_convnet":
+        patterns.append("*.py")  # setuptools finds the package
+    made = ("*.c", "*.so", "*.pyc")
+    files = [path.name for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files = [name for name in files if not any(fnmatch(name, pattern) for pattern in made)]
+    assert len(files) > 5
+    for name in files:
+        assert any(fnmatch(name, pattern) for pattern in patterns), name
 
 
 # ---------------------------------------------------------------------------

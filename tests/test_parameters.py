@@ -8,9 +8,19 @@ import re
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, layers
+from sklearn_convnet import (
+    ConvNetClassifier,
+    ConvNetRegressor,
+    augmentation,
+    layers,
+    losses,
+    multi_crop,
+    optimizers,
+    schedules,
+)
 from sklearn_convnet.layers import (
     Conv2D,
     Dense,
@@ -19,7 +29,9 @@ from sklearn_convnet.layers import (
     Sequential,
 )
 from sklearn_convnet.losses import Huber
+from sklearn_convnet.network import compile_network
 from sklearn_convnet.optimizers import SGD, Adam
+from sklearn_convnet.parameters import Parametrized
 
 ESTIMATORS = (ConvNetClassifier, ConvNetRegressor)
 
@@ -291,3 +303,66 @@ def test_unknown_parameters_are_listed_with_those_that_exist():
         ConvNetClassifier([("conv1", Conv2D(1, 1))]).set_params(b=1)
     listed = re.findall(r"'(\w+)'", str(caught.value))
     assert {"conv1", "max_iter", "layers", "random_state"} <= set(listed)
+
+
+# ---------------------------------------------------------------------------
+# Signatures and constraints are read once
+# ---------------------------------------------------------------------------
+
+MODULES = (layers, losses, optimizers, schedules, augmentation, multi_crop)
+KINDS = {
+    kind
+    for module in MODULES
+    for kind in vars(module).values()
+    if inspect.isclass(kind) and issubclass(kind, Parametrized) and kind._parameter_constraints
+} - {optimizers.Optimizer}  # the base class
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize("kind", sorted(KINDS, key=lambda kind: kind.__name__))
+def test_wrong_parameters_are_told_in_the_words_of_scikit_learn(kind):
+    """Each parameter alone: a subclass of the same name checks no other."""
+    names, wrong = list(inspect.signature(kind).parameters), object()
+    assert set(kind._parameter_constraints) == set(names)
+    for constraints in kind._parameter_constraints.items():
+        only = type(kind.__name__, (kind,), {"_parameter_constraints": dict([constraints])})
+        made = only(**dict.fromkeys(names, wrong))
+        if constraints[1] == "no_validation":
+            Parametrized._validate_params(made)
+            continue
+        with pytest.raises(InvalidParameterError) as expected:
+            BaseEstimator._validate_params(made)
+        with pytest.raises(InvalidParameterError) as seen:
+            Parametrized._validate_params(made)
+        assert str(seen.value) == str(expected.value)
+
+
+def test_a_subclass_has_parameters_and_constraints_of_its_own():
+    class Narrow(Dense):
+        _parameter_constraints = {"width": ["boolean"]}
+
+        def __init__(self, width):
+            self.width = width
+
+    assert Dense(3).get_params().keys() > {"units", "activation"}
+    assert Narrow(True).get_params() == {"width": True}
+    Narrow(True)._validate_params()
+    with pytest.raises(InvalidParameterError, match="'width' parameter of Narrow"):
+        Narrow("no")._validate_params()
+
+
+def test_a_list_of_names_may_be_changed():
+    Dense._get_param_names().clear()
+    assert "units" in Dense(3).get_params()
+
+
+def test_a_network_reads_no_signature_twice(monkeypatch):
+    read = []
+    signature = inspect.signature
+    monkeypatch.setattr(
+        inspect, "signature", lambda f, **how: read.append(f) or signature(f, **how)
+    )
+    compile_network(nested(), (8, 8, 2), random_state=0)
+    read.clear()
+    compile_network(nested(), (8, 8, 2), random_state=0)
+    assert not read

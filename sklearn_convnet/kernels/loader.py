@@ -3,10 +3,20 @@
 import functools
 import importlib.util
 import os
+from pathlib import Path
 
 import numpy as np
 
-from . import _cpu
+try:
+    from . import _cpu
+except ImportError as error:
+    if importlib.util.find_spec(f"{__package__}._cpu") is not None:
+        raise  # it is there, but does not load
+    raise ImportError(
+        f"no kernels are built in {Path(__file__).parent}. If this is the source tree, it hides "
+        "the package that 'pip install .' installed: run Python from another folder, or install "
+        "the tree itself with 'pip install --editable .'"
+    ) from error
 
 # The one table of variants, best first. `reference` is the numpy twin.
 COMPILED = ("avx512", "avx2", "baseline")

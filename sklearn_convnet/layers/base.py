@@ -1,12 +1,10 @@
 """What every layer is: a description, without arrays."""
 
-from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import validate_parameter_constraints
-
+from ..parameters import Parametrized
 from .shapes import check_values
 
 
-class Layer(BaseEstimator):
+class Layer(Parametrized):
     """Base class of the layers.
 
     A layer stores its constructor arguments and answers what shape it makes of a shape; it
@@ -39,11 +37,7 @@ class Layer(BaseEstimator):
         ValueError
             If a parameter is invalid, or the shape does not fit, here or in any memory.
         """
-        validate_parameter_constraints(
-            self._parameter_constraints,
-            self.get_params(deep=False),
-            caller_name=type(self).__name__,
-        )
+        self._validate_params()
         shape = self._output_shape(tuple(input_shape))
         check_values(shape)
         return shape

@@ -65,6 +65,9 @@ class Residual(LayerComposition, Layer):
         ValueError
             If it does not lead from `input_shape` to the shape of the sum.
         """
+        return self._shortcut_and_shape(input_shape)[0]
+
+    def _shortcut_and_shape(self, input_shape):
         out = chain_shape(self.layers, input_shape)
         pairs = []
         if isinstance(self.shortcut, Layer):
@@ -77,11 +80,10 @@ class Residual(LayerComposition, Layer):
                 f"its layers make {out} of {input_shape}, but its shortcut makes {seen}: "
                 "choose padding, stride and filters alike, or shortcut='auto'"
             )
-        return pairs
+        return pairs, out
 
     def _output_shape(self, input_shape):
-        self.shortcut_layers(input_shape)
-        return chain_shape(self.layers, input_shape)
+        return self._shortcut_and_shape(input_shape)[1]
 
 
 def _projection(shape, out):

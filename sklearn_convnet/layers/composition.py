@@ -149,7 +149,7 @@ def shape_at(name, layer, input_shape):
 class LayerComposition:
     """Mix-in for what has a list of layers, or the like: names reach into it at any depth.
 
-    Left of `BaseEstimator` in the list of bases.
+    Left of `Parametrized` in the list of bases.
     """
 
     #: The parameter that is the list.

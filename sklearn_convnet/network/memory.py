@@ -25,9 +25,9 @@ SMALL_BYTES = 2**20
 MAX_PLANS = 8
 
 
-def aligned_bytes(size):
+def aligned_bytes(size, make=np.empty):
     """`size` bytes, the first of which is at a multiple of ALIGNMENT."""
-    raw = np.empty(size + ALIGNMENT, np.uint8)
+    raw = make(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size]
 

@@ -47,9 +47,7 @@ class Played:
 
 def aligned_zeros(size, dtype):
     """Zeros whose first byte is at a multiple of ALIGNMENT."""
-    zeros = aligned_bytes(size * dtype.itemsize).view(dtype)
-    zeros[:] = 0
-    return zeros
+    return aligned_bytes(size * dtype.itemsize, np.zeros).view(dtype)
 
 
 def _check_weight(path, shape):

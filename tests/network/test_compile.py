@@ -142,6 +142,30 @@ def test_input_is_converted():
     assert expected.dtype == np.float32
 
 
+def test_shapes_of_nested_blocks_are_not_computed_ever_more_often():
+    """The work grows with the square of the depth, and does not double with each level."""
+    asked = []
+
+    class Counted(Layer):
+        def _output_shape(self, input_shape):
+            asked.append(input_shape)
+            return input_shape
+
+    def times(depth):
+        block = Counted()
+        for _ in range(depth):
+            block = Residual([block])
+        asked.clear()
+        block.output_shape((4, 4, 2))
+        in_shape = len(asked)
+        with pytest.raises(TypeError, match="no node is known for Counted"):
+            compile_network([block], (4, 4, 2))
+        return in_shape, len(asked)
+
+    assert times(12)[0] == times(1)[0] == 1
+    assert times(12)[1] <= 12 * times(1)[1]
+
+
 # ---------------------------------------------------------------------------
 # Memory
 # ---------------------------------------------------------------------------

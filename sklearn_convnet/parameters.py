@@ -1,0 +1,65 @@
+"""What everything with parameters shares: scikit-learn's contract, at less cost.
+
+# Design:
+# * A network has hundreds of layers, and each is asked for its parameters many times in a fit,
+#   in a clone and in a repr. scikit-learn reads the signature and makes the constraints anew
+#   each time; here that is done once for each class.
+"""
+
+from functools import cache
+from inspect import signature
+
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
+
+from .display import add_nested, estimator_repr
+
+
+@cache
+def _names(kind):
+    return tuple(BaseEstimator._get_param_names.__func__(kind))
+
+
+@cache
+def _constraints(kind):
+    """`(name, constraints)` of the parameters that are checked."""
+    declared = kind._parameter_constraints
+    return [
+        (name, [make_constraint(one) for one in declared[name]])
+        for name in _names(kind)
+        if declared.get(name, "no_validation") != "no_validation"
+    ]
+
+
+class Parametrized(BaseEstimator):
+    """scikit-learn's base class, which reads each signature and its constraints once."""
+
+    _parameter_constraints: dict = {}
+
+    __repr__ = estimator_repr
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):  # scikit-learn's printer asks for it again and again
+            cls.__init__.__signature__ = signature(cls.__init__)
+
+    @classmethod
+    def _get_param_names(cls):
+        return list(_names(cls))
+
+    def _get_params_html(self, deep=True, *doc_link, **named_doc_link):
+        """The table of a notebook, without the parameters of each layer."""
+        table = super()._get_params_html(False, *doc_link, **named_doc_link)
+        if deep:
+            add_nested(table, self)
+        return table
+
+    def _validate_params(self):
+        """Raises InvalidParameterError, a ValueError, for a parameter that breaks its
+        constraints."""
+        for name, constraints in _constraints(type(self)):
+            value = getattr(self, name)
+            if not any(one.is_satisfied_by(value) for one in constraints):
+                validate_parameter_constraints(  # which says what is wrong
+                    self._parameter_constraints, {name: value}, type(self).__name__
+                )
