@@ -5,11 +5,12 @@ from numbers import Real
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import metadata_routing
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
 from .checks import check_labels, check_labels_and_boxes, is_absent
+from .constraints import StrOptions
 from .losses import CLASSIFICATION_LOSSES
 from .targets import BoxTarget, label_target, same_classes, sorted_classes
 

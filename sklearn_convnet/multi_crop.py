@@ -5,8 +5,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Options, StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import validate_parameter_constraints
 
+from .constraints import Options, StrOptions
 from .layers.shapes import AXIS_NAMES, per_axis
 
 

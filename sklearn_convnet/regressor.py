@@ -1,11 +1,11 @@
 """`ConvNetRegressor`."""
 
 from sklearn.base import RegressorMixin
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
 from .checks import check_values, is_absent
+from .constraints import StrOptions
 from .losses import REGRESSION_LOSSES
 from .targets import value_target
 

@@ -14,7 +14,9 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
+
+from .constraints import StrOptions
 
 _RATE = [Interval(Real, 0, None, closed="neither")]
 _MIN_RATE = [Interval(Real, 0, None, closed="left")]

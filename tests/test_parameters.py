@@ -291,3 +291,23 @@ def test_unknown_parameters_are_listed_with_those_that_exist():
         ConvNetClassifier([("conv1", Conv2D(1, 1))]).set_params(b=1)
     listed = re.findall(r"'(\w+)'", str(caught.value))
     assert {"conv1", "max_iter", "layers", "random_state"} <= set(listed)
+
+
+def test_messages_name_options_in_one_order(run_python):
+    script = """
+        import inspect, importlib, pkgutil
+        import sklearn_convnet
+        for module in pkgutil.walk_packages(sklearn_convnet.__path__, "sklearn_convnet."):
+            for name, kind in vars(importlib.import_module(module.name)).items():
+                for parameter, allowed in getattr(kind, "_parameter_constraints", {}).items():
+                    if isinstance(allowed, list):
+                        shown = [str(one) for one in allowed if not inspect.isclass(one)]
+                        print(name, parameter, shown)
+        try:
+            sklearn_convnet.ConvNetClassifier(loss="mse").fit([[0.0], [1.0]], [0, 1])
+        except ValueError as error:
+            print(error)
+    """
+    printed = {run_python(script, PYTHONHASHSEED=seed) for seed in "012"}
+    assert len(printed) == 1
+    assert "among {'auto', 'cross_entropy', 'focal'}" in printed.pop()

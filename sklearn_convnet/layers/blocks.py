@@ -1,7 +1,6 @@
 """Blocks: layers that run side by side, and what becomes of their outputs."""
 
-from sklearn.utils._param_validation import StrOptions
-
+from ..constraints import StrOptions
 from .base import Layer
 from .composition import (
     PASSTHROUGH,
