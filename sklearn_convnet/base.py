@@ -117,7 +117,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
 
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
-        "input_shape": [tuple, list, None],
+        "input_shape": [tuple, list, np.ndarray, None],
         "data_format": [StrOptions({"channels_last", "channels_first"})],
         "input_kind": [StrOptions({"auto", "table", "signal", "image", "volume"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],

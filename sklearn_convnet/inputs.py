@@ -27,7 +27,7 @@ from .layers import (
     Standardize,
 )
 from .layers.composition import ShapeError
-from .layers.shapes import AXIS_NAMES
+from .layers.shapes import AXIS_NAMES, plain
 from .messages import BEGIN_ANEW, warn_caller
 from .network.compile import first_n_axes
 
@@ -166,10 +166,10 @@ def renewed_inputs(before, layers, input_shape, data_format, input_kind):
 
 def checked_shape(input_shape):
     """`input_shape` as a tuple; raises ValueError if it is no shape."""
-    wanted = tuple(input_shape)
-    if not all(isinstance(size, Integral) and size >= 1 for size in wanted):
+    wanted = plain(input_shape)
+    if not np.iterable(wanted) or not all(isinstance(n, Integral) and n >= 1 for n in wanted):
         raise ValueError(f"input_shape must hold positive integers, got {input_shape!r}")
-    return wanted
+    return tuple(map(int, wanted))
 
 
 def given_shape(shape, input_shape, channels_first):

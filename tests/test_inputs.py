@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import RandomAffine, RandomFlip
@@ -437,3 +438,19 @@ def test_default_layers_of_a_kind():
     assert [type(layer) for layer in default_layers((9,), "table")] == [Standardize, Dense, Dense]
     assert isinstance(default_layers((9, 9))[1], Conv2D)
     assert isinstance(default_layers((9, 9), "signal")[1], Conv1D)
+
+
+@pytest.mark.parametrize("shape", [np.array([8, 8]), [np.int64(8), 8], np.array([8, 8, 1])])
+def test_input_shape_may_be_an_array(digits, shape):
+    X, y = digits
+    flat = X.reshape(len(X), -1)
+    expected = ConvNetClassifier([Conv2D(2, 3)], input_shape=(8, 8), max_iter=1, random_state=0)
+    clf = clone(expected).set_params(input_shape=shape, warm_start=True)
+    assert repr(shape) in repr(clone(clf))
+    clf.fit(flat, y)
+    assert clf.input_shape_ == tuple(map(int, shape))
+    P = expected.fit(flat, y).predict_proba(flat)
+    np.testing.assert_array_equal(clf.predict_proba(flat), P)
+    clf.fit(X, y)
+    with pytest.raises(ValueError, match="input_shape must hold positive integers, got array"):
+        clone(clf).set_params(input_shape=np.array(64)).fit(flat, y)

@@ -7,11 +7,18 @@ import copy
 import pickle
 
 import layer_cases as cases
+import numpy as np
 import pytest
 from sklearn.base import clone
 
 from sklearn_convnet.layers import Conv2D, Dense, Dropout, Layer, MaxPool2D, Sequential
-from sklearn_convnet.layers.composition import ShapeError, check_layers, named_layers
+from sklearn_convnet.layers.composition import (
+    LayerComposition,
+    ShapeError,
+    check_layers,
+    named_layers,
+)
+from sklearn_convnet.network import compile_network
 
 # ---------------------------------------------------------------------------
 # All layers
@@ -228,3 +235,51 @@ def test_shape_error_is_picklable():
     other = pickle.loads(pickle.dumps(error))
     assert (str(other), other.path) == (str(error), "a/b")
     assert isinstance(other, ValueError)
+
+
+def sizes_of(layer):
+    """The parameters that hold a number for each axis."""
+    return {
+        name: value
+        for name, value in layer.get_params(deep=False).items()
+        if isinstance(value, tuple) or (isinstance(value, list) and isinstance(value[0], tuple))
+    }
+
+
+def as_arrays(sizes):
+    """An array, or a tuple of arrays and integers for a padding of both."""
+    if len({np.shape(size) for size in sizes}) == 1:
+        return np.array(sizes)
+    return tuple(map(np.array, sizes))
+
+
+WITH_SIZES = {
+    name: case
+    for name, case in cases.CASES.items()
+    if isinstance(case.layers, Layer)
+    and not isinstance(case.layers, LayerComposition)
+    and sizes_of(case.layers)
+}
+
+
+@pytest.mark.parametrize("name", WITH_SIZES)
+def test_sizes_may_be_arrays(name):
+    case = WITH_SIZES[name]
+    arrays = {key: as_arrays(value) for key, value in sizes_of(case.layers).items()}
+    layer = clone(case.layers).set_params(**arrays)
+    expected = case.layers.output_shape(case.shape)
+    copied = clone(layer)
+    assert copied.output_shape(case.shape) == expected
+    assert all(type(size) is int for size in copied.output_shape(case.shape))
+    assert "array(" in repr(copied)
+    X = case.batch()
+    networks = (compile_network([one], case.shape, random_state=0) for one in (case.layers, copied))
+    plain, of_arrays = (network.forward(X) for network in networks)
+    np.testing.assert_array_equal(plain, of_arrays)
+
+
+@pytest.mark.parametrize("wrong", [[3.0, 3.0], [[3, 3]], [3, 3, 3], [True, True]])
+def test_arrays_that_are_no_sizes(wrong):
+    for layer in (Conv2D(2, np.array(wrong)), MaxPool2D(2, stride=np.array(wrong))):
+        with pytest.raises(ValueError, match="must be an integer of at least 1 or a tuple of 2"):
+            layer.output_shape((8, 8, 1))
