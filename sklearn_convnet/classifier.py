@@ -382,18 +382,15 @@ default=None
             )
         return self._partial_fit(X, y, sample_weight, classes, boxes)
 
-    def _probabilities(self, X):
-        """What `predict_proba` returns, by the vote of several crops if there are."""
+    def _voted(self, X, finish, vote):
+        """What `finish` makes of the network's output; of several crops, what `vote` makes of
+        theirs."""
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        views = map(self._probabilities_of_view, self._views(X))
-        multi_crop = self._fitted["multi_crop"]
-        return next(views) if multi_crop is None else multi_crop.vote(list(views))
+        views = (self._of_view(view, finish) for view in self._views(X))
+        return next(views) if vote is None else vote(list(views))
 
-    def _probabilities_of_view(self, X):
-        def finish(Z):
-            return self._target.probabilities(Z, self.network_.kernels)
-
+    def _of_view(self, X, finish):
         if isinstance(self.classes_, list):  # an array for each column
             return finish(self._raw_predict(X))
         return self._raw_predict(X, finish)
@@ -413,10 +410,15 @@ list of ndarray
             In the order of `classes_`; for several labels at once the probability of each,
             for several columns an array for each.
         """
-        return self._probabilities(X)
+        check_is_fitted(self)
+        vote = getattr(self._fitted["multi_crop"], "vote", None)
+        return self._voted(X, lambda Z: self._target.probabilities(Z, self.network_.kernels), vote)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
+
+        They are computed from the network's output, so that they are finite where a probability
+        itself is too small for its dtype.
 
         Parameters
         ----------
@@ -428,9 +430,9 @@ list of ndarray
         ndarray or list of ndarray
             As `predict_proba` returns them.
         """
-        P = self.predict_proba(X)
-        with np.errstate(divide="ignore"):
-            return [np.log(part) for part in P] if isinstance(P, list) else np.log(P)
+        check_is_fitted(self)
+        vote = getattr(self._fitted["multi_crop"], "log_vote", None)
+        return self._voted(X, self._target.log_probabilities, vote)
 
     def predict(self, X):
         """The most probable class; for several labels at once those above one half.
@@ -447,7 +449,7 @@ list of ndarray
         """
         check_is_fitted(self)
         if self._fitted["multi_crop"] is not None:
-            return self._target.decode(self._probabilities(X))
+            return self._target.decode(self.predict_proba(X))
         return self._outputs(X, lambda Z: self._target.predict(Z, self.network_.kernels))
 
     def predict_box(self, X):

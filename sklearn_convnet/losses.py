@@ -216,6 +216,17 @@ def logistic(Z, kernels, n_threads):
     return P
 
 
+def log_softmax(Z):
+    """Logarithms of `softmax`, also of probabilities that are too small for the dtype."""
+    others = Z - Z.max(axis=-1, keepdims=True)
+    return others - np.log(np.exp(others).sum(axis=-1, keepdims=True))
+
+
+def log_logistic(Z):
+    """Logarithms of `logistic`, likewise."""
+    return -np.logaddexp(0, -Z)
+
+
 # --- values ------------------------------------------------------------------------------
 
 
