@@ -30,7 +30,9 @@ from .inputs import (
     default_layers,
     hint_of_format,
     learn_inputs,
+    refuse_single,
     renewed_inputs,
+    stacked_cells,
     warn_if_turned,
 )
 from .layers import Sequential
@@ -177,14 +179,18 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     def _check_X(self, X, reset, renewed=frozenset()):
         """X as an array, in its own dtype, with the channels last; how it comes in is learnt if
         `reset`, or compared. `renewed` are parameters that were changed since the last fit."""
+        if type(X) is not np.ndarray or X.dtype.kind not in "biuf":
+            X = stacked_cells(X)
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
         X = as_array(X, self)
         check_range(X, self._work_dtype(X) if reset else self.network_.dtype, "X")
+        if not reset and X.shape[1:] != self._inputs.shape and len(self._inputs.shape) > 1:
+            refuse_single(X.shape, self._inputs.fits)
         if X.ndim == 2 and (not reset or self.input_shape is None):
             _check_n_features(self, X, reset=reset)
         if reset:
-            self._inputs = learn_inputs(X.shape[1:], *self._input_params())
+            self._inputs = learn_inputs(X.shape, *self._input_params())
             self.input_shape_ = self._inputs.sample_shape
             self.n_features_in_ = prod(self.input_shape_)
         elif not renewed.isdisjoint(INPUT_PARAMS):
@@ -249,7 +255,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             )
         y = self._check_y(y, boxes)
         if len(X) != len(y):
-            raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many")
+            fix = ", or X[np.newaxis] if X is one sample" if len(y) == 1 else ""
+            raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many{fix}")
         weight = self._check_weight(sample_weight, X)
         counted = is_counted(weight, self._work_dtype(X), relative)
         if not counted.any():
