@@ -37,7 +37,7 @@ from .inputs import (
 )
 from .layers import Sequential
 from .layers.blocks import Outputs
-from .layers.composition import LayerComposition, check_layers
+from .layers.composition import LayerComposition, check_layers, hint_of_divisor
 from .losses import FunctionLoss
 from .messages import about
 from .multi_crop import MultiCrop
@@ -469,8 +469,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             layers = default_layers(shape, self._inputs.kind)
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
         self._check_images(pairs)
-        with hint_of_format(self._inputs):
-            return pairs, shape, Sequential(pairs).output_shape(with_channels(pairs, shape))
+        seen = with_channels(pairs, shape)
+        with hint_of_format(self._inputs), hint_of_divisor(pairs, seen):
+            return pairs, shape, Sequential(pairs).output_shape(seen)
 
     def _image_size(self):
         """(width, height) where X is images, else None."""

@@ -391,7 +391,7 @@ def hint_of_format(inputs):
             raise
         hint = f". X has samples of shape {inputs.shape}: {reason}"
         if isinstance(error, ShapeError):
-            raise ShapeError(error.path, error.problem + hint) from None
+            raise type(error)(error.path, error.problem + hint) from None
         raise ValueError(f"{error}{hint}") from None
 
 
