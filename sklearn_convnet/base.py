@@ -564,19 +564,28 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         """Samples to train on, and to validate with, for early stopping."""
         from sklearn.model_selection import train_test_split  # slow to import
 
-        kept, held_out = train_test_split(
-            np.arange(len(rows)),
-            test_size=self.validation_fraction,
-            random_state=self._split_seed,
-            stratify=self._target.stratify(y),
-        )
+        try:
+            kept, held_out = train_test_split(
+                np.arange(len(rows)),
+                test_size=self.validation_fraction,
+                random_state=self._split_seed,
+                stratify=self._target.stratify(y),
+            )
+        except ValueError as error:
+            raise ValueError(f"{self._cannot_split(len(rows))}: {error}") from None
         if len(held_out) < 2:
             raise ValueError(
-                f"early_stopping holds out {len(held_out)} of {len(rows)} samples, which is "
-                "too few to score: use a larger validation_fraction"
+                f"{self._cannot_split(len(rows))}: {len(held_out)} is too few to score"
             )
         validation = self._encoded(X, rows[held_out], y[held_out], weight[held_out])
         return rows[kept], y[kept], weight[kept], validation
+
+    def _cannot_split(self, n):
+        return (
+            f"early_stopping=True cannot hold out validation_fraction={self.validation_fraction} "
+            f"of {n} samples (set another fraction, give X_val and y_val, or set "
+            "early_stopping=False)"
+        )
 
     def _learn(
         self,
