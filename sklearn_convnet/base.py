@@ -280,7 +280,18 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         weight = weight[counted]
         return weight / weight.mean() if relative else weight, counted
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        boxes=None,
+        boxes_val=None,
+    ):
         """Fit the network to data.
 
         Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
@@ -306,13 +317,15 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             Their labels or values.
         sample_weight_val : array-like of shape (n_val,) or (n_val, *map_size), default=None
             Their weights; `class_weight` does not count here.
+        boxes, boxes_val : None
+            For `ConvNetClassifier`: coordinates are y here, with ``target="points"``.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val)
 
     def _fit(
         self, X, y, sample_weight, X_val, y_val, sample_weight_val, boxes=None, boxes_val=None

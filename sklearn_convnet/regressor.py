@@ -1,6 +1,7 @@
 """`ConvNetRegressor`."""
 
 from sklearn.base import RegressorMixin
+from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
@@ -173,7 +174,19 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         self.normalize_y = normalize_y
         self.flip_pairs = flip_pairs
 
+    # Taken only to say where they belong: nothing to route.
+    __metadata_request__fit = {
+        "boxes": metadata_routing.UNUSED,
+        "boxes_val": metadata_routing.UNUSED,
+    }
+    __metadata_request__partial_fit = {"boxes": metadata_routing.UNUSED}
+
     def _check_y(self, y, boxes=None):
+        if boxes is not None:
+            raise ValueError(
+                "boxes= goes with ConvNetClassifier, which tells a class and a box. For "
+                "coordinates alone give them to the regressor as y, with target='points'"
+            )
         return check_values(y, self.target)
 
     def _absent(self, y):
@@ -191,7 +204,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         self.n_outputs_ = target.n_outputs
         return target
 
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X, y, sample_weight=None, *, boxes=None):
         """One pass over the data, from where the last call or fit ended.
 
         Statistics of `Standardize` and of y are those of the first call. Weights are taken as they
@@ -206,12 +219,14 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
             Values, as in `fit`.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights; samples of weight zero are left out.
+        boxes : None
+            For `ConvNetClassifier`: coordinates are y here, with ``target="points"``.
 
         Returns
         -------
         self : object
         """
-        return self._partial_fit(X, y, sample_weight)
+        return self._partial_fit(X, y, sample_weight, boxes=boxes)
 
     def _values(self, Z):
         """What the network says, in the shape of y."""
