@@ -238,6 +238,11 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         validate_parameter_constraints(constraints, params, type(self).__name__)
         effective_n_threads(self.n_threads)
 
+    def _instance_of(self, param, value):
+        """An instance in the place of a name, such as `Adam()` for "adam"."""
+        table = {"optimizer": OPTIMIZERS, "loss": self._losses}.get(param, {})
+        return table[value]() if isinstance(value, str) and value in table else value
+
     def _resolved(self, value, table):
         """An instance for a name or an instance, its parameters checked."""
         instance = table[value]() if isinstance(value, str) else value

@@ -49,8 +49,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient with respect
         to `y_pred`, the output before softmax; see `sklearn_convnet.losses.FunctionLoss`.
     optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
-        A name, or an instance such as ``Adam(learning_rate=1e-3)``, whose parameters can
-        then be searched, as ``optimizer__learning_rate``.
+        A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set
+        and searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
     batch_size : int or "auto", default="auto"
         Samples of a step; "auto" is ``min(200, n_samples)``. The samples of an epoch are cut
         into batches of nearly equal size, none larger than this.

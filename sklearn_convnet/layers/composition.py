@@ -116,6 +116,8 @@ def _check_keys(owner, params, prefix=""):
             )
     for head, sub_params in nested.items():
         target = params.get(head, own.get(head, children.get(head)))
+        if isinstance(owner, LayerComposition):
+            target = owner._instance_of(head, target)
         if isinstance(target, type) or not hasattr(target, "get_params"):
             key = next(iter(sub_params))
             advice = "pass an instance, such as Adam()" if head == "optimizer" else ""
@@ -230,6 +232,10 @@ class LayerComposition:
         """`(name, layer)` pairs of the list, tolerant of any value."""
         return named_layers(layers, cls._kind)
 
+    def _instance_of(self, param, value):
+        """What the value of a parameter stands for, where that is a name."""
+        return value
+
     def named_children(self):
         """`(name, layer)` pairs of the layers in it."""
         return self._named(getattr(self, self._list_name))
@@ -300,7 +306,10 @@ class LayerComposition:
                 setattr(self, key, value)
         children.update(replaced)
         for head, sub_params in nested.items():
-            target = getattr(self, head) if head in own else children[head]
+            target = children.get(head)
+            if head in own:
+                target = self._instance_of(head, getattr(self, head))
+                setattr(self, head, target)
             target.set_params(**sub_params)
         if replaced or (nested and self._makes_children):
             self._store(list(children.items()))
