@@ -8,7 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import (
@@ -23,7 +23,7 @@ from ._version import package_version
 from .augmentation import Transform
 from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
 from .checks import check_range
-from .constraints import StrOptions
+from .constraints import Options, StrOptions
 from .history import EpochTable, with_epoch
 from .inputs import (
     as_array,
@@ -39,7 +39,7 @@ from .layers import Sequential
 from .layers.blocks import Outputs
 from .layers.composition import LayerComposition, check_layers, hint_of_divisor
 from .losses import FunctionLoss
-from .messages import about
+from .messages import about, warn_caller
 from .multi_crop import MultiCrop
 from .network import compile_network
 from .network.compile import first_n_axes, with_channels
@@ -133,7 +133,10 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         "init_from": "no_validation",  # transfer.py says more of what is wrong
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
         "tol": [Interval(Real, 0, None, closed="left")],
         "shuffle": ["boolean"],
         "warm_start": ["boolean"],
@@ -455,6 +458,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
     def _go_on(self, news):
         """What the last fit left, as copies, with the parameters that were changed since."""
         last, state = self.network_, self._training_state
+        self.n_iter_ = 0
         if news.isdisjoint(NETWORK_PARAMS):
             self.network_, self._random_state, self._training_state = deepcopy(
                 (last, self._random_state, state)
@@ -665,7 +669,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             self.t_ += len(samples)
             self._tell_curves(validation is not None)
             if self.verbose:
-                table.print(self.n_iter_, row, seconds)
+                table.print(len(self.loss_curve_), row, seconds)
             return tasks.end_epoch()
 
         progress.stopped = tasks.repeat(progress.epoch)
@@ -683,6 +687,17 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
             after_epoch=after_epoch,
         )
         self._training_state = trainer.state
+        if not partial:
+            self._warn_of_the_end(progress)
+
+    def _warn_of_the_end(self, progress):
+        """Warns if training has not ended by itself."""
+        if progress.ran_out(self.max_iter, self.n_iter_no_change):
+            warn_caller(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                "optimization hasn't converged yet.",
+                ConvergenceWarning,
+            )
 
     def _tell_curves(self, validated):
         """The attributes that scikit-learn's networks have, from `history_`."""
@@ -704,6 +719,18 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, BaseEstimator):
         return self._resolved(loss, self._losses)
 
     # --- afterwards ----------------------------------------------------------------------
+
+    @property
+    def n_layers_(self):
+        """Number of layers, with the input and the output."""
+        check_is_fitted(self)
+        return 1 + len(self.network_.layers)
+
+    @property
+    def out_activation_(self):
+        """Name of the function that makes predictions of the network's output."""
+        check_is_fitted(self)
+        return self._target.out_activation or self._loss(self._fitted["loss"]).out_activation
 
     @property
     def layers_(self):

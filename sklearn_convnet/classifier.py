@@ -55,7 +55,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Samples of a step; "auto" is ``min(200, n_samples)``. The samples of an epoch are cut
         into batches of nearly equal size, none larger than this.
     max_iter : int, default=200
-        Largest number of epochs.
+        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
         What is done to the images of each training batch, at random: one of
         `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))``.
@@ -74,7 +74,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         part of the training data is held out.
     validation_fraction : float, default=0.1
         Share that is held out, stratified by class.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int or inf, default=10
         Training stops after so many epochs in a row without an improvement by `tol` of the
         training loss, or of the validation score if `early_stopping`.
     tol : float, default=1e-4
@@ -136,8 +136,16 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         The layers with their names, and the output layers, "output" and "box".
     network_ : Network
         The network.
+    n_layers_ : int
+        Number of layers, with the input and the output.
+    n_outputs_ : int
+        Number of outputs of the layer "output": of classes, of labels, or of all classes of all
+        columns.
+    out_activation_ : {"softmax", "logistic"}
+        What makes probabilities of them; "logistic" for several labels at once.
     n_iter_ : int
-        Number of epochs.
+        Number of epochs of the last fit; 1 after `partial_fit`. The curves below, and `t_`, go on
+        in a warm start.
     t_ : int
         Number of samples seen in training.
     loss_ : float
@@ -270,7 +278,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             box_corners=self.box_corners,
             image_size=image_size,
         )
-        self.classes_ = target.classes
+        self.classes_, self.n_outputs_ = target.classes, target.n_outputs
         return target
 
     def _begin_outputs(self, y, weight):

@@ -24,6 +24,8 @@ class Loss(BaseEstimator):
     _parameter_constraints: dict = {}
     #: Whether values may be shifted and scaled before the network learns them.
     takes_normalized = True
+    #: Name of the inverse of the link function.
+    out_activation = "identity"
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
         """The loss of a batch and its gradient.
@@ -358,6 +360,8 @@ class Poisson(_Pointwise):
     >>> Poisson()
     Poisson()
     """
+
+    out_activation = "exp"
 
     def pointwise(self, Z, target):
         mean = np.exp(Z)

@@ -38,7 +38,7 @@ callable, default="auto"
     batch_size : int or "auto", default="auto"
         See `ConvNetClassifier`.
     max_iter : int, default=200
-        Largest number of epochs.
+        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
         See `ConvNetClassifier`; `target` says what of y moves along.
     multi_crop : MultiCrop, default=None
@@ -49,7 +49,7 @@ callable, default="auto"
         See `ConvNetClassifier`; the validation score is R^2.
     validation_fraction : float, default=0.1
         Share that is held out.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int or inf, default=10
         See `ConvNetClassifier`.
     tol : float, default=1e-4
         What counts as an improvement.
@@ -88,11 +88,13 @@ callable, default="auto"
 
     Attributes
     ----------
-    n_features_in_, feature_names_in_, input_shape_, layers_, network_, n_iter_, t_, loss_, \
-loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
+    n_features_in_, feature_names_in_, input_shape_, layers_, n_layers_, network_, n_iter_, t_, \
+loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         See `ConvNetClassifier`.
     n_outputs_ : int
         Number of values of a sample, or of a pixel where y is maps.
+    out_activation_ : {"identity", "exp"}
+        What makes values of the network's outputs; "exp" for the loss "poisson".
 
     Examples
     --------

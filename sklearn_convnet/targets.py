@@ -46,6 +46,8 @@ class Target:
     """
 
     votings = ()
+    #: Name of what makes probabilities of the network's output; None asks the loss.
+    out_activation = None
     #: Number of pixels along each axis, where y holds maps.
     map_size = None
 
@@ -177,6 +179,7 @@ class ClassTarget(Target):
     """
 
     votings = ("soft", "hard")
+    out_activation = "softmax"
 
     def __init__(self, classes):
         self.classes = classes
@@ -233,6 +236,7 @@ class MultilabelTarget(ClassTarget):
     """A row of labels that are there (1) or not (0); an output for each."""
 
     votings = ("soft",)
+    out_activation = "logistic"
 
     def encode(self, y, dtype):
         refuse_boxes(y)
