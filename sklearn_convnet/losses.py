@@ -26,6 +26,8 @@ class Loss(BaseEstimator):
     takes_normalized = True
     #: Name of the inverse of the link function.
     out_activation = "identity"
+    #: Whether its minimum lies in the middle of the values, where their mean is.
+    is_central = False
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
         """The loss of a batch and its gradient.
@@ -265,6 +267,8 @@ class SquaredError(_Pointwise):
     'squared_error'
     """
 
+    is_central = True
+
     def pointwise(self, Z, target):
         residual = Z - target
         return 0.5 * residual**2, residual
@@ -279,6 +283,8 @@ class AbsoluteError(_Pointwise):
     >>> AbsoluteError()
     AbsoluteError()
     """
+
+    is_central = True
 
     def pointwise(self, Z, target):
         residual = Z - target
@@ -303,6 +309,7 @@ class Huber(_Pointwise):
     """
 
     _parameter_constraints = {"delta": [Interval(Real, 0, None, closed="neither")]}
+    is_central = True
 
     def __init__(self, delta=1.0):
         self.delta = delta

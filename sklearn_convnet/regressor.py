@@ -1,6 +1,8 @@
 """`ConvNetRegressor`."""
 
+import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_is_fitted
 
@@ -8,6 +10,7 @@ from .base import BaseConvNet
 from .checks import check_values, is_absent
 from .constraints import StrOptions
 from .losses import REGRESSION_LOSSES
+from .messages import warn_caller
 from .targets import value_target
 
 
@@ -229,6 +232,17 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self : object
         """
         return self._partial_fit(X, y, sample_weight, boxes=boxes)
+
+    def _warn_of_the_end(self, progress):
+        super()._warn_of_the_end(progress)
+        score = self.history_["score"][-1] if self.n_iter_ else np.nan
+        if score < 0 and not self._target.normalize and self._loss().is_central:
+            warn_caller(
+                f"The fit ends with a training R^2 of {score:.3g}: the mean of y would be a better "
+                "prediction. The network learns y in its own units, which may be far from what it "
+                "returns at first: set normalize_y=True, or scale y.",
+                ConvergenceWarning,
+            )
 
     def _values(self, Z):
         """What the network says, in the shape of y."""

@@ -387,3 +387,59 @@ def test_shuffling_is_seeded_and_matters(iris, estimator):
     for first, second in weights.values():
         np.testing.assert_array_equal(first, second)
     assert not np.array_equal(weights[False][0], weights[True][0])
+
+
+# ---------------------------------------------------------------------------
+# Units of y
+# ---------------------------------------------------------------------------
+
+
+def prices():
+    """What flats of some size and age may cost."""
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(300, 3))
+    return X, 300_000 + X @ [80_000, -30_000, 10_000] + rng.normal(size=300)
+
+
+@pytest.mark.usefixtures("every_warning")
+def test_prices_are_learnt_in_any_units():
+    X, y = prices()
+    reg = dense(ConvNetRegressor, 16, max_iter=600).fit(X, y)
+    assert reg.score(X, y) > 0.95
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
+def test_a_fit_that_is_worse_than_the_mean_says_why(loss):
+    X, y = prices()
+    reg = dense(ConvNetRegressor, 16, normalize_y=False, loss=loss, max_iter=20)
+    with pytest.warns(
+        ConvergenceWarning, match=r"training R\^2 of -.*set normalize_y=True"
+    ) as seen:
+        reg.fit(X, y)
+    told = [str(warning.message) for warning in seen if "R^2" in str(warning.message)]
+    assert len(told) == 1
+    assert f"training R^2 of {reg.history_['score'][-1]:.3g}" in told[0]
+    assert seen[-1].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"loss": "quantile"},  # no mean is asked for
+        {"loss": lambda y, p: (((p - y) ** 2).mean(axis=1), p - y)},
+        {"loss": "poisson"},
+        {"normalize_y": True},
+        {"layers": [Standardize(per="value")], "optimizer": SGD(0.5), "scale": 1e-5},
+    ],
+)
+def test_other_fits_do_not_speak_of_units(params):
+    X, y = prices()
+    params = {"normalize_y": False, "layers": [Dense(4)], "max_iter": 2, **params}
+    scale = params.pop("scale", 1.0)
+    reg = ConvNetRegressor(random_state=0, **params)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "The fit ends")
+        reg.fit(X, scale * y)
+    parts = dense(ConvNetRegressor, 4, normalize_y=False).partial_fit(X, y)
+    assert parts.history_["score"][-1] < 0

@@ -87,6 +87,7 @@ def test_the_named_losses_are_the_classes(blobs, quick):
     assert tuple(other.loss_curve_) != curves["huber"]
 
 
+@pytest.mark.filterwarnings("ignore:The fit ends with a training R.2")
 def test_loss_is_the_mean_over_samples_and_outputs(blobs):
     X, Y = blobs
     reg = ConvNetRegressor([], optimizer=SGD(1e-9), max_iter=1, batch_size=70)
