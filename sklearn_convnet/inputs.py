@@ -116,6 +116,8 @@ def stacked_cells(X):
     ValueError
         If they are text, or of different sizes, or there are several columns of them.
     """
+    if _is_text(X):
+        return _stacked([X])
     if isinstance(X, (list, tuple)):
         try:
             X = np.asarray(X)

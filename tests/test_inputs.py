@@ -516,6 +516,7 @@ def test_samples_of_different_sizes(container):
 NAMES = ["cats/1.png", "cats/2.png", "dogs/1.png"]
 OF_TEXT = {
     "list": NAMES,
+    "one name": NAMES[0],
     "array": np.array(NAMES),
     "objects": np.array(NAMES, dtype=object),
     "column": np.array(NAMES)[:, np.newaxis],
