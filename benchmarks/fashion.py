@@ -17,8 +17,10 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 PACKAGES = ("sklearn_convnet", "skorch")
 BATCH_SIZE = 128
@@ -208,6 +210,8 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="where to write all figures")
     parser.add_argument("--only", choices=PACKAGES, help="fit once and print JSON")
     options = parser.parse_args()
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     if options.only:
         row = measure(options.only, options.folder, options.epochs, options.threads, options.seed)
         print(json.dumps(row))

@@ -7,13 +7,9 @@ from math import prod
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import (
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
@@ -26,20 +22,23 @@ from ._version import package_version
 from .augmentation import Transform
 from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
 from .checks import check_range
+from .constraints import Options, StrOptions
 from .history import EpochTable, History
 from .inputs import (
     as_array,
     default_layers,
     hint_of_format,
     learn_inputs,
+    refuse_single,
     renewed_inputs,
+    stacked_cells,
     warn_if_turned,
 )
 from .layers import Sequential
 from .layers.blocks import Outputs
-from .layers.composition import LayerComposition, check_layers
+from .layers.composition import LayerComposition, check_layers, hint_of_divisor
 from .losses import FunctionLoss
-from .messages import about
+from .messages import about, warn_caller
 from .multi_crop import MultiCrop
 from .network import compile_network
 from .network.compile import first_n_axes, with_channels
@@ -90,7 +89,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
 
     _parameter_constraints: dict = {
         "layers": [list, tuple, None],
-        "input_shape": [tuple, list, None],
+        "input_shape": [tuple, list, np.ndarray, None],
         "data_format": [StrOptions({"channels_last", "channels_first"})],
         "input_kind": [StrOptions({"auto", "table", "signal", "image", "volume"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
@@ -104,7 +103,10 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
         "init_from": "no_validation",  # transfer.py says more of what is wrong
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
         "tol": [Interval(Real, 0, None, closed="left")],
         "shuffle": ["boolean"],
         "warm_start": ["boolean"],
@@ -150,14 +152,18 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
     def _check_X(self, X, reset, renewed=frozenset()):
         """X as an array, in its own dtype, with the channels last; how it comes in is learnt if
         `reset`, or compared. `renewed` are parameters that were changed since the last fit."""
+        if type(X) is not np.ndarray or X.dtype.kind not in "biuf":
+            X = stacked_cells(X)
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
         X = as_array(X, self)
         check_range(X, self._work_dtype(X) if reset else self.network_.dtype, "X")
+        if not reset and X.shape[1:] != self._inputs.shape and len(self._inputs.shape) > 1:
+            refuse_single(X.shape, self._inputs.fits)
         if X.ndim == 2 and (not reset or self.input_shape is None):
             _check_n_features(self, X, reset=reset)
         if reset:
-            self._inputs = learn_inputs(X.shape[1:], *self._input_params())
+            self._inputs = learn_inputs(X.shape, *self._input_params())
             self.input_shape_ = self._inputs.sample_shape
             self.n_features_in_ = prod(self.input_shape_)
         elif not renewed.isdisjoint(INPUT_PARAMS):
@@ -205,6 +211,11 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
         validate_parameter_constraints(constraints, params, type(self).__name__)
         effective_n_threads(self.n_threads)
 
+    def _instance_of(self, param, value):
+        """An instance in the place of a name, such as `Adam()` for "adam"."""
+        table = {"optimizer": OPTIMIZERS, "loss": self._losses}.get(param, {})
+        return table[value]() if isinstance(value, str) and value in table else value
+
     def _resolved(self, value, table):
         """An instance for a name or an instance, its parameters checked."""
         instance = table[value]() if isinstance(value, str) else value
@@ -222,7 +233,8 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
             )
         y = self._check_y(y, boxes)
         if len(X) != len(y):
-            raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many")
+            fix = ", or X[np.newaxis] if X is one sample" if len(y) == 1 else ""
+            raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many{fix}")
         weight = self._check_weight(sample_weight, X)
         dtype = self.network_.dtype if hasattr(self, "network_") else self._work_dtype(X)
         counted = is_counted(weight, dtype, relative)
@@ -249,7 +261,18 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
         weight = weight if counted.all() else weight[counted]
         return weight / weight.mean() if relative else weight, counted
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        boxes=None,
+        boxes_val=None,
+    ):
         """Fit the network to data.
 
         Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
@@ -275,13 +298,15 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
             Their labels or values.
         sample_weight_val : array-like of shape (n_val,) or (n_val, *map_size), default=None
             Their weights; `class_weight` does not count here.
+        boxes, boxes_val : None
+            For `ConvNetClassifier`: coordinates are y here, with ``target="points"``.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val)
 
     def _fit(
         self, X, y, sample_weight, X_val, y_val, sample_weight_val, boxes=None, boxes_val=None
@@ -406,6 +431,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
     def _go_on(self, news):
         """What the last fit left, as copies, with the parameters that were changed since."""
         last, state = self.network_, self._training_state
+        self.n_iter_ = 0
         if news.isdisjoint(NETWORK_PARAMS):
             self.network_, self._random_state, self._training_state = deepcopy(
                 (last, self._random_state, state)
@@ -439,8 +465,9 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
             layers = default_layers(shape, self._inputs.kind)
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
         self._check_images(pairs)
-        with hint_of_format(self._inputs):
-            return pairs, shape, Sequential(pairs).output_shape(with_channels(pairs, shape))
+        seen = with_channels(pairs, shape)
+        with hint_of_format(self._inputs), hint_of_divisor(pairs, seen):
+            return pairs, shape, Sequential(pairs).output_shape(seen)
 
     def _image_size(self):
         """(width, height) where X is images, else None."""
@@ -542,19 +569,28 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
         """Samples to train on, and to validate with, for early stopping."""
         from sklearn.model_selection import train_test_split  # slow to import
 
-        kept, held_out = train_test_split(
-            np.arange(len(rows)),
-            test_size=self.validation_fraction,
-            random_state=self._split_seed,
-            stratify=self._target.stratify(y),
-        )
+        try:
+            kept, held_out = train_test_split(
+                np.arange(len(rows)),
+                test_size=self.validation_fraction,
+                random_state=self._split_seed,
+                stratify=self._target.stratify(y),
+            )
+        except ValueError as error:
+            raise ValueError(f"{self._cannot_split(len(rows))}: {error}") from None
         if len(held_out) < 2:
             raise ValueError(
-                f"early_stopping holds out {len(held_out)} of {len(rows)} samples, which is "
-                "too few to score: use a larger validation_fraction"
+                f"{self._cannot_split(len(rows))}: {len(held_out)} is too few to score"
             )
         validation = self._encoded(X, rows[held_out], y[held_out], weight[held_out])
         return rows[kept], y[kept], weight[kept], validation
+
+    def _cannot_split(self, n):
+        return (
+            f"early_stopping=True cannot hold out validation_fraction={self.validation_fraction} "
+            f"of {n} samples (set another fraction, give X_val and y_val, or set "
+            "early_stopping=False)"
+        )
 
     def _learn(
         self,
@@ -617,7 +653,7 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
             self.n_iter_ += 1
             self.t_ += len(samples)
             if self.verbose:
-                table.print(self.n_iter_, row, seconds)
+                table.print(len(self.loss_curve_), row, seconds)
             return tasks.end_epoch()
 
         progress.stopped = tasks.repeat(progress.epoch)
@@ -635,6 +671,17 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
             after_epoch=after_epoch,
         )
         self._training_state = trainer.state
+        if not partial:
+            self._warn_of_the_end(progress)
+
+    def _warn_of_the_end(self, progress):
+        """Warns if training has not ended by itself."""
+        if progress.ran_out(self.max_iter, self.n_iter_no_change):
+            warn_caller(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                "optimization hasn't converged yet.",
+                ConvergenceWarning,
+            )
 
     def _loss(self, loss=None):
         """An instance for a loss, which is the parameter unless it is given."""
@@ -682,6 +729,18 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
         if scores is None:
             return None
         return max((score for score in scores if not np.isnan(score)), default=np.nan)
+
+    @property
+    def n_layers_(self):
+        """Number of layers, with the input and the output."""
+        check_is_fitted(self)
+        return 1 + len(self.network_.layers)
+
+    @property
+    def out_activation_(self):
+        """Name of the function that makes predictions of the network's output."""
+        check_is_fitted(self)
+        return self._target.out_activation or self._loss(self._fitted["loss"]).out_activation
 
     @property
     def layers_(self):

@@ -344,7 +344,7 @@ def _origin(estimator, X, y, metadata):
     del decides["n_threads"], decides["verbose"]
     if decides["init_from"] is not None:
         decides["init_from"] = dict(weights_of(decides["init_from"]))
-    decides.update(metadata, X=X, y=y, n_iter_=estimator.n_iter_, estimator=type(estimator))
+    decides.update(metadata, X=X, y=y, t_=estimator.t_, estimator=type(estimator))
     return {name: _hash(value) for name, value in decides.items() if value is not None}
 
 

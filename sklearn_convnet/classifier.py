@@ -5,11 +5,12 @@ from numbers import Real
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import metadata_routing
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
 from .checks import check_labels, check_labels_and_boxes, is_absent
+from .constraints import StrOptions
 from .losses import CLASSIFICATION_LOSSES
 from .targets import BoxTarget, label_target, same_classes, sorted_classes
 
@@ -48,13 +49,13 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient with respect
         to `y_pred`, the output before softmax; see `sklearn_convnet.losses.FunctionLoss`.
     optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
-        A name, or an instance such as ``Adam(learning_rate=1e-3)``, whose parameters can
-        then be searched, as ``optimizer__learning_rate``.
+        A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set
+        and searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
     batch_size : int or "auto", default="auto"
         Samples of a step; "auto" is ``min(200, n_samples)``. The samples of an epoch are cut
         into batches of nearly equal size, none larger than this.
     max_iter : int, default=200
-        Largest number of epochs.
+        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
         What is done to the images of each training batch, at random: one of
         `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))``.
@@ -73,7 +74,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         part of the training data is held out.
     validation_fraction : float, default=0.1
         Share that is held out, stratified by class.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int or inf, default=10
         Training stops after so many epochs in a row without an improvement by `tol` of the
         training loss, or of the validation score if `early_stopping`.
     tol : float, default=1e-4
@@ -136,8 +137,16 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         The layers with their names, and the output layers, "output" and "box".
     network_ : Network
         The network.
+    n_layers_ : int
+        Number of layers, with the input and the output.
+    n_outputs_ : int
+        Number of outputs of the layer "output": of classes, of labels, or of all classes of all
+        columns.
+    out_activation_ : {"softmax", "logistic"}
+        What makes probabilities of them; "logistic" for several labels at once.
     n_iter_ : int
-        Number of epochs.
+        Number of epochs of the last fit; 1 after `partial_fit`. The curves below, and `t_`, go on
+        in a warm start.
     t_ : int
         Number of samples seen in training.
     loss_ : float
@@ -271,7 +280,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
             box_corners=self.box_corners,
             image_size=self._image_size(),
         )
-        self.classes_ = target.classes
+        self.classes_, self.n_outputs_ = target.classes, target.n_outputs
         return target
 
     def _begin_outputs(self, y, weight):
@@ -383,18 +392,15 @@ default=None
             )
         return self._partial_fit(X, y, sample_weight, classes, boxes)
 
-    def _probabilities(self, X):
-        """What `predict_proba` returns, by the vote of several crops if there are."""
+    def _voted(self, X, finish, vote):
+        """What `finish` makes of the network's output; of several crops, what `vote` makes of
+        theirs."""
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        views = map(self._probabilities_of_view, self._views(X))
-        multi_crop = self._fitted["multi_crop"]
-        return next(views) if multi_crop is None else multi_crop.vote(list(views))
+        views = (self._of_view(view, finish) for view in self._views(X))
+        return next(views) if vote is None else vote(list(views))
 
-    def _probabilities_of_view(self, X):
-        def finish(Z):
-            return self._target.probabilities(Z, self.network_.kernels)
-
+    def _of_view(self, X, finish):
         if isinstance(self.classes_, list):  # an array for each column
             return finish(self._raw_predict(X))
         return self._raw_predict(X, finish)
@@ -414,10 +420,15 @@ list of ndarray
             In the order of `classes_`; for several labels at once the probability of each,
             for several columns an array for each.
         """
-        return self._probabilities(X)
+        check_is_fitted(self)
+        vote = getattr(self._fitted["multi_crop"], "vote", None)
+        return self._voted(X, lambda Z: self._target.probabilities(Z, self.network_.kernels), vote)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
+
+        They are computed from the network's output, so that they are finite where a probability
+        itself is too small for its dtype.
 
         Parameters
         ----------
@@ -429,9 +440,9 @@ list of ndarray
         ndarray or list of ndarray
             As `predict_proba` returns them.
         """
-        P = self.predict_proba(X)
-        with np.errstate(divide="ignore"):
-            return [np.log(part) for part in P] if isinstance(P, list) else np.log(P)
+        check_is_fitted(self)
+        vote = getattr(self._fitted["multi_crop"], "log_vote", None)
+        return self._voted(X, self._target.log_probabilities, vote)
 
     def predict(self, X):
         """The most probable class; for several labels at once those above one half.
@@ -448,7 +459,7 @@ list of ndarray
         """
         check_is_fitted(self)
         if self._fitted["multi_crop"] is not None:
-            return self._target.decode(self._probabilities(X))
+            return self._target.decode(self.predict_proba(X))
         return self._outputs(X, lambda Z: self._target.predict(Z, self.network_.kernels))
 
     def predict_box(self, X):

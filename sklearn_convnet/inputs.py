@@ -7,6 +7,7 @@
 #   of it gets channels last, in memory or in a file.
 """
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -27,7 +28,7 @@ from .layers import (
     Standardize,
 )
 from .layers.composition import ShapeError
-from .layers.shapes import AXIS_NAMES
+from .layers.shapes import AXIS_NAMES, plain
 from .messages import BEGIN_ANEW, warn_caller
 from .network.compile import first_n_axes
 
@@ -106,6 +107,76 @@ class Inputs:
         return X.transpose(0, X.ndim - 1, *range(1, X.ndim - 1)) if self.turned else X
 
 
+def stacked_cells(X):
+    """X, or the samples that a list, a Series, the one column of a table or an array of objects
+    holds, as one array.
+
+    Raises
+    ------
+    ValueError
+        If they are text, or of different sizes, or there are several columns of them.
+    """
+    if _is_text(X):
+        return _stacked([X])
+    if isinstance(X, (list, tuple)):
+        try:
+            X = np.asarray(X)
+        except ValueError:
+            return _stacked(X)
+    one = X
+    if hasattr(X, "iloc"):  # of pandas: what the first row holds is enough to know
+        one = X.iloc[:1].to_numpy()
+    if not isinstance(one, np.ndarray) or one.dtype.kind not in "OUS" or not 1 <= one.ndim <= 2:
+        return X
+    if one.size == 0 or not _is_cell(one.flat[0]):
+        return X
+    if one.ndim == 2 and one.shape[1] > 1:
+        if _is_text(one[0, 0]):
+            return X  # mixed columns, of which scikit-learn says more
+        raise ValueError(
+            f"X has {one.shape[1]} columns whose cells are arrays: give one of them as X"
+        )
+    return _stacked(np.asarray(X).ravel())
+
+
+def _is_text(value):
+    return isinstance(value, (str, bytes, os.PathLike))
+
+
+def _is_cell(value):
+    """Whether it is text, or a sample with axes of its own."""
+    return _is_text(value) or np.ndim(value) > 0
+
+
+def _stacked(cells):
+    """Samples as one array; raises ValueError if they are text or of different sizes."""
+    if _is_text(cells[0]):
+        raise ValueError(
+            f"X holds text, such as {cells[0]!r}, but must be an array of numbers. If these are "
+            "names of files, read them first, as np.stack([read_image(name) for name in X])"
+        )
+    samples = [np.asarray(cell) for cell in cells]
+    shape = samples[0].shape
+    for i, sample in enumerate(samples):
+        if sample.shape != shape:
+            raise ValueError(
+                f"X must be an array of samples of one size, but X[0] has shape {shape} and "
+                f"X[{i}] {sample.shape}: crop, pad or resize them; "
+                "sklearn_convnet.datasets.pad_series pads series"
+            )
+    return np.stack(samples)
+
+
+def refuse_single(shape, fits):
+    """Raises ValueError if X of this shape is one sample, and no array of them; `fits` says of
+    a shape whether it is that of a sample."""
+    if len(shape) > 1 and not fits(shape[1:]) and fits(shape):
+        raise ValueError(
+            f"X has shape {shape}, which is that of one sample: give an array of samples, "
+            "X[np.newaxis]"
+        )
+
+
 def as_array(X, estimator):
     """X as an array of real numbers with at least two axes, in its own dtype."""
     if type(X) is np.ndarray and X.ndim > 1 and X.size and X.dtype.kind in "biuf":
@@ -126,7 +197,7 @@ def same_but_one_channel(a, b, channels_first):
 
 
 def learn_inputs(shape, layers, input_shape, data_format, input_kind):
-    """The `Inputs` for a first X with samples of this shape.
+    """The `Inputs` for a first X of this shape.
 
     Raises
     ------
@@ -166,24 +237,29 @@ def renewed_inputs(before, layers, input_shape, data_format, input_kind):
 
 def checked_shape(input_shape):
     """`input_shape` as a tuple; raises ValueError if it is no shape."""
-    wanted = tuple(input_shape)
-    if not all(isinstance(size, Integral) and size >= 1 for size in wanted):
+    wanted = plain(input_shape)
+    if not np.iterable(wanted) or not all(isinstance(n, Integral) and n >= 1 for n in wanted):
         raise ValueError(f"input_shape must hold positive integers, got {input_shape!r}")
-    return wanted
+    return tuple(map(int, wanted))
 
 
 def given_shape(shape, input_shape, channels_first):
-    """The shape of a sample in the order of X: that of X, or `input_shape`."""
-    if 0 in shape:
-        raise ValueError(f"X has samples of shape {shape}, which hold no values")
+    """The shape of a sample in the order of X, whose shape this is, or `input_shape`."""
+    seen = shape[1:]
+    if 0 in seen:
+        raise ValueError(f"X has samples of shape {seen}, which hold no values")
     if input_shape is None:
-        return shape
+        return seen
     wanted = checked_shape(input_shape)
-    if shape not in (wanted, (prod(wanted),)) and not same_but_one_channel(
-        shape, wanted, channels_first
-    ):
+
+    def fits(shape):
+        flat = (prod(wanted),)
+        return shape in (wanted, flat) or same_but_one_channel(shape, wanted, channels_first)
+
+    if not fits(seen):
+        refuse_single(shape, fits)
         raise ValueError(
-            f"X has samples of shape {shape}, expected input_shape={wanted} or "
+            f"X has samples of shape {seen}, expected input_shape={wanted} or "
             f"{prod(wanted)} values in a row"
         )
     return wanted
@@ -307,14 +383,30 @@ def _unlikely_channels(inputs):
 
 @contextmanager
 def hint_of_format(inputs):
-    """A shape that does not fit has one more reason if the channels may be at the other end."""
+    """A shape that does not fit may have one more reason: X is flat, or its channels are at the
+    other end."""
     try:
         yield
     except ValueError as error:
-        shape = inputs.shape[::-1] if inputs.channels_first else inputs.shape
-        if not inputs.has_channels or not shape[0] < shape[-1] or shape[0] > SIGNAL_CHANNELS:
+        reason = _reason(inputs)
+        if reason is None:
             raise
-        hint = f". X has samples of shape {inputs.shape}: {advice(inputs)}"
+        hint = f". X has samples of shape {inputs.shape}: {reason}"
         if isinstance(error, ShapeError):
-            raise ShapeError(error.path, error.problem + hint) from None
+            raise type(error)(error.path, error.problem + hint) from None
         raise ValueError(f"{error}{hint}") from None
+
+
+def _reason(inputs):
+    """What may be wrong with the shape of a sample, or None."""
+    n_axes = KINDS[inputs.kind]
+    if len(inputs.shape) == 1 < n_axes:
+        sizes = ", ".join(AXIS_NAMES[n_axes])
+        return (
+            f"set input_shape=({sizes}), or with channels, to what these {inputs.shape[0]} values "
+            "are in a row"
+        )
+    shape = inputs.shape[::-1] if inputs.channels_first else inputs.shape
+    if not inputs.has_channels or not shape[0] < shape[-1] or shape[0] > SIGNAL_CHANNELS:
+        return None
+    return advice(inputs)

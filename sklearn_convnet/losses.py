@@ -35,6 +35,10 @@ class Loss(Parametrized):
     _parameter_constraints: dict = {}
     #: Whether values may be shifted and scaled before the network learns them.
     takes_normalized = True
+    #: Name of the inverse of the link function.
+    out_activation = "identity"
+    #: Whether its minimum lies in the middle of the values, where their mean is.
+    is_central = False
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
         """The loss of a batch and its gradient.
@@ -230,6 +234,17 @@ def logistic(Z, kernels, n_threads):
     return P
 
 
+def log_softmax(Z):
+    """Logarithms of `softmax`, also of probabilities that are too small for the dtype."""
+    others = Z - Z.max(axis=-1, keepdims=True)
+    return others - np.log(np.exp(others).sum(axis=-1, keepdims=True))
+
+
+def log_logistic(Z):
+    """Logarithms of `logistic`, likewise."""
+    return -np.logaddexp(0, -Z)
+
+
 # --- values ------------------------------------------------------------------------------
 
 
@@ -266,6 +281,8 @@ class SquaredError(_Pointwise):
     'squared_error'
     """
 
+    is_central = True
+
     def pointwise(self, Z, target):
         residual = Z - target
         return 0.5 * residual**2, residual
@@ -280,6 +297,8 @@ class AbsoluteError(_Pointwise):
     >>> AbsoluteError()
     AbsoluteError()
     """
+
+    is_central = True
 
     def pointwise(self, Z, target):
         residual = Z - target
@@ -304,6 +323,7 @@ class Huber(_Pointwise):
     """
 
     _parameter_constraints = {"delta": [Interval(Real, 0, None, closed="neither")]}
+    is_central = True
 
     def __init__(self, delta=1.0):
         self.delta = delta
@@ -361,6 +381,8 @@ class Poisson(_Pointwise):
     >>> Poisson()
     Poisson()
     """
+
+    out_activation = "exp"
 
     def pointwise(self, Z, target):
         mean = np.exp(Z)

@@ -1,11 +1,12 @@
 """Training on random crops of images, and voting over fixed ones."""
 
+from functools import reduce
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Options, StrOptions
 
+from .constraints import Options, StrOptions
 from .layers.shapes import AXIS_NAMES, per_axis
 from .parameters import Parametrized
 
@@ -177,3 +178,25 @@ class MultiCrop(Parametrized):
             return mean
         votes = sum(np.eye(n_classes, dtype=P.dtype)[view.argmax(axis=1)] for view in P)
         return (votes + mean) / (n_views + 1)
+
+    def log_vote(self, log_P):
+        """The logarithms of what `vote` returns, which may be too small for the dtype.
+
+        Parameters
+        ----------
+        log_P : array-like of shape (n_views, n, n_classes)
+            Logarithms of probabilities, view by view.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+        """
+        log_P = np.asarray(log_P)
+        n_views, _, n_classes = log_P.shape
+        log = np.log(np.arange(1, n_views + 2, dtype=log_P.dtype))
+        log_mean = reduce(np.logaddexp, log_P) - log[n_views - 1]
+        if self.voting == "soft":
+            return log_mean
+        votes = sum(np.eye(n_classes, dtype=int)[view.argmax(axis=1)] for view in log_P)
+        log_votes = np.where(votes > 0, log[votes - 1], -np.inf).astype(log_P.dtype)
+        return np.logaddexp(log_votes, log_mean) - log[n_views]

@@ -1,12 +1,16 @@
 """`ConvNetRegressor`."""
 
+import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils._param_validation import StrOptions
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_is_fitted
 
 from .base import BaseConvNet
 from .checks import check_values, is_absent
+from .constraints import StrOptions
 from .losses import REGRESSION_LOSSES
+from .messages import warn_caller
 from .targets import value_target
 
 
@@ -37,7 +41,7 @@ callable, default="auto"
     batch_size : int or "auto", default="auto"
         See `ConvNetClassifier`.
     max_iter : int, default=200
-        Largest number of epochs.
+        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
         See `ConvNetClassifier`; `target` says what of y moves along.
     multi_crop : MultiCrop, default=None
@@ -48,7 +52,7 @@ callable, default="auto"
         See `ConvNetClassifier`; the validation score is R^2.
     validation_fraction : float, default=0.1
         Share that is held out.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int or inf, default=10
         See `ConvNetClassifier`.
     tol : float, default=1e-4
         What counts as an improvement.
@@ -87,11 +91,13 @@ callable, default="auto"
 
     Attributes
     ----------
-    n_features_in_, feature_names_in_, input_shape_, layers_, network_, n_iter_, t_, loss_, \
-loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
+    n_features_in_, feature_names_in_, input_shape_, layers_, n_layers_, network_, n_iter_, t_, \
+loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         See `ConvNetClassifier`.
     n_outputs_ : int
         Number of values of a sample, or of a pixel where y is maps.
+    out_activation_ : {"identity", "exp"}
+        What makes values of the network's outputs; "exp" for the loss "poisson".
 
     Examples
     --------
@@ -173,7 +179,19 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         self.normalize_y = normalize_y
         self.flip_pairs = flip_pairs
 
+    # Taken only to say where they belong: nothing to route.
+    __metadata_request__fit = {
+        "boxes": metadata_routing.UNUSED,
+        "boxes_val": metadata_routing.UNUSED,
+    }
+    __metadata_request__partial_fit = {"boxes": metadata_routing.UNUSED}
+
     def _check_y(self, y, boxes=None):
+        if boxes is not None:
+            raise ValueError(
+                "boxes= goes with ConvNetClassifier, which tells a class and a box. For "
+                "coordinates alone give them to the regressor as y, with target='points'"
+            )
         return check_values(y, self.target)
 
     def _absent(self, y):
@@ -192,7 +210,7 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
         self.n_outputs_ = target.n_outputs
         return target
 
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X, y, sample_weight=None, *, boxes=None):
         """One pass over the data, from where the last call or fit ended.
 
         Statistics of `Standardize` and of y are those of the first call. Weights are taken as they
@@ -207,12 +225,25 @@ loss_curve_, best_loss_, validation_scores_, best_validation_score_, history_
             Values, as in `fit`.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights; samples of weight zero are left out.
+        boxes : None
+            For `ConvNetClassifier`: coordinates are y here, with ``target="points"``.
 
         Returns
         -------
         self : object
         """
-        return self._partial_fit(X, y, sample_weight)
+        return self._partial_fit(X, y, sample_weight, boxes=boxes)
+
+    def _warn_of_the_end(self, progress):
+        super()._warn_of_the_end(progress)
+        score = self.history_["score"][-1] if self.n_iter_ else np.nan
+        if score < 0 and not self._target.normalize and self._loss().is_central:
+            warn_caller(
+                f"The fit ends with a training R^2 of {score:.3g}: the mean of y would be a better "
+                "prediction. The network learns y in its own units, which may be far from what it "
+                "returns at first: set normalize_y=True, or scale y.",
+                ConvergenceWarning,
+            )
 
     def _values(self, Z):
         """What the network says, in the shape of y."""

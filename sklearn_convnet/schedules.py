@@ -13,8 +13,9 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
+from .constraints import StrOptions
 from .parameters import Parametrized
 
 __all__ = [

@@ -24,6 +24,8 @@ from .losses import (
     FunctionLoss,
     SumOverColumns,
     WeightedPixels,
+    log_logistic,
+    log_softmax,
     logistic,
     softmax,
 )
@@ -45,6 +47,8 @@ class Target:
     """
 
     votings = ()
+    #: Name of what makes probabilities of the network's output; None asks the loss.
+    out_activation = None
     #: Number of pixels along each axis, where y holds maps.
     map_size = None
     #: Whether the output layers have what they begin with.
@@ -184,6 +188,7 @@ class ClassTarget(Target):
     """
 
     votings = ("soft", "hard")
+    out_activation = "softmax"
 
     def __init__(self, classes):
         self.classes = classes
@@ -209,6 +214,10 @@ class ClassTarget(Target):
     def probabilities(self, Z, kernels):
         """What `predict_proba` returns, from the network's output."""
         return softmax(Z, kernels, 1)
+
+    def log_probabilities(self, Z):
+        """What `predict_log_proba` returns, from the network's output."""
+        return log_softmax(Z)
 
     def decode(self, P):
         """The label of the largest probability, the first of equal ones."""
@@ -236,6 +245,7 @@ class MultilabelTarget(ClassTarget):
     """A row of labels that are there (1) or not (0); an output for each."""
 
     votings = ("soft",)
+    out_activation = "logistic"
 
     def encode(self, y, dtype):
         refuse_boxes(y)
@@ -256,6 +266,9 @@ class MultilabelTarget(ClassTarget):
 
     def probabilities(self, Z, kernels):
         return logistic(Z, kernels, 1)
+
+    def log_probabilities(self, Z):
+        return log_logistic(Z)
 
     def decode(self, P):
         return (P > 0.5).astype(int)
@@ -302,8 +315,15 @@ class ColumnsTarget(ClassTarget):
 
     def probabilities(self, Z, kernels):
         """A list with an array for each column."""
+        return [softmax(part, kernels, 1) for part in self._parts(Z)]
+
+    def log_probabilities(self, Z):
+        return [log_softmax(part) for part in self._parts(Z)]
+
+    def _parts(self, Z):
+        """The outputs for each column."""
         parts = np.split(Z, np.cumsum(self.n_classes)[:-1], axis=1)
-        return [softmax(np.ascontiguousarray(part), kernels, 1) for part in parts]
+        return [np.ascontiguousarray(part) for part in parts]
 
     def decode(self, P):
         pairs = zip(self.classes, P, strict=True)
@@ -510,7 +530,13 @@ class BoxTarget(ClassTarget):
         return super().class_factors(class_weight, target[:, 0].astype(np.int64), weight)
 
     def probabilities(self, Z, kernels):
-        return super().probabilities(np.ascontiguousarray(Z[:, : self.n_outputs]), kernels)
+        return super().probabilities(self._of_class(Z), kernels)
+
+    def log_probabilities(self, Z):
+        return super().log_probabilities(self._of_class(Z))
+
+    def _of_class(self, Z):
+        return np.ascontiguousarray(Z[:, : self.n_outputs])
 
     def boxes(self, Z):
         """The coordinates, from the network's output."""

@@ -334,6 +334,10 @@ class Progress:
             self.stopped or self.epoch >= max_iter or self.n_without_improvement >= n_iter_no_change
         )
 
+    def ran_out(self, max_iter, n_iter_no_change):
+        """Whether `max_iter` is the only reason to stop."""
+        return self.epoch >= max_iter and not self.is_over(np.inf, n_iter_no_change)
+
     def note(self, goal, tol):
         """Adds an epoch; says whether it was the best."""
         self.epoch += 1

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .checks import check_range
+from .layers import Activation, Dense, Dropout, Flatten
 from .messages import warn_caller
 
 
@@ -52,6 +53,7 @@ def copy_weights(network, weights):
         If there are none, or an array holds what is no finite number in the network's dtype.
     """
     own = {**network.parameters(), **network.buffers()}
+    maps = {f"{path}/weight": shape for path, shape in flattened(network.table).items()}
     copied, left = set(), []
     for path, given in weights.items():
         array = np.asarray(given)
@@ -60,7 +62,8 @@ def copy_weights(network, weights):
         if path not in own:
             left.append(f"{path!r}, which this network does not have")
         elif array.shape != own[path].shape:
-            left.append(f"{path!r} of shape {array.shape}, which is {own[path].shape} here")
+            fix = from_torch(array.shape, own[path].shape, maps.get(path))
+            left.append(f"{path!r} of shape {array.shape}, which is {own[path].shape} here{fix}")
         else:
             check_range(array, own[path].dtype, f"init_from[{path!r}]")
             own[path][...] = array
@@ -68,8 +71,50 @@ def copy_weights(network, weights):
     if not copied:
         raise ValueError(
             f"init_from: none of its arrays {list(weights)} has the path and shape of one of "
-            f"this network's {list(own)}: give the layers the same names"
+            f"this network's {list(own)}: give the layers the same names. {'; '.join(left)}"
         )
     if left:
         warn_caller(f"init_from: these were not copied: {'; '.join(left)}", UserWarning)
     return copied
+
+
+def flattened(table):
+    """By the path of each dense layer that reads maps, their shape."""
+    found, maps = {}, None
+    for path, layer, shape, _ in table:
+        if len(shape) > 1:
+            maps = shape
+        if isinstance(layer, Dense) and maps is not None:
+            found[path] = maps
+        if not isinstance(layer, (Flatten, Dropout, Activation)):
+            maps = None
+    return found
+
+
+def from_torch(shape, own, maps=None):
+    """What makes an array of the network's of one that is laid out as PyTorch's are, in words.
+
+    Parameters
+    ----------
+    shape, own : tuple of int
+        Of the array and of the network's.
+    maps : tuple of int, default=None
+        Shape of the maps that it is a dense layer's on.
+    """
+    n = len(own)
+    if len(shape) != n or n < 2:
+        return ""
+    ways, kernel = [], tuple(range(2, n))
+    if n == 2 and shape == own[::-1]:
+        ways.append("T")
+        if maps is not None:  # which PyTorch flattens with the channels first
+            given, axes = (own[1], maps[-1], *maps[:-1]), (*range(2, len(maps) + 1), 1, 0)
+            ways = [f"reshape{given}.transpose{axes}.reshape{own}"]
+    elif n > 2:
+        for axes in ((*kernel, 1, 0), (*kernel, 0, 1)):
+            if tuple(shape[axis] for axis in axes) == own:
+                ways.append(f"transpose{axes}")
+        if not ways and shape == (own[-2] * own[-1], 1, *own[:-2]):  # depth-wise
+            ways.append(f"reshape{(own[-2], own[-1], *own[:-2])}.transpose{(*kernel, 0, 1)}")
+    options = ", or of a transposed convolution array.".join(ways)
+    return f" (if it is PyTorch's, give array.{options})" if ways else ""

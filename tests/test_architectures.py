@@ -273,9 +273,23 @@ def test_unet_gives_maps_of_the_size_of_the_image(depth, batch_norm):
     assert Sequential(layers).output_shape((32, 48, 3)) == (32, 48, 4)
 
 
-def test_unet_says_where_a_size_does_not_halve():
-    with pytest.raises(ValueError, match=r"level.*different sizes"):
-        compile_network(unet(width=1 / 16), (24, 24, 1))
+@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_unet_says_what_must_divide_the_size(depth, data_format):
+    layers, divisor = unet(width=1 / 16, depth=depth), 2**depth
+    size = 3 * divisor - divisor // 2
+    message = (
+        rf"level.*different sizes.*For these layers the height must be a multiple of {divisor} "
+        rf"and the width must be a multiple of {divisor}, as in \({3 * divisor}, {4 * divisor}\)"
+    )
+    shape = (size, 4 * divisor - 1, 1)
+    with pytest.raises(ValueError, match=message):
+        compile_network(layers, shape)
+    if data_format == "channels_first":
+        shape = (1, *shape[:-1])
+    X, y = np.zeros((2, *shape)), np.zeros((2, size, 4 * divisor - 1), int)
+    with pytest.raises(ValueError, match=message):
+        ConvNetClassifier(layers, data_format=data_format).fit(X, y)
 
 
 def test_response_norm_is_that_of_alexnet():

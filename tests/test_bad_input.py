@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
@@ -417,6 +418,23 @@ def test_bad_boxes(maps, boxes, message):
         small().fit(X, y, boxes=boxes)
 
 
+def test_boxes_of_a_regressor(maps):
+    X, y = maps
+    boxes = np.tile([0.0, 0.0, 1.0, 1.0], (60, 1))
+    reg = ConvNetRegressor([Dense(2)], max_iter=1, random_state=0)
+    message = says("boxes= goes with ConvNetClassifier", "y, with target='points'")
+    for fit in (reg.fit, reg.partial_fit):
+        with pytest.raises(ValueError, match=message):
+            fit(X, y, boxes=boxes)
+    with pytest.raises(ValueError, match=says("y_val: boxes= goes with")):
+        reg.fit(X, y, X_val=X, y_val=y, boxes_val=boxes)
+    assert not hasattr(reg, "network_")
+    requests = reg.get_metadata_routing()
+    assert not {"boxes", "boxes_val"} & {*requests.fit.requests, *requests.partial_fit.requests}
+    reg.set_params(target="points").fit(X, boxes)
+    assert reg.predict(X).shape == boxes.shape
+
+
 def test_boxes_and_labels_that_do_not_fit(maps):
     X, y = maps
     boxes = np.zeros((60, 4))
@@ -517,7 +535,7 @@ def test_an_interrupted_fit_keeps_the_weights_so_far(maps, monkeypatch, where):
         assert not np.array_equal(clf.predict_proba(X), plain.predict_proba(X))
     monkeypatch.undo()
     clf.set_params(early_stopping=False).partial_fit(X, y)
-    assert clf.n_iter_ == 3
+    assert (clf.n_iter_, len(clf.loss_curve_)) == (1, 3)
 
 
 def test_an_interrupted_first_epoch(maps, monkeypatch):
@@ -563,6 +581,46 @@ def test_after_divergence_a_smaller_rate_can_go_on(maps):
     losses = [clf.partial_fit(X, y).loss_ for _ in range(20)]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
+
+
+# ---------------------------------------------------------------------------
+# Early stopping on few samples
+# ---------------------------------------------------------------------------
+
+FEW = {
+    "one sample": (ConvNetClassifier, [0], {}, "n_samples=1"),
+    "one held out": (ConvNetRegressor, [0, 1, 2], {}, "1 is too few to score"),
+    "a rare class": (ConvNetClassifier, [0] * 30 + [1], {}, "only 1 member"),
+    "fewer than classes": (ConvNetClassifier, list(range(5)) * 4, {}, "number of classes = 5"),
+    "fewer to train on": (
+        ConvNetClassifier,
+        [0, 1, 2] * 4,
+        {"validation_fraction": 0.9},
+        "number of classes = 3",
+    ),
+    "columns": (ConvNetClassifier, [[0, 1, 2], [2, 1, 0]], {}, "1 is too few to score"),
+}
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize("name", FEW)
+def test_early_stopping_on_few_samples(name):
+    estimator, y, params, reason = FEW[name]
+    model = estimator([Dense(2)], early_stopping=True, max_iter=2, **params)
+    fraction = model.validation_fraction
+    message = says(
+        f"early_stopping=True cannot hold out validation_fraction={fraction} of {len(y)} samples",
+        "X_val and y_val",
+        "early_stopping=False",
+        reason,
+    )
+    X = np.arange(3.0 * len(y)).reshape(len(y), 3)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)
+    assert not hasattr(model, "network_")
+    fits = [(clone(model).set_params(early_stopping=False), {}), (model, {"X_val": X, "y_val": y})]
+    for fit, validation in fits:
+        assert fit.fit(X, y, **validation).n_iter_ == 2
 
 
 # ---------------------------------------------------------------------------

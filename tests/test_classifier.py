@@ -3,10 +3,13 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_array
+from scipy.special import log_expit, log_softmax, logsumexp
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.model_selection import cross_val_score
 
@@ -14,6 +17,7 @@ from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.inputs import default_layers
 from sklearn_convnet.layers import Conv1D, Conv2D, Conv3D, Dense, Dropout
 from sklearn_convnet.losses import CrossEntropy
+from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.training import Samples, Trainer, batches_of
 
@@ -50,7 +54,7 @@ def test_labels_of_several_classes(digits, quick):
     assert P.dtype == X.dtype
     np.testing.assert_allclose(P.sum(axis=1), 1, rtol=1e-12)
     np.testing.assert_array_equal(clf.predict(X), clf.classes_[P.argmax(axis=1)])
-    np.testing.assert_array_equal(clf.predict_log_proba(X), np.log(P))
+    np.testing.assert_allclose(clf.predict_log_proba(X), np.log(P), atol=1e-12)
     assert clf.score(X[200:], names[200:]) > 0.8
     right = clf.predict(X) == names
     assert clf.score(X, names, sample_weight=right + 0.0) == 1.0
@@ -92,6 +96,79 @@ def test_several_labels_at_once(digits, quick, container):
     wrong[(predicted != Y).any(axis=1)] = 0
     assert clf.score(X, Y, sample_weight=wrong) == 1
     clf.partial_fit(X, Y, classes=[0, 1, 2])
+
+
+# ---------------------------------------------------------------------------
+# Logarithms of probabilities
+# ---------------------------------------------------------------------------
+
+
+def far_apart(X, y, layers=(), scale=1e4, **params):
+    """A classifier and samples whose outputs lie so far apart that probabilities are 0."""
+    boxes = {"boxes": params.pop("boxes")} if "boxes" in params else {}
+    clf = ConvNetClassifier(list(layers), max_iter=5, random_state=0, **params)
+    return clf.fit(X, y, **boxes), scale * X
+
+
+KINDS_OF_Y = {
+    "label": lambda X, y: far_apart(X, y),
+    "labels": lambda X, y: far_apart(X, np.stack([y == 0, y > 0], axis=1).astype(int)),
+    "box": lambda X, y: far_apart(X, y, boxes=np.tile([0.1, 0.1, 0.9, 0.9], (len(y), 1))),
+    "columns": lambda X, y: far_apart(X, np.stack([y, y + 1], axis=1)),
+    "maps": lambda X, y: far_apart(X, np.tile(y[:, None, None], (6, 6)), [Conv2D(4, 1)]),
+    "float64": lambda X, y: far_apart(X, y, dtype="float64"),
+}
+
+
+def parts_of(P):
+    return P if isinstance(P, list) else [P]
+
+
+@pytest.mark.oldest
+@pytest.mark.parametrize("kind", KINDS_OF_Y)
+def test_logarithms_of_probabilities_are_finite(maps, kind):
+    clf, X = KINDS_OF_Y[kind](*maps)
+    Z = clf.network_.forward(X).astype(np.float64)
+    if kind == "labels":
+        expected = [log_expit(Z)]
+    else:
+        sizes = [len(classes) for classes in parts_of(clf.classes_)]
+        edges = np.cumsum([0, *sizes])
+        expected = [log_softmax(Z[..., a:b], axis=-1) for a, b in pairwise(edges)]
+    P, logs = parts_of(clf.predict_proba(X)), parts_of(clf.predict_log_proba(X))
+    alone = [clf.predict_log_proba(X[i : i + 1]) for i in range(4)]
+    for j, (p, log_p, log_q) in enumerate(zip(P, logs, expected, strict=True)):
+        assert (p == 0).any()
+        assert log_p.dtype == p.dtype
+        assert np.isfinite(log_p).all()
+        np.testing.assert_allclose(log_p, log_q, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(np.exp(log_p), p, rtol=1e-3, atol=1e-6)
+        np.testing.assert_array_equal(
+            np.concatenate([parts_of(one)[j] for one in alone]), log_p[:4]
+        )
+
+
+@pytest.mark.parametrize("voting", ["soft", "hard"])
+@pytest.mark.parametrize("n_crops", [1, 5])
+def test_logarithms_of_votes(maps, voting, n_crops):
+    crops = MultiCrop(5, n_crops=n_crops, voting=voting)
+    clf, X = far_apart(*maps, multi_crop=crops)
+    P, log_p = clf.predict_proba(X), clf.predict_log_proba(X)
+    assert (P == 0).any()
+    assert np.isfinite(log_p).all()
+    np.testing.assert_allclose(np.exp(log_p), P, rtol=1e-3, atol=1e-6)
+    Z = np.stack([clf.network_.forward(view) for view in crops.views(X)]).astype(np.float64)
+    logs = log_softmax(Z, axis=-1)
+    mean = logsumexp(logs, axis=0) - np.log(n_crops)
+    if voting == "soft":
+        np.testing.assert_allclose(log_p, mean, rtol=1e-5, atol=1e-6)
+    else:
+        votes = np.eye(3)[logs.argmax(axis=-1)].sum(axis=0)
+        share = np.where(votes > 0, votes + np.exp(mean), 1)
+        expected = np.where(votes > 0, np.log(share), mean) - np.log(n_crops + 1)
+        np.testing.assert_allclose(log_p, expected, rtol=1e-5, atol=1e-6)
+    labels = clf.classes_[log_p.argmax(axis=1)]
+    np.testing.assert_array_equal(labels, clf.predict(X))
 
 
 # ---------------------------------------------------------------------------
@@ -208,7 +285,7 @@ def test_partial_fit_is_one_pass(digits, quick):
     parts = quick(max_iter=99)
     for i in range(3):
         assert parts.partial_fit(X, y, classes=range(10) if i == 0 else None) is parts
-        assert (parts.n_iter_, parts.t_) == (i + 1, (i + 1) * len(X))
+        assert (parts.n_iter_, parts.t_) == (1, (i + 1) * len(X))
     assert same_weights(clf, parts)
     assert parts.loss_curve_ == clf.loss_curve_
     assert parts.loss_ == clf.loss_curve_[-1]
@@ -248,7 +325,8 @@ def test_warm_start_goes_on(digits, quick):
     clf = quick(max_iter=2, warm_start=True).fit(X, y)
     first, loss = clf.get_weights(), clf.loss_
     clf.fit(X, y)
-    assert clf.n_iter_ == len(clf.loss_curve_) == 4
+    assert clf.n_iter_ == 2
+    assert len(clf.loss_curve_) == 4
     assert clf.t_ == 4 * len(X)
     assert clf.loss_curve_[2] < loss < clf.loss_curve_[0]
     assert not np.array_equal(first["conv1/weight"], clf.get_weights()["conv1/weight"])
@@ -298,8 +376,9 @@ def test_the_validation_score_is_that_of_predict(digits, quick):
     assert 0.6 < clf.best_validation_score_ <= 1
     assert clf.best_validation_score_ == max(clf.validation_scores_)
     assert np.allclose(np.array(clf.validation_scores_) * 30 % 1, 0)
+    n_before = clf.n_iter_
     clf.set_params(warm_start=True, max_iter=2).fit(X, y)
-    assert len(clf.validation_scores_) == len(clf.loss_curve_) == clf.n_iter_
+    assert len(clf.validation_scores_) == len(clf.loss_curve_) == n_before + clf.n_iter_
 
 
 @pytest.mark.parametrize(

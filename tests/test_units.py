@@ -118,6 +118,7 @@ def test_a_constant_output_is_predicted(images):
     np.testing.assert_allclose(reg.predict(X)[:, 1], 1e6 / 3, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:The fit ends with a training R.2")
 def test_without_normalisation_units_matter(images):
     X, Y, _ = images
     plain = quick(normalize_y=False).fit(X, Y).predict(X)
@@ -151,6 +152,7 @@ def test_statistics_are_those_of_the_first_call(images):
 
 
 @pytest.mark.parametrize("given", ["weights", "estimator"])
+@pytest.mark.filterwarnings("ignore:The fit ends with a training R.2")
 def test_a_network_that_is_taken_over_predicts_what_it_did(images, given):
     X, Y, _ = images
     for normalize_y in (False, True):
@@ -365,6 +367,7 @@ def test_points_and_maps_of_which_some_are_missing(images):
     assert reg.score(X, maps) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:The fit ends with a training R.2")
 def test_a_loss_of_the_user_sees_what_is_missing(images):
     X, Y, _ = images
     holes = np.where(np.arange(90)[:, None] % 2 + [0, 1], Y, np.nan)

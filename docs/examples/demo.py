@@ -16,6 +16,7 @@ the folder.
 # ----------
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ import matplotlib
 import numpy as np
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
@@ -358,6 +360,8 @@ def main(arguments=None):
     )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     data = load(options.data, options.seed)
     recipe = FOR_8X8 if options.data is None else FOR_28X28
     return run(data, recipe, options.output, options.seed)

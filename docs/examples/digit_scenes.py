@@ -11,8 +11,10 @@ the others. Augmentation turns, moves and enlarges scene and box together.
 """
 
 import argparse
+import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.architectures import box_localizer
@@ -89,6 +91,8 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=50, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
     options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     n_train, n_test, epochs = (100, 50, 1) if options.quick else (4000, 800, options.epochs)
     X, labels, boxes, _ = make_digit_scenes(
         n_train, digits=slice(None, 1200), random_state=options.seed

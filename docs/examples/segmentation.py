@@ -11,7 +11,9 @@ that are labelled so, or should be.
 """
 
 import argparse
+import warnings
 
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import jaccard_score
 
 from sklearn_convnet import ConvNetClassifier
@@ -51,6 +53,8 @@ def main(arguments=None):
     parser.add_argument("--distractors", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
     options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     n_train, n_test, epochs = (40, 20, 1) if options.quick else (2000, 800, options.epochs)
     scene = {"n_distractors": options.distractors}
     X, _, _, masks = make_digit_scenes(

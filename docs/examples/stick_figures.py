@@ -11,8 +11,10 @@ A joint counts as found within a tenth of the figure's height.
 """
 
 import argparse
+import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_convnet import ConvNetRegressor
 from sklearn_convnet.architectures import box_localizer
@@ -70,6 +72,8 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
     options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     n_train, n_test, epochs = (60, 40, 1) if options.quick else (8000, 1000, options.epochs)
     X, joints, _ = make_stick_figures(n_train, random_state=options.seed)
     X_test, joints_test, heights = make_stick_figures(n_test, random_state=options.seed + 1)

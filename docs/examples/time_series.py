@@ -11,9 +11,11 @@ and neither its sizes nor its training are tuned to a set.
 """
 
 import argparse
+import warnings
 
 import numpy as np
 from aeon import datasets
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.architectures import tdnn
@@ -84,6 +86,8 @@ def main(arguments=None):
     parser.add_argument("--seeds", type=int, default=3, help="fits of each set (default: 3)")
     parser.add_argument("--quick", action="store_true", help="two epochs, to see that it runs")
     options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     epochs = 2 if options.quick else 150
     means = {}
     print("| series | training | test | length | channels | accuracy: mean | lowest |")

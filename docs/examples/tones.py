@@ -11,8 +11,10 @@ table shows what each contributes.
 """
 
 import argparse
+import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.architectures import speech_cnn
@@ -58,6 +60,8 @@ def main(arguments=None):
     parser.add_argument("--seeds", type=int, default=3, help="fits of each network (default: 3)")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
     options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     n_train, n_test, epochs = (60, 60, 2) if options.quick else (600, 2000, 60)
     X, y = make_tones(n_train, random_state=0)
     X_test, y_test = make_tones(n_test, random_state=1)

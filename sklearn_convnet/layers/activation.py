@@ -2,8 +2,9 @@
 
 from numbers import Real
 
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
+from ..constraints import StrOptions
 from .base import Layer
 
 #: Names of activations whose parameter `alpha` is used, with its default.

@@ -1,13 +1,13 @@
 """Blocks: layers that run side by side, and what becomes of their outputs."""
 
-from sklearn.utils._param_validation import StrOptions
-
+from ..constraints import StrOptions
 from .base import Layer
 from .composition import (
     PASSTHROUGH,
     LayerComposition,
     Sequential,
     ShapeError,
+    SizeMismatchError,
     check_layers,
     shape_at,
 )
@@ -76,9 +76,9 @@ class Residual(LayerComposition, Layer):
             pairs = _projection(input_shape, out)
         seen = chain_shape(pairs, input_shape)
         if seen != out:
-            raise ValueError(
+            raise SizeMismatchError(
                 f"its layers make {out} of {input_shape}, but its shortcut makes {seen}: "
-                "choose padding, stride and filters alike, or shortcut='auto'"
+                "use padding='same' and the same strides and filters, or shortcut='auto'"
             )
         return pairs, out
 
@@ -91,8 +91,14 @@ def _projection(shape, out):
     if len(shape) != len(out) or not 2 <= len(shape) <= 4:
         raise ValueError(f"no projection leads from {shape} to {out}: give a layer as shortcut")
     conv = {2: Conv1D, 3: Conv2D, 4: Conv3D}[len(shape)]
+    pairs = list(zip(shape[:-1], out[:-1], strict=True))
     # The smallest stride that leaves `b` positions of `a`.
-    strides = [-(-a // b) for a, b in zip(shape[:-1], out[:-1], strict=True)]
+    strides = [-(-a // b) for a, b in pairs]
+    if any(-(-a // stride) != b for (a, b), stride in zip(pairs, strides, strict=True)):
+        raise SizeMismatchError(
+            f"its layers make {out} of {shape}, which no stride explains: give convolutions "
+            "padding='same', or a layer as shortcut that makes the same"
+        )
     layer = conv(
         out[-1],
         1,
@@ -172,7 +178,7 @@ class Parallel(LayerComposition, Layer):
         }
         sizes = {shape[:-1] for shape in shapes.values()}
         if len(sizes) > 1:
-            raise ValueError(
+            raise SizeMismatchError(
                 f"its branches make maps of different sizes, {shapes}: "
                 "use padding='same' and equal strides"
             )

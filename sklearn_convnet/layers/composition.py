@@ -9,7 +9,10 @@
 #   a wrong one is reported.
 """
 
+from contextlib import contextmanager
+
 from .base import Layer
+from .shapes import AXIS_NAMES
 
 PASSTHROUGH = "passthrough"
 
@@ -113,6 +116,8 @@ def _check_keys(owner, params, prefix=""):
             )
     for head, sub_params in nested.items():
         target = params.get(head, own.get(head, children.get(head)))
+        if isinstance(owner, LayerComposition):
+            target = owner._instance_of(head, target)
         if isinstance(target, type) or not hasattr(target, "get_params"):
             key = next(iter(sub_params))
             advice = "pass an instance, such as Adam()" if head == "optimizer" else ""
@@ -135,15 +140,78 @@ class ShapeError(ValueError):
         return type(self), (self.path, self.problem)
 
 
+class SizeMismatchError(ValueError):
+    """Maps of different sizes meet."""
+
+
+class SizeMismatchAtError(ShapeError, SizeMismatchError):
+    """Maps of different sizes meet, with the path of the layer in question."""
+
+
 def shape_at(name, layer, input_shape):
     """`layer.output_shape(input_shape)`, whose error says where the layer is."""
     try:
         return layer.output_shape(input_shape)
     except ShapeError as error:
-        raise ShapeError(f"{name}/{error.path}", error.problem) from None
+        raise type(error)(f"{name}/{error.path}", error.problem) from None
     except ValueError as error:
         problem = f"{error} (its input has shape {tuple(input_shape)})"
-        raise ShapeError(name, problem) from None
+        kind = SizeMismatchAtError if isinstance(error, SizeMismatchError) else ShapeError
+        raise kind(name, problem) from None
+
+
+#: The largest divisor of sizes that is looked for, and by how many of its multiples it is tried.
+_LARGEST_DIVISOR, _TRIED_MULTIPLES = 64, 4
+
+
+@contextmanager
+def hint_of_divisor(layers, input_shape):
+    """Where maps of different sizes meet, the error says what must divide those of the input.
+
+    Pools round down and paddings up, so that maps which were made smaller and larger again differ
+    from those beside them by a pixel or more.
+    """
+    try:
+        yield
+    except SizeMismatchAtError as error:
+        divisors = _divisors(Sequential(layers), input_shape)
+        if divisors is None:
+            raise
+        pairs = zip(AXIS_NAMES[len(divisors)], divisors, strict=True)
+        needs = [f"the {name} must be a multiple of {d}" for name, d in pairs if d > 1]
+        sizes = _next_multiples(input_shape, divisors)[:-1]
+        hint = f". For these layers {' and '.join(needs)}, as in {sizes}: crop or pad the samples"
+        raise SizeMismatchAtError(error.path, error.problem + hint) from None
+
+
+def _divisors(layer, input_shape):
+    """The smallest divisor of the size along each axis that a layer needs, as far as it can be
+    told, or None."""
+    n_axes = len(input_shape) - 1
+
+    def suffices(divisors):
+        shapes = (_next_multiples(input_shape, divisors, i) for i in range(_TRIED_MULTIPLES))
+        return all(map(has_shape, shapes))
+
+    def has_shape(shape):
+        try:
+            layer.output_shape(shape)
+        except ValueError:
+            return False
+        return True
+
+    candidates = ((d,) * n_axes for d in range(2, _LARGEST_DIVISOR + 1))
+    divisors = next(filter(suffices, candidates), None) if n_axes in AXIS_NAMES else None
+    for axis in range(n_axes if divisors else 0):
+        smaller = ((*divisors[:axis], d, *divisors[axis + 1 :]) for d in range(1, divisors[axis]))
+        divisors = next(filter(suffices, smaller), divisors)
+    return divisors
+
+
+def _next_multiples(shape, divisors, further=0):
+    """A shape whose sizes are rounded up to multiples, or to others further on."""
+    sizes = [(-(-n // d) + further) * d for n, d in zip(shape[:-1], divisors, strict=True)]
+    return (*sizes, shape[-1])
 
 
 class LayerComposition:
@@ -163,6 +231,10 @@ class LayerComposition:
     def _named(cls, layers):
         """`(name, layer)` pairs of the list, tolerant of any value."""
         return named_layers(layers, cls._kind)
+
+    def _instance_of(self, param, value):
+        """What the value of a parameter stands for, where that is a name."""
+        return value
 
     def named_children(self):
         """`(name, layer)` pairs of the layers in it."""
@@ -234,7 +306,10 @@ class LayerComposition:
                 setattr(self, key, value)
         children.update(replaced)
         for head, sub_params in nested.items():
-            target = getattr(self, head) if head in own else children[head]
+            target = children.get(head)
+            if head in own:
+                target = self._instance_of(head, getattr(self, head))
+                setattr(self, head, target)
             target.set_params(**sub_params)
         if replaced or (nested and self._makes_children):
             self._store(list(children.items()))

@@ -2,8 +2,9 @@
 
 from numbers import Integral
 
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
+from ..constraints import StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
@@ -55,7 +56,7 @@ class _ConvTranspose(Layer):
         """
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
         stride = per_axis(self.stride, self.n_axes, "stride")
-        if self.padding == "same":
+        if isinstance(self.padding, str) and self.padding == "same":
             total = [max(k - s, 0) for k, s in zip(kernel, stride, strict=True)]
             pads = tuple((t // 2, t - t // 2) for t in total)
         else:

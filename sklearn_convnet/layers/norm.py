@@ -2,8 +2,9 @@
 
 from numbers import Integral, Real
 
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
+from ..constraints import StrOptions
 from .base import Layer
 from .shapes import MAX_SIZE
 

@@ -261,7 +261,7 @@ class HeterogeneousMaxPool(Layer):
 
     Parameters
     ----------
-    pool_sizes : list of int or of tuple of int
+    pool_sizes : list of int or of tuple of int, or array
         Size of the windows of each group; the channels are cut into as many groups, in
         order and of equal size.
     stride : int or tuple of int, default=1
@@ -277,7 +277,7 @@ class HeterogeneousMaxPool(Layer):
 
     n_axes = 2
 
-    _parameter_constraints = {"pool_sizes": [list, tuple], "stride": "no_validation"}
+    _parameter_constraints = {"pool_sizes": [list, tuple, np.ndarray], "stride": "no_validation"}
 
     def __init__(self, pool_sizes, stride=1):
         self.pool_sizes = pool_sizes

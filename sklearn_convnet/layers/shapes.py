@@ -52,8 +52,13 @@ def check_positions(sizes):
         )
 
 
+def plain(value):
+    """Arrays of numpy as the lists that they hold, all else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def per_axis(value, n_axes, name, minimum=1):
-    """One integer for each axis, from one integer or a tuple of them.
+    """One integer for each axis, from one integer or a tuple, list or array of them.
 
     Raises
     ------
@@ -61,7 +66,9 @@ def per_axis(value, n_axes, name, minimum=1):
         If `value` is not an integer of at least `minimum`, or `n_axes` of them, or larger
         than MAX_SIZE.
     """
-    values = (value,) * n_axes if _is_integer(value) else value
+    values = plain(value)
+    if _is_integer(values):
+        values = (values,) * n_axes
     if (
         not isinstance(values, (tuple, list))
         or len(values) != n_axes
@@ -76,7 +83,9 @@ def per_axis(value, n_axes, name, minimum=1):
 
 
 def _pair(value, padding):
-    pair = (value, value) if _is_integer(value) else value
+    pair = plain(value)
+    if _is_integer(pair):
+        pair = (pair, pair)
     if (
         not isinstance(pair, (tuple, list))
         or len(pair) != 2
@@ -94,7 +103,7 @@ def window_padding(padding, sizes, extents, strides):
     "same" pads so that the output has ceil(size / stride) positions, the odd one of the
     padded rows at the end.
     """
-    n_axes = len(sizes)
+    n_axes, padding = len(sizes), plain(padding)
     if isinstance(padding, str):
         if padding == "valid":
             return ((0, 0),) * n_axes

@@ -1,7 +1,6 @@
 """Enlarging images without weights."""
 
-from sklearn.utils._param_validation import StrOptions
-
+from ..constraints import StrOptions
 from .base import Layer
 from .shapes import per_axis, split_shape
 

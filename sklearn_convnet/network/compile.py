@@ -11,7 +11,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from ..layers.composition import LayerComposition, check_layers, named_layers
+from ..layers.composition import (
+    LayerComposition,
+    check_layers,
+    hint_of_divisor,
+    named_layers,
+)
 
 # Each of these modules says which layers its nodes execute.
 from . import attention, conv_transpose, dropout, pool, upsample  # noqa: F401
@@ -157,7 +162,9 @@ def compile_network(layers, input_shape, *, dtype="float32", random_state=None, 
 
 def compile_nodes(layers, input_shape, dtype, passes):
     """The nodes of a network and a `(path, layer, input shape, output shape)` table."""
-    nodes, table = build_chain(layers, with_channels(layers, input_shape))
+    shape = with_channels(layers, input_shape)
+    with hint_of_divisor(layers, shape):
+        nodes, table = build_chain(layers, shape)
     for node in walk(nodes):
         node.dtype = dtype
     return apply_passes(nodes, passes), table

@@ -5,13 +5,33 @@
 
 import copy
 import pickle
+import re
 
 import layer_cases as cases
+import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sklearn_convnet.layers import Conv2D, Dense, Dropout, Layer, MaxPool2D, Sequential
-from sklearn_convnet.layers.composition import ShapeError, check_layers, named_layers
+from sklearn_convnet.layers import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Dense,
+    Dropout,
+    Layer,
+    MaxPool2D,
+    Parallel,
+    Residual,
+    Sequential,
+    Upsample2D,
+)
+from sklearn_convnet.layers.composition import (
+    LayerComposition,
+    ShapeError,
+    check_layers,
+    named_layers,
+)
+from sklearn_convnet.network import compile_network
 
 # ---------------------------------------------------------------------------
 # All layers
@@ -223,8 +243,118 @@ def test_path_of_an_error(block):
         outer.output_shape((9, 9, 1))
 
 
+def halved(factors):
+    """Maps beside themselves, made smaller by whole factors and larger again."""
+    return Parallel(["passthrough", [MaxPool2D(factors), Upsample2D(factors)]])
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "needs"),
+    [
+        ([halved(2)], (9, 8, 1), {"height": 2, "width": 2}),
+        ([halved((1, 3))], (9, 8, 1), {"width": 3}),
+        ([halved((2, 5))], (8, 7, 1), {"height": 2, "width": 5}),
+        ([Conv2D(2, 1), halved(6)], (10, 12, 1), {"height": 6, "width": 6}),
+        (
+            [MaxPool2D(3), ("block", Sequential([halved(4)]))],
+            (35, 37, 1),
+            {"height": 12, "width": 12},
+        ),
+        ([Residual([halved((2, 1)), Conv2D(3, 1)])], (5, 5, 3), {"height": 2}),
+        (
+            [Residual([MaxPool2D(2), Upsample2D(2)], shortcut="identity")],
+            (6, 5, 2),
+            {"height": 2, "width": 2},
+        ),
+    ],
+)
+def test_what_must_divide_sizes_that_meet(layers, shape, needs):
+    with pytest.raises(ShapeError) as caught:
+        compile_network(layers, shape)
+    text = str(caught.value)
+    told = dict(re.findall(r"the (\w+) must be a multiple of (\d+)", text))
+    assert told == {name: str(divisor) for name, divisor in needs.items()}
+    sizes = tuple(map(int, re.search(r"as in \((\d+), (\d+)\)", text).groups()))
+    compile_network(layers, (*sizes, shape[-1]))
+    for axis, name in enumerate(("height", "width")):
+        assert 0 <= sizes[axis] - shape[axis] < needs.get(name, 1)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == text
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        Parallel([Conv2D(2, 3), Conv2D(2, 1)]),
+        Residual([Conv2D(3, 3)], shortcut="identity"),
+        Residual([Dense(4)], shortcut="identity"),
+    ],
+)
+def test_where_no_size_would_do(block):
+    with pytest.raises(ShapeError) as caught:
+        compile_network([block], (9, 9, 3))
+    assert "multiple" not in str(caught.value)
+
+
+@pytest.mark.parametrize("conv", [Conv1D, Conv2D, Conv3D])
+def test_a_residual_of_a_valid_convolution(conv):
+    shape = (*[9] * conv.n_axes, 2)
+    with pytest.raises(ValueError, match=r"no stride explains.*padding='same'"):
+        Residual([conv(2, 3)]).output_shape(shape)
+    assert Residual([conv(2, 3, padding="same")]).output_shape(shape) == shape
+    halved = Residual([conv(4, 3, stride=2, padding="same")]).output_shape(shape)
+    assert halved == (*[5] * conv.n_axes, 4)
+
+
 def test_shape_error_is_picklable():
     error = ShapeError("a/b", "too small")
     other = pickle.loads(pickle.dumps(error))
     assert (str(other), other.path) == (str(error), "a/b")
     assert isinstance(other, ValueError)
+
+
+def sizes_of(layer):
+    """The parameters that hold a number for each axis."""
+    return {
+        name: value
+        for name, value in layer.get_params(deep=False).items()
+        if isinstance(value, tuple) or (isinstance(value, list) and isinstance(value[0], tuple))
+    }
+
+
+def as_arrays(sizes):
+    """An array, or a tuple of arrays and integers for a padding of both."""
+    if len({np.shape(size) for size in sizes}) == 1:
+        return np.array(sizes)
+    return tuple(map(np.array, sizes))
+
+
+WITH_SIZES = {
+    name: case
+    for name, case in cases.CASES.items()
+    if isinstance(case.layers, Layer)
+    and not isinstance(case.layers, LayerComposition)
+    and sizes_of(case.layers)
+}
+
+
+@pytest.mark.parametrize("name", WITH_SIZES)
+def test_sizes_may_be_arrays(name):
+    case = WITH_SIZES[name]
+    arrays = {key: as_arrays(value) for key, value in sizes_of(case.layers).items()}
+    layer = clone(case.layers).set_params(**arrays)
+    expected = case.layers.output_shape(case.shape)
+    copied = clone(layer)
+    assert copied.output_shape(case.shape) == expected
+    assert all(type(size) is int for size in copied.output_shape(case.shape))
+    assert "array(" in repr(copied)
+    X = case.batch()
+    networks = (compile_network([one], case.shape, random_state=0) for one in (case.layers, copied))
+    plain, of_arrays = (network.forward(X) for network in networks)
+    np.testing.assert_array_equal(plain, of_arrays)
+
+
+@pytest.mark.parametrize("wrong", [[3.0, 3.0], [[3, 3]], [3, 3, 3], [True, True]])
+def test_arrays_that_are_no_sizes(wrong):
+    for layer in (Conv2D(2, np.array(wrong)), MaxPool2D(2, stride=np.array(wrong))):
+        with pytest.raises(ValueError, match="must be an integer of at least 1 or a tuple of 2"):
+            layer.output_shape((8, 8, 1))

@@ -1,0 +1,20 @@
+"""Which strings and numbers a parameter may be, in scikit-learn's form."""
+
+from sklearn.utils._param_validation import Options as _Options
+from sklearn.utils._param_validation import StrOptions as _StrOptions
+
+
+class _Sorted:
+    """Names its options in order: that of a set of strings differs from process to process."""
+
+    def __str__(self):
+        kind = super().__str__().partition(" among ")[0]
+        return f"{kind} among {{{', '.join(map(repr, sorted(self.options)))}}}"
+
+
+class Options(_Sorted, _Options):
+    """A set of values of one type."""
+
+
+class StrOptions(_Sorted, _StrOptions):
+    """A set of strings."""
