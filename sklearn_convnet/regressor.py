@@ -237,7 +237,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
     def _warn_of_the_end(self, progress):
         super()._warn_of_the_end(progress)
         score = self.history_["score"][-1] if self.n_iter_ else np.nan
-        if score < 0 and not self._target.normalize and self._loss().is_central:
+        if score < 0 and not self.normalize_y and self._loss().is_central:
             warn_caller(
                 f"The fit ends with a training R^2 of {score:.3g}: the mean of y would be a better "
                 "prediction. The network learns y in its own units, which may be far from what it "

@@ -181,7 +181,7 @@ def test_statistics_that_are_none(images, wrong):
     del weights["output/target_deviation"]
     weights["output/target_deviations"] = np.ones(2)
     with pytest.warns(UserWarning, match="output/target_deviations"):
-        quick(init_from=weights, max_iter=1).fit(X, Y)
+        quick(init_from=weights, loss="absolute_error", max_iter=1).fit(X, Y)
 
 
 def test_counts_do_not_go_on_from_normalised_values(images):
