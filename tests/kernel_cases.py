@@ -659,7 +659,7 @@ class Array:
 
     axes: str
     dtype: str | None = None  # None: the dtype of the kernels
-    values: tuple | list | None = None
+    values: tuple | list | float | None = None  # a number is that of all
     writeable: bool = False
     is_read: bool = True
 
@@ -668,7 +668,9 @@ class Array:
 
     def make(self, sizes, dtype):
         shape = self.shape(sizes)
-        if self.values is not None:
+        if isinstance(self.values, float):
+            array = np.full(shape, self.values, dtype=self.dtype)
+        elif self.values is not None:
             array = np.array(self.values, dtype=self.dtype)
         elif self.dtype is not None:
             array = np.zeros(shape, dtype=self.dtype)
@@ -975,6 +977,16 @@ GOOD_CALLS = {
         named(m=3, C=5),
         named(X=IN("m C"), scale=IN("C"), shift=IN("C"), Y=OUT("m C"), n_threads=2),
         optional=("shift",),
+    ),
+    "standardize": Call(
+        named(m=3, C=5),
+        named(
+            X=IN("m C"),
+            mean=IN("C", "float64"),
+            deviation=IN("C", "float64", 2.0),
+            Y=OUT("m C"),
+            n_threads=2,
+        ),
     ),
     "centred_affine": Call(
         named(m=3, C=5),

@@ -515,7 +515,7 @@ def branches(network):
     """
     return [
         array.copy() if array.dtype.kind == "i" else np.sign(array)
-        for saved in network._pass.saved.values()
+        for saved in network._pass.saved().values()
         for array in saved
         if isinstance(array, np.ndarray)
     ]

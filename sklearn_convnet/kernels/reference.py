@@ -1371,6 +1371,26 @@ def channel_affine(X, scale, shift, Y, n_threads):
 
 
 @_kernel()
+def standardize(X, mean, deviation, Y, n_threads):
+    """Bring every column to mean 0 and deviation 1, given its statistics.
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+    mean : float64 array of shape (C,)  # IN
+    deviation : float64 array of shape (C,)  # IN
+    Y : array of shape (m, C)  # OUT
+    n_threads : int
+    """
+    statistics = {"mean": (mean, "C", np.float64), "deviation": (deviation, "C", np.float64)}
+    _match(X=(X, "m C"), **statistics, Y=(Y, "m C"))
+
+    # Y(i,c) = X(i,c) / deviation(c) - mean(c) / deviation(c), by rounded factors
+    scale, shift = ((f / deviation).astype(X.dtype) for f in (1.0, -mean))
+    Y[:] = _double(X) * _double(scale) + _double(shift)
+
+
+@_kernel()
 def centred_affine(X, centre, scale, shift, Y, n_threads):
     """Centre, scale and shift every column of numbers that may be large and differ little.
 

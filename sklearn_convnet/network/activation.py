@@ -10,7 +10,7 @@ EPILOGUES = frozenset({"identity", "relu", "leaky_relu", "tanh", "logistic", "el
 
 def times_derivative(dY, S, node, run):
     """dY f'(z) for the activation of a node, given its output, for GELU its input."""
-    dZ = run.empty(node, "dZ", dY.shape, dY.dtype)
+    dZ = run.empty(dY.shape, dY.dtype)
     flat = (array.reshape(-1) for array in (S, dY, dZ))
     run.kernels.activation_backward(*flat, node.activation, node.alpha, run.n_threads)
     return dZ
@@ -38,11 +38,8 @@ class ActivationNode(Node):
         super().__init__(path, shape, shape)
         self.activation, self.alpha = activation, alpha
 
-    def repeats(self, training):
-        return True
-
     def forward(self, X, run):
-        Y = run.empty(self, "Y", X.shape, X.dtype)
+        Y = run.empty(X.shape, X.dtype)
         if self.activation == "softmax":
             rows = (-1, X.shape[-1])
             run.kernels.softmax_forward(X.reshape(rows), Y.reshape(rows), run.n_threads)
@@ -59,7 +56,7 @@ class ActivationNode(Node):
         (S,) = run.recall(self)
         if self.activation != "softmax":
             return times_derivative(dY, S, self, run)
-        dX = run.empty(self, "dX", dY.shape, dY.dtype)
+        dX = run.empty(dY.shape, dY.dtype)
         rows = (-1, dY.shape[-1])
         flat = (array.reshape(rows) for array in (S, dY, dX))
         run.kernels.softmax_backward(*flat, run.n_threads)

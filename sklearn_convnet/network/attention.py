@@ -11,6 +11,19 @@ from .node import Node, Weight, executes
 PROJECTIONS = ("query", "key", "value", "output")
 
 
+def spread(position, offsets, bias):
+    """bias[h, i, j] = position[offsets[i, j], h]"""
+    np.copyto(bias, position[offsets].transpose(2, 0, 1))
+
+
+def gather(d_bias, offsets, d_position):
+    """The adjoint of `spread`."""
+    for head, of_pairs in enumerate(d_bias):
+        d_position[:, head] = np.bincount(
+            offsets.ravel(), weights=of_pairs.ravel(), minlength=len(d_position)
+        )
+
+
 def offset_index(shape):
     """For each pair of positions the number of their offset, and the number of offsets."""
     grid = np.stack([axis.ravel() for axis in np.indices(shape)])
@@ -51,7 +64,7 @@ class SelfAttentionNode(Node):
         self.multiply_adds = layer.multiply_adds(input_shape)
 
     def _project(self, name, X, run):
-        Y = run.empty(self, name, X.shape, X.dtype)
+        Y = run.empty(X.shape, X.dtype)
         run.kernels.dense_forward(
             X, self.params[name], self.params[f"{name}_bias"], Y, "identity", 0.0,
             run.n_threads,
@@ -59,35 +72,37 @@ class SelfAttentionNode(Node):
         return Y
 
     def _project_back(self, name, X, dY, run):
-        dX = run.empty(self, f"d_{name}_input", X.shape, X.dtype)
+        dX = run.empty(X.shape, X.dtype)
         run.kernels.dense_backward(
             X, self.params[name], dY, dY, dX, self.gradient(name),
             self.gradient(f"{name}_bias"), "identity", 0.0, run.n_threads,
         )  # fmt: skip
         return dX
 
-    def _position_bias(self):
+    def _position_bias(self, run):
         """(heads, length, length), or None."""
         if self.offsets is None:
             return None
-        bias = self.params["position"][self.offsets]
-        return np.ascontiguousarray(bias.transpose(2, 0, 1))
+        position = self.params["position"]
+        bias = run.empty((position.shape[1], *self.offsets.shape), position.dtype)
+        run.call(spread, position, self.offsets, bias)
+        return bias
 
     def forward(self, X, run):
         n = len(X)
         rows = X.reshape(n * self.length, X.shape[-1])
         Q, K, V = (self._project(name, rows, run) for name in PROJECTIONS[:3])
         split = (n, *self.heads)
-        P = run.empty(self, "P", (n, self.heads[1], self.length, self.length), X.dtype)
-        seen = run.empty(self, "seen", rows.shape, X.dtype)
+        P = run.empty((n, self.heads[1], self.length, self.length), X.dtype)
+        seen = run.empty(rows.shape, X.dtype)
         run.kernels.attention_forward(
-            Q.reshape(split), K.reshape(split), V.reshape(split), self._position_bias(),
+            Q.reshape(split), K.reshape(split), V.reshape(split), self._position_bias(run),
             P, seen.reshape(split), run.n_threads,
         )  # fmt: skip
         Y = self._project("output", seen, run)
         run.save(self, rows, Q, K, V, P, seen)
         if self.residual:
-            Y = sum_of(rows, Y, self, "Y", run)
+            Y = sum_of(rows, Y, run)
         return Y.reshape(X.shape)
 
     def backward(self, dY, need_input, run):
@@ -96,23 +111,19 @@ class SelfAttentionNode(Node):
         split = (n, *self.heads)
         d_rows = dY.reshape(rows.shape)
         d_seen = self._project_back("output", seen, d_rows, run)
-        dQ, dK, dV = (run.empty(self, f"d{i}", Q.shape, Q.dtype) for i in range(3))
-        dS = run.empty(self, "dS", P.shape, P.dtype)
+        dQ, dK, dV = (run.empty(Q.shape, Q.dtype) for i in range(3))
+        dS = run.empty(P.shape, P.dtype)
         d_position = self.gradient("position")
-        d_bias = None if d_position is None else np.empty(P.shape[1:], P.dtype)
+        d_bias = None if d_position is None else run.empty(P.shape[1:], P.dtype)
         run.kernels.attention_backward(
             Q.reshape(split), K.reshape(split), V.reshape(split), P,
             d_seen.reshape(split), dS, dQ.reshape(split), dK.reshape(split),
             dV.reshape(split), d_bias, run.n_threads,
         )  # fmt: skip
         if d_position is not None:
-            index = self.offsets.ravel()
-            for head, of_pairs in enumerate(d_bias):
-                d_position[:, head] = np.bincount(
-                    index, weights=of_pairs.ravel(), minlength=len(d_position)
-                )
+            run.call(gather, d_bias, self.offsets, d_position)
         total = d_rows if self.residual else None
         for name, d in zip(PROJECTIONS[:3], (dQ, dK, dV), strict=True):
             dX = self._project_back(name, rows, d, run)
-            total = dX if total is None else sum_of(total, dX, self, f"d{name}", run)
+            total = dX if total is None else sum_of(total, dX, run)
         return total.reshape(dY.shape) if need_input else None

@@ -13,9 +13,9 @@ from .node import Node, build_chain, chain_backward, chain_forward, executes
 from .norm import BatchNormNode
 
 
-def sum_of(A, B, node, role, run, activation="identity", alpha=0.0):
-    """f(A + B) in an array of the node's."""
-    Y = run.empty(node, role, A.shape, A.dtype)
+def sum_of(A, B, run, activation="identity", alpha=0.0):
+    """f(A + B) in a new array."""
+    Y = run.empty(A.shape, A.dtype)
     flat = (array.reshape(-1) for array in (A, B, Y))
     run.kernels.add(*flat, activation, alpha, run.n_threads)
     return Y
@@ -95,9 +95,6 @@ class ResidualNode(_BlockNode):
         if body and isinstance(body[0], ConvNode):
             self.first = body[0]
 
-    def repeats(self, training):
-        return True
-
     def forward(self, X, run):
         body, shortcut = self.chains
         after = (self.activation, self.alpha)
@@ -108,10 +105,11 @@ class ResidualNode(_BlockNode):
         if last is not None:
             S = chain_forward(shortcut, X, run)
             F = chain_forward(body[: body.index(last)], X, run)
-            Y = last.forward(F, run, S, after)
+            with run.within(last):
+                Y = last.forward(F, run, S, after)
         else:
             F, S = chain_forward(body, X, run), chain_forward(shortcut, X, run)
-            Y = sum_of(F, S, self, "Y", run, *after)
+            Y = sum_of(F, S, run, *after)
         if self.activation != "identity" and not self.derived:
             run.save(self, Y)
         return Y
@@ -125,9 +123,10 @@ class ResidualNode(_BlockNode):
         first = self.first
         if need_input and first is not None and first.gradient_tile:
             dF = chain_backward(body[1:], dY, True, run)
-            return first.backward(dF, True, run, dS)
+            with run.within(first):
+                return first.backward(dF, True, run, dS)
         dF = chain_backward(body, dY, need_input, run)
-        return sum_of(dF, dS, self, "dX", run) if need_input else None
+        return sum_of(dF, dS, run) if need_input else None
 
 
 @executes(Parallel)
@@ -149,11 +148,8 @@ class ParallelNode(_BlockNode):
         """What the paths of the branches begin with."""
         return f"{path}/"
 
-    def repeats(self, training):
-        return True
-
     def forward(self, X, run):
-        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        Y = run.empty((len(X), *self.output_shape), X.dtype)
         start = 0
         for chain, width in zip(self.chains, self.widths, strict=True):
             copy_channels(chain_forward(chain, X, run), Y, 0, start, width, run)
@@ -162,13 +158,13 @@ class ParallelNode(_BlockNode):
 
     def backward(self, dY, need_input, run):
         total, start = None, 0
-        for i, (chain, width) in enumerate(zip(self.chains, self.widths, strict=True)):
-            part = run.empty(self, f"dY{i}", (*dY.shape[:-1], width), dY.dtype)
+        for chain, width in zip(self.chains, self.widths, strict=True):
+            part = run.empty((*dY.shape[:-1], width), dY.dtype)
             copy_channels(dY, part, start, 0, width, run)
             dX = chain_backward(chain, part, need_input, run)
             start += width
             if need_input:
-                total = dX if total is None else sum_of(total, dX, self, f"dX{i % 2}", run)
+                total = dX if total is None else sum_of(total, dX, run)
         return total
 
 
@@ -204,7 +200,7 @@ class DenseBlockNode(_BlockNode):
 
     def _seen(self, maps, channels, run):
         """The first channels of all maps."""
-        X = run.empty(self, "seen", (*maps.shape[:-1], channels), maps.dtype)
+        X = run.empty((*maps.shape[:-1], channels), maps.dtype)
         copy_channels(maps, X, 0, 0, channels, run)
         return X
 
@@ -212,7 +208,7 @@ class DenseBlockNode(_BlockNode):
         return replace(run, saved={}, recompute=recompute)
 
     def forward(self, X, run):
-        maps = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        maps = run.empty((len(X), *self.output_shape), X.dtype)
         copy_channels(X, maps, 0, 0, X.shape[-1], run)
         for chain, stop in zip(self.chains, self.stops, strict=True):
             new = chain_forward(chain, self._seen(maps, stop, run), self._inner(run, run.recompute))
@@ -222,17 +218,17 @@ class DenseBlockNode(_BlockNode):
 
     def backward(self, dY, need_input, run):
         (maps,) = run.recall(self)
-        grads = run.empty(self, "grads", dY.shape, dY.dtype)
-        np.copyto(grads, dY)
+        grads = run.empty(dY.shape, dY.dtype)
+        run.call(np.copyto, grads, dY)
         for chain, stop in zip(reversed(self.chains), reversed(self.stops), strict=True):
             inner = self._inner(run, recompute=True)
             new = chain_forward(chain, self._seen(maps, stop, run), inner)
-            d_new = run.empty(self, "d_new", new.shape, new.dtype)
+            d_new = run.empty(new.shape, new.dtype)
             copy_channels(grads, d_new, stop, 0, new.shape[-1], run)
             d_seen = chain_backward(chain, d_new, True, inner)
             copy_channels(d_seen, grads, 0, 0, stop, run, accumulate=True)
         if not need_input:
             return None
-        dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
+        dX = run.empty((len(dY), *self.input_shape), dY.dtype)
         copy_channels(grads, dX, 0, 0, self.input_shape[-1], run)
         return dX

@@ -44,9 +44,9 @@ def winograd_tile(kernel, out, channels, filters, direct_cost=1.0):
     return min(allowed, key=times.get)
 
 
-def of_strips(maps, tile, width):
+def of_strips(maps, tile, width, run):
     """An array of so many numbers for each strip, a row of tiles of an image."""
-    return np.empty((len(maps) * ceil(maps.shape[1] / tile), width))
+    return run.empty((len(maps) * ceil(maps.shape[1] / tile), width), np.float64)
 
 
 def use_winograd(nodes):
@@ -124,9 +124,6 @@ class ConvNode(Node):
         self.takes_over = False  # whether its gradients have work of the node before to do
         self.derived = False  # whether the node after it takes gradients through the activation
 
-    def repeats(self, training):
-        return self.fold is None  # folded weights are new arrays
-
     def choose_form(self):
         """Takes Winograd's form if it applies and is faster."""
         stride, pads, dilation, groups = self.geometry
@@ -137,6 +134,24 @@ class ConvNode(Node):
     def _fastest_tile(self, direct_cost=1.0):
         *kernel, channels, filters = self.weights["weight"].shape
         return winograd_tile(tuple(kernel), self.maps_out[1:3], channels, filters, direct_cost)
+
+    def form(self, step):
+        """The form that a step of a pass takes, and why."""
+        tile = self.gradient_tile if step.endswith("backward") else self.tile
+        if tile:
+            return f"Winograd {tile} x {tile}", "takes least time"
+        stride, pads, dilation, groups = self.geometry
+        kernel = self.weights["weight"].shape[:-2]
+        reasons = {
+            "float64": self.dtype != np.float32,
+            "no image": len(self.input_shape) != 3,
+            "strided": max(stride) > 1,
+            "dilated": max(dilation) > 1,
+            "in groups": groups > 1,
+            "not 3 x 3": kernel != (3, 3),
+            "wide padding": max(map(max, pads)) > 2,
+        }
+        return "direct", next((why for why, holds in reasons.items() if holds), "takes least time")
 
     def take_pool(self, node):
         """Takes over a max pool of its output if it can; says whether."""
@@ -176,10 +191,10 @@ class ConvNode(Node):
     def forward(self, X, run, addend=None, after=None):
         """The output; of a residual sum, `addend` is the other part and `after` the activation."""
         n = len(X)
-        Y = run.empty(self, "Y", (n, *self.output_shape), X.dtype)
+        Y = run.empty((n, *self.output_shape), X.dtype)
         index = None
         if self.pools and run.training:
-            index = run.empty(self, "index", Y.shape, np.int32)
+            index = run.empty(Y.shape, np.int32)
         run.save(self, X, Y, index)
         weight, bias, *activation = folded(self, run)
         activation = after or activation
@@ -212,7 +227,7 @@ class ConvNode(Node):
         X, Y, index = run.recall(self)
         n = len(X)
         weight = self.params["weight"]
-        dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
+        dX = run.empty(X.shape, X.dtype) if need_input else None
         dW, db = self.gradient("weight"), self.gradient("bias")
         stride, pads, dilation, groups = self.geometry
         activation = ("identity", 0.0) if self.derived else (self.activation, self.alpha)
@@ -248,10 +263,12 @@ class ConvNode(Node):
         """Where to put moments of each strip of Y, for the norm after it."""
         if self.measured is None:
             return None
-        moments = run.notes[self.measured.path] = of_strips(Y, self.tile, 1 + 2 * Y.shape[-1])
+        moments = run.notes[self.measured.path] = of_strips(Y, self.tile, 1 + 2 * Y.shape[-1], run)
         return moments
 
     def _sums(self, dX, run):
         """Where to put sums over each strip of dX, for the norm before it."""
-        sums = run.notes[self.summed.path] = of_strips(dX, self.gradient_tile, 2 * dX.shape[-1])
+        sums = run.notes[self.summed.path] = of_strips(
+            dX, self.gradient_tile, 2 * dX.shape[-1], run
+        )
         return sums

@@ -14,6 +14,11 @@ from .activation import ActivationNode
 from .node import Node, Weight, executes
 
 
+def exchange_maps(weight, exchanged):
+    """The same weights with the last two axes exchanged, those of input and output maps."""
+    np.copyto(exchanged, np.swapaxes(weight, -1, -2).reshape(exchanged.shape))
+
+
 @executes(ConvTranspose1D, ConvTranspose2D, ConvTranspose3D)
 class ConvTransposeNode(Node):
     @classmethod
@@ -47,17 +52,19 @@ class ConvTransposeNode(Node):
             self.weights["bias"] = Weight(shape[-1:], trainable=layer.trainable)
         self.multiply_adds = prod(input_shape[:-1]) * prod(shape)
 
-    def _adjoint_weight(self):
+    def _adjoint_weight(self, run):
         """The weights as the convolution from output to input has them."""
-        weight = np.swapaxes(self.params["weight"], -1, -2)
-        return np.ascontiguousarray(weight).reshape(self.adjoint_weight)
+        weight = self.params["weight"]
+        adjoint = run.empty(self.adjoint_weight, weight.dtype)
+        run.call(exchange_maps, weight, adjoint)
+        return adjoint
 
     def forward(self, X, run):
         n = len(X)
-        Y = run.empty(self, "Y", (n, *self.maps_out), X.dtype)
+        Y = run.empty((n, *self.maps_out), X.dtype)
         maps = X.reshape(n, *self.maps_in)
         run.kernels.conv_backward(
-            Y, self._adjoint_weight(), maps, maps, Y, None, None, *self.adjoint,
+            Y, self._adjoint_weight(run), maps, maps, Y, None, None, *self.adjoint,
             run.n_threads,
         )  # fmt: skip
         if "bias" in self.params:
@@ -71,24 +78,24 @@ class ConvTransposeNode(Node):
         (maps,) = run.recall(self)
         n = len(maps)
         dY = dY.reshape(n, *self.maps_out)
-        weight = self._adjoint_weight()
+        weight = self._adjoint_weight(run)
         dX = None
         if need_input:
-            dX = run.empty(self, "dX", maps.shape, maps.dtype)
+            dX = run.empty(maps.shape, maps.dtype)
             run.kernels.conv_forward(dY, weight, None, dX, *self.adjoint, run.n_threads)
             dX = dX.reshape(n, *self.input_shape)
         dW = self.gradient("weight")
         if dW is not None:
-            adjoint_dW = np.empty_like(weight)
+            adjoint_dW = run.empty(weight.shape, weight.dtype)
             run.kernels.conv_backward(
                 dY, weight, maps, maps, None, adjoint_dW, None, *self.adjoint,
                 run.n_threads,
             )  # fmt: skip
-            np.copyto(dW, np.swapaxes(adjoint_dW, -1, -2).reshape(dW.shape))
+            run.call(exchange_maps, adjoint_dW, dW)
         db = self.gradient("bias")
         if db is not None:
             # The mean over all positions is a sum in a fixed order.
             rows = dY.reshape(1, -1, dY.shape[-1])
             run.kernels.globalavg_forward(rows, db[None], run.n_threads)
-            db *= rows.shape[1]
+            run.call(np.multiply, db, db.dtype.type(rows.shape[1]), db)
         return dX

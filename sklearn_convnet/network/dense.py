@@ -16,9 +16,6 @@ class FlattenNode(Node):
     def build(cls, layer, path, input_shape):
         return [cls(path, input_shape, layer.output_shape(input_shape))]
 
-    def repeats(self, training):
-        return True
-
     def forward(self, X, run):
         return X.reshape(len(X), *self.output_shape)
 
@@ -53,12 +50,9 @@ class DenseNode(Node):
         self.activation, self.alpha = "identity", 0.0
         self.fold = None  # a batch norm to take over at a prediction
 
-    def repeats(self, training):
-        return self.fold is None  # folded weights are new arrays
-
     def forward(self, X, run):
         X = X.reshape(len(X), self.n_inputs)
-        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        Y = run.empty((len(X), *self.output_shape), X.dtype)
         weight, bias, *activation = folded(self, run)
         run.kernels.dense_forward(X, weight, bias, Y, *activation, run.n_threads)
         run.save(self, X, Y)
@@ -66,7 +60,7 @@ class DenseNode(Node):
 
     def backward(self, dY, need_input, run):
         X, Y = run.recall(self)
-        dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
+        dX = run.empty(X.shape, X.dtype) if need_input else None
         run.kernels.dense_backward(
             X,
             self.params["weight"],

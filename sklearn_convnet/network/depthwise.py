@@ -36,11 +36,8 @@ class DepthwiseNode(Node):
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
 
-    def repeats(self, training):
-        return True
-
     def forward(self, X, run):
-        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        Y = run.empty((len(X), *self.output_shape), X.dtype)
         run.kernels.depthwise_forward(
             X[:, None],
             self.params["weight"].reshape(self.weight_3d),
@@ -56,7 +53,7 @@ class DepthwiseNode(Node):
 
     def backward(self, dY, need_input, run):
         X, Y = run.recall(self)
-        dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
+        dX = run.empty(X.shape, X.dtype) if need_input else None
         dW = self.gradient("weight")
         run.kernels.depthwise_backward(
             X[:, None],

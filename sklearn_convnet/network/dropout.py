@@ -18,17 +18,14 @@ class DropoutNode(Node):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.rate = float(layer.rate)
 
-    def repeats(self, training):
-        return not training  # the seed is the step's
-
-    def _drop(self, X, role, run):
-        Y = run.empty(self, role, X.shape, X.dtype)
-        seed = (run.seed ^ (crc32(self.path.encode()) << 32)) % 2**64
+    def _drop(self, X, run):
+        Y = run.empty(X.shape, X.dtype)
+        seed = run.seed_for(crc32(self.path.encode()) << 32)
         run.kernels.dropout(X.reshape(-1), Y.reshape(-1), self.rate, seed, run.n_threads)
         return Y
 
     def forward(self, X, run):
-        return self._drop(X, "Y", run) if run.training else X
+        return self._drop(X, run) if run.training else X
 
     def backward(self, dY, need_input, run):
-        return self._drop(dY, "dX", run) if need_input else None
+        return self._drop(dY, run) if need_input else None

@@ -13,9 +13,20 @@ from ..kernels import loader
 from ..layers.composition import ShapeError
 from ..layers.shapes import check_values
 from ..threads import effective_n_threads
-from .memory import ALIGNMENT, Arena, aligned_bytes
-from .node import LayerMemoryError, Pass, chain_backward, chain_forward, walk
-from .tape import Recorder, Tape
+from .node import Pass, chain_backward, chain_forward, walk
+from .plan import plan_table, profile_table
+from .program import (
+    ALIGNMENT,
+    MAX_PROGRAMS,
+    THREADS,
+    Arena,
+    LayerMemoryError,
+    Part,
+    Tracer,
+    aligned_bytes,
+    make_program,
+    name_result,
+)
 
 
 class Segment(NamedTuple):
@@ -30,19 +41,53 @@ class Segment(NamedTuple):
 
 
 @dataclass(slots=True)
-class Played:
-    """A training forward that a tape has made."""
+class Pending:
+    """A training forward that waits for its backward."""
 
-    tape: Tape
-    tapes: dict  # all those of its plan
+    bound: object  # its program, with the arrays that it has left
     given: dict  # the arrays from outside
-    output_shape: tuple
-    key: tuple  # of its plan
+    seed: int
 
     @property
+    def output_shape(self):
+        return self.given["Y"].shape
+
     def saved(self):
-        """What the nodes would have kept for their backward."""
-        return self.tape.saved(self.given)
+        """What the nodes have kept, by path."""
+        return self.bound.saved()
+
+    def backward(self, dY, need_input, n_threads):
+        calls = self.bound.backward(need_input)
+        self.given["dY"] = dY
+        dX = None
+        if need_input:
+            dX = self.given["dX"] = result_array(calls.result, self.given)
+        calls.run(self.given, n_threads, self.seed)
+        return dX
+
+
+@dataclass(slots=True)
+class EagerPass:
+    """The same without a program."""
+
+    nodes: list
+    run: Pass
+    output_shape: tuple
+
+    def saved(self):
+        """What the nodes have kept, by path."""
+        return self.run.saved
+
+    def backward(self, dY, need_input, n_threads):
+        self.run.n_threads = n_threads
+        return chain_backward(self.nodes, dY, need_input, self.run)
+
+
+def result_array(handle, given):
+    """What the caller gets: a new array, or a view of what came from outside."""
+    if handle.buffer.slot in given:
+        return given[handle.buffer.slot].reshape(handle.shape)
+    return np.empty(handle.shape, handle.dtype)
 
 
 def aligned_zeros(size, dtype):
@@ -106,7 +151,11 @@ class Network:
         What lies where in these vectors.
     step : int
         Number of the training step. Dropout masks are a function of it.
+    eager : bool
+        Whether passes run node by node, and not as programs: the same bits, for tests.
     """
+
+    eager = False
 
     def __init__(self, layers, input_shape, dtype, passes):
         self.layers = layers
@@ -159,12 +208,9 @@ class Network:
         self._size = start
         self._stretches = {}
         self._takes_wide = _leave_cast_to_last(self._nodes)
-        self._repeats = {
-            training: all(node.repeats(training) for node in walk(self._nodes))
-            for training in (True, False)
-        }
         self.grads = None
         self._pass = None
+        self._programs = {}
         self._arena = Arena()  # of training
         self._idle = []  # arenas that no prediction is using
 
@@ -311,16 +357,17 @@ class Network:
             X = X.reshape(len(X), *self.input_shape)
         return X
 
-    def _new_pass(self, n_threads, training=False, weight=None, memory=None, use_running=False):
-        return Pass(
-            kernels=self.kernels,
-            n_threads=n_threads,
-            training=training,
-            seed=self._seed * 2**20 + self.step,
-            weight=None if weight is None else np.ascontiguousarray(weight, self.dtype),
-            memory=memory,
-            use_running=use_running,
-        )
+    def _eager_pass(self, n_threads, training=False, weight=None, *flags):
+        return Pass(self.kernels, n_threads, training, self._mask_seed(), weight, *flags)
+
+    def _mask_seed(self):
+        return self._seed * 2**20 + self.step
+
+    def _counts_one(self, X, weight):
+        """Whether a batch norm may see the values of a single sample."""
+        if self.smallest_batch == 1:
+            return False
+        return (len(X) if weight is None else np.count_nonzero(weight)) == 1
 
     def forward(self, X, training=False, n_threads=None, sample_weight=None, use_running=False):
         """The output for a batch.
@@ -353,69 +400,68 @@ class Network:
         """
         X = self._check_input(X)
         n_threads = effective_n_threads(n_threads)
-        if not training:
-            return self._predict(X, n_threads, sample_weight)
-        if self.grads is None:
-            self._make_gradients()
-        self._pass = None  # what it holds is free now
-        key = (len(X), sample_weight is None, X.dtype.char)
-        tapes = self._arena.tapes(key)
-        tape = tapes.get(("forward", n_threads))
-        if tape is not None:
-            given = self._play(tape, X)
-            Y = given["Y"]
-            self._pass = Played(tape, tapes, given, Y.shape, key)
-            return Y
-        memory = self._arena.begin(key)
-        run = self._new_pass(n_threads, True, sample_weight, memory, use_running)
-        Y = self._forward(X, run)
-        self._pass = run
-        return Y
-
-    def _play(self, tape, X):
-        """The arrays from outside, the output among them."""
-        given = {"X": X, "Y": np.empty((len(X), *self.output_shape), X.dtype)}
-        tape.play(given)
-        return given
-
-    def _forward(self, X, run):
-        """The output; a pass that others may repeat is recorded."""
-        if run.memory.tapes is None or len(X) == 0 or not self._repeats[run.training]:
+        weight = None
+        if sample_weight is not None:
+            weight = np.ascontiguousarray(sample_weight, self.dtype)
+        one_sample = False
+        if training:
+            one_sample = self._counts_one(X, weight)
+            if self.grads is None:
+                self._make_gradients()
+            self._pass = None  # what it holds is free now
+        flags = (one_sample, training and use_running)
+        if self.eager:
+            run = self._eager_pass(n_threads, training, weight, *flags)
             Y = chain_forward(self._nodes, X, run)
+            self._pass = EagerPass(self._nodes, run, Y.shape) if training else self._pass
+            return Y
+        program = self._program(len(X), X.dtype, training, weight is not None, *flags)
+        given = {"X": X, "weight": weight}
+        arena = self._arena if training else self._borrow()
+        try:
+            Y = given["Y"] = result_array(program.forward.result, given)
+            bound = arena.bind(program, self.kernels)
+        except MemoryError as error:
+            raise LayerMemoryError(program.path_of_largest(), error) from error
+        bound.forward.run(given, n_threads, self._mask_seed())
+        if training:
+            self._pass = Pending(bound, given, self._mask_seed())
         else:
-            recorder = Recorder(run.kernels)
-            Y = chain_forward(self._nodes, X, replace(run, kernels=recorder))
-            given = {"X": X, "Y": Y}
-            tape = recorder.tape(given, run.saved, run.memory.taken)
-            if self._keep_tape(tape, ("forward", run.n_threads), run.memory):
-                run.given = given
-        run.memory.keep(Y)
-        run.output_shape = Y.shape
+            self._idle.append(arena)
         return Y
 
-    def _keep_tape(self, tape, key, memory):
-        """Notes a tape with the plan if there is one, and the plan was followed; says whether."""
-        if tape is None or memory.tapes is None:
-            return False
-        memory.tapes[key] = tape
-        return True
+    def _program(self, n, dtype, training, weighted, one_sample=False, use_running=False):
+        """The steps for so many samples, traced when they are first asked for."""
+        key = (n, dtype.char, training, weighted, one_sample, use_running)
+        program = self._programs.get(key)
+        if program is None:
+            program = self._trace(*key)
+            while len(self._programs) >= MAX_PROGRAMS:
+                self._programs.pop(next(iter(self._programs)))
+            self._programs[key] = program
+        return program
 
-    def _backward_without_input(self, dY, run):
-        """Backward of a pass that others may repeat, recorded."""
-        recorder = Recorder(run.kernels)
-        chain_backward(self._nodes, dY, False, replace(run, kernels=recorder))
-        tape = recorder.tape({**run.given, "dY": dY})
-        self._keep_tape(tape, ("backward", run.n_threads), run.memory)
+    def _trace(self, n, dtype, training, weighted, one_sample, use_running):
+        tracer = Tracer()
+        X = tracer.empty((n, *self.input_shape), dtype, "X")
+        weight = tracer.empty((n,), self.dtype, "weight") if weighted else None
+        flags = (one_sample, use_running)
+        run = Pass(tracer.kernels, THREADS, training, 0, weight, *flags, tracer=tracer)
+        Y = chain_forward(self._nodes, X, run)
+        name_result(Y, "Y")
+        forward, saved, notes = tracer.take_steps(), dict(run.saved), dict(run.notes)
+        if not training:
+            return make_program(n, forward, Y)
+        dY = tracer.empty(Y.shape, Y.dtype, "dY")
 
-    def _resumed(self, played, n_threads):
-        """The pass that the nodes would have made: with what they need to go backward. Others
-        repeat it if their arrays are the same, not if memory was released since."""
-        memory = self._arena.begin(played.key)
-        run = self._new_pass(n_threads, True, memory=memory)
-        run.given = played.given if memory.tapes is played.tapes else None
-        run.saved = played.saved
-        memory.taken = played.tape.taken
-        return run
+        def backward(need_input):
+            again = replace(run, saved=dict(saved), notes=dict(notes))
+            dX = chain_backward(self._nodes, dY, need_input, again)
+            if dX is not None:
+                name_result(dX, "dX")
+            return Part(tracer.take_steps(), dX)
+
+        return make_program(n, forward, Y, saved, backward)
 
     def _borrow(self):
         """An arena that no other thread has."""
@@ -423,18 +469,6 @@ class Network:
             return self._idle.pop()
         except IndexError:  # a thread more than before
             return Arena()
-
-    def _predict(self, X, n_threads, sample_weight):
-        arena, key = self._borrow(), (len(X), sample_weight is None, X.dtype.char)
-        tape = arena.tapes(key).get(("forward", n_threads))
-        if tape is not None:
-            Y = self._play(tape, X)["Y"]
-        else:
-            memory = arena.begin(key)
-            Y = self._forward(X, self._new_pass(n_threads, False, sample_weight, memory))
-            memory.end()
-        self._idle.append(arena)
-        return Y
 
     def backward(self, dY, need_input=True, n_threads=None):
         """Gradients of a loss, given its gradient at the output of the last training forward.
@@ -468,20 +502,7 @@ class Network:
             raise ValueError(f"dY has shape {dY.shape}, the output has shape {run.output_shape}")
         n_threads = effective_n_threads(n_threads)
         self._pass = None
-        if isinstance(run, Played):
-            tape = None if need_input else run.tapes.get(("backward", n_threads))
-            if tape is not None:
-                run.given["dY"] = dY
-                return tape.play(run.given)
-            run = self._resumed(run, n_threads)
-        run.n_threads = n_threads
-        if run.given is not None and not need_input:
-            return self._backward_without_input(dY, run)
-        dX = chain_backward(self._nodes, dY, need_input, run)
-        if dX is not None:
-            run.memory.keep(dX)
-        run.memory.end()
-        return dX
+        return run.backward(dY, need_input, n_threads)
 
     def release_memory(self):
         """Give back what is kept for the next pass, unless it is small.
@@ -500,7 +521,8 @@ class Network:
         The next training forward makes them anew.
         """
         self._pass = self.grads = None
-        self._arena = Arena()  # tapes in it hold views of the gradients
+        self._arena = Arena()  # what is bound to it holds views of the gradients, as steps do
+        self._programs = {k: p for k, p in self._programs.items() if p.backward is None}
         for node in walk(self._nodes):
             node.grads = {}
         self.release_memory()
@@ -514,13 +536,92 @@ class Network:
             Of the largest batches lately, ``"training"`` and ``"prediction"``: number of
             samples and bytes. What has not happened is not in it.
         """
-        arenas = {"training": [self._arena], "prediction": self._idle}
         peaks = {}
-        for name, some in arenas.items():
-            known = [peak for arena in some for peak in arena.peaks()]
-            if known:
-                peaks[name] = max(known)
+        for program in list(self._programs.values()):
+            if program.has_run:
+                name = "prediction" if program.backward is None else "training"
+                peaks[name] = max(peaks.get(name, (0, 0)), (program.n_samples, program.peak))
         return peaks
+
+    def plan(self, n_samples=1, *, training=False, sample_weight=False):
+        """What a pass will do, without doing it.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of samples of the batch.
+        training : bool, default=False
+            Whether it is a training forward and its backward, or a prediction.
+        sample_weight : bool, default=False
+            Whether samples have weights.
+
+        Returns
+        -------
+        Table
+            A row for each step: its layer, the kernel or function, for convolutions the form and
+            why it was chosen, multiply-adds (of the direct form), the bytes of the arrays that it
+            touches, and of those that live meanwhile. ``print`` shows it, `to_frame` makes a
+            `pandas.DataFrame` of it.
+
+        Examples
+        --------
+        >>> from sklearn_convnet.layers import Conv2D, Dense
+        >>> from sklearn_convnet.network import compile_network
+        >>> network = compile_network([Conv2D(6, 5), Dense(10)], (28, 28, 1))
+        >>> network.plan(32).columns
+        ['layer', 'step', 'form', 'why', 'multiply-adds', 'MiB touched', 'MiB live']
+        >>> [row[:3] for row in network.plan(32).rows]
+        [('conv2d1', 'conv_forward', 'direct'), ('dense1', 'dense_forward', None)]
+        """
+        if training and self.grads is None:
+            self._make_gradients()
+        return plan_table(self, self._program(n_samples, self.dtype, training, sample_weight))
+
+    def profile(self, X, *, training=False, n_threads=None, n_rounds=5):
+        """How long each step of a pass takes: what to look at to make a network faster.
+
+        Parameters
+        ----------
+        X : array of shape (n, *input_shape)
+            A batch.
+        training : bool, default=False
+            Whether to time a training forward and its backward, or a prediction. Weights and
+            statistics stay as they are; gradients are overwritten.
+        n_threads : int or None, default=None
+            Number of threads.
+        n_rounds : int, default=5
+            Number of passes, of which the median counts, after one that does not.
+
+        Returns
+        -------
+        Table
+            A row for each step: microseconds, share of the whole, and where it multiplies
+            GFLOP/s (two operations for each multiply-add of the direct form); GB/s of the arrays
+            that it touches.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_convnet.layers import Conv2D, Dense
+        >>> from sklearn_convnet.network import compile_network
+        >>> network = compile_network([Conv2D(6, 5), Dense(10)], (28, 28, 1))
+        >>> network.profile(np.zeros((32, 28, 28, 1))).columns
+        ['layer', 'step', 'microseconds', 'share', 'GFLOP/s', 'GB/s']
+        """
+        X = self._check_input(X)
+        before = self.snapshot()[1]
+        if training and self.grads is None:
+            self._make_gradients()
+        program = self._program(len(X), X.dtype, training, False)
+        given = {"X": X, "weight": None}
+        given["Y"] = result_array(program.forward.result, given)
+        given["dY"] = np.ones_like(given["Y"])
+        bound = Arena().bind(program, self.kernels)
+        threads = effective_n_threads(n_threads)
+        table = profile_table(self, program, bound, given, threads, n_rounds)
+        for path, value in before.items():
+            self._buffers[path][:] = value
+        return table
 
     def fit_statistics(self, batches, known=()):
         """Let the nodes that need statistics of the data compute them.
@@ -548,5 +649,5 @@ class Network:
 
     def _through(self, X, n_nodes):
         X = self._check_input(X)
-        run = self._new_pass(effective_n_threads())
+        run = self._eager_pass(effective_n_threads())
         return chain_forward(self._nodes[:n_nodes], X, run)

@@ -4,9 +4,12 @@
 # * A node owns no arrays but views: `Network` binds weights, gradients and buffers to it.
 # * What a backward pass needs of its forward pass lies on the pass, under the node; a
 #   forward pass that does not train keeps nothing, so it may run from several threads.
+# * Nodes are run to be traced, with handles in the place of arrays: see program.py. With arrays
+#   they compute at once, which is what programs are tested against.
 # * Which node makes a layer executable is one table, filled by `executes`.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,19 +17,9 @@ import numpy as np
 
 from ..layers.blocks import Outputs
 from ..layers.composition import Sequential, check_layers, shape_at
+from .program import LayerMemoryError, Seed
 
 _NODES = {}
-
-
-class LayerMemoryError(MemoryError):
-    """Memory that the system does not give, with the path of the layer that asks for it."""
-
-    def __init__(self, path, problem):
-        super().__init__(f"layer {path!r}: {problem}")
-        self.path, self.problem = path, str(problem)
-
-    def __reduce__(self):
-        return type(self), (self.path, self.problem)
 
 
 def executes(*layer_types):
@@ -100,12 +93,8 @@ def walk(nodes):
 def chain_forward(nodes, X, run):
     """The output of nodes one after the other."""
     for node in nodes:
-        try:
+        with run.within(node):
             X = node.forward(X, run)
-        except LayerMemoryError:
-            raise
-        except MemoryError as error:
-            raise LayerMemoryError(node.path, error) from error
     return X
 
 
@@ -117,12 +106,8 @@ def chain_backward(nodes, dY, need_input, run):
     for node, wanted in zip(reversed(nodes), reversed(needed), strict=False):
         if not wanted and not node.has_weights:
             return None
-        try:
+        with run.within(node):
             dY = node.backward(dY, wanted, run)
-        except LayerMemoryError:
-            raise
-        except MemoryError as error:
-            raise LayerMemoryError(node.path, error) from error
     return dY if need_input else None
 
 
@@ -141,26 +126,38 @@ class Weight:
 
 @dataclass(slots=True)
 class Pass:
-    """One way through a network: forward, or forward and back."""
+    """One way through a network: forward, or forward and back.
+
+    With a `tracer` nothing is computed: arrays are handles, and calls are written down.
+    """
 
     kernels: object
-    n_threads: int
+    n_threads: object
     training: bool = False
     seed: int = 0
     weight: object = None  # of the samples, or None
+    one_sample: bool = False  # whether a single one counts
     use_running: bool = False  # where a batch norm has a single value of each channel
     recompute: bool = False  # a forward that was done before: statistics stay
-    memory: object = None  # where arrays come from; None makes new ones
-    given: dict | None = None  # the arrays from outside, if another pass may repeat this one
-    output_shape: tuple = ()
+    tracer: object = None
     saved: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)  # what one node has found out for another
 
-    def empty(self, node, role, shape, dtype):
+    def empty(self, shape, dtype):
         """An array to fill."""
-        if self.memory is None:
-            return np.empty(shape, dtype)
-        return self.memory.take(node.path, role, shape, dtype)
+        return np.empty(shape, dtype) if self.tracer is None else self.tracer.empty(shape, dtype)
+
+    def call(self, function, *args):
+        """Let a function fill arrays, of what is in others; it returns nothing."""
+        if self.tracer is None:
+            function(*args)
+        else:
+            self.tracer.add(function, args)
+
+    def seed_for(self, number):
+        """The seed of this pass, mixed with a number of the node's."""
+        seed = Seed(number)
+        return seed.of(self.seed) if self.tracer is None else seed
 
     def save(self, node, *arrays):
         """Keep arrays for the node's backward."""
@@ -170,6 +167,20 @@ class Pass:
     def recall(self, node):
         """What the node saved, once: its memory is free when backward is through with it."""
         return self.saved.pop(node.path)
+
+    @contextmanager
+    def within(self, node):
+        """What is called inside is the node's; so is the memory that there is not."""
+        before = None if self.tracer is None else self.tracer.enter(node.path)
+        try:
+            yield
+        except LayerMemoryError:
+            raise
+        except MemoryError as error:
+            raise LayerMemoryError(node.path, error) from error
+        finally:
+            if self.tracer is not None:
+                self.tracer.enter(before)
 
 
 class Node:
@@ -218,10 +229,6 @@ class Node:
     def has_weights(self):
         """Whether it, or a node inside it, has weights."""
         return bool(self.weights) or any(n.has_weights for c in self.chains for n in c)
-
-    def repeats(self, training):
-        """Whether passes over the same arrays are the same kernel calls, and nothing else."""
-        return False
 
     def gradient(self, name):
         """Where to put the gradient of a weight; None if it is frozen or absent."""

@@ -23,41 +23,49 @@ class _AffineNode(Node):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.n_columns = n_columns
 
-    def affine(self):
-        """Scale and shift."""
+    def affine(self, run):
+        """Scale and shift, in the network's dtype."""
         raise NotImplementedError(type(self))
 
-    def centred(self):
-        """Centre, scale and shift, for (X - centre) scale + shift."""
+    def centred(self, run):
+        """Centre, scale and shift in float64, for (X - centre) scale + shift."""
         raise NotImplementedError(type(self))
 
     def forward(self, X, run):
         if X.dtype != self.dtype:
             return self._forward_wide(X, run)
-        Y = run.empty(self, "Y", X.shape, X.dtype)
-        self._apply(X, Y, *self.affine(), run)
+        Y = run.empty(X.shape, X.dtype)
+        self._apply(X, Y, *self.affine(run), run)
         return Y
 
     def _forward_wide(self, X, run):
         """The same for X in float64, cast at the end unless another node of the kind follows."""
-        Y = run.empty(self, "Y", X.shape, X.dtype if self.keeps_wide else self.dtype)
+        Y = run.empty(X.shape, X.dtype if self.keeps_wide else self.dtype)
         rows = (-1, self.n_columns)
-        kernels = loader.kernels(X.dtype) if self.keeps_wide else run.kernels
-        kernels.centred_affine(X.reshape(rows), *self.centred(), Y.reshape(rows), run.n_threads)
+        args = (X.reshape(rows), *self.centred(run), Y.reshape(rows), run.n_threads)
+        if self.keeps_wide:
+            run.call(loader.kernels(X.dtype).centred_affine, *args)
+        else:
+            run.kernels.centred_affine(*args)
         return Y
 
     def backward(self, dY, need_input, run):
         if not need_input:
             return None
-        dX = run.empty(self, "dX", dY.shape, dY.dtype)
-        self._apply(dY, dX, self.affine()[0], None, run)
+        dX = run.empty(dY.shape, dY.dtype)
+        self._apply(dY, dX, self.affine(run)[0], None, run)
         return dX
 
     def _apply(self, X, Y, scale, shift, run):
         rows = (-1, self.n_columns)
-        scale = np.asarray(scale, X.dtype)
-        shift = None if shift is None else np.asarray(shift, X.dtype)
         run.kernels.channel_affine(X.reshape(rows), scale, shift, Y.reshape(rows), run.n_threads)
+
+
+def standard_affine(mean, deviation, scale, shift):
+    """(X - mean) / deviation as X scale + shift."""
+    inverse = 1 / deviation
+    scale[...] = inverse
+    shift[...] = -mean * inverse
 
 
 @executes(Rescale)
@@ -71,10 +79,10 @@ class RescaleNode(_AffineNode):
         self._scale = np.full(self.n_columns, layer.scale, dtype=np.float64)
         self._shift = np.full(self.n_columns, layer.offset, dtype=np.float64)
 
-    def affine(self):
-        return self._scale, self._shift
+    def affine(self, run):
+        return self._scale.astype(self.dtype), self._shift.astype(self.dtype)
 
-    def centred(self):
+    def centred(self, run):
         return np.zeros(self.n_columns), self._scale, self._shift
 
 
@@ -92,12 +100,24 @@ class StandardizeNode(_AffineNode):
         self.buffers["mean"] = np.zeros(self.n_columns)
         self.buffers["deviation"] = np.ones(self.n_columns)
 
-    def affine(self):
-        scale = 1 / self.state["deviation"]
-        return scale, -self.state["mean"] * scale
+    def affine(self, run):
+        scale, shift = (run.empty((self.n_columns,), self.dtype) for _ in range(2))
+        run.call(standard_affine, self.state["mean"], self.state["deviation"], scale, shift)
+        return scale, shift
 
-    def centred(self):
-        return self.state["mean"], 1 / self.state["deviation"], np.zeros(self.n_columns)
+    def forward(self, X, run):
+        if X.dtype != self.dtype:
+            return self._forward_wide(X, run)
+        Y = run.empty(X.shape, X.dtype)
+        rows = (-1, self.n_columns)
+        statistics = (self.state["mean"], self.state["deviation"])
+        run.kernels.standardize(X.reshape(rows), *statistics, Y.reshape(rows), run.n_threads)
+        return Y
+
+    def centred(self, run):
+        inverse = run.empty((self.n_columns,), np.float64)
+        run.call(np.divide, 1.0, self.state["deviation"], inverse)
+        return self.state["mean"], inverse, np.zeros(self.n_columns)
 
     def fit_statistics(self, batches):
         """Mean and deviation of `(X, weight)` batches."""
@@ -146,11 +166,6 @@ class BatchNormNode(Node):
         if self.positions == 1 and not self.frozen:
             self.smallest_batch = 2
 
-    def affine(self):
-        """Scale and shift of a prediction."""
-        scale = self.params["scale"] / np.sqrt(self.state["variance"] + self.epsilon)
-        return scale, self.params["offset"] - self.state["mean"] * scale
-
     def forward(self, X, run, addend=None, after=None):
         """The output; in training, `addend` is the other part of a residual sum and `after` the
         activation."""
@@ -161,17 +176,18 @@ class BatchNormNode(Node):
             run.save(self, Y)
             return Y
         moments = run.notes.pop(self.path, None)
-        if self._has_one_value(X, run):
-            mean, variance, affine = self._running(X, run)
+        channels = self.input_shape[-1]
+        mean, variance = (run.empty((channels,), np.float64) for _ in range(2))
+        affine = run.empty((3, channels), X.dtype)
+        if self._has_one_value(run):
+            self._take_running(mean, variance, affine, run)
         else:
-            mean, variance, affine = self._measured(X, moments, run)
+            self._measure(X, moments, mean, variance, affine, run)
         run.save(self, X, mean, variance, affine)
         return X if self.user is not None else self._apply(X, affine, run, addend, after)
 
-    def _measured(self, X, moments, run):
+    def _measure(self, X, moments, mean, variance, affine, run):
         """Statistics of a batch, which the running ones take in, and the map that they make."""
-        mean, variance = np.empty((2, X.shape[-1]))
-        affine = np.empty((3, X.shape[-1]), X.dtype)
         run.kernels.batchnorm_statistics(
             self._rows(X),
             run.weight,
@@ -185,35 +201,31 @@ class BatchNormNode(Node):
             run.n_threads,
         )
         if not run.recompute:
-            tiny = np.finfo(self.dtype).tiny
-            for name, value in (("mean", mean), ("variance", variance)):
-                running = self.state[name]
-                running *= self.momentum
-                running += (1 - self.momentum) * value
-                running[np.abs(running) < tiny] = 0  # what fades away would become denormal
-        return mean, variance, affine
-
-    def _has_one_value(self, X, run):
-        """Whether there is a single value of each channel, which has no variance."""
-        if self.positions > 1:
-            return False
-        return (len(X) if run.weight is None else np.count_nonzero(run.weight)) == 1
-
-    def _running(self, X, run):
-        """Running statistics in the place of those of a batch."""
-        mean, variance = self.state["mean"].copy(), self.state["variance"].copy()
-        is_new = not mean.any() and (variance == 1).all()
-        if is_new or not run.use_running:
-            raise ValueError(
-                f"layer {self.path!r}: Expected more than 1 value per channel when training, but "
-                "of one sample it gets just 1, which has no variance: train with batches of two "
-                "samples or more (batch_size), or set trainable=False"
+            run.call(
+                take_in,
+                *(self.state["mean"], mean, self.state["variance"], variance),
+                *(self.momentum, np.finfo(self.dtype).tiny),
             )
-        scale = self.params["scale"] / np.sqrt(variance + self.epsilon)
-        return mean, variance, np.array((mean, scale, self.params["offset"]), X.dtype)
+
+    def _has_one_value(self, run):
+        """Whether there is a single value of each channel, which has no variance."""
+        return self.positions == 1 and run.one_sample
+
+    def _take_running(self, mean, variance, affine, run):
+        """Running statistics in the place of those of a batch."""
+        running = (self.state["mean"], self.state["variance"])
+        run.call(check_running, self.path, *running, run.use_running)
+        run.call(np.copyto, mean, running[0])
+        run.call(np.copyto, variance, running[1])
+        self._running_affine(affine, run)
+
+    def _running_affine(self, affine, run):
+        """Centre, scale and shift by the running statistics."""
+        statistics = (self.state["mean"], self.state["variance"], self.epsilon)
+        run.call(affine_rows, *statistics, self.params["scale"], self.params["offset"], affine)
 
     def _apply(self, X, affine, run, addend=None, after=None):
-        Y = run.empty(self, "Y", X.shape, X.dtype)
+        Y = run.empty(X.shape, X.dtype)
         run.kernels.batchnorm_forward(
             self._rows(X),
             affine,
@@ -225,9 +237,9 @@ class BatchNormNode(Node):
         return Y
 
     def _predict(self, X, run):
-        scale, _ = self.affine()
-        rows = (self.state["mean"], scale, self.params["offset"])
-        return self._apply(X, np.array(rows, X.dtype), run)
+        affine = run.empty((3, X.shape[-1]), X.dtype)
+        self._running_affine(affine, run)
+        return self._apply(X, affine, run)
 
     def lend_affine(self, run):
         """The map of this pass, for its user."""
@@ -241,38 +253,41 @@ class BatchNormNode(Node):
     def _frozen_backward(self, dY, run):
         """dX = scale / deviation f'(z) dY"""
         (Y,) = run.recall(self)
-        dX = run.empty(self, "dX", dY.shape, dY.dtype)
+        dX = run.empty(dY.shape, dY.dtype)
         flat = (Y.reshape(-1), dY.reshape(-1), dX.reshape(-1))
         run.kernels.activation_backward(*flat, self.activation, self.alpha, run.n_threads)
-        scale = self.affine()[0].astype(dX.dtype)
-        run.kernels.channel_affine(self._rows(dX), scale, None, self._rows(dX), run.n_threads)
+        self._scale_by_running(dX, run)
         return dX
+
+    def _scale_by_running(self, dX, run):
+        affine = run.empty((3, dX.shape[-1]), dX.dtype)
+        self._running_affine(affine, run)
+        rows = self._rows(dX)
+        run.kernels.channel_affine(rows, affine[1], None, rows, run.n_threads)
 
     def _running_backward(self, X, mean, variance, affine, dY, run):
         """The same where scale and offset are trained: dz is f'(z) dY, and so are their gradients
         sums of xh dz and dz. What has summed dY already has taken it through f."""
-        dX = run.empty(self, "dX", X.shape, X.dtype)
+        dX = run.empty(X.shape, X.dtype)
         if run.notes.pop(self.path, None) is None:
             Y = self._apply(X, affine, run)
             flat = (Y.reshape(-1), dY.reshape(-1), dX.reshape(-1))
             run.kernels.activation_backward(*flat, self.activation, self.alpha, run.n_threads)
         else:
-            np.copyto(dX, dY)
-        inverse = 1 / np.sqrt(variance + self.epsilon)
-        dz = self._rows(dX).astype(np.float64)
-        self.gradient("scale")[:] = (dz * ((self._rows(X) - mean) * inverse)).sum(axis=0)
-        self.gradient("offset")[:] = dz.sum(axis=0)
-        scale = (self.params["scale"] * inverse).astype(dX.dtype)
-        run.kernels.channel_affine(self._rows(dX), scale, None, self._rows(dX), run.n_threads)
+            run.call(np.copyto, dX, dY)
+        gradients = (self.gradient("scale"), self.gradient("offset"))
+        rows = (self._rows(X), self._rows(dX))
+        run.call(affine_gradients, *rows, mean, variance, self.epsilon, *gradients)
+        self._scale_by_running(dX, run)
         return dX
 
     def backward(self, dY, need_input, run):
         if self.frozen:
             return self._frozen_backward(dY, run) if need_input else None
         X, mean, variance, affine = run.recall(self)
-        if self._has_one_value(X, run):
+        if self._has_one_value(run):
             return self._running_backward(X, mean, variance, affine, dY, run)
-        dX = run.empty(self, "dX", X.shape, X.dtype)
+        dX = run.empty(X.shape, X.dtype)
         run.kernels.batchnorm_backward(
             self._rows(X),
             run.weight,
@@ -296,20 +311,62 @@ class BatchNormNode(Node):
         return X.reshape(-1, X.shape[-1])
 
 
+def take_in(running_mean, mean, running_variance, variance, momentum, tiny):
+    """Lets running statistics take in those of a batch; what fades away would become denormal."""
+    for running, value in ((running_mean, mean), (running_variance, variance)):
+        running *= momentum
+        running += (1 - momentum) * value
+        running[np.abs(running) < tiny] = 0
+
+
+def check_running(path, mean, variance, allowed):
+    """Raises ValueError where a single value has no statistics, and running ones may not be used
+    or are those of the beginning."""
+    is_new = not mean.any() and (variance == 1).all()
+    if is_new or not allowed:
+        raise ValueError(
+            f"layer {path!r}: Expected more than 1 value per channel when training, but "
+            "of one sample it gets just 1, which has no variance: train with batches of two "
+            "samples or more (batch_size), or set trainable=False"
+        )
+
+
+def affine_rows(mean, variance, epsilon, scale, offset, affine):
+    """Centre, scale and shift of a batch norm, one row each."""
+    affine[0] = mean
+    affine[1] = scale / np.sqrt(variance + epsilon)
+    affine[2] = offset
+
+
+def affine_gradients(X, dz, mean, variance, epsilon, dscale, doffset):
+    """The gradients of scale and offset, where the statistics are given."""
+    dz = dz.astype(np.float64)
+    dscale[:] = (dz * ((X - mean) / np.sqrt(variance + epsilon))).sum(axis=0)
+    doffset[:] = dz.sum(axis=0)
+
+
+def fold(weight, bias, mean, variance, epsilon, scale, offset, folded_weight, folded_bias):
+    """Weight and bias of a convolution or dense layer that include the batch norm after it."""
+    scale = scale / np.sqrt(variance + epsilon)
+    shift = offset - mean * scale
+    folded_weight[...] = weight * scale
+    folded_bias[...] = shift if bias is None else shift + bias * scale
+
+
 def folded(node, run):
     """Weight, bias, activation and alpha of a convolution or dense node.
 
     At a prediction those that include the batch norm after it, made anew for each call.
     """
     weight, bias = node.params["weight"], node.params.get("bias")
-    if node.fold is None or run.training:
+    norm = node.fold
+    if norm is None or run.training:
         return weight, bias, node.activation, node.alpha
-    scale, shift = node.fold.affine()
-    if bias is not None:
-        shift = shift + bias * scale
-    weight = (weight * scale).astype(weight.dtype, copy=False)
-    shift = shift.astype(weight.dtype, copy=False)
-    return weight, shift, node.fold.activation, node.fold.alpha
+    arrays = (run.empty(weight.shape, weight.dtype), run.empty(weight.shape[-1:], weight.dtype))
+    statistics = (norm.state["mean"], norm.state["variance"], norm.epsilon)
+    affine = (norm.params["scale"], norm.params["offset"])
+    run.call(fold, weight, bias, *statistics, *affine, *arrays)
+    return *arrays, norm.activation, norm.alpha
 
 
 @executes(LocalResponseNorm)
@@ -329,11 +386,8 @@ class LocalResponseNormNode(Node):
             float(layer.bias),
         )
 
-    def repeats(self, training):
-        return True
-
     def forward(self, X, run):
-        Y = run.empty(self, "Y", X.shape, X.dtype)
+        Y = run.empty(X.shape, X.dtype)
         rows = (-1, X.shape[-1])
         run.kernels.response_norm_forward(
             X.reshape(rows), Y.reshape(rows), *self.constants, run.n_threads
@@ -345,7 +399,7 @@ class LocalResponseNormNode(Node):
         if not need_input:
             return None
         (X,) = run.recall(self)
-        dX = run.empty(self, "dX", X.shape, X.dtype)
+        dX = run.empty(X.shape, X.dtype)
         rows = (-1, X.shape[-1])
         run.kernels.response_norm_backward(
             X.reshape(rows),

@@ -33,18 +33,15 @@ class _PoolNode(Node):
         self.maps_in = (*ones, *self.input_shape)
         self.maps_out = (*ones, *self.output_shape)
 
-    def repeats(self, training):
-        return True
-
 
 @executes(MaxPool1D, MaxPool2D, MaxPool3D)
 class MaxPoolNode(_PoolNode):
     def forward(self, X, run):
         n = len(X)
-        Y = run.empty(self, "Y", (n, *self.maps_out), X.dtype)
+        Y = run.empty((n, *self.maps_out), X.dtype)
         index = None
         if run.training:
-            index = run.empty(self, "index", Y.shape, np.int32)
+            index = run.empty(Y.shape, np.int32)
         run.kernels.maxpool_forward(
             X.reshape(n, *self.maps_in), Y, index, *self.geometry, run.n_threads
         )
@@ -56,7 +53,7 @@ class MaxPoolNode(_PoolNode):
             return None
         (index,) = run.recall(self)
         n = len(dY)
-        dX = run.empty(self, "dX", (n, *self.maps_in), dY.dtype)
+        dX = run.empty((n, *self.maps_in), dY.dtype)
         run.kernels.maxpool_backward(dY.reshape(n, *self.maps_out), index, dX, run.n_threads)
         return dX.reshape(n, *self.input_shape)
 
@@ -65,7 +62,7 @@ class MaxPoolNode(_PoolNode):
 class AvgPoolNode(_PoolNode):
     def forward(self, X, run):
         n = len(X)
-        Y = run.empty(self, "Y", (n, *self.maps_out), X.dtype)
+        Y = run.empty((n, *self.maps_out), X.dtype)
         run.kernels.avgpool_forward(X.reshape(n, *self.maps_in), Y, *self.geometry, run.n_threads)
         return Y.reshape(n, *self.output_shape)
 
@@ -73,7 +70,7 @@ class AvgPoolNode(_PoolNode):
         if not need_input:
             return None
         n = len(dY)
-        dX = run.empty(self, "dX", (n, *self.maps_in), dY.dtype)
+        dX = run.empty((n, *self.maps_in), dY.dtype)
         run.kernels.avgpool_backward(
             dY.reshape(n, *self.maps_out), dX, *self.geometry, run.n_threads
         )
@@ -88,7 +85,7 @@ class LpPoolNode(_PoolNode):
 
     def forward(self, X, run):
         n = len(X)
-        Y = run.empty(self, "Y", (n, *self.maps_out), X.dtype)
+        Y = run.empty((n, *self.maps_out), X.dtype)
         X = X.reshape(n, *self.maps_in)
         run.kernels.lppool_forward(X, Y, *self.geometry, run.n_threads)
         run.save(self, X, Y)
@@ -98,7 +95,7 @@ class LpPoolNode(_PoolNode):
         if not need_input:
             return None
         X, Y = run.recall(self)
-        dX = run.empty(self, "dX", X.shape, X.dtype)
+        dX = run.empty(X.shape, X.dtype)
         run.kernels.lppool_backward(X, Y, dY.reshape(Y.shape), dX, *self.geometry, run.n_threads)
         return dX.reshape(len(X), *self.input_shape)
 
@@ -113,14 +110,11 @@ class HeterogeneousMaxPoolNode(Node):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.geometry = layer.geometry()
 
-    def repeats(self, training):
-        return True
-
     def forward(self, X, run):
-        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        Y = run.empty((len(X), *self.output_shape), X.dtype)
         index = None
         if run.training:
-            index = run.empty(self, "index", Y.shape, np.int32)
+            index = run.empty(Y.shape, np.int32)
         run.kernels.group_maxpool_forward(X, Y, index, *self.geometry, run.n_threads)
         run.save(self, index)
         return Y
@@ -129,7 +123,7 @@ class HeterogeneousMaxPoolNode(Node):
         if not need_input:
             return None
         (index,) = run.recall(self)
-        dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
+        dX = run.empty((len(dY), *self.input_shape), dY.dtype)
         run.kernels.maxpool_backward(dY[:, None], index[:, None], dX[:, None], run.n_threads)
         return dX
 
@@ -143,17 +137,14 @@ class _GlobalPoolNode(Node):
         """(n, pixels, channels)"""
         return X.reshape(len(X), prod(self.input_shape[:-1]), X.shape[-1])
 
-    def repeats(self, training):
-        return True
-
 
 @executes(GlobalMaxPool)
 class GlobalMaxPoolNode(_GlobalPoolNode):
     def forward(self, X, run):
-        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        Y = run.empty((len(X), *self.output_shape), X.dtype)
         index = None
         if run.training:
-            index = run.empty(self, "index", Y.shape, np.int32)
+            index = run.empty(Y.shape, np.int32)
         run.kernels.globalmax_forward(self.pixels(X), Y, index, run.n_threads)
         run.save(self, index)
         return Y
@@ -162,7 +153,7 @@ class GlobalMaxPoolNode(_GlobalPoolNode):
         if not need_input:
             return None
         (index,) = run.recall(self)
-        dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
+        dX = run.empty((len(dY), *self.input_shape), dY.dtype)
         run.kernels.globalmax_backward(dY, index, self.pixels(dX), run.n_threads)
         return dX
 
@@ -170,13 +161,13 @@ class GlobalMaxPoolNode(_GlobalPoolNode):
 @executes(GlobalAvgPool)
 class GlobalAvgPoolNode(_GlobalPoolNode):
     def forward(self, X, run):
-        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        Y = run.empty((len(X), *self.output_shape), X.dtype)
         run.kernels.globalavg_forward(self.pixels(X), Y, run.n_threads)
         return Y
 
     def backward(self, dY, need_input, run):
         if not need_input:
             return None
-        dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
+        dX = run.empty((len(dY), *self.input_shape), dY.dtype)
         run.kernels.globalavg_backward(dY, self.pixels(dX), run.n_threads)
         return dX

@@ -17,6 +17,31 @@ from .activation import ActivationNode
 from .node import Node, Weight, executes
 
 
+def turn(weight, transforms, bank):
+    """The bank of filters in each transform."""
+    flat = weight.reshape(prod(weight.shape[:2]), -1)
+    turned = [(T @ flat).reshape(weight.shape) for T in transforms]
+    np.concatenate(turned, axis=-1, out=bank.reshape(*weight.shape[:-1], -1), casting="same_kind")
+
+
+def turn_back(d_bank, transforms, dW):
+    """The adjoint of `turn`."""
+    parts = np.split(d_bank[0], len(transforms), axis=-1)
+    flat = (prod(dW.shape[:2]), -1)
+    turned_back = [T.T @ part.reshape(flat) for T, part in zip(transforms, parts, strict=True)]
+    dW[...] = np.sum(turned_back, axis=0).reshape(dW.shape)
+
+
+def repeat(bias, tiled):
+    """The same bias for each transform."""
+    tiled.reshape(-1, len(bias))[...] = bias
+
+
+def add_repeats(d_tiled, db):
+    """The adjoint of `repeat`."""
+    db[...] = d_tiled.reshape(-1, len(db)).sum(axis=0)
+
+
 @executes(TransformConv2D)
 class TransformConvNode(Node):
     """Y = f(conv(X, bank of T(W)) + b); see ConvNode for `activation`."""
@@ -54,24 +79,27 @@ class TransformConvNode(Node):
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
 
-    def _bank(self):
+    def _bank(self, run):
         """Filter `j` in transform `t` is filter ``t * filters + j`` of the bank."""
         weight = self.params["weight"]
-        flat = weight.reshape(prod(weight.shape[:2]), -1)
-        turned = [(T @ flat).reshape(weight.shape) for T in self.transforms]
-        bank = np.concatenate(turned, axis=-1, dtype=weight.dtype, casting="same_kind")
-        return bank.reshape(self.bank_shape)
+        bank = run.empty(self.bank_shape, weight.dtype)
+        run.call(turn, weight, self.transforms, bank)
+        return bank
 
-    def _bank_bias(self):
+    def _bank_bias(self, run):
         bias = self.params.get("bias")
-        return None if bias is None else np.tile(bias, len(self.transforms))
+        if bias is None:
+            return None
+        tiled = run.empty((len(self.transforms) * len(bias),), bias.dtype)
+        run.call(repeat, bias, tiled)
+        return tiled
 
     def forward(self, X, run):
-        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        Y = run.empty((len(X), *self.output_shape), X.dtype)
         run.kernels.conv_forward(
             X[:, None],
-            self._bank(),
-            self._bank_bias(),
+            self._bank(run),
+            self._bank_bias(run),
             Y[:, None],
             *self.geometry,
             self.activation,
@@ -83,13 +111,13 @@ class TransformConvNode(Node):
 
     def backward(self, dY, need_input, run):
         X, Y = run.recall(self)
-        dX = run.empty(self, "dX", X.shape, X.dtype) if need_input else None
+        dX = run.empty(X.shape, X.dtype) if need_input else None
         dW, db = self.gradient("weight"), self.gradient("bias")
-        d_bank = None if dW is None else np.empty(self.bank_shape, X.dtype)
-        d_bank_bias = None if db is None else np.empty(self.bank_shape[-1:], X.dtype)
+        d_bank = None if dW is None else run.empty(self.bank_shape, X.dtype)
+        d_bank_bias = None if db is None else run.empty(self.bank_shape[-1:], X.dtype)
         run.kernels.conv_backward(
             X[:, None],
-            self._bank(),
+            self._bank(run),
             Y[:, None],
             dY[:, None],
             None if dX is None else dX[:, None],
@@ -101,14 +129,9 @@ class TransformConvNode(Node):
             run.n_threads,
         )
         if dW is not None:
-            parts = np.split(d_bank[0], len(self.transforms), axis=-1)
-            flat = (prod(dW.shape[:2]), -1)
-            turned_back = [
-                T.T @ part.reshape(flat) for T, part in zip(self.transforms, parts, strict=True)
-            ]
-            dW[...] = np.sum(turned_back, axis=0).reshape(dW.shape)
+            run.call(turn_back, d_bank, self.transforms, dW)
         if db is not None:
-            db[...] = d_bank_bias.reshape(len(self.transforms), -1).sum(axis=0)
+            run.call(add_repeats, d_bank_bias, db)
         return dX
 
 
@@ -125,20 +148,20 @@ class TransformPoolNode(Node):
         return X.reshape(-1, self.input_shape[-1] // filters, filters)
 
     def forward(self, X, run):
-        Y = run.empty(self, "Y", (len(X), *self.output_shape), X.dtype)
+        Y = run.empty((len(X), *self.output_shape), X.dtype)
         pooled = Y.reshape(-1, Y.shape[-1])
         if self.pool == "mean":
             run.kernels.globalavg_forward(self._pixels(X), pooled, run.n_threads)
             return Y
         index = None
         if run.training:
-            index = run.empty(self, "index", pooled.shape, np.int32)
+            index = run.empty(pooled.shape, np.int32)
         run.kernels.globalmax_forward(self._pixels(X), pooled, index, run.n_threads)
         run.save(self, index)
         return Y
 
     def backward(self, dY, need_input, run):
-        dX = run.empty(self, "dX", (len(dY), *self.input_shape), dY.dtype)
+        dX = run.empty((len(dY), *self.input_shape), dY.dtype)
         pooled = dY.reshape(-1, dY.shape[-1])
         if self.pool == "mean":
             run.kernels.globalavg_backward(pooled, self._pixels(dX), run.n_threads)

@@ -73,6 +73,30 @@ def test_in_place(kernels, dtype, use_shift):
     cases.assert_same_bits(A, affine(kernels, X, scale, shift))
 
 
+def standardized(kernels, X, mean, deviation, n_threads=1):
+    Y = cases.output(X.shape, X.dtype)
+    kernels.standardize(X, mean, deviation, Y, n_threads)
+    return Y
+
+
+@cases.every_compiled
+@cases.quick
+@given(
+    shape=st.tuples(st.integers(1, 1100), st.integers(1, 40)),
+    seed=cases.seeds,
+    n_threads=cases.thread_counts,
+)
+def test_standardize_is_an_affine_map(kernels, dtype, shape, seed, n_threads):
+    rng = np.random.default_rng(seed)
+    X = cases.random_input(rng, shape, dtype)
+    mean, deviation = rng.normal(size=shape[1]), rng.uniform(0.1, 3, size=shape[1])
+    inverse = 1 / deviation
+    scale, shift = inverse.astype(dtype), (-mean * inverse).astype(dtype)
+    found = standardized(kernels, X, mean, deviation, n_threads)
+    cases.assert_same_bits(found, affine(kernels, X, scale, shift, n_threads))
+    cases.assert_close(found, standardized(reference, X, mean, deviation), floor=1.0)
+
+
 def centred(kernels, dtype, X, centre, scale, shift, n_threads=1):
     Y = cases.output(X.shape, dtype)
     kernels.centred_affine(X, centre, scale, shift, Y, n_threads)

@@ -22,6 +22,37 @@ cdef enum:
 
 # --- one scale and one shift for each map: what remains where statistics are known --------
 
+cdef void affine_rows(
+    const real* x, Py_ssize_t n_rows, Py_ssize_t n, const real* scale, const real* shift, real* y
+) noexcept nogil:
+    """y = x scale + shift; the shift may be NULL."""
+    cdef Py_ssize_t row, c
+    cdef real factor = scale[0], term
+    if n == 1 and shift is not NULL:  # vectors run along the rows
+        term = shift[0]
+        for row in range(n_rows):
+            y[row] = x[row] * factor + term
+    elif shift is NULL:
+        for row in range(n_rows):
+            for c in range(n):
+                y[row * n + c] = x[row * n + c] * scale[c]
+    else:
+        for row in range(n_rows):
+            for c in range(n):
+                y[row * n + c] = x[row * n + c] * scale[c] + shift[c]
+
+
+cdef void scale_and_shift(
+    const real* x, Py_ssize_t m, Py_ssize_t n, const real* scale, const real* shift, real* y,
+    int n_threads
+) noexcept nogil:
+    """The same for many rows, by threads."""
+    cdef Py_ssize_t i, start
+    for i in prange(ceil_div(m, NORM_ROWS), num_threads=threads_for(m * n, n_threads)):
+        start = i * NORM_ROWS
+        affine_rows(x + start * n, smaller(NORM_ROWS, m - start), n, scale, shift, y + start * n)
+
+
 def channel_affine(
     const real[:, ::1] X,     # IN  (m, channels)
     const real[::1] scale,    # IN  (channels,)
@@ -31,18 +62,45 @@ def channel_affine(
 ):
     """Y = X scale + shift; its input gradient is the same without the shift."""
     n_threads = checked(n_threads, X is None or scale is None or Y is None, "X, scale, Y")
-    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], i, c
+    cdef Py_ssize_t m = X.shape[0], n = X.shape[1]
     same_sizes(X.shape, Y.shape, 2, "Y")
     same_length(n, scale.shape[0], "scale")
     if shift is not None:
         same_length(n, shift.shape[0], "shift")
-        for i in prange(m, nogil=True, num_threads=threads_for(m * n, n_threads)):
-            for c in range(n):
-                Y[i, c] = X[i, c] * scale[c] + shift[c]
-    else:
-        for i in prange(m, nogil=True, num_threads=threads_for(m * n, n_threads)):
-            for c in range(n):
-                Y[i, c] = X[i, c] * scale[c]
+    if m * n == 0:
+        return
+    with nogil:
+        scale_and_shift(&X[0, 0], m, n, &scale[0], NULL if shift is None else &shift[0], &Y[0, 0],
+                        n_threads)
+
+
+def standardize(
+    const real[:, ::1] X,         # IN  (m, columns)
+    const double[::1] mean,       # IN  (columns,)
+    const double[::1] deviation,  # IN  (columns,)
+    real[:, ::1] Y,               # OUT like X
+    int n_threads,
+):
+    """Y = X scale + shift, with scale = 1 / deviation and shift = -mean / deviation, both rounded."""
+    n_threads = checked(
+        n_threads, X is None or mean is None or deviation is None or Y is None,
+        "X, mean, deviation, Y")
+    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], c
+    cdef double inverse
+    cdef real* scale
+    same_sizes(X.shape, Y.shape, 2, "Y")
+    same_length(n, mean.shape[0], "mean")
+    same_length(n, deviation.shape[0], "deviation")
+    if m * n == 0:
+        return
+    scale = <real*> allocate(2 * n * sizeof(real))
+    with nogil:
+        for c in range(n):
+            inverse = 1 / deviation[c]
+            scale[c] = <real> inverse
+            scale[n + c] = <real> (-mean[c] * inverse)
+        scale_and_shift(&X[0, 0], m, n, scale, scale + n, &Y[0, 0], n_threads)
+        free(scale)
 
 
 def centred_affine(

@@ -1,0 +1,96 @@
+"""Tables that are read: as text, in a notebook, or as a data frame."""
+
+from html import escape
+from numbers import Number
+
+
+class Table:
+    """Rows under the names of their columns.
+
+    ``print(table)`` shows text, a notebook shows HTML, `to_frame` returns numbers.
+
+    Parameters
+    ----------
+    columns : list of str
+    rows : list of tuple
+        An entry for each column; None is an empty cell.
+    formats : dict of str to str, default={}
+        How the numbers of a column are written.
+    notes : list of str, default=[]
+        Lines under the table.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.tables import Table
+    >>> print(Table(["layer", "share"], [("conv1", 0.75), ("dense1", 0.25)], {"share": ".0%"}))
+    layer   share
+    -------------
+    conv1     75%
+    dense1    25%
+    """
+
+    def __init__(self, columns, rows, formats=None, notes=()):
+        self.columns, self.rows = list(columns), [tuple(row) for row in rows]
+        self.formats, self.notes = dict(formats or {}), list(notes)
+
+    def _cell(self, column, value):
+        if value is None:
+            return ""
+        return format(value, self.formats.get(column, ""))
+
+    def _cells(self):
+        return [
+            [self._cell(column, value) for column, value in zip(self.columns, row, strict=True)]
+            for row in self.rows
+        ]
+
+    def _is_right(self, i):
+        """Whether a column holds numbers, which end at the same place."""
+        values = [row[i] for row in self.rows if row[i] is not None]
+        return bool(values) and all(isinstance(value, Number) for value in values)
+
+    def __str__(self):
+        cells = self._cells()
+        widths = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
+        right = [self._is_right(i) for i in range(len(self.columns))]
+
+        def line(texts):
+            aligned = (
+                text.rjust(width) if at_right else text.ljust(width)
+                for text, width, at_right in zip(texts, widths, right, strict=True)
+            )
+            return "  ".join(aligned).rstrip()
+
+        head = line(self.columns)
+        rule = "-" * max([len(head), *(len(line(row)) for row in cells)])
+        return "\n".join([head, rule, *map(line, cells), *self.notes])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        right = [self._is_right(i) for i in range(len(self.columns))]
+
+        def row(kind, texts):
+            sides = ("right" if at_right else "left" for at_right in right)
+            cells = (
+                f'<{kind} style="text-align:{side}">{escape(text)}</{kind}>'
+                for text, side in zip(texts, sides, strict=True)
+            )
+            return f"<tr>{''.join(cells)}</tr>"
+
+        body = "".join(row("td", texts) for texts in self._cells())
+        notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
+        head = row("th", self.columns)
+        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{notes}"
+
+    def to_frame(self):
+        """The table as a `pandas.DataFrame`, with numbers as they are.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        import pandas as pd  # nothing else here needs it
+
+        return pd.DataFrame(self.rows, columns=self.columns)
