@@ -81,7 +81,7 @@ def standardize(
     real[:, ::1] Y,               # OUT like X
     int n_threads,
 ):
-    """Y = X scale + shift, with scale = 1 / deviation and shift = -mean / deviation, both rounded."""
+    """Y = X scale + shift; scale = 1 / deviation and shift = -mean / deviation are rounded."""
     n_threads = checked(
         n_threads, X is None or mean is None or deviation is None or Y is None,
         "X, mean, deviation, Y")
