@@ -202,13 +202,13 @@ class BaseConvNet(CallbackSupportMixin, LayerComposition, Parametrized):
     # --- fit -----------------------------------------------------------------------------
 
     def _validate(self):
-        constraints = dict(self._parameter_constraints)
+        self._validate_params()
         losses = dict.fromkeys(self._losses.values())
-        constraints["loss"] = [StrOptions(set(self._losses)), *losses]
+        allowed = [StrOptions(set(self._losses)), *losses]
         if not isinstance(self.loss, type):  # such as Huber in the place of Huber()
-            constraints["loss"].append(callable)
-        params = {name: getattr(self, name) for name in self._get_param_names()}
-        validate_parameter_constraints(constraints, params, type(self).__name__)
+            allowed.append(callable)
+        params = {"loss": self.loss}
+        validate_parameter_constraints({"loss": allowed}, params, type(self).__name__)
         effective_n_threads(self.n_threads)
 
     def _instance_of(self, param, value):

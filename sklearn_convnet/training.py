@@ -353,8 +353,11 @@ def what_diverged(loss, network):
     """What is not finite after an epoch, in words; None if all is."""
     if not np.isfinite(loss):
         return f"The loss became {loss}"
+    buffers = network.buffers()
+    if np.isfinite(network.params).all() and all(np.isfinite(b).all() for b in buffers.values()):
+        return None
     arrays = [(path, array, "weights") for path, array in network.parameters().items()]
-    arrays += [(path, array, "running statistics") for path, array in network.buffers().items()]
+    arrays += [(path, array, "running statistics") for path, array in buffers.items()]
     for path, array, kind in arrays:
         if not np.isfinite(array).all():
             layer, _, name = path.rpartition("/")
