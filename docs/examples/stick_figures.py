@@ -4,8 +4,9 @@ The joints of a stick figure
 
 Pose estimation in the manner of DeepPose (Toshev and Szegedy, 2014): a network reads the places of
 all joints directly from the maps of the whole image. `target="points"` says that y holds places,
-so that augmentation moves them along with the image. Mirror images would need `flip_pairs`, since left
-and right change their names in them; tried with fewer figures, of neither set, they gained nothing.
+so that augmentation moves them along with the image. Mirror images would need `flip_pairs`, since
+left and right change their names in them; tried with fewer figures, of neither set, they gained
+nothing.
 
 A joint counts as found within a tenth of the figure's height.
 """
