@@ -26,6 +26,7 @@ _MODULES = (
     "network",
     "optimizers",
     "schedules",
+    "testing",
 )
 
 

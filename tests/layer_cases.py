@@ -10,7 +10,6 @@ of several layers and are tested in the same way.
 
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 
 from sklearn_convnet.layers import (
@@ -51,14 +50,21 @@ from sklearn_convnet.layers import (
     scaling,
 )
 from sklearn_convnet.layers.activation import ACTIVATIONS
-from sklearn_convnet.network import compile_network
+from sklearn_convnet.testing import (
+    DTYPES,
+    Subject,
+    assert_close,
+    assert_same_bits,
+    compare_gradients,
+    random_functional,
+    require_gradients,
+)
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-STEP = 1e-4  # of central differences
+__all__ = ["assert_close", "assert_same_bits", "random_functional"]  # for the tests as well
 
 
 @dataclass(frozen=True)
-class LayerCase:
+class LayerCase(Subject):
     """A layer, or a list of them, and the shape of a sample.
 
     `linear`: in training its output is a linear function of its input, plus a constant.
@@ -66,46 +72,9 @@ class LayerCase:
     `training_differs`: a training forward is not an inference forward.
     """
 
-    layers: object
-    shape: tuple
     linear: bool = False
     kinks: bool = False
     training_differs: bool = False
-
-    @property
-    def layer_list(self):
-        return self.layers if isinstance(self.layers, list) else [self.layers]
-
-    def network(self, dtype="float64", seed=0, around=(), **options):
-        """Compiled, with no parameter at zero and with statistics of some data.
-
-        `around` are layers before and after.
-        """
-        before, after = around or ([], [])
-        layers = [*before, *self.layer_list, *after]
-        network = compile_network(layers, self.shape, dtype=dtype, random_state=seed, **options)
-        rng = np.random.RandomState(seed)
-        for array in network.parameters().values():
-            array += rng.uniform(-0.3, 0.3, array.shape)
-        X = self.batch(9, seed + 1)
-        network.fit_statistics(lambda: iter([(X[:4], np.ones(4)), (X[4:], np.ones(5))]))
-        network.forward(X, training=True)  # for running statistics
-        return network
-
-    def batch(self, n=3, seed=0, dtype="float64"):
-        """Samples of distinct numbers, evenly spaced in [-1.5, 1.5], none of them 0.
-
-        The spacing is several times what a central difference moves a number by: no
-        maximum of a window of them changes place, and no rectifier of them its branch.
-        """
-        shape = (n, *self.shape)
-        size = int(np.prod(shape))
-        size += size % 2
-        grid = (np.arange(size) + 0.5) * (3 / size) - 1.5
-        X = np.random.RandomState(seed).permutation(grid)[: np.prod(shape)].reshape(shape)
-        X = X.astype(dtype)
-        X.flags.writeable = False
-        return X
 
 
 def _kinks(activation):
@@ -478,28 +447,6 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 
 # ---------------------------------------------------------------------------
-# Comparisons
-# ---------------------------------------------------------------------------
-
-
-def assert_same_bits(actual, expected):
-    """Compare bytes, so that NaN equals itself and -0 differs from 0."""
-    assert actual.dtype == expected.dtype
-    assert actual.shape == expected.shape
-    assert np.ascontiguousarray(actual).tobytes() == expected.tobytes()
-
-
-def assert_close(actual, expected, rtol, what="", floor=1e-12):
-    """Compare relative to the largest element of what is expected."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    assert actual.shape == expected.shape
-    scale = max(np.max(np.abs(expected), initial=0.0), floor)
-    error = np.max(np.abs(actual - expected), initial=0.0)
-    # Not `error > rtol`: NaN must fail.
-    assert error <= rtol * scale, f"{what} is off by {error} at a scale of {scale}"
-
-
-# ---------------------------------------------------------------------------
 # Gradients
 # ---------------------------------------------------------------------------
 
@@ -508,35 +455,7 @@ class KinkError(Exception):
     """A central difference reached over a kink, where it says nothing."""
 
 
-def branches(network):
-    """The branch of each rectifier, and the place of each maximum, in a training pass.
-
-    That is the signs of the numbers that the pass has kept, and its indices.
-    """
-    return [
-        array.copy() if array.dtype.kind == "i" else np.sign(array)
-        for saved in network._pass.saved().values()
-        for array in saved
-        if isinstance(array, np.ndarray)
-    ]
-
-
-def central_differences(function, x, places):
-    """Of fourth order, in float64: the derivative of `function()` at places of x."""
-    assert x.dtype == np.float64
-    flat = x.reshape(-1)
-    assert np.shares_memory(flat, x)
-    for i in places:
-        value = flat[i]
-        f = []
-        for k in (-2, -1, 1, 2):
-            flat[i] = value + k * STEP
-            f.append(function())
-        flat[i] = value
-        yield (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * STEP)
-
-
-def check_gradients(network, X, loss, seed, kinks, most=10**9, rtol=5e-6):
+def check_gradients(network, X, loss, seed, kinks, most=10**9):
     """Backward against central differences, at the input and at every parameter.
 
     Parameters
@@ -544,49 +463,24 @@ def check_gradients(network, X, loss, seed, kinks, most=10**9, rtol=5e-6):
     loss : callable
         `loss(Y)` returns a number and its gradient at Y.
     kinks : bool
-        Whether to make sure that no difference reaches over a kink; KinkError if one
-        does.
+        Whether there may be kinks; KinkError if a difference reaches over one. Where there are
+        none, not a place may be left out.
     most : int
         Of a larger array, so many elements drawn at random are compared.
     """
-    rng = np.random.RandomState(seed)
-    X = X.copy()
-
-    def forward():
-        return network.forward(X, training=True, n_threads=1)
-
-    _, dY = loss(forward())
-    expected = branches(network) if kinks else None
-    dX = network.backward(dY, n_threads=1)
-    analytic = {path: array.copy() for path, array in network.gradients().items()}
-    analytic["input"] = dX.copy()
-
-    def value():
-        result, _ = loss(forward())
-        if kinks and any(
-            not np.array_equal(one, other)
-            for one, other in zip(branches(network), expected, strict=True)
-        ):
-            raise KinkError
-        return result
-
-    for path, array in {**network.parameters(), "input": X}.items():
-        gradient = analytic[path].reshape(-1)
-        places = np.arange(gradient.size)
-        if places.size > most:
-            places = np.sort(rng.choice(places, most, replace=False))
-        numeric = list(central_differences(value, array, places))
-        # Where all is zero, such as softmax of one number: relative to the loss.
-        scale = max(np.abs(gradient).max(), 1e-3)
-        error = np.abs(gradient[places] - numeric).max()
-        assert error <= rtol * scale, f"{path}: off by {error} at a scale of {scale}"
+    found = compare_gradients(network, X, loss, seed, most)
+    over_kinks = [comparison for comparison in found if comparison.n_kinks]
+    if kinks and over_kinks:
+        raise KinkError
+    assert not over_kinks
+    require_gradients(found)
 
 
 def without_kinks(check, n_seeds=30):
     """Run `check(seed)` with the first seed whose differences reach over no kink.
 
-    What decides is the branches taken, not whether the gradients agree; having no such
-    seed is a failure.
+    What decides is the course of the differences, not whether the gradients agree; having no
+    such seed is a failure.
     """
     for seed in range(n_seeds):
         try:
@@ -594,9 +488,3 @@ def without_kinks(check, n_seeds=30):
         except KinkError:
             continue
     raise AssertionError(f"none of {n_seeds} seeds stays clear of the kinks")
-
-
-def random_functional(Y, seed):
-    """`Y -> <R, Y>` with a random R, as a loss."""
-    R = np.random.RandomState(seed).uniform(-1, 1, Y.shape)
-    return lambda Y: (float(np.sum(R * Y)), R)

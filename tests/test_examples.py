@@ -77,6 +77,12 @@ def test_mnist_augmented(monkeypatch, capsys):
     assert "| with |" in capsys.readouterr().out
 
 
+def test_own_layers(capsys):
+    accuracy = run("own_layers", "--quick")
+    assert 0 <= accuracy <= 1
+    assert f"test accuracy {accuracy:.3f}" in capsys.readouterr().out
+
+
 @pytest.fixture
 def series():
     """Loaders in the form of aeon's: channels first, some series longer than others."""

@@ -7,9 +7,12 @@
                           │                  ├─ grads     the same layout
                           │                  ├─ buffers   statistics, not trained
                           └─ nodes: conv.py dense.py pool.py ...
+
+`Node`, `Weight` and `executes` are what a layer of one's own is made of.
 """
 
 from .compile import compile_network
 from .network import Network
+from .node import Node, Weight, executes
 
-__all__ = ["Network", "compile_network"]
+__all__ = ["Network", "Node", "Weight", "compile_network", "executes"]

@@ -38,10 +38,6 @@ def offset_index(shape):
 class SelfAttentionNode(Node):
     """Y = X + softmax(Q K' / sqrt(d) + bias) V W_o + b_o."""
 
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
-
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.length, channels = prod(input_shape[:-1]), input_shape[-1]

@@ -57,14 +57,8 @@ def fuse_derivatives(nodes):
     return nodes
 
 
-class _BlockNode(Node):
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
-
-
 @executes(Residual)
-class ResidualNode(_BlockNode):
+class ResidualNode(Node):
     """Y = f(F(X) + S(X)); the chain of S is empty for the identity, and so is f, unless a pass
     puts the activation after the block here."""
 
@@ -130,7 +124,7 @@ class ResidualNode(_BlockNode):
 
 
 @executes(Parallel)
-class ParallelNode(_BlockNode):
+class ParallelNode(Node):
     """The outputs of all branches, concatenated."""
 
     def __init__(self, layer, path, input_shape):
@@ -183,7 +177,7 @@ class OutputsNode(ParallelNode):
 
 
 @executes(DenseBlock)
-class DenseBlockNode(_BlockNode):
+class DenseBlockNode(Node):
     """All maps in one array; what a layer sees is copied out of it.
 
     Backward runs each layer's forward again, so that what the layers keep for it needs the

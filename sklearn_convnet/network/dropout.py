@@ -10,10 +10,6 @@ from .node import Node, executes
 class DropoutNode(Node):
     """The mask is a function of the pass's seed, the node and the element."""
 
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
-
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.rate = float(layer.rate)

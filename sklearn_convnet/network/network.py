@@ -52,10 +52,6 @@ class Pending:
     def output_shape(self):
         return self.given["Y"].shape
 
-    def saved(self):
-        """What the nodes have kept, by path."""
-        return self.bound.saved()
-
     def backward(self, dY, need_input, n_threads):
         calls = self.bound.backward(need_input)
         self.given["dY"] = dY
@@ -73,10 +69,6 @@ class EagerPass:
     nodes: list
     run: Pass
     output_shape: tuple
-
-    def saved(self):
-        """What the nodes have kept, by path."""
-        return self.run.saved
 
     def backward(self, dY, need_input, n_threads):
         self.run.n_threads = n_threads

@@ -23,7 +23,13 @@ _NODES = {}
 
 
 def executes(*layer_types):
-    """Class decorator: the node class builds the nodes of these layers."""
+    """Class decorator: the node class builds the nodes of these layers.
+
+    Parameters
+    ----------
+    *layer_types : type
+        Subclasses of `Layer`. Theirs have the same nodes, unless they are given others.
+    """
 
     def register(node_type):
         _NODES.update(dict.fromkeys(layer_types, node_type))
@@ -37,7 +43,11 @@ def build_nodes(layer, path, input_shape):
     for kind in type(layer).__mro__:
         if kind in _NODES:
             return _NODES[kind].build(layer, path, input_shape)
-    raise TypeError(f"layer {path!r}: no node is known for {type(layer).__name__}")
+    name = type(layer).__name__
+    raise TypeError(
+        f"layer {path!r}: no node is known for {name}: decorate the class of its node with "
+        f"@executes({name}), in a module that is imported"
+    )
 
 
 def build_chain(layers, input_shape, prefix=""):
@@ -113,7 +123,23 @@ def chain_backward(nodes, dY, need_input, run):
 
 @dataclass
 class Weight:
-    """One trained array of a node: where its first values come from."""
+    """One trained array of a node: where its first values come from.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape.
+    initializer : str, default="zeros"
+        "zeros", "ones", or what a layer's `kernel_initializer` may be.
+    fan_in, fan_out : int, default=1
+        Number of inputs of an output, and of outputs of an input, for a random initializer.
+    activation : str or None, default=None
+        What follows, for "auto".
+    decayed : bool, default=False
+        Whether weight decay is for it, even if that is not for all.
+    trainable : bool, default=True
+        Whether it is trained; if not, `Node.gradient` is None.
+    """
 
     shape: tuple
     initializer: str = "zeros"
@@ -184,7 +210,10 @@ class Pass:
 
 
 class Node:
-    """An executable step.
+    """An executable step: base class of the nodes.
+
+    A subclass calls ``super().__init__(path, input_shape, output_shape)``, enters its weights in
+    `weights`, and defines `forward` and `backward`; `executes` says for which layers.
 
     Attributes
     ----------
@@ -192,10 +221,16 @@ class Node:
         Path of its layer, such as "block1/conv1".
     dtype : dtype
         What its network computes in.
+    input_shape, output_shape : tuple of int
+        Shapes of a sample.
     weights : dict of str to Weight
-        What it trains; `bind` sets an attribute of each name to a view.
+        What it trains.
+    params : dict of str to ndarray
+        The weights' arrays. The network puts them here.
     buffers : dict of str to ndarray
         Its statistics at the start.
+    state : dict of str to ndarray
+        Its statistics. The network puts them here.
     chains : list of list of Node
         The nodes inside a block.
     takes_wide : bool
@@ -223,7 +258,7 @@ class Node:
     @classmethod
     def build(cls, layer, path, input_shape):
         """The nodes of a layer, most often one."""
-        raise NotImplementedError(cls)
+        return [cls(layer, path, input_shape)]
 
     @cached_property
     def has_weights(self):
@@ -236,9 +271,17 @@ class Node:
         return self.grads[name] if weight is not None and weight.trainable else None
 
     def forward(self, X, run):
-        """The output for a batch X of shape (n, *input_shape)."""
+        """The output for a batch X of shape (n, *input_shape).
+
+        `run` makes arrays (``run.empty(shape, dtype)``), calls what fills them
+        (``run.call(function, *arrays)``) and keeps some for backward (``run.save(self, *arrays)``).
+        X and they may have no numbers yet: a node asks for shapes and dtypes alone.
+        """
         raise NotImplementedError(type(self))
 
     def backward(self, dY, need_input, run):
-        """The gradient at the input, None unless needed; fills those of the weights."""
+        """The gradient at the input, None unless needed; fills those of the weights.
+
+        ``run.recall(self)`` returns what forward has saved, once.
+        """
         raise NotImplementedError(type(self))

@@ -70,10 +70,6 @@ def standard_affine(mean, deviation, scale, shift):
 
 @executes(Rescale)
 class RescaleNode(_AffineNode):
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
-
     def __init__(self, layer, path, input_shape):
         super().__init__(layer, path, input_shape, input_shape[-1])
         self._scale = np.full(self.n_columns, layer.scale, dtype=np.float64)
@@ -89,10 +85,6 @@ class RescaleNode(_AffineNode):
 @executes(Standardize)
 class StandardizeNode(_AffineNode):
     """Y = (X - mean) / deviation; `fit_statistics` fills the buffers."""
-
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
 
     def __init__(self, layer, path, input_shape):
         columns = input_shape[-1] if layer.per == "channel" else np.prod(input_shape)
@@ -145,10 +137,6 @@ class BatchNormNode(Node):
     too, and leaves them alone; so does one that sees a single value of each channel, if the pass
     allows it.
     """
-
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
 
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
@@ -372,10 +360,6 @@ def folded(node, run):
 @executes(LocalResponseNorm)
 class LocalResponseNormNode(Node):
     """Y = X / (bias + alpha / size sum X^2)^beta over neighbouring channels."""
-
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
 
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))

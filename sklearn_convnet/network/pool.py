@@ -20,10 +20,6 @@ from .node import Node, executes
 
 
 class _PoolNode(Node):
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
-
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         window, stride, pads = layer.geometry(input_shape)
@@ -102,10 +98,6 @@ class LpPoolNode(_PoolNode):
 
 @executes(HeterogeneousMaxPool)
 class HeterogeneousMaxPoolNode(Node):
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
-
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.geometry = layer.geometry()

@@ -68,6 +68,10 @@ def place(starts, stops, sizes):
 
 # --- tracing -----------------------------------------------------------------------------
 
+NO_NUMBERS = (
+    "while a network is traced there are no numbers: let run.call(function, ...) compute with them"
+)
+
 
 @dataclass(eq=False, slots=True)
 class Buffer:
@@ -122,10 +126,17 @@ class Handle:
         return replace(self, shape=(*shape, *axes))
 
     def __array__(self, *args, **kwargs):
-        raise TypeError(
-            "while a network is traced there are no numbers: let run.call(function, ...) compute "
-            "with them"
-        )
+        raise TypeError(NO_NUMBERS)
+
+    def __getattr__(self, name):
+        raise AttributeError(f"no {name!r}: {NO_NUMBERS}")
+
+    def _operator(self, *others):
+        self.__array__()
+
+    __add__ = __sub__ = __mul__ = __truediv__ = __matmul__ = __pow__ = _operator
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rmatmul__ = __rpow__ = _operator
+    __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __setitem__ = _operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +248,6 @@ class Program:
         Where the arrays of these lie in an arena, and their first and last steps.
     size : int
         Of the arena.
-    saved : dict of str to tuple
-        What forward has kept for backward.
     has_run : bool
         Whether it ever had memory.
     """
@@ -249,7 +258,6 @@ class Program:
     offsets: dict
     lives: dict
     size: int
-    saved: dict
     trace_backward: object = None
     has_run: bool = False
 
@@ -328,7 +336,7 @@ def make_program(n_samples, forward, result, saved=None, trace_backward=None):
     lives = {buffer: life for buffer, life in lives.items() if not buffer.slot}
     offsets, size = _placed(lives)
     forward = Part(forward, result)
-    return Program(n_samples, forward, backward, offsets, lives, size, saved, trace_backward)
+    return Program(n_samples, forward, backward, offsets, lives, size, trace_backward)
 
 
 def name_result(handle, slot):
@@ -440,16 +448,6 @@ class Bound:
 
     def _array(self, handle):
         return array_at(self._memory, self._program.offsets[handle.buffer], handle)
-
-    def saved(self):
-        """What forward has kept, by path; None for what comes from outside."""
-
-        def array(item):
-            if not isinstance(item, Handle):
-                return item
-            return None if item.buffer.slot else self._array(item)
-
-        return {path: tuple(map(array, items)) for path, items in self._program.saved.items()}
 
     def backward(self, need_input):
         """The calls of a backward."""

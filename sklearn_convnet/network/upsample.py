@@ -6,10 +6,6 @@ from .node import Node, executes
 
 @executes(Upsample2D)
 class UpsampleNode(Node):
-    @classmethod
-    def build(cls, layer, path, input_shape):
-        return [cls(layer, path, input_shape)]
-
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.bilinear = layer.interpolation == "bilinear"

@@ -1,0 +1,70 @@
+"""What the docs show of files is what is in them."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ADDING_A_LAYER = (ROOT / "docs" / "adding_a_layer.md").read_text()
+
+
+def blocks(kind):
+    """The blocks of a language in the document."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", ADDING_A_LAYER, re.MULTILINE | re.DOTALL)
+
+
+def shown_files():
+    """`(path, hunks)` of the diffs; a hunk is what the file has after the change."""
+    files = []
+    for line in "".join(blocks("diff")).splitlines():
+        if line.startswith("+++ b/"):
+            files.append((line.removeprefix("+++ b/"), []))
+        elif line.startswith("@@"):
+            files[-1][1].append([])
+        elif not line.startswith("-") and line[1:].strip():
+            files[-1][1][-1].append(line[1:])
+    return files
+
+
+def lines_of(path):
+    return [line for line in (ROOT / path).read_text().splitlines() if line.strip()]
+
+
+def position(part, lines, start=0):
+    """Where lines stand one after the other, or None."""
+    places = range(start, len(lines) - len(part) + 1)
+    return next((i for i in places if lines[i : i + len(part)] == part), None)
+
+
+def test_a_diff_of_each_kind_is_shown():
+    paths = [path for path, _ in shown_files()]
+    assert len(set(paths)) == len(paths)
+    assert {Path(path).name for path in paths} >= {"upsample.py", "upsample.pxi", "reference.py"}
+    assert all(hunks and all(hunks) for _, hunks in shown_files())
+
+
+@pytest.mark.parametrize(("path", "hunks"), shown_files(), ids=lambda x: x if x == str(x) else "")
+def test_a_diff_shows_what_is_in_the_file(path, hunks):
+    lines, start = lines_of(path), 0
+    for hunk in hunks:
+        found = position(hunk, lines, start)
+        assert found is not None, "\n".join([f"{path} does not have, in this order:", *hunk])
+        start = found + len(hunk)
+
+
+def test_the_layers_shown_are_those_of_the_example():
+    lines, start = lines_of("docs/examples/own_layers.py"), 0
+    code = [block for block in blocks("python") if ">>>" not in block]
+    assert len(code) == 2
+    for block in code:
+        shown = [line for line in block.splitlines() if line.strip()]
+        imports = [line for line in shown if line.startswith(("import ", "from "))]
+        exec("\n".join(imports), {})
+        part = shown[len(imports) :]
+        found = position(part, lines, start)
+        assert found is not None
+        start = found + len(part)
