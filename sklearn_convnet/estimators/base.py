@@ -18,11 +18,31 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from ._version import package_version
-from .augmentation import Transform
-from .callbacks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
+from .._version import package_version
+from ..augmentation import Transform
+from ..constraints import Options, StrOptions
+from ..layers import Sequential
+from ..layers.blocks import Outputs
+from ..layers.composition import LayerComposition, check_layers, hint_of_divisor
+from ..losses import FunctionLoss
+from ..messages import about, warn_caller
+from ..multi_crop import MultiCrop
+from ..network import compile_network
+from ..network.compile import first_n_axes, with_channels
+from ..network.summary import network_summary
+from ..optimizers import OPTIMIZERS, Optimizer
+from ..parameters import Parametrized
+from ..threads import effective_n_threads
+from ..training import (
+    PREDICT_ROWS,
+    Progress,
+    Samples,
+    Trainer,
+    batches_of,
+    predict_in_chunks,
+    train,
+)
 from .checks import check_range
-from .constraints import Options, StrOptions
 from .history import EpochTable, History
 from .inputs import (
     as_array,
@@ -34,27 +54,7 @@ from .inputs import (
     stacked_cells,
     warn_if_turned,
 )
-from .layers import Sequential
-from .layers.blocks import Outputs
-from .layers.composition import LayerComposition, check_layers, hint_of_divisor
-from .losses import FunctionLoss
-from .messages import about, warn_caller
-from .multi_crop import MultiCrop
-from .network import compile_network
-from .network.compile import first_n_axes, with_channels
-from .optimizers import OPTIMIZERS, Optimizer
-from .parameters import Parametrized
-from .summary import network_summary
-from .threads import effective_n_threads
-from .training import (
-    PREDICT_ROWS,
-    Progress,
-    Samples,
-    Trainer,
-    batches_of,
-    predict_in_chunks,
-    train,
-)
+from .tasks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
 from .transfer import copy_weights, weights_of
 from .warm_start import (
     carry_over,

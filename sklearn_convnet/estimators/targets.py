@@ -15,11 +15,9 @@ from math import prod
 
 import numpy as np
 
-from .checks import blocks_of, check_range, is_indicator
-from .class_weight import counts_of, product_over_columns, weights_of_classes
-from .layers import Conv1D, Conv2D, Conv3D, Dense
-from .layers.shapes import AXIS_NAMES
-from .losses import (
+from ..layers import Conv1D, Conv2D, Conv3D, Dense
+from ..layers.shapes import AXIS_NAMES
+from ..losses import (
     ClassAndBox,
     FunctionLoss,
     SumOverColumns,
@@ -29,9 +27,11 @@ from .losses import (
     logistic,
     softmax,
 )
-from .messages import warn_caller
-from .moments import RunningMoments
-from .scores import RunningAccuracy, RunningR2, weight_of_pixels
+from ..messages import warn_caller
+from ..moments import RunningMoments
+from ..scores import RunningAccuracy, RunningR2, weight_of_pixels
+from .checks import blocks_of, check_range, is_indicator
+from .class_weight import counts_of, product_over_columns, weights_of_classes
 from .weights import in_range
 
 

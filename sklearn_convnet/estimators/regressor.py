@@ -6,11 +6,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_is_fitted
 
+from ..constraints import StrOptions
+from ..losses import REGRESSION_LOSSES
+from ..messages import warn_caller
 from .base import BaseConvNet
 from .checks import check_values, is_absent
-from .constraints import StrOptions
-from .losses import REGRESSION_LOSSES
-from .messages import warn_caller
 from .targets import value_target
 
 

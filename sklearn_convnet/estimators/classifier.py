@@ -8,10 +8,10 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from ..constraints import StrOptions
+from ..losses import CLASSIFICATION_LOSSES
 from .base import BaseConvNet
 from .checks import check_labels, check_labels_and_boxes, is_absent
-from .constraints import StrOptions
-from .losses import CLASSIFICATION_LOSSES
 from .targets import BoxTarget, label_target, same_classes, sorted_classes
 
 
