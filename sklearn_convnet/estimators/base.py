@@ -23,12 +23,17 @@ from ..augmentation import Transform
 from ..constraints import Options, StrOptions
 from ..layers import Sequential
 from ..layers.blocks import Outputs
-from ..layers.composition import LayerComposition, check_layers, hint_of_divisor
+from ..layers.composition import (
+    LayerComposition,
+    check_layers,
+    first_n_axes,
+    hint_of_divisor,
+    with_channels,
+)
 from ..losses import FunctionLoss
 from ..messages import about, warn_caller
 from ..multi_crop import MultiCrop
 from ..network import compile_network
-from ..network.compile import first_n_axes, with_channels
 from ..network.summary import network_summary
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..parameters import Parametrized

@@ -27,10 +27,9 @@ from ..layers import (
     MaxPool3D,
     Standardize,
 )
-from ..layers.composition import ShapeError
+from ..layers.composition import ShapeError, first_n_axes
 from ..layers.shapes import AXIS_NAMES, plain
 from ..messages import BEGIN_ANEW, warn_caller
-from ..network.compile import first_n_axes
 
 #: Number of axes besides the channels; "flat" may be a signal or the columns of a table.
 KINDS = {"table": 0, "flat": 1, "signal": 1, "image": 2, "volume": 3}
