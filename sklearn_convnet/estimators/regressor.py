@@ -119,7 +119,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         "target": [StrOptions({"values", "points", "maps"})],
         "point_units": [StrOptions({"share", "pixels"})],
         "normalize_y": ["boolean"],
-        "flip_pairs": "no_validation",  # targets.py knows how many points there are
+        "flip_pairs": "no_validation",  # targets know how many points there are
     }
     _losses = REGRESSION_LOSSES
     _fixed = (*BaseConvNet._fixed, "target", "point_units", "normalize_y", "flip_pairs")
