@@ -31,6 +31,9 @@ from ..layers.composition import ShapeError, first_n_axes
 from ..layers.shapes import AXIS_NAMES, plain
 from ..messages import BEGIN_ANEW, warn_caller
 
+#: Parameters that say how X comes in.
+INPUT_PARAMS = ("layers", "input_shape", "data_format", "input_kind")
+
 #: Number of axes besides the channels; "flat" may be a signal or the columns of a table.
 KINDS = {"table": 0, "flat": 1, "signal": 1, "image": 2, "volume": 3}
 
