@@ -1,6 +1,7 @@
 """What the two estimators share: parameters, and the course of a fit."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..training import PREDICT_ROWS, Progress, Trainer, batches_of, train
 from .fitted import FittedMixin
 from .history import EpochTable
 from .networks import NetworkMixin
-from .samples import SamplesMixin
+from .samples import Given, SamplesMixin
 from .tasks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
 from .weights import in_range, of_samples
 
@@ -170,58 +171,50 @@ class BaseConvNet(
         self : object
             The fitted estimator.
         """
-        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val)
+        return self._fit(
+            Given(X, y, sample_weight, boxes), Given(X_val, y_val, sample_weight_val, boxes_val)
+        )
 
-    def _fit(
-        self, X, y, sample_weight, X_val, y_val, sample_weight_val, boxes=None, boxes_val=None
-    ):
+    def _fit(self, given, given_val):
         with unchanged_on_error(self):
-            return self._run_fit(
-                X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val
-            )
+            return self._run_fit(given, given_val)
 
     @with_callbacks
-    def _run_fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val):
-        metadata = {
-            "sample_weight": sample_weight,
-            "boxes": boxes,
-            "X_val": X_val,
-            "y_val": y_val,
-            "sample_weight_val": sample_weight_val,
-            "boxes_val": boxes_val,
-        }
-        metadata = {name: value for name, value in metadata.items() if value is not None}
+    def _run_fit(self, given, given_val):
+        beside = replace(given, X=None, y=None)
+        metadata = {**beside.named(), **given_val.named("_val")}
         self._validate()
         warm = self.warm_start and hasattr(self, "network_")
         news = self._news() if warm else frozenset()
-        X = self._check_X(X, not warm, news)
-        rows, y, weight = self._samples(X, y, sample_weight, boxes)
+        X = self._check_X(given.X, not warm, news)
+        checked = self._checked(X, given)
         copied = None
         if warm:
             self._training_state = None
             self._go_on(news)
         else:
-            copied = self._begin(X, y, weight)
-        validation = self._validation(X_val, y_val, sample_weight_val, boxes_val)
+            copied = self._begin(checked)
+        validation = self._validation(given_val)
         holds_out = self.early_stopping and validation is None
         self._split_seed = self._random_state.randint(2**31 - 1) if holds_out else None
         self._progress = Progress()
         tasks = fit_tasks(self)
-        given = self._inputs.as_given(X)
-        tasks.begin(given, y, metadata)  # where a checkpoint puts back what was done before
+        X_given = self._inputs.as_given(X)
+        # Here a checkpoint puts back what was done before.
+        tasks.begin(X_given, checked.y, metadata)
         if holds_out:
-            rows, y, weight, validation = self._split(X, rows, y, weight)
+            checked, validation = self._split(checked)
         tasks.train_on(
-            given if len(rows) == len(X) else lambda: given[rows],
-            y,
-            None if sample_weight is None else {"sample_weight": weight},
+            X_given if len(checked) == len(X) else lambda: X_given[checked.rows],
+            checked.y,
+            None if given.weight is None else {"sample_weight": checked.weight},
         )
-        self._learn(X, rows, y, weight, validation, self.max_iter, copied, self._progress, tasks)
+        self._learn(checked, validation, self.max_iter, copied, self._progress, tasks)
         del self._progress, self._split_seed
         tasks.end()
         return self
 
-    def _partial_fit(self, X, y, sample_weight, classes=None, boxes=None):
+    def _partial_fit(self, given, classes=None):
         if self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True: what it is given is one "
@@ -231,29 +224,17 @@ class BaseConvNet(
             self._validate()
             first = not hasattr(self, "network_")
             news = frozenset() if first else self._news()
-            X = self._check_X(X, first, news)
-            rows, y, weight = self._samples(X, y, sample_weight, boxes, relative=False)
+            X = self._check_X(given.X, first, news)
+            checked = self._checked(X, given, relative=False)
             copied = None
             if first:
-                copied = self._begin(X, y, weight, classes)
+                copied = self._begin(checked, classes)
             else:
                 self._go_on(news)
-            self._learn(X, rows, y, weight, None, 1, copied, Progress(), NoTasks(), partial=True)
+            self._learn(checked, None, 1, copied, Progress(), NoTasks(), partial=True)
         return self
 
-    def _learn(
-        self,
-        X,
-        rows,
-        y,
-        weight,
-        validation,
-        max_iter,
-        copied,
-        progress,
-        tasks,
-        partial=False,
-    ):
+    def _learn(self, checked, validation, max_iter, copied, progress, tasks, partial=False):
         """Statistics if training begins, epochs, and the attributes that tell of them.
 
         `copied` is what `_begin` returned, or None where training goes on. `partial`: a call may
@@ -262,28 +243,13 @@ class BaseConvNet(
         """
         network, loss = self.network_, self._loss()
         if not self._target.has_begun:
-            self._begin_outputs(y, in_range(self._target.weight_of_loss(weight)))
-        target = self._target.encode(y, network.dtype)
-        weight, counted = self._with_class_weights(target, weight, not partial)
+            self._begin_outputs(checked.y, in_range(self._target.weight_of_loss(checked.weight)))
+        rows, target = checked.rows, self._target.encode(checked.y, network.dtype)
+        weight, counted = self._with_class_weights(target, checked.weight, not partial)
         if not counted.all():  # of a class without weight
             rows, target = rows[counted], target[counted]
-        samples = self._weighted(X, rows, target, weight, not partial)
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            batch_size = min(200, len(samples))
-        trainer = Trainer(
-            network,
-            self._objective(target, self._target.weight_of_loss(weight), not partial),
-            self._resolved(self.optimizer, OPTIMIZERS),
-            batch_size,
-            self.shuffle,
-            self._random_state,
-            effective_n_threads(self.n_threads),
-            self._training_state,
-            self._augment(),
-            self._view(),
-            use_running=partial and len(samples) == 1,
-        )
+        samples = self._weighted(checked.X, rows, target, weight, not partial)
+        trainer = self._trainer(samples, weight, partial)
         self._training_state = trainer.state
         if copied is not None and progress.epoch == 0:
             shares = of_samples(weight)
@@ -322,6 +288,26 @@ class BaseConvNet(
         self._training_state = trainer.state
         if not partial:
             self._warn_of_the_end(progress)
+
+    def _trainer(self, samples, weight, partial):
+        """What makes the steps; `weight` is that of the samples, or of their pixels."""
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            batch_size = min(200, len(samples))
+        weight = self._target.weight_of_loss(weight)
+        return Trainer(
+            self.network_,
+            self._objective(samples.target, weight, not partial),
+            self._resolved(self.optimizer, OPTIMIZERS),
+            batch_size,
+            self.shuffle,
+            self._random_state,
+            effective_n_threads(self.n_threads),
+            self._training_state,
+            self._augment(),
+            self._view(),
+            use_running=partial and len(samples) == 1,
+        )
 
     def _warn_of_the_end(self, progress):
         """Warns if training has not ended by itself."""

@@ -44,7 +44,7 @@ class NetworkMixin:
             check_loss(self._loss(before["loss"]), self._loss())
         return news
 
-    def _begin(self, X, y, weight, classes=None):
+    def _begin(self, checked, classes=None):
         """The network before the first step; returns the paths of what `init_from` filled."""
         self._random_state = check_random_state(self.random_state)
         if self._random_state is self.random_state or self.random_state is None:
@@ -53,12 +53,12 @@ class NetworkMixin:
             self._random_state = np.random.RandomState(seed)
         self._fitted = self._kept()
         pairs, shape, last_shape = self._own_layers()
-        self._target = self._make_target(y, last_shape, classes)
-        weight = self._target.weight_of_loss(weight)
+        self._target = self._make_target(checked.y, last_shape, classes)
+        weight = self._target.weight_of_loss(checked.weight)
         warn_if_turned(self._inputs, self.layers is None and self.input_kind == "auto")
-        dtype = self._work_dtype(X)
+        dtype = self._work_dtype(checked.X)
         self.network_ = self._compile(pairs, shape, last_shape, dtype, self._random_state)
-        self._begin_outputs(y, in_range(weight))
+        self._begin_outputs(checked.y, in_range(weight))
         self._training_state = None
         self.n_iter_ = self.t_ = 0
         self._history = History()

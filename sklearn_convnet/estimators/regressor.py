@@ -11,6 +11,7 @@ from ..losses import REGRESSION_LOSSES
 from ..messages import warn_caller
 from .base import BaseConvNet
 from .checks import check_values, is_absent
+from .samples import Given
 from .targets import value_target
 
 
@@ -232,7 +233,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         -------
         self : object
         """
-        return self._partial_fit(X, y, sample_weight, boxes=boxes)
+        return self._partial_fit(Given(X, y, sample_weight, boxes))
 
     def _warn_of_the_end(self, progress):
         super()._warn_of_the_end(progress)

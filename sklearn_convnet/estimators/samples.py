@@ -1,5 +1,6 @@
 """X, y and weights of a fit: as they were given, checked, and as the trainer takes them."""
 
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -22,6 +23,55 @@ from .inputs import (
     stacked_cells,
 )
 from .weights import in_range, is_counted, of_samples
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Samples to train on, or to validate with, as a user gave them; None is what was not given."""
+
+    X: object
+    y: object
+    weight: object = None
+    boxes: object = None
+
+    def named(self, suffix=""):
+        """What was given, by the names of the arguments of `fit`."""
+        arguments = {
+            "X": self.X,
+            "y": self.y,
+            "sample_weight": self.weight,
+            "boxes": self.boxes,
+        }
+        return {name + suffix: value for name, value in arguments.items() if value is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """Checked samples, and which of them count.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, *sample_shape)
+        All of them, channels last: rows are taken batch by batch, never all at once.
+    rows : ndarray of shape (n,)
+        Those that count.
+    y : ndarray of shape (n, ...)
+        Of these.
+    weight : ndarray of shape (n,) or (n, *map_size)
+        Of these, or of their pixels.
+    """
+
+    X: np.ndarray
+    rows: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self):
+        return len(self.rows)
+
+    def take(self, which):
+        """Some of those that count."""
+        return Checked(self.X, self.rows[which], self.y[which], self.weight[which])
 
 
 class SamplesMixin:
@@ -84,20 +134,20 @@ class SamplesMixin:
         weight = self._target.weight_of_loss(self._check_weight(sample_weight, y))
         return in_range(weight)
 
-    def _samples(self, X, y, sample_weight, boxes=None, relative=True):
-        """The rows of weight above zero, and y in checked form and weights of these.
+    def _checked(self, X, given, relative=True):
+        """Which samples of checked X have a weight above zero, with their y and weights, checked.
 
         Of weights that are `relative` only the proportions count.
         """
-        if y is None:
+        if given.y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        y = self._check_y(y, boxes)
+        y = self._check_y(given.y, given.boxes)
         if len(X) != len(y):
             fix = ", or X[np.newaxis] if X is one sample" if len(y) == 1 else ""
             raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many{fix}")
-        weight = self._check_weight(sample_weight, X)
+        weight = self._check_weight(given.weight, X)
         dtype = self.network_.dtype if hasattr(self, "network_") else self._work_dtype(X)
         counted = is_counted(weight, dtype, relative)
         if not counted.any():
@@ -108,7 +158,7 @@ class SamplesMixin:
         rows = np.flatnonzero(counted)
         if len(rows) < len(X):
             y, weight = y[rows], weight[rows]
-        return rows, y, weight
+        return Checked(X, rows, y, weight)
 
     def _with_class_weights(self, target, weight, relative):
         """Weights times those of the classes, and which of them count."""
@@ -123,39 +173,34 @@ class SamplesMixin:
         weight = weight if counted.all() else weight[counted]
         return weight / weight.mean() if relative else weight, counted
 
-    def _validation(self, X_val, y_val, sample_weight_val, boxes_val=None):
+    def _validation(self, given):
         """Samples to validate with from what `fit` was given, or None."""
-        given = {
-            "X_val": X_val,
-            "y_val": y_val,
-            "sample_weight_val": sample_weight_val,
-            "boxes_val": boxes_val,
-        }
-        lacking = [name for name in ("X_val", "y_val") if given[name] is None]
-        if all(value is None for value in given.values()):
+        named = given.named("_val")
+        if not named:
             return None
+        lacking = [name for name in ("X_val", "y_val") if name not in named]
         if lacking:
-            name = next(name for name, value in given.items() if value is not None)
-            raise ValueError(f"{name} is provided, but {lacking[0]} was not provided.")
+            raise ValueError(f"{next(iter(named))} is provided, but {lacking[0]} was not provided.")
         with about("X_val"):
-            X_val = self._check_X(X_val, reset=False)
+            X = self._check_X(given.X, reset=False)
         with about("y_val"):
-            rows, y_checked, weight = self._samples(X_val, y_val, None, boxes_val)
-        if sample_weight_val is not None:
+            checked = self._checked(X, replace(given, weight=None))
+        if given.weight is not None:
             with about("sample_weight_val"):
-                rows, y_checked, weight = self._samples(X_val, y_val, sample_weight_val, boxes_val)
+                checked = self._checked(X, given)
         with about("sample_weight_val"):
-            self._target.weight_of_loss(weight)
+            self._target.weight_of_loss(checked.weight)
         with about("y_val"):
-            samples = self._encoded(X_val, rows, y_checked, weight)
+            samples = self._encoded(checked)
             self._loss().check_target(samples.target)
             return samples
 
-    def _encoded(self, X, rows, y, weight):
+    def _encoded(self, checked):
         """Samples to validate with, as the network and the loss take them."""
-        weight = in_range(weight)
+        weight = in_range(checked.weight)
         weight = weight / weight.mean()
-        return self._weighted(X, rows, self._target.encode(y, self.network_.dtype), weight)
+        target = self._target.encode(checked.y, self.network_.dtype)
+        return self._weighted(checked.X, checked.rows, target, weight)
 
     def _weighted(self, X, rows, target, weight, relative=True):
         """Samples with weights, their own or those of their pixels."""
@@ -165,25 +210,24 @@ class SamplesMixin:
         pixel_weight = None if weight.ndim == 1 else weight.astype(dtype)
         return Samples(X, target, of_samples(weight).astype(dtype), rows, pixel_weight, scale)
 
-    def _split(self, X, rows, y, weight):
+    def _split(self, checked):
         """Samples to train on, and to validate with, for early stopping."""
         from sklearn.model_selection import train_test_split  # slow to import
 
         try:
             kept, held_out = train_test_split(
-                np.arange(len(rows)),
+                np.arange(len(checked)),
                 test_size=self.validation_fraction,
                 random_state=self._split_seed,
-                stratify=self._target.stratify(y),
+                stratify=self._target.stratify(checked.y),
             )
         except ValueError as error:
-            raise ValueError(f"{self._cannot_split(len(rows))}: {error}") from None
+            raise ValueError(f"{self._cannot_split(len(checked))}: {error}") from None
         if len(held_out) < 2:
             raise ValueError(
-                f"{self._cannot_split(len(rows))}: {len(held_out)} is too few to score"
+                f"{self._cannot_split(len(checked))}: {len(held_out)} is too few to score"
             )
-        validation = self._encoded(X, rows[held_out], y[held_out], weight[held_out])
-        return rows[kept], y[kept], weight[kept], validation
+        return checked.take(kept), self._encoded(checked.take(held_out))
 
     def _cannot_split(self, n):
         return (
