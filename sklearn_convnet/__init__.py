@@ -4,8 +4,8 @@ from importlib import import_module
 
 from ._config import show_config
 from ._version import package_version
-from .classifier import ConvNetClassifier
-from .regressor import ConvNetRegressor
+from .estimators.classifier import ConvNetClassifier
+from .estimators.regressor import ConvNetRegressor
 
 __version__ = package_version()
 

@@ -20,8 +20,8 @@ import numpy as np
 from sklearn.base import clone
 
 from .layers import Activation, Dense, Layer, Sequential
+from .layers.composition import with_channels
 from .network import compile_network
-from .network.compile import with_channels
 from .network.node import walk
 
 __all__ = ["check_layer"]

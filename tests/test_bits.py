@@ -27,7 +27,7 @@ from sklearn_convnet.layers import (
 )
 from sklearn_convnet.losses import Huber
 from sklearn_convnet.network import compile_network
-from sklearn_convnet.network.compile import PASSES
+from sklearn_convnet.network.passes import PASSES
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.threads import effective_n_threads
 

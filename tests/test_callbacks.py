@@ -22,8 +22,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, checkpoint_file
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.callbacks import Checkpoint, EarlyStopping, LearningRateLogger
+from sklearn_convnet.estimators import checkpoint_file
 from sklearn_convnet.layers import Conv2D, Dense, Dropout
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.training import Trainer
@@ -695,7 +696,7 @@ def test_a_lock_ends_with_the_process(tmp_path, run_python):
     """Of a process that is killed the file stays, and the lock does not."""
     script = f"""
         import os, signal, sys
-        from sklearn_convnet.checkpoint_file import CheckpointError, Lock
+        from sklearn_convnet.estimators.checkpoint_file import CheckpointError, Lock
 
         path = {str(tmp_path / "fit")!r}
         reader, writer = os.pipe()

@@ -43,7 +43,10 @@ def position(part, lines, start=0):
 def test_a_diff_of_each_kind_is_shown():
     paths = [path for path, _ in shown_files()]
     assert len(set(paths)) == len(paths)
-    assert {Path(path).name for path in paths} >= {"upsample.py", "upsample.pxi", "reference.py"}
+    folders = ("layers", "kernels/src", "kernels/reference", "network")
+    assert {f"sklearn_convnet/{folder}" for folder in folders} <= {
+        str(Path(p).parent) for p in paths
+    }
     assert all(hunks and all(hunks) for _, hunks in shown_files())
 
 

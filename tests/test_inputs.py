@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import RandomAffine, RandomFlip
 from sklearn_convnet.callbacks import Checkpoint
-from sklearn_convnet.inputs import default_layers
+from sklearn_convnet.estimators.inputs import default_layers
 from sklearn_convnet.layers import (
     Conv1D,
     Conv2D,

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import Compose, GaussianNoise, RandomFlip
-from sklearn_convnet.checks import check_range
+from sklearn_convnet.estimators.checks import check_range
 from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, GlobalAvgPool, Rescale, Standardize
 from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop

@@ -213,7 +213,7 @@ def test_dump_and_load(flat_digits, tmp_path, mmap_mode):
 def test_a_pickle_of_another_version_warns(flat_digits, monkeypatch):
     X, y, clf = flat_digits
     clf.set_params(max_iter=1).fit(X, y)
-    monkeypatch.setattr("sklearn_convnet.base.package_version", lambda: "0.0.1")
+    monkeypatch.setattr("sklearn_convnet.estimators.fitted.package_version", lambda: "0.0.1")
     old = pickle.dumps(clf)
     monkeypatch.undo()
     message = "ConvNetClassifier from version sklearn_convnet 0.0.1"

@@ -13,7 +13,15 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import RandomAffine
-from sklearn_convnet.checks import check_labels, check_labels_and_boxes
+from sklearn_convnet.estimators.checks import check_labels, check_labels_and_boxes
+from sklearn_convnet.estimators.targets import (
+    BoxTarget,
+    ClassTarget,
+    LabelMapTarget,
+    PointTarget,
+    ValueMapTarget,
+    label_target,
+)
 from sklearn_convnet.layers import (
     Conv2D,
     Conv3D,
@@ -25,14 +33,6 @@ from sklearn_convnet.layers import (
 )
 from sklearn_convnet.losses import Focal
 from sklearn_convnet.optimizers import SGD, Adam
-from sklearn_convnet.targets import (
-    BoxTarget,
-    ClassTarget,
-    LabelMapTarget,
-    PointTarget,
-    ValueMapTarget,
-    label_target,
-)
 
 
 @pytest.fixture(scope="module")

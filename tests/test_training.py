@@ -15,14 +15,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, history, scores
-from sklearn_convnet.history import History
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, scores
+from sklearn_convnet.estimators import history
+from sklearn_convnet.estimators.history import History
+from sklearn_convnet.estimators.targets import ClassTarget, MultilabelTarget
 from sklearn_convnet.layers import Conv2D, Dense, Dropout
 from sklearn_convnet.losses import SquaredError
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.scores import RunningAccuracy, RunningR2
-from sklearn_convnet.targets import ClassTarget, MultilabelTarget
 from sklearn_convnet.training import Samples, Trainer, batches_of, row_taker, shares_of
 
 

@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.estimators.transfer import copy_weights
 from sklearn_convnet.layers import (
     BatchNorm,
     Conv1D,
@@ -28,7 +29,6 @@ from sklearn_convnet.layers import (
 )
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.optimizers import SGD, Adam
-from sklearn_convnet.transfer import copy_weights
 
 BASE = ("scale/mean", "scale/deviation", "conv1/weight", "conv1/bias")
 

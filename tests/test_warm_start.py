@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import RandomAffine, RandomFlip
+from sklearn_convnet.estimators.warm_start import same
 from sklearn_convnet.layers import (
     Activation,
     AvgPool2D,
@@ -31,7 +32,6 @@ from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.optimizers import SGD, Adam, AdamW, RMSprop
 from sklearn_convnet.schedules import ReduceOnPlateau
 from sklearn_convnet.training import Trainer
-from sklearn_convnet.warm_start import same
 
 
 def layers(**head):

@@ -9,7 +9,7 @@
                                       │
     _cpu.pyx ── what the CPU has ── loader.py ── the one to use
                                       │
-    reference.py ─ the numpy twin of every kernel, with the same name and signature
+    reference/ ── the numpy twin of every kernel, with the same name and signature
 
 Layouts. Maps are channels-last. Axis letters: ``n`` images, ``d h w`` depth, height and
 width, ``c`` channels in, ``f`` filters (channels out), ``m`` rows of a matrix. A batch of

@@ -343,3 +343,25 @@ class Sequential(LayerComposition, Layer):
         for name, layer in check_layers(self.layers):
             input_shape = shape_at(name, layer, input_shape)
         return input_shape
+
+
+def with_channels(layers, input_shape):
+    """The shape of a sample with its channel axis: a missing one means one channel.
+
+    The first layer that has a number of axes decides.
+    """
+    n_axes = first_n_axes(layers)
+    if n_axes is not None and len(input_shape) == n_axes:
+        return (*input_shape, 1)
+    return tuple(input_shape)
+
+
+def first_n_axes(layers):
+    """The number of axes that the first layer which has one works on, or None."""
+    for _, layer in named_layers(layers):
+        n_axes = getattr(layer, "n_axes", None)
+        if isinstance(layer, LayerComposition):
+            n_axes = first_n_axes(layer.named_children())
+        if n_axes is not None:
+            return n_axes
+    return None

@@ -14,6 +14,7 @@ from ..layers.composition import ShapeError
 from ..layers.shapes import check_values
 from ..threads import effective_n_threads
 from .node import Pass, chain_backward, chain_forward, walk
+from .passes import compile_nodes, named_passes, pass_names
 from .plan import plan_table, profile_table
 from .program import (
     ALIGNMENT,
@@ -177,8 +178,6 @@ class Network:
 
     def _build(self):
         """Nodes and segments, from the specs alone."""
-        from .compile import compile_nodes  # compile.py makes networks
-
         self._nodes, self.table = compile_nodes(
             self.layers, self._given_shape, self.dtype, self._passes
         )
@@ -235,15 +234,11 @@ class Network:
                     raise LayerMemoryError(f"{node.path}/{name}", error) from error
 
     def __getstate__(self):
-        from .compile import pass_names
-
         kept = ("layers", "_given_shape", "dtype", "step", "_seed", "params", "_buffers")
         state = {name: self.__dict__[name] for name in kept}
         return {**state, "passes": pass_names(self._passes)}
 
     def __setstate__(self, state):
-        from .compile import named_passes
-
         state = dict(state)
         self._passes = named_passes(state.pop("passes"))
         self.__dict__.update(state)

@@ -324,7 +324,7 @@ def test_reference_is_convolution_and_pool(case, seed):
     [
         cases.ConvPoolCase(2, (1, 5, 6), 2, 3, (1, 2, 3), activation="tanh"),
         cases.ConvPoolCase(
-            2, (1, 7, 6), 1, 2, (1, 3, 2), stride=(1, 2, 1), padding=cases._pad_image(1),
+            2, (1, 7, 6), 1, 2, (1, 3, 2), stride=(1, 2, 1), padding=cases.pad_image(1),
             activation="softplus", pool_size=(1, 2, 3),
         ),
         cases.ConvPoolCase(1, (4, 3, 4), 1, 2, (1, 2, 1), pool_size=(2, 1, 2)),

@@ -32,9 +32,9 @@ from sklearn_convnet.layers import (
 from sklearn_convnet.layers.activation import ACTIVATIONS
 from sklearn_convnet.network import Network, compile_network
 from sklearn_convnet.network.blocks import fuse_derivatives, fuse_sums
-from sklearn_convnet.network.compile import PASSES
 from sklearn_convnet.network.conv import ConvNode, fuse_norms, fuse_pools
 from sklearn_convnet.network.node import walk
+from sklearn_convnet.network.passes import PASSES
 from sklearn_convnet.optimizers import SGD
 
 LAYERS = [

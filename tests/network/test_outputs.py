@@ -10,7 +10,7 @@ import pytest
 from sklearn_convnet.layers import Activation, AvgPool2D, Conv2D, Dense
 from sklearn_convnet.layers.blocks import Outputs
 from sklearn_convnet.network import compile_network
-from sklearn_convnet.summary import network_summary
+from sklearn_convnet.network.summary import network_summary
 
 OUTPUTS = [("output", Dense(3, activation="identity")), ("box", Dense(8, activation="tanh"))]
 

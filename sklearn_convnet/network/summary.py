@@ -2,7 +2,7 @@
 
 from math import prod
 
-from .network.node import walk
+from .node import walk
 
 MAPS = {"training": "maps and their gradients", "prediction": "maps"}
 

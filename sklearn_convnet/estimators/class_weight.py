@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
-from .scores import weight_of_pixels
+from ..scores import weight_of_pixels
 
 
 def counts_of(codes, weight, n_classes):

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
+from ..layers import Activation, Dense, Dropout, Flatten
+from ..messages import warn_caller
 from .checks import check_range
-from .layers import Activation, Dense, Dropout, Flatten
-from .messages import warn_caller
 
 
 def weights_of(init_from):

@@ -6,11 +6,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_is_fitted
 
+from ..constraints import StrOptions
+from ..losses import REGRESSION_LOSSES
+from ..messages import warn_caller
 from .base import BaseConvNet
 from .checks import check_values, is_absent
-from .constraints import StrOptions
-from .losses import REGRESSION_LOSSES
-from .messages import warn_caller
+from .samples import Given
 from .targets import value_target
 
 
@@ -119,7 +120,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         "target": [StrOptions({"values", "points", "maps"})],
         "point_units": [StrOptions({"share", "pixels"})],
         "normalize_y": ["boolean"],
-        "flip_pairs": "no_validation",  # targets.py knows how many points there are
+        "flip_pairs": "no_validation",  # targets know how many points there are
     }
     _losses = REGRESSION_LOSSES
     _fixed = (*BaseConvNet._fixed, "target", "point_units", "normalize_y", "flip_pairs")
@@ -232,7 +233,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         -------
         self : object
         """
-        return self._partial_fit(X, y, sample_weight, boxes=boxes)
+        return self._partial_fit(Given(X, y, sample_weight, boxes))
 
     def _warn_of_the_end(self, progress):
         super()._warn_of_the_end(progress)

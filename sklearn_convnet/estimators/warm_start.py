@@ -14,9 +14,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .layers.composition import named_layers
-from .messages import BEGIN_ANEW
-from .schedules import as_schedule
+from ..layers.composition import named_layers
+from ..messages import BEGIN_ANEW
+from ..schedules import as_schedule
 
 #: So many changes are named in a message.
 NAMED_CHANGES = 6

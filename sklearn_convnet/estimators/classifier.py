@@ -8,10 +8,11 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from ..constraints import StrOptions
+from ..losses import CLASSIFICATION_LOSSES
 from .base import BaseConvNet
 from .checks import check_labels, check_labels_and_boxes, is_absent
-from .constraints import StrOptions
-from .losses import CLASSIFICATION_LOSSES
+from .samples import Given
 from .targets import BoxTarget, label_target, same_classes, sorted_classes
 
 
@@ -346,7 +347,9 @@ default=None
         self : object
             The fitted estimator.
         """
-        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, boxes, boxes_val)
+        return self._fit(
+            Given(X, y, sample_weight, boxes), Given(X_val, y_val, sample_weight_val, boxes_val)
+        )
 
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, boxes=None):
         """One pass over the data, from where the last call or fit ended.
@@ -390,7 +393,7 @@ default=None
                 f"classes={classes!r} is not the same as on the first call to partial_fit: "
                 f"{self.classes_!r}"
             )
-        return self._partial_fit(X, y, sample_weight, classes, boxes)
+        return self._partial_fit(Given(X, y, sample_weight, boxes), classes)
 
     def _voted(self, X, finish, vote):
         """What `finish` makes of the network's output; of several crops, what `vote` makes of

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array
 
-from .layers import (
+from ..layers import (
     Conv1D,
     Conv2D,
     Conv3D,
@@ -27,10 +27,12 @@ from .layers import (
     MaxPool3D,
     Standardize,
 )
-from .layers.composition import ShapeError
-from .layers.shapes import AXIS_NAMES, plain
-from .messages import BEGIN_ANEW, warn_caller
-from .network.compile import first_n_axes
+from ..layers.composition import ShapeError, first_n_axes
+from ..layers.shapes import AXIS_NAMES, plain
+from ..messages import BEGIN_ANEW, warn_caller
+
+#: Parameters that say how X comes in.
+INPUT_PARAMS = ("layers", "input_shape", "data_format", "input_kind")
 
 #: Number of axes besides the channels; "flat" may be a signal or the columns of a table.
 KINDS = {"table": 0, "flat": 1, "signal": 1, "image": 2, "volume": 3}

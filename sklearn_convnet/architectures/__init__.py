@@ -1,0 +1,44 @@
+"""Well-known networks, as functions that return `(name, layer)` pairs.
+
+::
+
+    ConvNetClassifier(lenet5(pool="max"))
+    GridSearchCV(clf, {"layers": [vgg("A"), resnet(18)]})
+    GridSearchCV(clf, {"stage1__block1__conv1__filters": [32, 64]})
+
+The defaults are those of the papers; where something differs, the notes of a function
+say so. None has the output layer, which an estimator adds. Names do not depend on
+arguments that are not about depth, so that they can stand in a grid: a dropout of rate
+0 stays in the list.
+
+# Design:
+# * A call makes new layers: nothing is shared between two networks.
+# * `width` is a factor on the filters, so that one argument makes every network small.
+# * A convolution before a batch norm has no bias, and starts as before a rectifier (He
+#   et al., 2015), though its own activation is the identity.
+"""
+
+from .chains import alexnet, lenet5, vgg, zfnet
+from .dense_blocks import densenet
+from .inception import googlenet
+from .localization import box_localizer, pose_net
+from .residual import resnet, resnet_cifar
+from .segmentation import fcn, unet
+from .signals import speech_cnn, tdnn
+
+__all__ = [
+    "alexnet",
+    "box_localizer",
+    "densenet",
+    "fcn",
+    "googlenet",
+    "lenet5",
+    "pose_net",
+    "resnet",
+    "resnet_cifar",
+    "speech_cnn",
+    "tdnn",
+    "unet",
+    "vgg",
+    "zfnet",
+]

@@ -1,0 +1,104 @@
+"""Where things are: boxes and points."""
+
+from ..layers import Flatten, MaxPool2D
+from .chains import _alexnet_maps
+from .parts import _convolution, _dense
+
+
+def box_localizer(
+    filters=(32, 64, 128), kernel_size=3, units=(256,), dropout=0.5, activation="relu"
+):
+    """A network whose maps tell both what is in an image and where.
+
+    The maps are unrolled, not averaged, so that places are kept; what reads the class
+    and what reads the box share all layers [1]_.
+
+    Parameters
+    ----------
+    filters : tuple of int, default=(32, 64, 128)
+        Number of maps of each convolution; each is followed by a pool that halves them.
+    kernel_size : int, default=3
+        Size of the filters.
+    units : tuple of int, default=(256,)
+        Sizes of the dense layers.
+    dropout : float, default=0.5
+        Share of the outputs of each dense layer that is dropped in training.
+    activation : str, default="relu"
+        Of all convolutions and dense layers.
+
+    Returns
+    -------
+    list of (str, Layer)
+        For images whose sides are at least ``2 ** len(filters)``.
+
+    Notes
+    -----
+    The idea is that of the paper, the sizes are for small images. For large ones take
+    the maps of :func:`alexnet` or :func:`vgg`.
+
+    References
+    ----------
+    .. [1] Sermanet et al., "OverFeat: integrated recognition, localization and
+       detection using convolutional networks", 2014.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.architectures import box_localizer
+    >>> from sklearn_convnet.layers import Sequential
+    >>> layers = box_localizer()
+    >>> Sequential(layers[:6]).output_shape((64, 64, 1))
+    (8, 8, 128)
+    >>> Sequential(layers).output_shape((64, 64, 1))
+    (256,)
+    """
+    layers = []
+    for i, n in enumerate(filters, start=1):
+        layers += _convolution(str(i), n, kernel_size, activation)
+        layers.append((f"pool{i}", MaxPool2D(2)))
+    return [*layers, ("flatten", Flatten()), *_dense(units, dropout, activation)]
+
+
+def pose_net(width=1.0, units=(4096, 4096), dropout=0.6, activation="relu", groups=1):
+    """DeepPose: the maps of AlexNet, read as the joints of a body [1]_.
+
+    Parameters
+    ----------
+    width : float, default=1.0
+        Factor on the number of filters.
+    units : tuple of int, default=(4096, 4096)
+        Sizes of the dense layers.
+    dropout : float, default=0.6
+        Share of the outputs of each dense layer that is dropped in training.
+    activation : str, default="relu"
+        Of all convolutions and dense layers.
+    groups : int, default=1
+        See :func:`alexnet`.
+
+    Returns
+    -------
+    list of (str, Layer)
+        For images of 220 x 220 pixels: 55 x 55 x 96, 27 x 27 x 256, 13 x 13 x 384, and
+        6 x 6 x 256 before the dense layers.
+
+    Notes
+    -----
+    This is the first stage of the paper, which sees the whole image. Its output layer
+    has two numbers for each joint.
+
+    References
+    ----------
+    .. [1] Toshev and Szegedy, "DeepPose: human pose estimation via deep neural
+       networks", 2014.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.architectures import pose_net
+    >>> from sklearn_convnet.layers import Sequential
+    >>> layers = pose_net()
+    >>> Sequential(layers[:10]).output_shape((220, 220, 3))
+    (6, 6, 256)
+    """
+    return [
+        *_alexnet_maps(width, activation, groups, "same"),
+        *_dense(units, dropout, activation),
+    ]

@@ -1,0 +1,204 @@
+"""Residual networks."""
+
+from ..layers import (
+    Activation,
+    AvgPool2D,
+    BatchNorm,
+    GlobalAvgPool,
+    MaxPool2D,
+    Parallel,
+    Rescale,
+    Residual,
+    Sequential,
+)
+from .parts import _bare, _chosen, _scaled
+
+
+def _residual(i, convolutions, activation, pre_activation, shortcut="auto"):
+    """Block `i` of a stage, and the activation after it in the original form."""
+    body = []
+    for j, conv in enumerate(convolutions, start=1):
+        norm = (f"norm{j}", BatchNorm())
+        act = (f"activation{j}", Activation(activation))
+        if pre_activation:
+            body += [norm, act, (f"conv{j}", conv)]
+        else:
+            body += [(f"conv{j}", conv), norm, act]
+    if pre_activation:
+        return [(f"block{i}", Residual(body, shortcut))]
+    return [
+        (f"block{i}", Residual(body[:-1], shortcut)),
+        (f"activation{i}", Activation(activation)),
+    ]
+
+
+def _residual_network(stem, stages, activation, pre_activation):
+    """Stem and stages, averaged; batch norms and activations where they belong."""
+    first, *rest = stem
+    normed = [("norm1", BatchNorm()), ("activation1", Activation(activation))]
+    last = [("norm2", BatchNorm()), ("activation2", Activation(activation))]
+    return [
+        first,
+        *([] if pre_activation else normed),
+        *rest,
+        *((f"stage{i}", Sequential(stage)) for i, stage in enumerate(stages, start=1)),
+        *(last if pre_activation else []),
+        ("average", GlobalAvgPool()),
+    ]
+
+
+#: Whether the blocks are bottlenecks, and how many there are in each stage.
+_RESNET = {
+    18: (False, (2, 2, 2, 2)),
+    34: (False, (3, 4, 6, 3)),
+    50: (True, (3, 4, 6, 3)),
+    101: (True, (3, 4, 23, 3)),
+    152: (True, (3, 8, 36, 3)),
+}
+
+
+def resnet(depth=50, width=1.0, activation="relu", pre_activation=False):
+    """Residual network, winner of ImageNet 2015 [1]_.
+
+    Parameters
+    ----------
+    depth : {18, 34, 50, 101, 152}, default=50
+        Number of layers with weights, the output layer included. From 50 on the blocks
+        are bottlenecks: 1 x 1, 3 x 3 and 1 x 1.
+    width : float, default=1.0
+        Factor on the number of filters.
+    activation : str, default="relu"
+        Of all blocks.
+    pre_activation : bool, default=False
+        Whether batch norm and activation come before each convolution and nothing after
+        the sum [2]_.
+
+    Returns
+    -------
+    list of (str, Layer)
+        224 x 224 pixels become 56 x 56 at the first stage and 7 x 7 at the last, whose
+        512 or 2048 maps are averaged.
+
+    Notes
+    -----
+    Where shapes differ, the shortcut is a convolution of single pixels with a batch
+    norm (option B of the paper). The first 1 x 1 of a bottleneck has the stride; later
+    implementations give it to the 3 x 3, which
+    ``set_params(stage2__block1__conv1__stride=1, stage2__block1__conv2__stride=2)`` and
+    so on do here.
+
+    References
+    ----------
+    .. [1] He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016.
+    .. [2] He, Zhang, Ren and Sun, "Identity mappings in deep residual networks", 2016.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.architectures import resnet
+    >>> from sklearn_convnet.layers import Sequential
+    >>> Sequential(resnet(18)).output_shape((224, 224, 3))
+    (512,)
+    >>> [name for name, _ in resnet(50)]
+    ['conv1', 'norm1', 'activation1', 'pool1', 'stage1', 'stage2', 'stage3', 'stage4', \
+'average']
+    """
+    bottleneck, sizes = _chosen("depth", depth, _RESNET)
+    stages = []
+    for i, n_blocks in enumerate(sizes):
+        filters = _scaled(64, width) * 2**i
+        stage = []
+        for j in range(n_blocks):
+            stride = 2 if i > 0 and j == 0 else 1
+            if bottleneck:
+                convolutions = [
+                    _bare(filters, 1, stride),
+                    _bare(filters, 3, padding=1),
+                    _bare(4 * filters, 1),
+                ]
+            else:
+                convolutions = [
+                    _bare(filters, 3, stride, padding=1),
+                    _bare(filters, 3, padding=1),
+                ]
+            stage += _residual(j + 1, convolutions, activation, pre_activation)
+        stages.append(stage)
+    stem = [
+        ("conv1", _bare(_scaled(64, width), 7, stride=2, padding=3)),
+        ("pool1", MaxPool2D(3, stride=2, padding=1)),
+    ]
+    return _residual_network(stem, stages, activation, pre_activation)
+
+
+def _padded_shortcut():
+    """Every other pixel, with as many maps of zeros after the maps; no weights."""
+    return Sequential(
+        [
+            ("subsample", AvgPool2D(1, stride=2)),
+            ("pad", Parallel(["passthrough", [("zeros", Rescale(0.0))]])),
+        ]
+    )
+
+
+def resnet_cifar(depth=20, width=1.0, activation="relu", pre_activation=False, projection=False):
+    """Residual network for small images, such as those of CIFAR [1]_.
+
+    Parameters
+    ----------
+    depth : int, default=20
+        Number of layers with weights, the output layer included: ``6 n + 2`` for `n`
+        blocks in each of three stages. The paper has 20, 32, 44, 56 and 110.
+    width : float, default=1.0
+        Factor on the number of filters, which are 16, 32 and 64. More of them are the
+        wide residual networks of Zagoruyko and Komodakis (2016).
+    activation : str, default="relu"
+        Of all blocks.
+    pre_activation : bool, default=False
+        Whether batch norm and activation come before each convolution and nothing after
+        the sum: see :func:`resnet`.
+    projection : bool, default=False
+        Whether the shortcut of a block that halves the maps has weights: a convolution
+        of single pixels (option B of the paper) in place of every other pixel and maps
+        of zeros (option A).
+
+    Returns
+    -------
+    list of (str, Layer)
+        32 x 32 pixels become 32 x 32 x 16, 16 x 16 x 32, 8 x 8 x 64 and, averaged, 64
+        numbers.
+
+    References
+    ----------
+    .. [1] He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016,
+       section 4.2.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.architectures import resnet_cifar
+    >>> from sklearn_convnet.layers import Sequential
+    >>> Sequential(resnet_cifar(20)).output_shape((32, 32, 3))
+    (64,)
+    """
+    n_blocks, rest = divmod(depth - 2, 6)
+    if rest or n_blocks < 1:
+        raise ValueError(f"depth must be 6 n + 2, such as 20, 32 or 110, got {depth!r}")
+    stages = []
+    for i in range(3):
+        filters = _scaled(16, width) * 2**i
+        stage = []
+        for j in range(n_blocks):
+            halves = i > 0 and j == 0
+            convolutions = [
+                _bare(filters, 3, 2 if halves else 1, padding=1),
+                _bare(filters, 3, padding=1),
+            ]
+            padded = halves and not projection
+            stage += _residual(
+                j + 1,
+                convolutions,
+                activation,
+                pre_activation,
+                _padded_shortcut() if padded else "auto",
+            )
+        stages.append(stage)
+    stem = [("conv1", _bare(_scaled(16, width), 3, padding=1))]
+    return _residual_network(stem, stages, activation, pre_activation)

@@ -1,0 +1,330 @@
+"""What the two estimators share: parameters, and the course of a fit."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+
+from ..augmentation import Transform
+from ..constraints import Options, StrOptions
+from ..layers.composition import LayerComposition
+from ..losses import FunctionLoss
+from ..messages import warn_caller
+from ..multi_crop import MultiCrop
+from ..optimizers import OPTIMIZERS, Optimizer
+from ..parameters import Parametrized
+from ..threads import effective_n_threads
+from ..training import PREDICT_ROWS, Progress, Trainer, batches_of, train
+from .fitted import FittedMixin
+from .history import EpochTable
+from .networks import NetworkMixin
+from .samples import Given, SamplesMixin
+from .tasks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
+from .weights import in_range, of_samples
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Gives an estimator its attributes back if what is done to it fails."""
+    before = estimator.__dict__.copy()
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
+
+
+class BaseConvNet(
+    CallbackSupportMixin, SamplesMixin, NetworkMixin, FittedMixin, LayerComposition, Parametrized
+):
+    """Base class of `ConvNetClassifier` and `ConvNetRegressor`."""
+
+    _parameter_constraints: dict = {
+        "layers": [list, tuple, None],
+        "input_shape": [tuple, list, np.ndarray, None],
+        "data_format": [StrOptions({"channels_last", "channels_first"})],
+        "input_kind": [StrOptions({"auto", "table", "signal", "image", "volume"})],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "augmentation": [Transform, None],
+        "multi_crop": [MultiCrop, None],
+        "init_from": "no_validation",  # transfer.py says more of what is wrong
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "shuffle": ["boolean"],
+        "warm_start": ["boolean"],
+        "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "n_threads": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # --- what a subclass says ------------------------------------------------------------
+
+    #: name: Loss class, for `loss`.
+    _losses: dict = {}
+
+    #: Parameters that must not change where training goes on.
+    _fixed = ("init_from",)
+
+    def _check_y(self, y, boxes=None):
+        """y, with the boxes beside it, in the form that a target is made of and encodes."""
+        raise NotImplementedError(type(self))
+
+    def _absent(self, y):
+        """Which samples of checked y have nothing to learn from."""
+        raise NotImplementedError(type(self))
+
+    def _make_target(self, y, last_shape, classes=None):
+        """The `Target` that says what is to be predicted, from checked y and what the layers end
+        in."""
+        raise NotImplementedError(type(self))
+
+    def _weights_of_classes(self, target, weight):
+        """A factor on the weight of each sample; `weight` is what it has already."""
+        return 1.0
+
+    def _objective(self, target, weight, relative):
+        """What training makes small, for encoded y. Weights are `relative` to a mean of 1."""
+        loss = self._loss()
+        loss.check_target(target)
+        return self._target.objective(loss, target, weight)
+
+    # --- fit -----------------------------------------------------------------------------
+
+    def _validate(self):
+        self._validate_params()
+        losses = dict.fromkeys(self._losses.values())
+        allowed = [StrOptions(set(self._losses)), *losses]
+        if not isinstance(self.loss, type):  # such as Huber in the place of Huber()
+            allowed.append(callable)
+        validate_parameter_constraints({"loss": allowed}, {"loss": self.loss}, type(self).__name__)
+        effective_n_threads(self.n_threads)
+
+    def _instance_of(self, param, value):
+        """An instance in the place of a name, such as `Adam()` for "adam"."""
+        table = {"optimizer": OPTIMIZERS, "loss": self._losses}.get(param, {})
+        return table[value]() if isinstance(value, str) and value in table else value
+
+    def _resolved(self, value, table):
+        """An instance for a name or an instance, its parameters checked."""
+        instance = table[value]() if isinstance(value, str) else value
+        instance._validate_params()
+        return instance
+
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        boxes=None,
+        boxes_val=None,
+    ):
+        """Fit the network to data.
+
+        Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
+        training that diverges with the last finite ones. If anything else goes wrong, the
+        estimator is as it was before.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *sample_shape)
+            Samples, with the channels where `data_format` says, or flat with `input_shape`.
+            Bytes and memory maps are converted batch by batch.
+        y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
+            Values, as `target` says.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
+            Weights, of which only the proportions count; those of pixels where y is maps. Samples
+            of weight zero are left out.
+        X_val : array-like of shape (n_val, *sample_shape), default=None
+            Samples to validate with after each epoch. Their loss and score are in `history_`;
+            with ``early_stopping=True`` they decide when to stop and whose weights are kept,
+            and nothing is held out of X. In a `Pipeline`, ``transform_input=["X_val"]``
+            transforms them as it does X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their labels or values.
+        sample_weight_val : array-like of shape (n_val,) or (n_val, *map_size), default=None
+            Their weights; `class_weight` does not count here.
+        boxes, boxes_val : None
+            For `ConvNetClassifier`: coordinates are y here, with ``target="points"``.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._fit(
+            Given(X, y, sample_weight, boxes), Given(X_val, y_val, sample_weight_val, boxes_val)
+        )
+
+    def _fit(self, given, given_val):
+        with unchanged_on_error(self):
+            return self._run_fit(given, given_val)
+
+    @with_callbacks
+    def _run_fit(self, given, given_val):
+        beside = replace(given, X=None, y=None)
+        metadata = {**beside.named(), **given_val.named("_val")}
+        self._validate()
+        warm = self.warm_start and hasattr(self, "network_")
+        news = self._news() if warm else frozenset()
+        X = self._check_X(given.X, not warm, news)
+        checked = self._checked(X, given)
+        copied = None
+        if warm:
+            self._training_state = None
+            self._go_on(news)
+        else:
+            copied = self._begin(checked)
+        validation = self._validation(given_val)
+        holds_out = self.early_stopping and validation is None
+        self._split_seed = self._random_state.randint(2**31 - 1) if holds_out else None
+        self._progress = Progress()
+        tasks = fit_tasks(self)
+        X_given = self._inputs.as_given(X)
+        # Here a checkpoint puts back what was done before.
+        tasks.begin(X_given, checked.y, metadata)
+        if holds_out:
+            checked, validation = self._split(checked)
+        tasks.train_on(
+            X_given if len(checked) == len(X) else lambda: X_given[checked.rows],
+            checked.y,
+            None if given.weight is None else {"sample_weight": checked.weight},
+        )
+        self._learn(checked, validation, self.max_iter, copied, self._progress, tasks)
+        del self._progress, self._split_seed
+        tasks.end()
+        return self
+
+    def _partial_fit(self, given, classes=None):
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True: what it is given is one "
+                "pass, and nothing is held out of it"
+            )
+        with unchanged_on_error(self):
+            self._validate()
+            first = not hasattr(self, "network_")
+            news = frozenset() if first else self._news()
+            X = self._check_X(given.X, first, news)
+            checked = self._checked(X, given, relative=False)
+            copied = None
+            if first:
+                copied = self._begin(checked, classes)
+            else:
+                self._go_on(news)
+            self._learn(checked, None, 1, copied, Progress(), NoTasks(), partial=True)
+        return self
+
+    def _learn(self, checked, validation, max_iter, copied, progress, tasks, partial=False):
+        """Statistics if training begins, epochs, and the attributes that tell of them.
+
+        `copied` is what `_begin` returned, or None where training goes on. `partial`: a call may
+        be of a single sample, of which there are no statistics, and a step is as long as its
+        weights say; in a fit only their proportions count.
+        """
+        network, loss = self.network_, self._loss()
+        if not self._target.has_begun:
+            self._begin_outputs(checked.y, in_range(self._target.weight_of_loss(checked.weight)))
+        rows, target = checked.rows, self._target.encode(checked.y, network.dtype)
+        weight, counted = self._with_class_weights(target, checked.weight, not partial)
+        if not counted.all():  # of a class without weight
+            rows, target = rows[counted], target[counted]
+        samples = self._weighted(checked.X, rows, target, weight, not partial)
+        trainer = self._trainer(samples, weight, partial)
+        self._training_state = trainer.state
+        if copied is not None and progress.epoch == 0:
+            shares = of_samples(weight)
+            network.fit_statistics(
+                lambda: (
+                    (trainer.seen(samples.take(slice(start, stop)).X), shares[start:stop])
+                    for start, stop in batches_of(len(samples), PREDICT_ROWS)
+                ),
+                copied,
+            )
+        self._early_stopped, self._validated = self.early_stopping, validation is not None
+        table = EpochTable([] if progress.epoch else self._history.names)
+
+        def after_epoch(row, seconds):
+            self._history = self._history.with_epoch(row)
+            self.n_iter_ += 1
+            self.t_ += len(samples)
+            if self.verbose:
+                table.print(len(self.loss_curve_), row, seconds)
+            return tasks.end_epoch()
+
+        progress.stopped = tasks.repeat(progress.epoch)
+        train(
+            trainer,
+            samples,
+            progress,
+            max_iter=max_iter,
+            new_score=lambda: self._target.new_score(loss),
+            validation=validation,
+            early_stopping=self.early_stopping,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            before_epoch=tasks.begin_epoch,
+            after_epoch=after_epoch,
+        )
+        self._training_state = trainer.state
+        if not partial:
+            self._warn_of_the_end(progress)
+
+    def _trainer(self, samples, weight, partial):
+        """What makes the steps; `weight` is that of the samples, or of their pixels."""
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            batch_size = min(200, len(samples))
+        weight = self._target.weight_of_loss(weight)
+        return Trainer(
+            self.network_,
+            self._objective(samples.target, weight, not partial),
+            self._resolved(self.optimizer, OPTIMIZERS),
+            batch_size,
+            self.shuffle,
+            self._random_state,
+            effective_n_threads(self.n_threads),
+            self._training_state,
+            self._augment(),
+            self._view(),
+            use_running=partial and len(samples) == 1,
+        )
+
+    def _warn_of_the_end(self, progress):
+        """Warns if training has not ended by itself."""
+        if progress.ran_out(self.max_iter, self.n_iter_no_change):
+            warn_caller(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                "optimization hasn't converged yet.",
+                ConvergenceWarning,
+            )
+
+    def _loss(self, loss=None):
+        """An instance for a loss, which is the parameter unless it is given."""
+        loss = self.loss if loss is None else loss
+        if callable(loss):
+            return FunctionLoss(loss)
+        return self._resolved(loss, self._losses)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags

@@ -1,0 +1,157 @@
+"""What is there after a fit: curves, weights, outputs, and a pickle."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils.validation import check_is_fitted
+
+from .._version import package_version
+from ..layers.blocks import Outputs
+from ..network.summary import network_summary
+from ..threads import effective_n_threads
+from ..training import predict_in_chunks
+
+
+class FittedMixin:
+    """What a fitted estimator tells of itself, and what a pickle holds of it."""
+
+    # Curves are made when somebody asks for them: an epoch must not cost more than those before.
+
+    @property
+    def history_(self):
+        """Curves by name, one entry an epoch."""
+        check_is_fitted(self)
+        return self._history.curves
+
+    @property
+    def loss_curve_(self):
+        """Mean training loss of each epoch."""
+        return self.history_.get("loss", [])
+
+    @property
+    def loss_(self):
+        """That of the last epoch."""
+        return self.loss_curve_[-1] if self.loss_curve_ else np.nan
+
+    @property
+    def best_loss_(self):
+        """The smallest of them, or None with early stopping."""
+        curve = self.loss_curve_
+        return None if self._early_stopped else min(curve, default=np.nan)
+
+    @property
+    def validation_scores_(self):
+        """Score of the validation data after each epoch, or None if the last call had none."""
+        curves = self.history_
+        return curves.get("validation_score", []) if self._validated else None
+
+    @property
+    def best_validation_score_(self):
+        """The largest of them, or None."""
+        scores = self.validation_scores_
+        if scores is None:
+            return None
+        return max((score for score in scores if not np.isnan(score)), default=np.nan)
+
+    @property
+    def n_layers_(self):
+        """Number of layers, with the input and the output."""
+        check_is_fitted(self)
+        return 1 + len(self.network_.layers)
+
+    @property
+    def out_activation_(self):
+        """Name of the function that makes predictions of the network's output."""
+        check_is_fitted(self)
+        return self._target.out_activation or self._loss(self._fitted["loss"]).out_activation
+
+    @property
+    def layers_(self):
+        """`(name, layer)` pairs of the fitted network, with the output layers."""
+        check_is_fitted(self)
+        pairs = []
+        for name, layer in self.network_.layers:
+            pairs += layer.branches if isinstance(layer, Outputs) else [(name, layer)]
+        return pairs
+
+    def _raw_predict(self, X, finish=None):
+        """The output of the last layer, for X as `_check_X` returns it, or what `finish` makes of
+        that, chunk by chunk."""
+        return predict_in_chunks(self.network_, X, effective_n_threads(self.n_threads), finish)
+
+    def _views(self, X):
+        """What the network is shown of X: all of it, or several crops."""
+        multi_crop = self._fitted["multi_crop"]
+        return [X] if multi_crop is None else multi_crop.views(X)
+
+    def _outputs(self, X, finish=None):
+        """The output of the last layer, for any X, or what `finish` makes of it."""
+        check_is_fitted(self)
+        return self._raw_predict(self._check_X(X, reset=False), finish)
+
+    def get_weights(self):
+        """Copies of the trained arrays and the statistics of the fitted network.
+
+        Returns
+        -------
+        dict of str to ndarray
+            By path, such as "conv1/weight". A regressor that normalises y has the statistics of
+            y beside the output's weights: "output/target_mean", "output/target_deviation".
+        """
+        check_is_fitted(self)
+        network = self.network_
+        arrays = {**network.parameters(), **network.buffers(), **self._target.weights()}
+        return {path: array.copy() for path, array in arrays.items()}
+
+    def trim(self):
+        """Give up what only further training needs, so that a pickle holds little but weights.
+
+        That is the state of the optimiser, as large as the weights for momentum and twice as
+        large for Adam, and in memory the gradients. Predictions stay the same. `partial_fit`
+        goes on from the same weights, with an optimiser and a schedule that begin anew, as they
+        do in each `fit` with ``warm_start=True``.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        check_is_fitted(self)
+        self._training_state = None
+        self.network_.trim()
+        return self
+
+    def summary(self):
+        """A table of the fitted network: output shapes, parameters and multiply-adds.
+
+        Returns
+        -------
+        str
+            One row a layer; multiply-adds are those of one sample. Then the memory that a
+            training step and a prediction of a batch take for maps, if there was one since
+            the network was made or loaded.
+        """
+        check_is_fitted(self)
+        return network_summary(self.network_)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        return {**state, "_sklearn_convnet_version": package_version()}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        seen = state.pop("_sklearn_convnet_version", "unknown")
+        if seen != package_version():
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=f"sklearn_convnet {package_version()}",
+                    original_sklearn_version=f"sklearn_convnet {seen}",
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "network_")

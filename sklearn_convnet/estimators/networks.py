@@ -1,0 +1,170 @@
+"""The network of a fit: a new one, or that of the last fit, with what was changed since."""
+
+from copy import copy, deepcopy
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from ..layers import Sequential
+from ..layers.blocks import Outputs
+from ..layers.composition import check_layers, first_n_axes, hint_of_divisor, with_channels
+from ..network import compile_network
+from ..optimizers import OPTIMIZERS
+from .history import History
+from .inputs import INPUT_PARAMS, default_layers, hint_of_format, warn_if_turned
+from .transfer import copy_weights, weights_of
+from .warm_start import carry_over, changed, check_dtype, check_loss, kept, refuse, state_for
+from .weights import in_range
+
+#: Parameters that the network is compiled with.
+NETWORK_PARAMS = (*INPUT_PARAMS, "augmentation", "multi_crop")
+
+
+class NetworkMixin:
+    """The network of a fit that begins, or goes on."""
+
+    def _kept(self):
+        """Copies of the parameters that a prediction reads, or a fit that goes on compares."""
+        return kept(self, (*NETWORK_PARAMS, "loss", "optimizer", "random_state", *self._fixed))
+
+    def _news(self):
+        """The parameters that were changed since the last fit and mean something to its network.
+
+        Raises
+        ------
+        ValueError
+            If one of them must not change.
+        """
+        news, before = frozenset(changed(self._fitted, self)), self._fitted
+        check_dtype(self.dtype, self.network_)
+        for name in self._fixed:
+            if name in news:
+                refuse(name, before[name], getattr(self, name))
+        if "loss" in news:
+            check_loss(self._loss(before["loss"]), self._loss())
+        return news
+
+    def _begin(self, checked, classes=None):
+        """The network before the first step; returns the paths of what `init_from` filled."""
+        self._random_state = check_random_state(self.random_state)
+        if self._random_state is self.random_state or self.random_state is None:
+            # What the user or numpy owns is drawn from once; the rest is ours to pickle.
+            seed = self._random_state.randint(2**31 - 1)
+            self._random_state = np.random.RandomState(seed)
+        self._fitted = self._kept()
+        pairs, shape, last_shape = self._own_layers()
+        self._target = self._make_target(checked.y, last_shape, classes)
+        weight = self._target.weight_of_loss(checked.weight)
+        warn_if_turned(self._inputs, self.layers is None and self.input_kind == "auto")
+        dtype = self._work_dtype(checked.X)
+        self.network_ = self._compile(pairs, shape, last_shape, dtype, self._random_state)
+        self._begin_outputs(checked.y, in_range(weight))
+        self._training_state = None
+        self.n_iter_ = self.t_ = 0
+        self._history = History()
+        if self.init_from is None:
+            return set()
+        weights = weights_of(self.init_from)
+        own = self._target.own_weights
+        copied = copy_weights(self.network_, {k: v for k, v in weights.items() if k not in own})
+        self._target.take_weights(weights, copied, self._loss())
+        return copied
+
+    def _begin_outputs(self, y, weight):
+        """Gives the output layers of a new network the values that they begin with."""
+        self._target.begin(self.network_, y, weight, self._loss())
+
+    def _go_on(self, news):
+        """What the last fit left, as copies, with the parameters that were changed since."""
+        last, state = self.network_, self._training_state
+        self.n_iter_ = 0
+        if news.isdisjoint(NETWORK_PARAMS):
+            self.network_, self._random_state, self._training_state = deepcopy(
+                (last, self._random_state, state)
+            )
+        else:
+            self._random_state, self._training_state = deepcopy((self._random_state, state))
+            self.network_ = self._compile(*self._own_layers(), last.dtype, np.random.RandomState(0))
+            before = {name: self._fitted[name] for name in NETWORK_PARAMS}
+            now = {name: getattr(self, name) for name in NETWORK_PARAMS}
+            carry_over(self.network_, last, before, now)
+        self._target = copy(self._target)
+        if "random_state" in news:
+            self._random_state = check_random_state(self.random_state)
+        if "optimizer" in news and state is not None:
+            optimizers = (
+                self._resolved(one, OPTIMIZERS)
+                for one in (self.optimizer, self._fitted["optimizer"])
+            )
+            self._training_state = state_for(*optimizers, self._training_state)
+        if news:
+            self._fitted = self._kept()
+
+    def _own_layers(self):
+        """Pairs of the user's layers, the shape of what they are given, and that of what they end
+        in."""
+        layers, shape = self.layers, self.input_shape_
+        with hint_of_format(self._inputs):
+            if self.multi_crop is not None:
+                shape = self.multi_crop.output_shape(shape)
+        if layers is None:
+            layers = default_layers(shape, self._inputs.kind)
+        pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
+        self._check_images(pairs)
+        seen = with_channels(pairs, shape)
+        with hint_of_format(self._inputs), hint_of_divisor(pairs, seen):
+            return pairs, shape, Sequential(pairs).output_shape(seen)
+
+    def _compile(self, pairs, shape, last_shape, dtype, random_state):
+        """The network for the user's layers and the output layers of the target."""
+        if self.multi_crop is not None:
+            self._target.check_voting(self.multi_crop.voting)
+        with hint_of_format(self._inputs):
+            outputs = self._target.output_layers(last_shape)
+        if len(outputs) > 1:
+            outputs = [("output", Outputs(outputs))]
+        return compile_network([*pairs, *outputs], shape, dtype=dtype, random_state=random_state)
+
+    def _check_images(self, pairs):
+        """Raises ValueError if what is for images alone is asked of other samples."""
+        n_axes = first_n_axes(pairs)
+        for name, needed in (
+            ("augmentation", getattr(self.augmentation, "needs_images", False)),
+            ("multi_crop", self.multi_crop is not None),
+        ):
+            if needed and n_axes not in (None, 2):
+                fix = "; input_kind='image' makes them so" if self.layers is None else ""
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is for images, but the layers are for "
+                    f"samples of {n_axes} axes and channels{fix}"
+                )
+
+    def _image_size(self):
+        """(width, height) where X is images, else None."""
+        return self.input_shape_[1::-1] if self._inputs.kind == "image" else None
+
+    def _n_steps(self):
+        """The length of a sample where X is signals, else None."""
+        return self.input_shape_[0] if self._inputs.kind == "signal" else None
+
+    def _augment(self):
+        """What is done to a training batch, or None: see `Trainer`."""
+        if self.augmentation is None and self.multi_crop is None:
+            return None
+
+        def augment(X, target, pixel_weight, random_state):
+            if self.augmentation is not None:
+                how = self.augmentation, X
+                if pixel_weight is not None:
+                    same = deepcopy(random_state)
+                    pixel_weight = self._target.moved(*how, pixel_weight, same, self.n_threads)
+                X, target = self._target.augmented(*how, target, random_state, self.n_threads)
+            if self.multi_crop is not None:
+                X = self.multi_crop.random_crops(X, random_state)
+            return X, target, pixel_weight
+
+        return augment
+
+    def _view(self):
+        """What the network sees of X where it does not train, or None for all of it."""
+        return None if self.multi_crop is None else self.multi_crop.centre

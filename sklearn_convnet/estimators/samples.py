@@ -1,0 +1,237 @@
+"""X, y and weights of a fit: as they were given, checked, and as the trainer takes them."""
+
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _check_sample_weight,
+    check_array,
+)
+
+from ..messages import about
+from ..training import Samples
+from .checks import check_range
+from .inputs import (
+    INPUT_PARAMS,
+    as_array,
+    learn_inputs,
+    refuse_single,
+    renewed_inputs,
+    stacked_cells,
+)
+from .weights import in_range, is_counted, of_samples
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Samples to train on, or to validate with, as a user gave them; None is what was not given."""
+
+    X: object
+    y: object
+    weight: object = None
+    boxes: object = None
+
+    def named(self, suffix=""):
+        """What was given, by the names of the arguments of `fit`."""
+        arguments = {
+            "X": self.X,
+            "y": self.y,
+            "sample_weight": self.weight,
+            "boxes": self.boxes,
+        }
+        return {name + suffix: value for name, value in arguments.items() if value is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """Checked samples, and which of them count.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, *sample_shape)
+        All of them, channels last: rows are taken batch by batch, never all at once.
+    rows : ndarray of shape (n,)
+        Those that count.
+    y : ndarray of shape (n, ...)
+        Of these.
+    weight : ndarray of shape (n,) or (n, *map_size)
+        Of these, or of their pixels.
+    """
+
+    X: np.ndarray
+    rows: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self):
+        return len(self.rows)
+
+    def take(self, which):
+        """Some of those that count."""
+        return Checked(self.X, self.rows[which], self.y[which], self.weight[which])
+
+
+class SamplesMixin:
+    """X, y and weights: checked, and as the trainer takes them."""
+
+    def _check_X(self, X, reset, renewed=frozenset()):
+        """X as an array, in its own dtype, with the channels last; how it comes in is learnt if
+        `reset`, or compared. `renewed` are parameters that were changed since the last fit."""
+        if type(X) is not np.ndarray or X.dtype.kind not in "biuf":
+            X = stacked_cells(X)
+        if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
+            _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
+        X = as_array(X, self)
+        check_range(X, self._work_dtype(X) if reset else self.network_.dtype, "X")
+        if not reset and X.shape[1:] != self._inputs.shape and len(self._inputs.shape) > 1:
+            refuse_single(X.shape, self._inputs.fits)
+        if X.ndim == 2 and (not reset or self.input_shape is None):
+            _check_n_features(self, X, reset=reset)
+        if reset:
+            self._inputs = learn_inputs(X.shape, *self._input_params())
+            self.input_shape_ = self._inputs.sample_shape
+            self.n_features_in_ = prod(self.input_shape_)
+        elif not renewed.isdisjoint(INPUT_PARAMS):
+            self._inputs = renewed_inputs(self._inputs, *self._input_params())
+        return self._inputs.view(X, type(self).__name__)
+
+    def _input_params(self):
+        return self.layers, self.input_shape, self.data_format, self.input_kind
+
+    def _work_dtype(self, X):
+        if self.dtype != "auto":
+            return np.dtype(self.dtype)
+        return np.dtype("float64" if X.dtype.newbyteorder("=") == "f8" else "float32")
+
+    def _check_weight(self, sample_weight, X):
+        """Weights of samples (n,), or of pixels (n, *map_size)."""
+        if sample_weight is None:
+            return np.ones(len(X))
+        if np.asarray(sample_weight).ndim < 2:
+            return _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+        weight = check_array(
+            sample_weight,
+            dtype=[np.float64, np.float32],
+            allow_nd=True,
+            ensure_non_negative=True,
+            input_name="sample_weight",
+        )
+        if len(weight) != len(X):
+            raise ValueError(
+                f"sample_weight has {len(weight)} samples, but X has {len(X)}: give as many"
+            )
+        return weight
+
+    def _score_weight(self, sample_weight, y):
+        """Checked weights for a score, in range; None where none were given."""
+        if sample_weight is None:
+            return None
+        weight = self._target.weight_of_loss(self._check_weight(sample_weight, y))
+        return in_range(weight)
+
+    def _checked(self, X, given, relative=True):
+        """Which samples of checked X have a weight above zero, with their y and weights, checked.
+
+        Of weights that are `relative` only the proportions count.
+        """
+        if given.y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        y = self._check_y(given.y, given.boxes)
+        if len(X) != len(y):
+            fix = ", or X[np.newaxis] if X is one sample" if len(y) == 1 else ""
+            raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many{fix}")
+        weight = self._check_weight(given.weight, X)
+        dtype = self.network_.dtype if hasattr(self, "network_") else self._work_dtype(X)
+        counted = is_counted(weight, dtype, relative)
+        if not counted.any():
+            raise ValueError("sample_weight: all weights are zero, so nothing is left to fit")
+        counted &= ~self._absent(y)
+        if not counted.any():
+            raise ValueError("y has no value or label for any sample whose weight is above zero")
+        rows = np.flatnonzero(counted)
+        if len(rows) < len(X):
+            y, weight = y[rows], weight[rows]
+        return Checked(X, rows, y, weight)
+
+    def _with_class_weights(self, target, weight, relative):
+        """Weights times those of the classes, and which of them count."""
+        weight = in_range(weight) if relative else weight
+        factors = self._weights_of_classes(target, of_samples(weight))
+        if np.ndim(factors):
+            weight = weight * factors.reshape(-1, *[1] * (weight.ndim - 1))
+        weight = in_range(weight) if relative else weight
+        counted = is_counted(weight, self.network_.dtype, relative)
+        if not counted.any():
+            raise ValueError("class_weight leaves every sample with a weight of zero")
+        weight = weight if counted.all() else weight[counted]
+        return weight / weight.mean() if relative else weight, counted
+
+    def _validation(self, given):
+        """Samples to validate with from what `fit` was given, or None."""
+        named = given.named("_val")
+        if not named:
+            return None
+        lacking = [name for name in ("X_val", "y_val") if name not in named]
+        if lacking:
+            raise ValueError(f"{next(iter(named))} is provided, but {lacking[0]} was not provided.")
+        with about("X_val"):
+            X = self._check_X(given.X, reset=False)
+        with about("y_val"):
+            checked = self._checked(X, replace(given, weight=None))
+        if given.weight is not None:
+            with about("sample_weight_val"):
+                checked = self._checked(X, given)
+        with about("sample_weight_val"):
+            self._target.weight_of_loss(checked.weight)
+        with about("y_val"):
+            samples = self._encoded(checked)
+            self._loss().check_target(samples.target)
+            return samples
+
+    def _encoded(self, checked):
+        """Samples to validate with, as the network and the loss take them."""
+        weight = in_range(checked.weight)
+        weight = weight / weight.mean()
+        target = self._target.encode(checked.y, self.network_.dtype)
+        return self._weighted(checked.X, checked.rows, target, weight)
+
+    def _weighted(self, X, rows, target, weight, relative=True):
+        """Samples with weights, their own or those of their pixels."""
+        weight = self._target.weight_of_loss(weight)
+        scale = 1 / self._target.share_that_is_there(target, weight) if relative else 1.0
+        dtype = self.network_.dtype
+        pixel_weight = None if weight.ndim == 1 else weight.astype(dtype)
+        return Samples(X, target, of_samples(weight).astype(dtype), rows, pixel_weight, scale)
+
+    def _split(self, checked):
+        """Samples to train on, and to validate with, for early stopping."""
+        from sklearn.model_selection import train_test_split  # slow to import
+
+        try:
+            kept, held_out = train_test_split(
+                np.arange(len(checked)),
+                test_size=self.validation_fraction,
+                random_state=self._split_seed,
+                stratify=self._target.stratify(checked.y),
+            )
+        except ValueError as error:
+            raise ValueError(f"{self._cannot_split(len(checked))}: {error}") from None
+        if len(held_out) < 2:
+            raise ValueError(
+                f"{self._cannot_split(len(checked))}: {len(held_out)} is too few to score"
+            )
+        return checked.take(kept), self._encoded(checked.take(held_out))
+
+    def _cannot_split(self, n):
+        return (
+            f"early_stopping=True cannot hold out validation_fraction={self.validation_fraction} "
+            f"of {n} samples (set another fraction, give X_val and y_val, or set "
+            "early_stopping=False)"
+        )

@@ -1,0 +1,168 @@
+"""What all targets share, and what moves with an augmented image."""
+
+import numpy as np
+
+from ...layers import Dense
+
+
+class Target:
+    """Base class of the targets: what y holds, learnt when training begins.
+
+    Attributes
+    ----------
+    n_outputs : int
+        Outputs of the layer called "output".
+    votings : tuple of str
+        How several crops of an image can vote.
+    """
+
+    votings = ()
+    #: Name of what makes probabilities of the network's output; None asks the loss.
+    out_activation = None
+    #: Number of pixels along each axis, where y holds maps.
+    map_size = None
+    #: Whether the output layers have what they begin with.
+    has_begun = True
+    #: Paths of what `weights` returns.
+    own_weights = ()
+
+    def share_that_is_there(self, target, weight):
+        """Which share of an encoded target is not missing, by weights (n,) or (n, *map_size)."""
+        return 1.0
+
+    def weight_of_loss(self, weight):
+        """Weights (n,), or those of pixels as (n, *map_size).
+
+        Raises
+        ------
+        ValueError
+            If there are others.
+        """
+        if weight.ndim == 1:
+            return weight
+        if self.map_size is None or weight.shape[1:] not in (self.map_size, (*self.map_size, 1)):
+            expected = "(n_samples,)"
+            if self.map_size is not None:
+                expected += f", or for pixels (n_samples, {', '.join(map(str, self.map_size))})"
+            raise ValueError(f"sample_weight has shape {weight.shape}, expected {expected}")
+        return weight.reshape(len(weight), *self.map_size)
+
+    def output_layers(self, input_shape):
+        """`(name, layer)` pairs of the output layers, side by side on the last maps.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of these maps.
+        """
+        return [("output", Dense(self.n_outputs, activation="identity"))]
+
+    def encode(self, y, dtype):
+        """Checked y as the loss takes it.
+
+        Raises
+        ------
+        ValueError
+            If y is of another kind than the target was made of.
+        """
+        raise NotImplementedError(type(self))
+
+    def begin(self, network, y, weight, loss):
+        """Gives the output layers of a new network the values that they begin with.
+
+        Parameters
+        ----------
+        network : Network
+            Its weights have been drawn.
+        y : ndarray
+            Checked.
+        weight : ndarray of shape (n,) or (n, *map_size)
+        loss : Loss
+        """
+
+    def weights(self):
+        """What belongs to the weights of the output layers: arrays by path."""
+        return {}
+
+    def take_weights(self, weights, copied, loss):
+        """Takes what `weights` returned of another target from a dict of weights, whose arrays
+        of the paths `copied` the network has taken."""
+
+    def objective(self, loss, target, weight, class_weight=None, box_weight=None, relative=True):
+        """What training makes small, for a loss and all encoded samples with their weights.
+
+        Where classes of pixels have weights, `relative` ones have a mean of 1.
+        """
+        return loss
+
+    def new_score(self, loss):
+        """What gathers the score of a pass from the network's outputs, batch by batch."""
+        raise NotImplementedError(type(self))
+
+    def score(self, y, predicted, sample_weight):
+        """How well a prediction fits y, larger is better."""
+        raise NotImplementedError(type(self))
+
+    def stratify(self, y):
+        """What a validation split of checked y is stratified by, or None."""
+        return None
+
+    def check_voting(self, voting):
+        """Raises ValueError if the predictions of several crops have no such vote."""
+        if not self.votings:
+            raise ValueError(
+                "multi_crop votes over labels or values, but y holds what has a place in the "
+                "image, or several columns of classes: leave it out"
+            )
+        if voting not in self.votings:
+            raise ValueError(
+                f"multi_crop: voting={voting!r} needs one label a sample, use voting='soft'"
+            )
+
+    def augmented(self, augmentation, X, target, random_state, n_threads=None):
+        """A batch after an augmentation; what of the target lies in the image moves along.
+
+        Parameters
+        ----------
+        augmentation : object with a method `augment`
+        X : array of shape (n, *sample_shape)
+        target : array
+            Encoded.
+        random_state : RandomState
+        n_threads : int or None, default=None
+
+        Returns
+        -------
+        X, target : arrays
+        """
+        X, _, _ = augmentation.augment(X, random_state=random_state, n_threads=n_threads)
+        return X, target
+
+    def moved(self, augmentation, X, maps, random_state, n_threads):
+        """Maps, such as weights of pixels, after the augmentation of a batch."""
+        return augmentation.augment(
+            X, label_maps=maps, random_state=random_state, n_threads=n_threads
+        )[2]
+
+
+def move_points(augmentation, X, points, units, random_state, n_threads, flip_pairs=None):
+    """A batch and the points (n, n_points, 2) in it after an augmentation, in their units.
+
+    A share `x` of the width is at pixel ``x * width - 1/2``: pixel centres are at integers,
+    so the left edge of the image is at -1/2. In mirror images the points of each of `flip_pairs`
+    change places.
+    """
+    pairs = {} if flip_pairs is None else {"flip_pairs": flip_pairs}
+    if units == "share":
+        points = points * image_size(X, points.dtype) - 0.5
+    X, points, _ = augmentation.augment(
+        X, points=points, random_state=random_state, n_threads=n_threads, **pairs
+    )
+    if units == "share":
+        points = (points + 0.5) / image_size(X, points.dtype)
+    return X, points
+
+
+def image_size(X, dtype):
+    """(width, height) of images."""
+    return np.array([X.shape[2], X.shape[1]], dtype)

@@ -1,0 +1,137 @@
+"""Activations and softmax."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+from scipy.special import erfc, expit, softmax
+
+from .checks import _check_not_empty, _double, _kernel, _match, check_activation
+
+# name: (f(x), f'). The derivative is a function of the output y = f(x), so that the
+# input need not be kept; GELU is not monotonous, its derivative is one of the input.
+# relu'(0) = 0, and comparisons are such that NaN passes through.
+_ACTIVATIONS = {
+    "identity": (
+        lambda x, alpha: x,
+        lambda y, alpha: np.ones_like(y),
+    ),
+    "relu": (
+        lambda x, alpha: np.maximum(x, 0),
+        lambda y, alpha: np.where(y > 0, 1, 0),
+    ),
+    "leaky_relu": (
+        lambda x, alpha: np.where(x > 0, x, alpha * x),
+        lambda y, alpha: np.where(y > 0, 1, alpha),
+    ),
+    "tanh": (
+        lambda x, alpha: np.tanh(x),
+        lambda y, alpha: 1 - y * y,
+    ),
+    "logistic": (
+        lambda x, alpha: expit(x),
+        lambda y, alpha: y * (1 - y),
+    ),
+    # alpha (exp(x) - 1) below 0, hence the slope alpha exp(x) = y + alpha
+    "elu": (
+        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+        lambda y, alpha: np.where(y > 0, 1, y + alpha),
+    ),
+    # log(1 + exp(x)), hence the slope logistic(x) = 1 - exp(-y); exp(-|x|) is at most 1
+    "softplus": (
+        lambda x, alpha: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+        lambda y, alpha: -np.expm1(-y),
+    ),
+    # x Phi(x), hence the slope Phi(x) + x phi(x), with the normal distribution
+    # Phi(x) = (1 + erf(x / sqrt 2)) / 2 = erfc(-x / sqrt 2) / 2 and its density phi
+    "gelu": (
+        lambda x, alpha: x * erfc(-x / np.sqrt(2)) / 2,
+        lambda x, alpha: erfc(-x / np.sqrt(2)) / 2 + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
+    ),
+}
+
+
+# Those that convolution and dense kernels apply on their way out.
+FUSED_ACTIVATIONS = tuple(name for name in _ACTIVATIONS if name != "gelu")
+
+
+ALL_ACTIVATIONS = tuple(_ACTIVATIONS)
+
+
+@_kernel()
+def activation_forward(X, Y, activation, alpha, n_threads):
+    """Apply an activation to every element of a 1-D array.
+
+    Parameters
+    ----------
+    X : array of shape (m,)  # IN
+    Y : array of shape (m,)  # OUT
+    activation : str
+    alpha : float
+        Slope of leaky_relu below 0, scale of elu.
+    n_threads : int
+    """
+    _match(X=(X, "m"), Y=(Y, "m"))
+    check_activation(activation, ALL_ACTIVATIONS)
+    f, _ = _ACTIVATIONS[activation]
+
+    # Y(i) = f(X(i))
+    Y[:] = f(_double(X), alpha)
+
+
+@_kernel()
+def activation_backward(S, dY, dX, activation, alpha, n_threads):
+    """Take the gradient at the output of an activation to its input.
+
+    Parameters
+    ----------
+    S : array of shape (m,)  # IN
+        The output of the activation, for "gelu" its input.
+    dY : array of shape (m,)  # IN
+    dX : array of shape (m,)  # OUT
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    _match(S=(S, "m"), dY=(dY, "m"), dX=(dX, "m"))
+    check_activation(activation, ALL_ACTIVATIONS)
+    _, slope = _ACTIVATIONS[activation]
+
+    # dX(i) = dY(i) f'
+    dX[:] = _double(dY) * slope(_double(S), alpha)
+
+
+@_kernel()
+def softmax_forward(X, Y, n_threads):
+    """Softmax over the last axis.
+
+    Parameters
+    ----------
+    X : array of shape (m, C)  # IN
+    Y : array of shape (m, C)  # OUT
+    n_threads : int
+    """
+    sizes = _match(X=(X, "m C"), Y=(Y, "m C"))
+    _check_not_empty(sizes, "C")
+
+    # Y(i,c) = exp(X(i,c)) / Σ_c' exp(X(i,c')); scipy takes the row's maximum off first
+    Y[:] = softmax(_double(X), axis=1)
+
+
+@_kernel()
+def softmax_backward(Y, dY, dX, n_threads):
+    """Take the gradient at the output of a softmax to its input.
+
+    Parameters
+    ----------
+    Y : array of shape (m, C)  # IN
+    dY : array of shape (m, C)  # IN
+    dX : array of shape (m, C)  # OUT
+    n_threads : int
+    """
+    sizes = _match(Y=(Y, "m C"), dY=(dY, "m C"), dX=(dX, "m C"))
+    _check_not_empty(sizes, "C")
+    Y, dY = _double(Y), _double(dY)
+
+    # dX(i,c) = Y(i,c) (dY(i,c) - Σ_c' Y(i,c') dY(i,c'))
+    dX[:] = Y * (dY - np.sum(Y * dY, axis=1, keepdims=True))

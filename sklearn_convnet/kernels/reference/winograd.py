@@ -1,0 +1,219 @@
+"""Winograd's form of a convolution: the same numbers, in the plainest way."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+
+from .activation import _ACTIVATIONS, FUSED_ACTIVATIONS
+from .checks import _check_padding, _check_sizes, _double, _kernel, _match, check_activation
+from .conv import conv_backward
+from .conv_pool import conv_pool_backward, conv_pool_forward
+
+
+def _check_winograd(W, padding, m, pool_size):
+    if m not in (2, 4):
+        raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
+    if W.shape[:2] != (3, 3):
+        raise ValueError(f"filters must be 3 x 3, got {W.shape[0]} x {W.shape[1]}")
+    _check_padding(padding, 2)
+    _check_sizes("pool_size", pool_size, 2, 1)
+    if not all(0 <= pad <= 2 for pads in padding for pad in pads):
+        raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
+    if any(m % size for size in pool_size):
+        raise ValueError(f"windows of {pool_size} do not divide tiles of {m} x {m}")
+
+
+def _check_axes(*arrays):
+    for A in arrays:
+        if A is not None and A.ndim != 4:
+            raise ValueError(f"an array has {A.ndim} axes, expected 4")
+
+
+def _with_depth(axis, *arrays):
+    """The arrays with an axis of length 1 for depth: 0 in filters, 1 in maps."""
+    return (None if A is None else np.expand_dims(A, axis) for A in arrays)
+
+
+def _after_norm(X, affine, activation, alpha):
+    """f((X - affine[0]) affine[1] + affine[2]), and X where there is no affine map."""
+    _match(X=(X, "n H W C"), affine=(affine, "3 C"))
+    check_activation(activation, FUSED_ACTIVATIONS)
+    if affine is None:
+        return _double(X)
+    centre, factor, shift = _double(affine)
+    return _ACTIVATIONS[activation][0]((_double(X) - centre) * factor + shift, alpha)
+
+
+def _strips(maps, m):
+    """The rows of pixels of each strip: of m rows of an image, fewer at its end."""
+    for image in maps:
+        for top in range(0, len(image), m):
+            yield image[top : top + m].reshape(-1, maps.shape[-1])
+
+
+def _strip_axes(maps, m, width):
+    """The axes of an array of so many numbers for each strip."""
+    return f"{len(maps) * -(-maps.shape[1] // m)} {width}"
+
+
+@_kernel("affine", "b", "index")
+def winograd_pool_forward(X, affine, W, b, Y, index, padding, m, pool_size, input_activation,
+                          input_alpha, activation, alpha, n_threads):  # fmt: skip
+    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a max pool.
+
+    Parameters
+    ----------
+    X : array of shape (n, H, W, C)  # IN
+    affine : array of shape (3, C) or None  # IN
+        Of `batchnorm_statistics`: what is convolved is
+        f((X - affine[0]) affine[1] + affine[2]), with the input's activation, instead of X.
+    W : array of shape (3, 3, C, F)  # IN
+    b : array of shape (F,) or None  # IN
+    Y : array of shape (n, OH, OW, F)  # OUT
+    index : int32 array like Y or None  # OUT
+        As in `conv_pool_forward`.
+    padding : tuple of 2 pairs (before, after), none above 2
+    m : {2, 4}
+    pool_size : tuple of 2 ints
+        Divisors of m; for (1, 1), which is no pool, there is no index.
+    input_activation : str
+    input_alpha : float
+    activation : str
+    alpha : float
+    n_threads : int
+    """
+    _check_axes(X, W, Y)
+    _check_winograd(W, padding, m, pool_size)
+    if index is not None and max(pool_size) == 1:
+        raise ValueError("an index needs windows larger than 1 x 1")
+    _match(X=(X, "n H W C"), W=(W, "3 3 C F"), b=(b, "F"), Y=(Y, "n OH OW F"))
+    A = _after_norm(X, affine, input_activation, input_alpha)
+    P = np.empty(Y.shape)
+    A, Z, index = _with_depth(1, A, P, index)
+    conv_pool_forward(
+        A, _double(W)[None], None if b is None else _double(b), Z, index, (1, 1, 1),
+        ((0, 0), *padding), (1, *pool_size), activation, alpha, n_threads,
+    )  # fmt: skip
+    Y[:] = P
+
+
+@_kernel("affine", "index", "addend", "normed", "centre", "dX", "sums", "dW", "db")
+def winograd_pool_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, sums, dW, db,
+                           padding, m, pool_size, input_activation, input_alpha, activation,
+                           alpha, n_threads):  # fmt: skip
+    """Take the gradient at the pooled output of a convolution to input, weights and bias.
+
+    Parameters
+    ----------
+    X, affine, W, Y, index, padding, m, pool_size, activation, alpha, n_threads
+        As in `winograd_pool_forward`.
+    dY : array like Y  # IN
+    addend : array like X or None  # IN
+        Added to the gradient at the input, A = f(z).
+    normed : array like X or None  # IN
+        What a norm made z of, or a part of z.
+    centre : array of shape (C,) or None  # IN
+        What its sums are taken about.
+    dX : array like X or None  # OUT
+        The gradient at z.
+    sums : float64 array of shape (strips, 2 C) or None  # OUT
+        Those of `batchnorm_backward`, a strip being m rows of an image.
+    dW : array like W or None  # OUT
+    db : array of shape (F,) or None  # OUT
+    input_activation, input_alpha
+        f; without an affine map, X itself is f(z).
+    """
+    _check_axes(X, W, Y, dY, dX, dW)
+    if len({sums is None, normed is None, centre is None}) > 1:
+        raise ValueError("normed, its centre and the sums are needed together")
+    if sums is not None and dX is None:
+        raise ValueError("sums need dX")
+    _match(
+        X=(X, "n H W C"), W=(W, "3 3 C F"), Y=(Y, "n OH OW F"), dY=(dY, "n OH OW F"),
+        addend=(addend, "n H W C"), normed=(normed, "n H W C"), centre=(centre, "C"),
+        dX=(dX, "n H W C"), dW=(dW, "3 3 C F"), db=(db, "F"),
+    )  # fmt: skip
+    _check_winograd(W, padding, m, pool_size)
+    if (index is not None) != (max(pool_size) > 1):
+        raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
+    A = _after_norm(X, affine, input_activation, input_alpha)
+    dA, dW64, db64 = (None if a is None else np.empty(a.shape) for a in (dX, dW, db))
+    filters, d_filters = _with_depth(0, _double(W), dW64)
+    maps = _with_depth(1, A, _double(Y), index, _double(dY), dA)
+    geometry = ((1, 1, 1), ((0, 0), *padding))
+    end = (activation, alpha, n_threads)
+    A_3d, Y_3d, index, dY_3d, dA_3d = maps
+    gradients = (dA_3d, d_filters, db64)
+    if index is None:
+        conv_backward(A_3d, filters, Y_3d, dY_3d, *gradients, *geometry, (1, 1, 1), 1, *end)
+    else:
+        conv_pool_backward(
+            A_3d, filters, Y_3d, index, dY_3d, *gradients, *geometry, (1, *pool_size), *end
+        )
+    for array, values in ((dW, dW64), (db, db64)):
+        if array is not None:
+            array[:] = values
+    if dX is None:
+        return
+
+    # dX(i) = f'(z(i)) (dA(i) + addend(i))
+    if addend is not None:
+        dA += _double(addend)
+    dX[:] = dA * _ACTIVATIONS[input_activation][1](A, input_alpha)
+    if sums is not None:
+        _match(sums=(sums, _strip_axes(X, m, 2 * X.shape[3]), np.float64))
+        for row, dz, x in zip(sums, _strips(_double(dX), m), _strips(normed, m), strict=True):
+            row[:] = *dz.sum(axis=0), *(dz * (_double(x) - _double(centre))).sum(axis=0)
+
+
+@_kernel("affine", "b", "moments", "addend")
+def winograd_forward(X, affine, W, b, Y, moments, addend, padding, m, input_activation,
+                     input_alpha, activation, alpha, n_threads):  # fmt: skip
+    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a sum.
+
+    Parameters
+    ----------
+    X, affine, W, b, Y, padding, m, input_activation, input_alpha, activation, alpha, n_threads
+        As in `winograd_pool_forward`.
+    moments : float64 array of shape (strips, 1 + 2 F) or None  # OUT
+        Those of `batchnorm_statistics` of Y, a strip being m rows of an image.
+    addend : array like Y or None  # IN
+        Added before the activation.
+    """
+    check_activation(activation, FUSED_ACTIVATIONS)
+    _match(
+        X=(X, "n H W C"), affine=(affine, "3 C"), W=(W, "3 3 C F"), b=(b, "F"),
+        Y=(Y, "n OH OW F"), addend=(addend, "n OH OW F"),
+    )  # fmt: skip
+    f, _ = _ACTIVATIONS[activation]
+    Z = np.empty(Y.shape)
+    arrays = (X, affine, W, b)
+    X, affine, W, b = (None if array is None else _double(array) for array in arrays)
+    winograd_pool_forward(
+        X, affine, W, b, Z, None, padding, m, (1, 1), input_activation, input_alpha, "identity",
+        0.0, n_threads,
+    )  # fmt: skip
+    Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
+    if moments is not None:
+        _match(moments=(moments, _strip_axes(Y, m, 1 + 2 * Y.shape[3]), np.float64))
+        for row, y in zip(moments, _strips(_double(Y), m), strict=True):
+            row[:] = len(y), *y.mean(axis=0), *((y - y.mean(axis=0)) ** 2).sum(axis=0)
+
+
+@_kernel("affine", "addend", "normed", "centre", "dX", "sums", "dW", "db")
+def winograd_backward(X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, padding, m,
+                      input_activation, input_alpha, activation, alpha, n_threads):  # fmt: skip
+    """Take the gradient at the output of a convolution to input, weights and bias.
+
+    Parameters
+    ----------
+    X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, padding, m
+        As in `winograd_pool_backward`.
+    input_activation, input_alpha, activation, alpha, n_threads
+        As in `winograd_pool_backward`.
+    """
+    winograd_pool_backward(
+        X, affine, W, Y, None, dY, addend, normed, centre, dX, sums, dW, db, padding, m, (1, 1),
+        input_activation, input_alpha, activation, alpha, n_threads,
+    )  # fmt: skip
