@@ -173,18 +173,26 @@ class Checkpoint(_NetworkCallback):
 
     def setup(self, estimator, context):
         super().setup(estimator, context)
-        folder = os.path.dirname(os.path.realpath(self.path))
+        path = os.fspath(self.path)
+        if os.path.isdir(path):
+            raise self._error("is a folder", "give the path of a file")
+        if not os.path.basename(path) or "\0" in path:
+            raise self._error("names no file", "give the path of a file")
+        folder = os.path.dirname(os.path.realpath(path))
         if not os.path.isdir(folder):
             raise FileNotFoundError(
                 f"Checkpoint: {str(self.path)!r} cannot be written, there is no folder "
                 f"{folder!r}: make it first"
             )
-        if os.path.isdir(self.path):
-            raise self._error("is a folder", "give the path of a file")
+        for name in checkpoint_file.beside(path):
+            if os.path.isdir(name):
+                raise self._error(f"cannot be written, {name!r} is a folder", "give another path")
         try:
             _LOCKS.setdefault(context, []).append(checkpoint_file.Lock(self.path))
         except checkpoint_file.CheckpointError as error:
             raise self._error(error, "wait for its end, or give another path") from None
+        except OSError as error:
+            raise self._error(f"cannot be written ({error})", "give another path") from error
 
     def teardown(self, estimator, context):
         for lock in _LOCKS.pop(context, []):

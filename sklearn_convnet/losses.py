@@ -450,12 +450,22 @@ class FunctionLoss(Loss):
         def function(y_true, y_pred):
             dtype = dtype_of_y(y_pred.dtype)
             shift, factor = mean.astype(dtype), deviation.astype(dtype)
-            losses, gradient = self.function(y_true * factor + shift, y_pred * factor + shift)
-            slope = (deviation / variance).astype(dtype)
-            gradient = np.asarray(gradient) * slope
-            return np.asarray(losses) / float(variance), gradient.astype(y_pred.dtype, copy=False)
+            result = self.function(y_true * factor + shift, y_pred * factor + shift)
+            losses, gradient = self._checked(result)
+            gradient = gradient * (deviation / variance).astype(dtype)
+            return losses / float(variance), gradient.astype(y_pred.dtype, copy=False)
 
         return FunctionLoss(function)
+
+    @staticmethod
+    def _checked(result):
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            seen = f"{len(result)} of them" if isinstance(result, (tuple, list)) else "one value"
+            raise ValueError(
+                "the function given as loss must return two arrays, the loss of each sample and "
+                f"its gradient with respect to y_pred, got {seen} of type {type(result).__name__}"
+            )
+        return [np.asarray(array) for array in result]
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
         if weight.ndim > 1:
@@ -463,7 +473,7 @@ class FunctionLoss(Loss):
                 "sample_weight weighs pixels, but the function given as loss returns one loss a "
                 "sample: give weights of samples, and let the function weigh the pixels"
             )
-        losses, gradient = (np.asarray(array) for array in self.function(target, Z))
+        losses, gradient = self._checked(self.function(target, Z))
         if losses.shape != weight.shape or gradient.shape != Z.shape:
             raise ValueError(
                 f"the function given as loss returned shapes {losses.shape} and "

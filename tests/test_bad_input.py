@@ -13,7 +13,15 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
-from sklearn_convnet.layers import Conv1D, Conv2D, Dense, Dropout, MaxPool2D, Sequential
+from sklearn_convnet.layers import (
+    Conv1D,
+    Conv2D,
+    ConvTranspose2D,
+    Dense,
+    Dropout,
+    MaxPool2D,
+    Sequential,
+)
 from sklearn_convnet.losses import CrossEntropy, Focal, Huber, Quantile
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.training import Trainer
@@ -131,6 +139,18 @@ BAD_PARAMETERS = {
     "loss that returns one number": (
         small(loss=lambda y, p: (0.0, p)),
         says("loss returned shapes ()", "expected (60,)", "(60, 3)"),
+    ),
+    "output_padding of the stride": (
+        with_layer(ConvTranspose2D(2, 3, stride=(2, 1), output_padding=1)),
+        says("output_padding=1 must be smaller than the stride of 1 along the width"),
+    ),
+    "loss that returns an array": (
+        small(loss=lambda y, p: (p - p) ** 2),
+        says("loss must return two arrays", "got one value of type ndarray"),
+    ),
+    "loss that returns a tuple of three": (
+        small(loss=lambda y, p: (p, p, p)),
+        says("loss must return two arrays", "got 3 of them of type tuple"),
     ),
     "box_weight negative": (small(box_weight=-1.0), says("'box_weight'", "[0.0, inf)", "-1.0")),
     "box_weight without boxes": (

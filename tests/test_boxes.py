@@ -4,11 +4,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -318,6 +320,17 @@ def test_outlines_do_not_collapse(augmentation):
     )
     clf.fit(X[:250], np.arange(250) % 2, boxes=boxes[:250] / 20)
     assert box_iou(boxes[250:] / 20, clf.predict_box(X[250:])).mean() > 0.55
+
+
+def test_boxes_in_pixels_for_shares_are_said(scenes, quick):
+    X, y, boxes = scenes
+    with pytest.warns(UserWarning, match="boxes should be shares .* set box_units='pixels'"):
+        quick().fit(X, y, boxes=24 * boxes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        quick().fit(X, y, boxes=boxes)
+        quick(box_units="pixels").fit(X, y, boxes=24 * boxes)
 
 
 def test_boxes_begin_as_the_mean_box(scenes, quick):

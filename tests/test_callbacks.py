@@ -614,13 +614,25 @@ class Gone:
     [
         ("folder/fit", FileNotFoundError, r"folder/fit' cannot be written, there is no folder"),
         (".", ValueError, "is a folder: give the path of a file"),
+        ("fit/", ValueError, "fit/' names no file: give the path of a file"),
+        ("", ValueError, "names no file: give the path of a file"),
+        ("fit\0", ValueError, "names no file: give the path of a file"),
+        ("fit" * 100, ValueError, "cannot be written .*: give another path"),
     ],
 )
 def test_a_path_that_cannot_be_written(digits, quick, tmp_path, monkeypatch, path, error, message):
     monkeypatch.setattr(Trainer, "run_epoch", None)  # there is none
     with pytest.raises(error, match=message):
-        quick(Checkpoint(tmp_path / path)).fit(*digits)
+        quick(Checkpoint(os.path.join(tmp_path, path) if path else "")).fit(*digits)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["fit.partial", "fit.lock"])
+def test_a_folder_beside_a_checkpoint_in_its_way(digits, quick, tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=f"{name}' is a folder: give another path"):
+        quick(Checkpoint(tmp_path / "fit")).fit(*digits)
+    assert os.listdir(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("failing", ["dump", "fsync"])

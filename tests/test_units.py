@@ -98,6 +98,13 @@ def test_units_of_maps_and_points(images):
     np.testing.assert_allclose(pixels.predict(X), 8 * share.predict(X) - 0.5, rtol=1e-9)
 
 
+def test_points_in_pixels_for_shares_are_said(images):
+    X, _, _ = images
+    points = np.random.RandomState(1).uniform(0, 8, size=(90, 3, 2))
+    with pytest.warns(UserWarning, match="points should be shares .* set point_units='pixels'"):
+        quick(target="points").fit(X, points)
+
+
 def test_a_loss_of_the_user_sees_the_units_of_y(images):
     X, Y, _ = images
     Y, seen = 1e3 * Y + 50, []

@@ -53,10 +53,16 @@ def _digest(file, n_bytes):
     return digest.digest()
 
 
+def beside(path):
+    """The files that are written beside a checkpoint: what is not yet whole, and the lock."""
+    path = os.path.realpath(path)
+    return f"{path}.partial", f"{path}.lock"
+
+
 def save(value, path):
     """Writes a pickle with its trailer in the place of what was there before."""
     path = os.path.realpath(path)
-    partial = f"{path}.partial"
+    partial, _ = beside(path)
     try:
         with open(partial, "w+b") as file:
             joblib.dump(value, file)
@@ -107,7 +113,7 @@ class Lock:
     """
 
     def __init__(self, path):
-        self.path = f"{os.path.realpath(path)}.lock"
+        _, self.path = beside(path)
         self.file = self._locked_file()
         while not self._is_listed():  # who held it has removed the file meanwhile
             self.file.close()

@@ -76,7 +76,7 @@ class _ConvTranspose(Layer):
         for name, size, k, s, pad, more in zip(
             AXIS_NAMES[self.n_axes], sizes, kernel, stride, pads, extra, strict=True
         ):
-            if more >= max(s, 2):
+            if more >= s:
                 raise ValueError(
                     f"output_padding={more} must be smaller than the stride of {s} along the {name}"
                 )

@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
 from math import prod
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import check_scalar
 
 from ..initializers import initial_weights
 from ..kernels import loader
@@ -18,11 +20,11 @@ from .passes import compile_nodes, named_passes, pass_names
 from .plan import plan_table, profile_table
 from .program import (
     ALIGNMENT,
-    MAX_PROGRAMS,
     THREADS,
     Arena,
     LayerMemoryError,
     Part,
+    Recent,
     Tracer,
     aligned_bytes,
     make_program,
@@ -201,7 +203,7 @@ class Network:
         self._takes_wide = _leave_cast_to_last(self._nodes)
         self.grads = None
         self._pass = None
-        self._programs = {}
+        self._programs = {True: Recent(), False: Recent()}  # of training or not
         self._arena = Arena()  # of training
         self._idle = []  # arenas that no prediction is using
 
@@ -420,12 +422,11 @@ class Network:
     def _program(self, n, dtype, training, weighted, one_sample=False, use_running=False):
         """The steps for so many samples, traced when they are first asked for."""
         key = (n, dtype.char, training, weighted, one_sample, use_running)
-        program = self._programs.get(key)
+        recent = self._programs[bool(training)]
+        program = recent.find(key)
         if program is None:
             program = self._trace(*key)
-            while len(self._programs) >= MAX_PROGRAMS:
-                self._programs.pop(next(iter(self._programs)))
-            self._programs[key] = program
+            recent.add(key, program)
         return program
 
     def _trace(self, n, dtype, training, weighted, one_sample, use_running):
@@ -509,7 +510,7 @@ class Network:
         """
         self._pass = self.grads = None
         self._arena = Arena()  # what is bound to it holds views of the gradients, as steps do
-        self._programs = {k: p for k, p in self._programs.items() if p.backward is None}
+        self._programs[True] = Recent()
         for node in walk(self._nodes):
             node.grads = {}
         self.release_memory()
@@ -524,10 +525,10 @@ class Network:
             samples and bytes. What has not happened is not in it.
         """
         peaks = {}
-        for program in list(self._programs.values()):
-            if program.has_run:
-                name = "prediction" if program.backward is None else "training"
-                peaks[name] = max(peaks.get(name, (0, 0)), (program.n_samples, program.peak))
+        for training, recent in self._programs.items():
+            ran = [(p.n_samples, p.peak) for p in recent.snapshot() if p.has_run]
+            if ran:
+                peaks["training" if training else "prediction"] = max(ran)
         return peaks
 
     def plan(self, n_samples=1, *, training=False, sample_weight=False):
@@ -560,6 +561,7 @@ class Network:
         >>> [row[:3] for row in network.plan(32).rows]
         [('conv2d1', 'conv_forward', 'direct'), ('dense1', 'dense_forward', None)]
         """
+        check_scalar(n_samples, "n_samples", Integral, min_val=0)
         if training and self.grads is None:
             self._make_gradients()
         return plan_table(self, self._program(n_samples, self.dtype, training, sample_weight))
@@ -596,6 +598,7 @@ class Network:
         ['layer', 'step', 'microseconds', 'share', 'GFLOP/s', 'GB/s']
         """
         X = self._check_input(X)
+        check_scalar(n_rounds, "n_rounds", Integral, min_val=1)
         before = self.snapshot()[1]
         if training and self.grads is None:
             self._make_gradients()

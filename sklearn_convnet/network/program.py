@@ -15,6 +15,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
+from threading import Lock
 from time import perf_counter
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 ALIGNMENT = 64  # bytes
 #: Arenas up to this size are kept between two calls of an estimator.
 SMALL_BYTES = 2**20
-#: So many programs are kept; the oldest makes way.
+#: So many programs are kept, those asked for last.
 MAX_PROGRAMS = 16
 
 
@@ -470,30 +471,63 @@ class Bound:
         return Calls(part, array, self._kernels)
 
 
+class Recent(dict):
+    """What was asked for most recently, by key. Several threads may ask at once."""
+
+    def __init__(self, size=MAX_PROGRAMS):
+        super().__init__()
+        self._size, self._lock = size, Lock()
+        self._latest = (None, None)
+
+    def find(self, key):
+        """A value, which is now the latest, or None."""
+        latest, value = self._latest
+        if latest == key:
+            return value
+        with self._lock:
+            value = self.pop(key, None)
+            if value is not None:
+                self[key] = value
+                self._latest = (key, value)
+            return value
+
+    def add(self, key, value):
+        """Have a value, and give up the one that was not asked for the longest."""
+        with self._lock:
+            self[key] = value
+            self._latest = (key, value)
+            if len(self) > self._size:
+                del self[next(iter(self))]
+
+    def snapshot(self):
+        """The values at this moment, as a list."""
+        with self._lock:
+            return list(self.values())
+
+
 class Arena:
     """Memory for one pass at a time, and the programs that are bound to it."""
 
     def __init__(self):
         self._bytes = None
-        self._bound = {}
+        self._bound = Recent()
 
     def bind(self, program, kernels):
         """A program with this memory."""
-        bound = self._bound.get(program)
+        bound = self._bound.find(program)
         if bound is None:
             if self._bytes is None or len(self._bytes) < program.size:
                 self.release(0)
                 self._bytes = aligned_bytes(program.size)
-            while len(self._bound) >= MAX_PROGRAMS:
-                self._bound.pop(next(iter(self._bound)))
-            bound = self._bound[program] = Bound(program, self._bytes, kernels)
+            bound = Bound(program, self._bytes, kernels)
+            self._bound.add(program, bound)
             program.has_run = True
         return bound
 
     def release(self, largest=SMALL_BYTES):
         """Give the bytes back if they are more than `largest`. A pass under way keeps its own."""
         if self._bytes is not None and len(self._bytes) > largest:
-            self._bytes, self._bound = None, {}
+            self._bytes, self._bound = None, Recent()
 
 
 def array_at(memory, offset, handle):

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import gc
+import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -336,7 +337,7 @@ def test_programs_are_few():
     network = new_network()
     for n in range(1, 2 * MAX_PROGRAMS):
         network.forward(batch(n, n))
-    assert len(network._programs) == MAX_PROGRAMS
+    assert len(network._programs[False]) == MAX_PROGRAMS
     [arena] = network._idle
     assert len(arena._bound) <= MAX_PROGRAMS
 
@@ -438,3 +439,50 @@ def test_peak_memory():
     assert peaks["prediction"][1] < peaks["training"][1] < 5 * largest
     network.release_memory()
     assert network.peak_memory() == peaks
+
+
+def test_a_program_that_is_used_stays():
+    network = new_network()
+    step = batch(32, 0)
+    network.forward(step, training=True)
+    network.forward(step)
+    [trained], [predicted] = (network._programs[kind].snapshot() for kind in (True, False))
+    for n in range(1, 2 * MAX_PROGRAMS):
+        network.forward(batch(n, n))
+        network.forward(step)
+    assert network._programs[True].snapshot() == [trained]
+    assert predicted in network._programs[False].snapshot()
+
+
+def test_programs_give_way_while_others_ask():
+    """Threads that switch all the time, and more sizes than programs are kept."""
+    interval = sys.getswitchinterval()
+    network, expected = new_network(), {}
+    sizes = range(1, 2 * MAX_PROGRAMS)
+    for n in sizes:
+        expected[n] = network.forward(batch(n, n))
+
+    def ask(seed):
+        for n in np.random.default_rng(seed).choice(sizes, 100):
+            np.testing.assert_array_equal(network.forward(batch(n, n)), expected[n])
+            network.peak_memory()
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(ask, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda network: network.plan(1.5), "n_samples must be an instance of"),
+        (lambda network: network.plan(-1), "n_samples == -1, must be >= 0"),
+        (lambda network: network.profile(batch(2, 0), n_rounds=0), "n_rounds == 0, must be >= 1"),
+    ],
+)
+def test_counts_that_are_none(ask, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        ask(new_network())

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...layers import Dense
+from ...messages import warn_caller
 
 
 class Target:
@@ -161,6 +162,17 @@ def move_points(augmentation, X, points, units, random_state, n_threads, flip_pa
     if units == "share":
         points = (points + 0.5) / image_size(X, points.dtype)
     return X, points
+
+
+def warn_of_pixels(shares, what, param):
+    """Warns if most of what should be shares of width and height lies far outside the image."""
+    shares = shares[~np.isnan(shares)]
+    if shares.size and np.mean(np.abs(shares - 0.5) > 2) > 0.5:
+        warn_caller(
+            f"{what} should be shares of the width and height, but most lie far outside [0, 1]: "
+            f"if they are in pixels, set {param}='pixels'",
+            UserWarning,
+        )
 
 
 def image_size(X, dtype):

@@ -5,7 +5,7 @@ import numpy as np
 from ...layers import Dense
 from ...losses import ClassAndBox
 from ..checks import check_range
-from .base import move_points
+from .base import move_points, warn_of_pixels
 from .labels import ClassTarget, codes_of
 
 
@@ -54,6 +54,8 @@ class BoxTarget(ClassTarget):
         arrays["box/weight"][...] = 0
         if present.any():
             check_range(y["box"], network.dtype, "boxes")
+            if self.units == "share" and self.image_size is not None:
+                warn_of_pixels(y["box"], "boxes", "box_units")
             boxes = self._shares(y["box"][present])
             if self.outline and self.n_coordinates == 8:
                 boxes = numbered_alike(boxes)

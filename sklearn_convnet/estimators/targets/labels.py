@@ -191,7 +191,8 @@ def codes_of(y, classes):
         unknown = np.unique(y[~known])
         raise ValueError(
             f"y holds labels that are no classes: {unknown[:5].tolist()}; the classes "
-            f"are {classes.tolist()}. Name all of them in the first call."
+            f"are {classes.tolist()}. Have all of them in y when training begins, or name them "
+            "as classes in the first call of partial_fit."
         )
     return codes
 

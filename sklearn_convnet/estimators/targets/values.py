@@ -7,7 +7,7 @@ import numpy as np
 from ...moments import RunningMoments
 from ...scores import RunningR2, weight_of_pixels
 from ..checks import blocks_of, check_range
-from .base import Target, move_points
+from .base import Target, move_points, warn_of_pixels
 
 
 class ValueTarget(Target):
@@ -184,6 +184,11 @@ class PointTarget(ValueTarget):
         if flip_pairs is not None and len(flip_pairs):
             check_flip_pairs(flip_pairs, self.n_outputs // 2)
             self.flip_pairs = np.array(flip_pairs)
+
+    def begin(self, network, y, weight, loss):
+        if self.units == "share":
+            warn_of_pixels(self._columns(y), "points", "point_units")
+        super().begin(network, y, weight, loss)
 
     def _deviation(self, moments):
         """One for all: a coordinate that hardly varies must not count more than the others."""
