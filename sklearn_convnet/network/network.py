@@ -15,7 +15,7 @@ from ..kernels import loader
 from ..layers.composition import ShapeError
 from ..layers.shapes import check_values
 from ..threads import effective_n_threads
-from .node import Pass, chain_backward, chain_forward, walk
+from .node import Run, chain_backward, chain_forward, walk
 from .passes import compile_nodes, named_passes, pass_names
 from .plan import plan_table, profile_table
 from .program import (
@@ -66,11 +66,11 @@ class Pending:
 
 
 @dataclass(slots=True)
-class EagerPass:
+class EagerRun:
     """The same without a program."""
 
     nodes: list
-    run: Pass
+    run: Run
     output_shape: tuple
 
     def backward(self, dY, need_input, n_threads):
@@ -202,7 +202,7 @@ class Network:
         self._stretches = {}
         self._takes_wide = _leave_cast_to_last(self._nodes)
         self.grads = None
-        self._pass = None
+        self._pending = None
         self._programs = {True: Recent(), False: Recent()}  # of training or not
         self._arena = Arena()  # of training
         self._idle = []  # arenas that no prediction is using
@@ -347,7 +347,7 @@ class Network:
         return X
 
     def _eager_pass(self, n_threads, training=False, weight=None, *flags):
-        return Pass(self.kernels, n_threads, training, self._mask_seed(), weight, *flags)
+        return Run(self.kernels, n_threads, training, self._mask_seed(), weight, *flags)
 
     def _mask_seed(self):
         return self._seed * 2**20 + self.step
@@ -397,12 +397,12 @@ class Network:
             one_sample = self._counts_one(X, weight)
             if self.grads is None:
                 self._make_gradients()
-            self._pass = None  # what it holds is free now
+            self._pending = None  # what it holds is free now
         flags = (one_sample, training and use_running)
         if self.eager:
             run = self._eager_pass(n_threads, training, weight, *flags)
             Y = chain_forward(self._nodes, X, run)
-            self._pass = EagerPass(self._nodes, run, Y.shape) if training else self._pass
+            self._pending = EagerRun(self._nodes, run, Y.shape) if training else self._pending
             return Y
         program = self._program(len(X), X.dtype, training, weight is not None, *flags)
         given = {"X": X, "weight": weight}
@@ -414,7 +414,7 @@ class Network:
             raise LayerMemoryError(program.path_of_largest(), error) from error
         bound.forward.run(given, n_threads, self._mask_seed())
         if training:
-            self._pass = Pending(bound, given, self._mask_seed())
+            self._pending = Pending(bound, given, self._mask_seed())
         else:
             self._idle.append(arena)
         return Y
@@ -434,7 +434,7 @@ class Network:
         X = tracer.empty((n, *self.input_shape), dtype, "X")
         weight = tracer.empty((n,), self.dtype, "weight") if weighted else None
         flags = (one_sample, use_running)
-        run = Pass(tracer.kernels, THREADS, training, 0, weight, *flags, tracer=tracer)
+        run = Run(tracer.kernels, THREADS, training, 0, weight, *flags, tracer=tracer)
         Y = chain_forward(self._nodes, X, run)
         name_result(Y, "Y")
         forward, saved, notes = tracer.take_steps(), dict(run.saved), dict(run.notes)
@@ -482,14 +482,14 @@ class Network:
             If there was no training forward since the last backward, which gives its memory
             back piece by piece.
         """
-        run = self._pass
+        run = self._pending
         if run is None:
             raise RuntimeError("each backward needs a forward with training=True before it")
         dY = np.ascontiguousarray(dY, dtype=self.dtype)
         if dY.shape != run.output_shape:
             raise ValueError(f"dY has shape {dY.shape}, the output has shape {run.output_shape}")
         n_threads = effective_n_threads(n_threads)
-        self._pass = None
+        self._pending = None
         return run.backward(dY, need_input, n_threads)
 
     def release_memory(self):
@@ -508,7 +508,7 @@ class Network:
 
         The next training forward makes them anew.
         """
-        self._pass = self.grads = None
+        self._pending = self.grads = None
         self._arena = Arena()  # what is bound to it holds views of the gradients, as steps do
         self._programs[True] = Recent()
         for node in walk(self._nodes):

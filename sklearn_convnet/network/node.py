@@ -151,7 +151,7 @@ class Weight:
 
 
 @dataclass(slots=True)
-class Pass:
+class Run:
     """One way through a network: forward, or forward and back.
 
     With a `tracer` nothing is computed: arrays are handles, and calls are written down.
