@@ -19,6 +19,7 @@ from sklearn_convnet.layers import (
     ConvTranspose2D,
     Dense,
     Dropout,
+    HeterogeneousMaxPool,
     MaxPool2D,
     Sequential,
 )
@@ -139,6 +140,14 @@ BAD_PARAMETERS = {
     "loss that returns one number": (
         small(loss=lambda y, p: (0.0, p)),
         says("loss returned shapes ()", "expected (60,)", "(60, 3)"),
+    ),
+    "pool_sizes without an axis": (
+        with_layer(HeterogeneousMaxPool(np.array(3), 2)),
+        says("pool_sizes must be a list of sizes, got array(3)"),
+    ),
+    "pool_sizes of nothing": (
+        with_layer(HeterogeneousMaxPool([])),
+        says("pool_sizes must be a list of sizes, got []"),
     ),
     "output_padding of the stride": (
         with_layer(ConvTranspose2D(2, 3, stride=(2, 1), output_padding=1)),

@@ -456,6 +456,13 @@ def test_maps_of_another_size(scenes, layers, seen):
             estimator(layers).fit(X, masks)
 
 
+def test_one_hot_masks(scenes):
+    X, masks, *_ = scenes
+    one_hot = np.eye(2)[(masks > 0).astype(int)]
+    with pytest.raises(ValueError, match=r"one-hot, give labels, y\.argmax\(-1\)"):
+        ConvNetClassifier([Conv2D(3, 3, padding="same")]).fit(X, one_hot)
+
+
 def test_points_that_are_taken_for_maps(scenes):
     X, *_, corners = scenes
     with pytest.raises(ValueError, match=r"set target='points'"):

@@ -10,6 +10,7 @@ from .shapes import (
     check_padded,
     check_positions,
     per_axis,
+    plain,
     split_shape,
     window_outputs,
     window_padding,
@@ -285,9 +286,10 @@ class HeterogeneousMaxPool(Layer):
 
     def geometry(self):
         """Window sizes (groups, 2) and strides."""
-        sizes = [per_axis(size, self.n_axes, "pool_sizes") for size in self.pool_sizes]
-        if not sizes:
-            raise ValueError("pool_sizes is empty: at least one size is needed")
+        listed = plain(self.pool_sizes)
+        if not isinstance(listed, (list, tuple)) or not listed:
+            raise ValueError(f"pool_sizes must be a list of sizes, got {self.pool_sizes!r}")
+        sizes = [per_axis(size, self.n_axes, "pool_sizes") for size in listed]
         return np.array(sizes, np.int64), per_axis(self.stride, self.n_axes, "stride")
 
     def _output_shape(self, input_shape):

@@ -72,8 +72,12 @@ def plan_table(network, program):
 
 
 def live_bytes(program):
-    """Bytes of the arrays that live during each step."""
+    """Bytes of the arrays that live during each step, and of the output once it is written."""
     live = np.zeros(len(program.steps) + 1, np.int64)
+    output = program.forward.result.buffer
+    if output.slot == "Y":
+        of_output = (any(h.buffer is output for h in step.handles()) for step in program.steps)
+        live[next((i for i, found in enumerate(of_output) if found), -1)] += output.nbytes
     for buffer, (first, last) in program.lives.items():
         live[first] += buffer.nbytes
         live[min(last + 1, len(program.steps))] -= buffer.nbytes

@@ -44,6 +44,7 @@ def test_a_plan_is_what_happens(training):
     peak = network.peak_memory()["training" if training else "prediction"][1]
     assert f"{peak / 2**20:.1f} MiB" in plan.notes[0]
     assert max(column(plan, "MiB live")) <= peak / 2**20
+    assert column(plan, "MiB live")[-1] * 2**20 >= Y.nbytes
     profile = network.profile(np.zeros((8, 28, 28, 1)), training=training, n_rounds=1)
     for name in ("layer", "step"):
         assert column(profile, name) == column(plan, name)

@@ -198,6 +198,8 @@ def map_output(n_outputs, map_size, input_shape):
         f"use padding='same' and enlarge again what strides and pools made smaller ({larger}), "
         "or give y in the size of the maps"
     )
+    if len(input_shape) == len(map_size) and input_shape[:-1] == map_size[:-1]:
+        fix = f"if the last axis of y is one-hot, give labels, y.argmax(-1); otherwise {fix}"
     if conv is None or len(input_shape) != len(map_size) + 1:
         raise ValueError(
             f"y holds maps of {pixels(map_size)}, but the layers end in shape {input_shape}, "
