@@ -1,5 +1,6 @@
 """Which strings and numbers a parameter may be, in scikit-learn's form."""
 
+from sklearn.utils._param_validation import Interval as _Interval
 from sklearn.utils._param_validation import Options as _Options
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 
@@ -10,6 +11,14 @@ class _Sorted:
     def __str__(self):
         kind = super().__str__().partition(" among ")[0]
         return f"{kind} among {{{', '.join(map(repr, sorted(self.options)))}}}"
+
+
+class Interval(_Interval):
+    """An interval of numbers, which True and False are not."""
+
+    def is_satisfied_by(self, val):
+        """Whether it is a number of the interval."""
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
 class Options(_Sorted, _Options):

@@ -141,6 +141,10 @@ BAD_PARAMETERS = {
         small(loss=lambda y, p: (0.0, p)),
         says("loss returned shapes ()", "expected (60,)", "(60, 3)"),
     ),
+    "a truth value for a number": (
+        with_layer(Conv2D(True, 3)),
+        says("'filters'", "[1, inf)", "True"),
+    ),
     "pool_sizes without an axis": (
         with_layer(HeterogeneousMaxPool(np.array(3), 2)),
         says("pool_sizes must be a list of sizes, got array(3)"),

@@ -2,9 +2,7 @@
 
 from numbers import Real
 
-from sklearn.utils._param_validation import Interval
-
-from ..constraints import StrOptions
+from ..constraints import Interval, StrOptions
 from .base import Layer
 
 #: Names of activations whose parameter `alpha` is used, with its default.

@@ -3,9 +3,7 @@
 from math import prod
 from numbers import Integral
 
-from sklearn.utils._param_validation import Interval
-
-from ..constraints import StrOptions
+from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer

@@ -2,8 +2,7 @@
 
 from numbers import Real
 
-from sklearn.utils._param_validation import Interval
-
+from ..constraints import Interval
 from .base import Layer
 
 

@@ -2,9 +2,7 @@
 
 from numbers import Integral, Real
 
-from sklearn.utils._param_validation import Interval
-
-from ..constraints import StrOptions
+from ..constraints import Interval, StrOptions
 from .base import Layer
 from .shapes import MAX_SIZE
 

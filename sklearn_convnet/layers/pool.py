@@ -3,8 +3,8 @@
 from numbers import Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from ..constraints import Interval
 from .base import Layer
 from .shapes import (
     check_padded,
