@@ -426,7 +426,7 @@ class Network:
         program = recent.find(key)
         if program is None:
             program = self._trace(*key)
-            recent.add(key, program)
+            recent.add(key, program, program.n_kept)
         return program
 
     def _trace(self, n, dtype, training, weighted, one_sample, use_running):

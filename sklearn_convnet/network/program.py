@@ -23,8 +23,9 @@ import numpy as np
 ALIGNMENT = 64  # bytes
 #: Arenas up to this size are kept between two calls of an estimator.
 SMALL_BYTES = 2**20
-#: So many programs are kept, those asked for last.
+#: So many programs are kept, those asked for last; more if they have fewer steps than this in all.
 MAX_PROGRAMS = 16
+MAX_STEPS = 2048
 
 
 def aligned_bytes(size, make=np.empty):
@@ -267,6 +268,11 @@ class Program:
         """All steps, in order."""
         return [*self.forward.steps, *(self.backward.steps if self.backward else [])]
 
+    @cached_property
+    def n_kept(self):
+        """How many programs of as many steps are kept."""
+        return max(MAX_PROGRAMS, MAX_STEPS // max(1, len(self.steps)))
+
     @property
     def peak(self):
         """Bytes of the arena and of the output."""
@@ -474,9 +480,9 @@ class Bound:
 class Recent(dict):
     """What was asked for most recently, by key. Several threads may ask at once."""
 
-    def __init__(self, size=MAX_PROGRAMS):
+    def __init__(self):
         super().__init__()
-        self._size, self._lock = size, Lock()
+        self._lock = Lock()
         self._latest = (None, None)
 
     def find(self, key):
@@ -491,12 +497,12 @@ class Recent(dict):
                 self._latest = (key, value)
             return value
 
-    def add(self, key, value):
-        """Have a value, and give up the one that was not asked for the longest."""
+    def add(self, key, value, size):
+        """Have a value, and give up those beyond `size` that were not asked for the longest."""
         with self._lock:
             self[key] = value
             self._latest = (key, value)
-            if len(self) > self._size:
+            while len(self) > size:
                 del self[next(iter(self))]
 
     def snapshot(self):
@@ -520,7 +526,7 @@ class Arena:
                 self.release(0)
                 self._bytes = aligned_bytes(program.size)
             bound = Bound(program, self._bytes, kernels)
-            self._bound.add(program, bound)
+            self._bound.add(program, bound, program.n_kept)
             program.has_run = True
         return bound
 

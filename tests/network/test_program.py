@@ -29,6 +29,7 @@ from sklearn_convnet.layers import (
     Standardize,
 )
 from sklearn_convnet.network import compile_network
+from sklearn_convnet.network import program as programs
 from sklearn_convnet.network.program import (
     ALIGNMENT,
     MAX_PROGRAMS,
@@ -333,7 +334,13 @@ def test_nodes_run_once():
     assert len(calls) == 2  # in training, and in a prediction
 
 
-def test_programs_are_few():
+@pytest.fixture
+def few_programs(monkeypatch):
+    """No more programs, however few steps they have."""
+    monkeypatch.setattr(programs, "MAX_STEPS", 0)
+
+
+def test_programs_are_few(few_programs):
     network = new_network()
     for n in range(1, 2 * MAX_PROGRAMS):
         network.forward(batch(n, n))
@@ -441,7 +448,16 @@ def test_peak_memory():
     assert network.peak_memory() == peaks
 
 
-def test_a_program_that_is_used_stays():
+def test_more_of_short_programs_are_kept(monkeypatch):
+    network = new_network()
+    n_steps = len(network.plan(1).rows)
+    monkeypatch.setattr(programs, "MAX_STEPS", n_steps * 20 + 1)
+    for n in range(1, 40):
+        network.forward(batch(n, n))
+        assert len(network._programs[False]) == min(n, 20)
+
+
+def test_a_program_that_is_used_stays(few_programs):
     network = new_network()
     step = batch(32, 0)
     network.forward(step, training=True)
@@ -454,7 +470,7 @@ def test_a_program_that_is_used_stays():
     assert predicted in network._programs[False].snapshot()
 
 
-def test_programs_give_way_while_others_ask():
+def test_programs_give_way_while_others_ask(few_programs):
     """Threads that switch all the time, and more sizes than programs are kept."""
     interval = sys.getswitchinterval()
     network, expected = new_network(), {}
