@@ -1,7 +1,6 @@
 """What a pass will do, and how long each of its steps takes."""
 
 from math import prod
-from statistics import median
 
 import numpy as np
 
@@ -94,7 +93,7 @@ def profile_table(network, program, bound, given, n_threads, n_rounds):
         for part in parts:
             for seconds in part.timed(given, n_threads):
                 next(clocks).append(seconds)
-    seconds = [median(of_step[1:]) for of_step in times]
+    seconds = np.median(np.reshape(times, (-1, n_rounds + 1))[:, 1:], axis=1).tolist()
     whole = sum(seconds)
     rows = []
     for step, t in zip(program.steps, seconds, strict=True):
