@@ -563,7 +563,7 @@ def check_sequential(subject):
 
 
 def _attributes(network):
-    nodes = walk(network.nodes)
+    nodes = [node for training in (False, True) for node in walk(network.fused(training))]
     return {(node.path, name): value for node in nodes for name, value in vars(node).items()}
 
 

@@ -36,7 +36,7 @@ from sklearn_convnet.network import compile_network
 from sklearn_convnet.network.conv import ConvNode
 from sklearn_convnet.network.dense import DenseNode
 from sklearn_convnet.network.node import build_chain, walk
-from sklearn_convnet.network.norm import BatchNormNode
+from sklearn_convnet.network.norm import MomentsNode
 from sklearn_convnet.optimizers import SGD
 
 IMAGENET = (224, 224, 3)
@@ -422,7 +422,7 @@ def test_no_bias_before_a_batch_norm(name):
     chains = [nodes, *(chain for node in walk(nodes) for chain in node.chains)]
     for chain in chains:
         for before, node in pairwise(chain):
-            if isinstance(node, BatchNormNode) and isinstance(before, ConvNode):
+            if isinstance(node, MomentsNode) and isinstance(before, ConvNode):
                 assert "bias" not in before.weights
 
 

@@ -361,17 +361,17 @@ def test_a_trimmed_network_trains_on(digits):
 def test_other_passes_are_in_a_pickle_by_name(digits):
     X, _ = digits
 
-    def mine(nodes):
+    def mine(nodes, training):
         return nodes
 
     layers = [Conv2D(4, 3, activation=None), Activation("relu"), Dense(3)]
     for passes in ((), PASSES[:1], PASSES[1:3]):
         network = compile_network(layers, (8, 8), random_state=0, passes=passes)
         data = pickle.dumps(network)
-        assert not {name for _, name in named_in(data)} & {fuse.__name__ for fuse in PASSES}
+        assert not {name for _, name in named_in(data)} & {one.__name__ for one in PASSES}
         other = pickle.loads(data)
-        assert [type(node) for node in other.nodes] == [type(node) for node in network.nodes]
+        assert [type(n) for n in other.fused()] == [type(n) for n in network.fused()]
         np.testing.assert_array_equal(other.forward(X), network.forward(X))
         assert pickle.dumps(other) == data
-    own = compile_network(layers, (8, 8), random_state=0, passes=(PASSES[0], mine))
-    assert len(copy.copy(own).nodes) == 2  # of those that are no part of ours, the function
+    own = compile_network(layers, (8, 8), random_state=0, passes=(PASSES[1], mine))
+    assert len(copy.copy(own).fused()) == 2  # of those that are no part of ours, the function

@@ -1,16 +1,14 @@
 """Blocks: chains of nodes side by side."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
 from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH
 from .activation import times_derivative
-from .conv import ConvNode
+from .maps import Activated, Gradient, Measured, plain
 from .node import Node, build_chain, chain_backward, chain_forward, executes
-from .norm import BatchNormNode
 
 
 def sum_of(A, B, run, activation="identity", alpha=0.0):
@@ -34,29 +32,6 @@ def copy_channels(X, Y, x_start, y_start, width, run, accumulate=False):
     )
 
 
-def fuse_sums(nodes):
-    """What computes the last part of a residual sum adds the other: forward the convolution or, in
-    training, the batch norm at the end of the block, backward the convolution at its begin."""
-    for node in nodes:
-        if isinstance(node, ResidualNode):
-            node.find_ends()
-    return nodes
-
-
-def fuse_derivatives(nodes):
-    """A convolution in Winograd's form takes its input gradient through the activation before it,
-    and sums it for the norm at the end of a residual block."""
-    for before, node in pairwise(nodes):
-        first = node.first if isinstance(node, ResidualNode) else node
-        if not isinstance(first, ConvNode):
-            continue
-        if isinstance(before, ResidualNode):
-            first.take_derivative(before, before.last_norm)
-        elif isinstance(before, ConvNode):
-            first.take_derivative(before)
-    return nodes
-
-
 @executes(Residual)
 class ResidualNode(Node):
     """Y = f(F(X) + S(X)); the chain of S is empty for the identity, and so is f, unless a pass
@@ -71,55 +46,58 @@ class ResidualNode(Node):
         shortcut, _ = build_chain(pairs, input_shape, prefix)
         self.chains = [body, shortcut]
         self.activation, self.alpha = "identity", 0.0
-        # What may do a sum, put here by a pass: at a prediction, in training, and backward.
-        self.last = self.last_norm = self.first = None
-        self.derived = False  # whether the node after it takes gradients through the activation
+        # Put here by a pass: whether the last node of the body adds the shortcut to its output, and
+        # the first adds the gradient of the shortcut to its own.
+        self.last_adds = self.first_adds = False
 
-    def find_ends(self):
-        """Notes the convolution that F ends with, its batch norm folded into it, that batch norm,
-        and the convolution that F begins with, as far as there are such."""
-        body = self.chains[0]
-        unfolded = [node for node in body if not getattr(node, "folded", False)]
-        last = unfolded[-1] if unfolded else None
-        if isinstance(last, ConvNode) and not last.pools:
-            activations = {last.activation, getattr(last.fold, "activation", "identity")}
-            self.last = last if activations == {"identity"} else None
-        if body and isinstance(body[-1], BatchNormNode) and not body[-1].frozen:
-            self.last_norm = body[-1] if body[-1].activation == "identity" else None
-        if body and isinstance(body[0], ConvNode):
-            self.first = body[0]
+    def fuse_sums(self):
+        """Lets the ends of the body do the sums that they can."""
+        body, _ = self.chains
+        self.last_adds = bool(body) and getattr(body[-1], "takes_addend", False)
+        self.first_adds = bool(body) and getattr(body[0], "takes_gradient", False)
+
+    @property
+    def takes_gradient(self):
+        """Whether its backward takes the gradient through what the input has been through."""
+        return self.first_adds
+
+    def take_derivative(self):
+        """Reads `Activated` maps from now on, as the first of its body does."""
+        self.takes_derivative = True
+        self.chains[0][0].take_derivative()
 
     def forward(self, X, run):
         body, shortcut = self.chains
-        after = (self.activation, self.alpha)
-        if run.training:
-            last = self.last_norm
+        after, normed = (self.activation, self.alpha), None
+        if self.last_adds:
+            S = chain_forward(shortcut, plain(X), run)
+            F = chain_forward(body[:-1], X, run)
+            normed = F if isinstance(F, Measured) and F.of_batch else None
+            with run.within(body[-1]):
+                Y = body[-1].forward(F, run, S, after)
         else:
-            last = self.last if self.last is not None and self.last.tile else None
-        if last is not None:
-            S = chain_forward(shortcut, X, run)
-            F = chain_forward(body[: body.index(last)], X, run)
-            with run.within(last):
-                Y = last.forward(F, run, S, after)
-        else:
-            F, S = chain_forward(body, X, run), chain_forward(shortcut, X, run)
+            F, S = chain_forward(body, X, run), chain_forward(shortcut, plain(X), run)
             Y = sum_of(F, S, run, *after)
-        if self.activation != "identity" and not self.derived:
+        if not run.training or (self.activation == "identity" and normed is None):
+            return Y
+        if self.activation != "identity":
             run.save(self, Y)
-        return Y
+        return Activated(Y, *after, normed)
 
     def backward(self, dY, need_input, run):
         body, shortcut = self.chains
-        if self.activation != "identity" and not self.derived:
-            (Y,) = run.recall(self)
-            dY = times_derivative(dY, Y, self, run)
-        dS = chain_backward(shortcut, dY, need_input, run)
-        first = self.first
-        if need_input and first is not None and first.gradient_tile:
-            dF = chain_backward(body[1:], dY, True, run)
-            with run.within(first):
-                return first.backward(dF, True, run, dS)
-        dF = chain_backward(body, dY, need_input, run)
+        Y = run.recall(self)[0] if self.activation != "identity" else None
+        dZ = dF = dY
+        if isinstance(dY, Gradient):
+            dZ, dF = dY.maps, dY if self.last_adds else dY.maps
+        elif Y is not None:
+            dZ = dF = times_derivative(dY, Y, self, run)
+        dS = chain_backward(shortcut, dZ, need_input, run)
+        if self.first_adds and need_input:
+            dF = chain_backward(body[1:], dF, True, run)
+            with run.within(body[0]):
+                return body[0].backward(dF, True, run, dS)
+        dF = chain_backward(body, dF, need_input, run)
         return sum_of(dF, dS, run) if need_input else None
 
 

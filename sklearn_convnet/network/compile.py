@@ -23,7 +23,8 @@ def compile_network(layers, input_shape, *, dtype="float32", random_state=None, 
     random_state : int, RandomState or None, default=None
         Where the first weights and the dropout masks come from.
     passes : tuple of callables, default=PASSES
-        Each takes the list of nodes and returns one that computes the same faster.
+        Each takes a list of nodes, and whether it is for training, and returns a list of nodes
+        that computes the same faster.
 
     Returns
     -------

@@ -1,16 +1,16 @@
 """Convolutions: one node for any number of axes; signals and images have axes of length 1."""
 
 import os
-from itertools import pairwise
+from dataclasses import dataclass
 from math import ceil, prod
 
 import numpy as np
 
 from ..layers.conv import Conv1D, Conv2D, Conv3D
 from .activation import ActivationNode
+from .maps import Activated, Gradient, Measured
 from .node import Node, Weight, executes
-from .norm import BatchNormNode, folded
-from .pool import MaxPoolNode
+from .norm import folded_weights
 
 #: The largest tile of Winograd's form, 4, 2 or 0 for none: smaller ones round less.
 ENVIRONMENT = "SKLEARN_CONVNET_WINOGRAD"
@@ -49,34 +49,18 @@ def of_strips(maps, tile, width, run):
     return run.empty((len(maps) * ceil(maps.shape[1] / tile), width), np.float64)
 
 
-def use_winograd(nodes):
-    """Convolutions take Winograd's form where it is faster, in float32."""
-    for node in nodes:
-        if isinstance(node, ConvNode):
-            node.choose_form()
-    return nodes
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the input of a convolution has been through: f, and the affine map before it if that is
+    still to be applied; the input of a batch norm that has a part in it."""
+
+    affine: object = None
+    activation: str = "identity"
+    alpha: float = 0.0
+    normed: Measured | None = None
 
 
-def fuse_norms(nodes):
-    """In training, a convolution in Winograd's form normalises what it reads, so that the output of
-    a batch norm before it is never stored, and measures what it writes for one after it."""
-    for before, node in pairwise(nodes):
-        if isinstance(before, BatchNormNode) and isinstance(node, ConvNode):
-            node.take_norm(before)
-        if isinstance(before, ConvNode) and isinstance(node, BatchNormNode):
-            before.measure_for(node)
-    return nodes
-
-
-def fuse_pools(nodes):
-    """A convolution takes the maxima of its output while it is in cache."""
-    fused = []
-    for node in nodes:
-        before = fused[-1] if fused else None
-        is_pool = isinstance(node, MaxPoolNode) and isinstance(before, ConvNode)
-        if not (is_pool and not before.pools and before.take_pool(node)):
-            fused.append(node)
-    return fused
+PLAIN = Source()
 
 
 @executes(Conv1D, Conv2D, Conv3D)
@@ -112,17 +96,12 @@ class ConvNode(Node):
             self.weights["bias"] = Weight(shape[-1:], trainable=layer.trainable)
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
-        self.fold = None  # a batch norm to take over at a prediction
+        self.folded = None  # the moments of a batch norm in its weights
         self.tile = self.gradient_tile = 0  # of Winograd's form, put here by a pass
         self.pool_size = (1, 1, 1)
         self.pools = False  # whether it has taken over a pool
-        self.norm = None  # a batch norm to take over in training
-        self.measured = None  # the batch norm that gets the moments of the output
-        # What the input has been through, if its gradient is to be taken through that.
-        self.input_activation = ("identity", 0.0)
-        self.summed = None  # the batch norm that made the input, as a part of a sum perhaps
-        self.takes_over = False  # whether its gradients have work of the node before to do
-        self.derived = False  # whether the node after it takes gradients through the activation
+        self.prologue = None  # the scale node whose work is done to the input as it is read
+        self.moments = None  # the moments node that goes on with the moments of the output
 
     def choose_form(self):
         """Takes Winograd's form if it applies and is faster."""
@@ -161,114 +140,127 @@ class ConvNode(Node):
             return False
         if self.tile and any(self.tile % size for size in window[1:]):
             return False
-        if self.tile and not self.takes_over:
+        if self.tile and self.prologue is None:
             self.gradient_tile = self._fastest_tile(_SPARSE_COST / prod(window))
         self.pool_size, self.pools = window, max(window) > 1
         self.output_shape, self.maps_out = node.output_shape, node.maps_out
         return True
 
-    def take_norm(self, node):
-        """Takes over a batch norm of its input if it can."""
-        if self.tile and self.gradient_tile and not node.frozen:
-            self.norm = self.summed = node
-            self.takes_over = True
-            self.input_activation = (node.activation, node.alpha)
-            node.user = self
+    @property
+    def takes_addend(self):
+        """Whether its forward adds the other part of a residual sum."""
+        return bool(self.tile) and not self.pools and self.activation == "identity"
 
-    def measure_for(self, node):
-        """Gives a batch norm of its output the moments if it can."""
-        if self.tile and not self.pools and not node.frozen:
-            self.measured = node
+    @property
+    def takes_gradient(self):
+        """Whether its backward adds the other part of the gradient at the input, and takes that
+        through what the input has been through."""
+        return bool(self.gradient_tile) and self.prologue is None
 
-    def take_derivative(self, node, norm=None):
-        """Takes over the derivative of the activation of a node whose output it reads, if it can,
-        and sums the gradient for a norm that makes a part of what is activated."""
-        if self.gradient_tile:
-            self.input_activation = (node.activation, node.alpha)
-            self.summed = norm
-            self.takes_over = node.derived = True
+    def take_derivative(self):
+        """Reads `Activated` maps from now on."""
+        self.takes_derivative = True
 
     def forward(self, X, run, addend=None, after=None):
         """The output; of a residual sum, `addend` is the other part and `after` the activation."""
-        n = len(X)
-        Y = run.empty((n, *self.output_shape), X.dtype)
+        given, X = X, getattr(X, "maps", X)
+        Y = run.empty((len(X), *self.output_shape), X.dtype)
         index = None
         if self.pools and run.training:
             index = run.empty(Y.shape, np.int32)
-        run.save(self, X, Y, index)
-        weight, bias, *activation = folded(self, run)
-        activation = after or activation
-        stride, pads, dilation, groups = self.geometry
-        end = (*activation, run.n_threads)
+        source = self._source(given)
+        run.save(self, X, Y, index, source)
+        arrays = (*folded_weights(self, run), Y)
+        end = (*(after or (self.activation, self.alpha)), run.n_threads)
         if self.tile:
-            affine = self._lent_affine(run) if run.training else None
-            tiled, form = (X, affine, weight, bias, Y), (pads[1:], self.tile)
-            end = (*self.input_activation, *end)
-            if self.pools:
-                run.kernels.winograd_pool_forward(*tiled, index, *form, self.pool_size[1:], *end)
-            else:
-                moments = self._moments(Y, run) if run.training else None
-                run.kernels.winograd_forward(*tiled, moments, addend, *form, *end)
-            return Y
-        maps = (X.reshape((n, *self.maps_in)), weight.reshape(self.weight_3d), bias)
-        maps_out = Y.reshape((n, *self.maps_out))
-        if self.pools:
-            index = None if index is None else index.reshape(maps_out.shape)
-            run.kernels.conv_pool_forward(
-                *maps, maps_out, index, stride, pads, self.pool_size, *end
-            )
-        else:
-            run.kernels.conv_forward(*maps, maps_out, stride, pads, dilation, groups, *end)
+            return self._tiled_forward(X, source, *arrays, index, addend, end, run)
+        self._direct_forward(X, *arrays, index, end, run)
+        return self._handed_on(Y, run)
+
+    def _source(self, given):
+        """What the input has been through."""
+        if isinstance(given, Measured):
+            normed = given if given.of_batch else None
+            return Source(given.affine, self.prologue.activation, self.prologue.alpha, normed)
+        if isinstance(given, Activated) and self.gradient_tile:
+            return Source(None, given.activation, given.alpha, given.normed)
+        return PLAIN
+
+    def _handed_on(self, Y, run):
+        if run.training and self.activation != "identity":
+            return Activated(Y, self.activation, self.alpha)
         return Y
+
+    def _tiled_forward(self, X, source, weight, bias, Y, index, addend, end, run):
+        _, pads, _, _ = self.geometry
+        arrays, form = (X, source.affine, weight, bias, Y), (pads[1:], self.tile)
+        end = (source.activation, source.alpha, *end)
+        if self.pools:
+            run.kernels.winograd_pool_forward(*arrays, index, *form, self.pool_size[1:], *end)
+            return self._handed_on(Y, run)
+        strips = None
+        if self.moments is not None:
+            strips = of_strips(Y, self.tile, 1 + 2 * Y.shape[-1], run)
+        run.kernels.winograd_forward(*arrays, strips, addend, *form, *end)
+        if self.moments is None:
+            return self._handed_on(Y, run)
+        with run.within(self.moments):
+            return self.moments.measure(Y, strips, run)
+
+    def _direct_forward(self, X, weight, bias, Y, index, end, run):
+        stride, pads, dilation, groups = self.geometry
+        maps = (X.reshape(len(X), *self.maps_in), weight.reshape(self.weight_3d), bias)
+        maps_out = Y.reshape(len(X), *self.maps_out)
+        if not self.pools:
+            run.kernels.conv_forward(*maps, maps_out, stride, pads, dilation, groups, *end)
+            return
+        index = None if index is None else index.reshape(maps_out.shape)
+        run.kernels.conv_pool_forward(*maps, maps_out, index, stride, pads, self.pool_size, *end)
 
     def backward(self, dY, need_input, run, addend=None):
         """The gradients; `addend`, which only Winograd's form takes, is added to that at the
         input."""
-        X, Y, index = run.recall(self)
-        n = len(X)
-        weight = self.params["weight"]
+        if self.moments is not None:
+            with run.within(self.moments):
+                dY = self.moments.backward(dY, True, run)
+        activation = (self.activation, self.alpha)
+        if isinstance(dY, Gradient):
+            activation, dY = (dY.activation, dY.alpha), dY.maps
+        X, Y, index, source = run.recall(self)
         dX = run.empty(X.shape, X.dtype) if need_input else None
-        dW, db = self.gradient("weight"), self.gradient("bias")
-        stride, pads, dilation, groups = self.geometry
-        activation = ("identity", 0.0) if self.derived else (self.activation, self.alpha)
+        arrays = (X, Y, index, dY, dX, self.gradient("weight"), self.gradient("bias"))
         end = (*activation, run.n_threads)
         if self.gradient_tile:
-            affine, summed, sums = self._lent_affine(run), (None, None), None
-            if self.summed is not None and need_input:
-                summed, sums = self.summed.lend_input(run), self._sums(dX, run)
-            arrays = (X, affine, weight, Y, index, dY, addend, *summed, dX, sums, dW, db)
-            geometry = (pads[1:], self.gradient_tile, self.pool_size[1:])
-            run.kernels.winograd_pool_backward(*arrays, *geometry, *self.input_activation, *end)
-            return dX
-        maps = (X.reshape(n, *self.maps_in), weight.reshape(self.weight_3d))
-        Y, dY = Y.reshape(n, *self.maps_out), dY.reshape(n, *self.maps_out)
+            return self._tiled_backward(source, *arrays, addend, end, run)
+        self._direct_backward(*arrays, end, run)
+        return dX
+
+    def _tiled_backward(self, source, X, Y, index, dY, dX, dW, db, addend, end, run):
+        _, pads, _, _ = self.geometry
+        normed, sums = (None, None), None
+        if source.normed is not None and dX is not None:
+            normed = (source.normed.maps, source.normed.affine[0])
+            sums = of_strips(dX, self.gradient_tile, 2 * dX.shape[-1], run)
+        weight = self.params["weight"]
+        arrays = (X, source.affine, weight, Y, index, dY, addend, *normed, dX, sums, dW, db)
+        geometry = (pads[1:], self.gradient_tile, self.pool_size[1:])
+        end = (source.activation, source.alpha, *end)
+        run.kernels.winograd_pool_backward(*arrays, *geometry, *end)
+        return dX if source is PLAIN or dX is None else Gradient(dX, sums=sums)
+
+    def _direct_backward(self, X, Y, index, dY, dX, dW, db, end, run):
+        n, weight = len(X), self.params["weight"].reshape(self.weight_3d)
+        stride, pads, dilation, groups = self.geometry
+        Y, dY = (array.reshape(n, *self.maps_out) for array in (Y, dY))
         gradients = (
             None if dX is None else dX.reshape(n, *self.maps_in),
             None if dW is None else dW.reshape(self.weight_3d),
             db,
         )
+        arrays = (X.reshape(n, *self.maps_in), weight, Y)
         if self.pools:
-            run.kernels.conv_pool_backward(
-                *maps, Y, index.reshape(Y.shape), dY, *gradients, stride, pads, self.pool_size, *end
-            )
+            arrays = (*arrays, index.reshape(Y.shape), dY, *gradients)
+            run.kernels.conv_pool_backward(*arrays, stride, pads, self.pool_size, *end)
         else:
             geometry = (stride, pads, dilation, groups)
-            run.kernels.conv_backward(*maps, Y, dY, *gradients, *geometry, *end)
-        return dX
-
-    def _lent_affine(self, run):
-        return None if self.norm is None else self.norm.lend_affine(run)
-
-    def _moments(self, Y, run):
-        """Where to put moments of each strip of Y, for the norm after it."""
-        if self.measured is None:
-            return None
-        moments = run.notes[self.measured.path] = of_strips(Y, self.tile, 1 + 2 * Y.shape[-1], run)
-        return moments
-
-    def _sums(self, dX, run):
-        """Where to put sums over each strip of dX, for the norm before it."""
-        sums = run.notes[self.summed.path] = of_strips(
-            dX, self.gradient_tile, 2 * dX.shape[-1], run
-        )
-        return sums
+            run.kernels.conv_backward(*arrays, dY, *gradients, *geometry, *end)

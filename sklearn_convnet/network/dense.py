@@ -5,7 +5,7 @@ from math import prod
 from ..layers.dense import Dense, Flatten
 from .activation import ActivationNode
 from .node import Node, Weight, executes
-from .norm import folded
+from .norm import folded_weights
 
 
 @executes(Flatten)
@@ -48,13 +48,13 @@ class DenseNode(Node):
             self.weights["bias"] = Weight((layer.units,), trainable=layer.trainable)
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
-        self.fold = None  # a batch norm to take over at a prediction
+        self.folded = None  # the moments of a batch norm in its weights
 
     def forward(self, X, run):
         X = X.reshape(len(X), self.n_inputs)
         Y = run.empty((len(X), *self.output_shape), X.dtype)
-        weight, bias, *activation = folded(self, run)
-        run.kernels.dense_forward(X, weight, bias, Y, *activation, run.n_threads)
+        arrays = (X, *folded_weights(self, run), Y)
+        run.kernels.dense_forward(*arrays, self.activation, self.alpha, run.n_threads)
         run.save(self, X, Y)
         return Y
 

@@ -16,7 +16,7 @@ from ..layers.composition import ShapeError
 from ..layers.shapes import check_values
 from ..threads import effective_n_threads
 from .node import Run, chain_backward, chain_forward, walk
-from .passes import compile_nodes, named_passes, pass_names
+from .passes import fuse, make_nodes, named_passes, pass_names
 from .plan import plan_table, profile_table
 from .program import (
     ALIGNMENT,
@@ -180,9 +180,7 @@ class Network:
 
     def _build(self):
         """Nodes and segments, from the specs alone."""
-        self._nodes, self.table = compile_nodes(
-            self.layers, self._given_shape, self.dtype, self._passes
-        )
+        self._nodes, self.table = make_nodes(self.layers, self._given_shape, self.dtype)
         self.input_shape = self.table[0][2] if self.table else self._given_shape
         self.output_shape = self._nodes[-1].output_shape if self._nodes else self.input_shape
         self.largest_map = max(map(prod, [self.input_shape, *(row[3] for row in self.table)]))
@@ -201,6 +199,7 @@ class Network:
         self._size = start
         self._stretches = {}
         self._takes_wide = _leave_cast_to_last(self._nodes)
+        self._fused = {t: fuse(self._nodes, self._passes, t) for t in (False, True)}
         self.grads = None
         self._pending = None
         self._programs = {True: Recent(), False: Recent()}  # of training or not
@@ -214,14 +213,14 @@ class Network:
         """Gives the nodes their views."""
         params = self._views(self.params)
         for node in walk(self._nodes):
-            node.params = {name: params[f"{node.path}/{name}"] for name in node.weights}
-            node.state = {name: self._buffers[f"{node.path}/{name}"] for name in node.buffers}
+            node.params.update((name, params[f"{node.path}/{name}"]) for name in node.weights)
+            node.state.update((name, self._buffers[f"{node.path}/{name}"]) for name in node.buffers)
 
     def _make_gradients(self):
         self.grads = aligned_zeros(self._size, self.dtype)
         grads = self._views(self.grads)
         for node in walk(self._nodes):
-            node.grads = {name: grads[f"{node.path}/{name}"] for name in node.weights}
+            node.grads.update((name, grads[f"{node.path}/{name}"]) for name in node.weights)
 
     def initialize(self, random_state):
         """Draw the first weights, and the seed of the dropout masks."""
@@ -318,8 +317,12 @@ class Network:
 
     @property
     def nodes(self):
-        """The executable steps, in order."""
+        """The nodes as the layers say, in order."""
         return tuple(self._nodes)
+
+    def fused(self, training=False):
+        """The nodes that a prediction or a training step runs: those that passes have left."""
+        return self._fused[bool(training)]
 
     # --- running -----------------------------------------------------------------------
 
@@ -401,8 +404,9 @@ class Network:
         flags = (one_sample, training and use_running)
         if self.eager:
             run = self._eager_pass(n_threads, training, weight, *flags)
-            Y = chain_forward(self._nodes, X, run)
-            self._pending = EagerRun(self._nodes, run, Y.shape) if training else self._pending
+            nodes = self.fused(training)
+            Y = chain_forward(nodes, X, run)
+            self._pending = EagerRun(nodes, run, Y.shape) if training else self._pending
             return Y
         program = self._program(len(X), X.dtype, training, weight is not None, *flags)
         given = {"X": X, "weight": weight}
@@ -435,16 +439,16 @@ class Network:
         weight = tracer.empty((n,), self.dtype, "weight") if weighted else None
         flags = (one_sample, use_running)
         run = Run(tracer.kernels, THREADS, training, 0, weight, *flags, tracer=tracer)
-        Y = chain_forward(self._nodes, X, run)
+        nodes = self.fused(training)
+        Y = chain_forward(nodes, X, run)
         name_result(Y, "Y")
-        forward, saved, notes = tracer.take_steps(), dict(run.saved), dict(run.notes)
+        forward, saved = tracer.take_steps(), dict(run.saved)
         if not training:
             return make_program(n, forward, Y)
         dY = tracer.empty(Y.shape, Y.dtype, "dY")
 
         def backward(need_input):
-            again = replace(run, saved=dict(saved), notes=dict(notes))
-            dX = chain_backward(self._nodes, dY, need_input, again)
+            dX = chain_backward(nodes, dY, need_input, replace(run, saved=dict(saved)))
             if dX is not None:
                 name_result(dX, "dX")
             return Part(tracer.take_steps(), dX)
@@ -512,7 +516,7 @@ class Network:
         self._arena = Arena()  # what is bound to it holds views of the gradients, as steps do
         self._programs[True] = Recent()
         for node in walk(self._nodes):
-            node.grads = {}
+            node.grads.clear()
         self.release_memory()
 
     def peak_memory(self):
@@ -631,7 +635,7 @@ class Network:
                     f"layer {node.path!r}: statistics of the data are computed before "
                     "training, for layers outside of blocks only; put it before the block"
                 )
-        for i, node in enumerate(self._nodes):
+        for i, node in enumerate(self.fused()):
             if hasattr(node, "fit_statistics") and not all(
                 f"{node.path}/{name}" in known for name in node.buffers
             ):
@@ -640,4 +644,4 @@ class Network:
     def _through(self, X, n_nodes):
         X = self._check_input(X)
         run = self._eager_pass(effective_n_threads())
-        return chain_forward(self._nodes[:n_nodes], X, run)
+        return chain_forward(self.fused()[:n_nodes], X, run)

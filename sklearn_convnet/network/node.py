@@ -17,6 +17,7 @@ import numpy as np
 
 from ..layers.blocks import Outputs
 from ..layers.composition import Sequential, check_layers, shape_at
+from .maps import plain
 from .program import LayerMemoryError, Seed
 
 _NODES = {}
@@ -104,8 +105,8 @@ def chain_forward(nodes, X, run):
     """The output of nodes one after the other."""
     for node in nodes:
         with run.within(node):
-            X = node.forward(X, run)
-    return X
+            X = node.forward(X if node.takes_derivative else plain(X), run)
+    return plain(X)
 
 
 def chain_backward(nodes, dY, need_input, run):
@@ -167,7 +168,6 @@ class Run:
     recompute: bool = False  # a forward that was done before: statistics stay
     tracer: object = None
     saved: dict = field(default_factory=dict)
-    notes: dict = field(default_factory=dict)  # what one node has found out for another
 
     def empty(self, shape, dtype):
         """An array to fill."""
@@ -225,8 +225,9 @@ class Node:
         Shapes of a sample.
     weights : dict of str to Weight
         What it trains.
-    params : dict of str to ndarray
-        The weights' arrays. The network puts them here.
+    params, grads : dict of str to ndarray
+        The weights' arrays, and their gradients in training. The network puts them here; copies of
+        a node share them.
     buffers : dict of str to ndarray
         Its statistics at the start.
     state : dict of str to ndarray
@@ -237,12 +238,15 @@ class Node:
         Whether it may see X in float64 before that is cast to the network's dtype.
     keeps_wide : bool
         Whether it then leaves the cast to a node after it.
+    takes_derivative : bool
+        Whether it reads `Activated` maps, to take their gradient through the activation.
     """
 
     multiply_adds = 0
     smallest_batch = 1  # samples that a training step needs
     takes_wide = False
     keeps_wide = False
+    takes_derivative = False
 
     def __init__(self, path, input_shape, output_shape):
         self.path = path

@@ -7,6 +7,8 @@ import numpy as np
 from ..kernels import loader
 from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from ..moments import RunningMoments
+from .activation import times_derivative
+from .maps import Gradient, Measured
 from .node import Node, Weight, executes
 
 
@@ -128,15 +130,18 @@ class StandardizeNode(_AffineNode):
 
 
 @executes(BatchNorm)
-class BatchNormNode(Node):
-    """Y = f(scale (X - mean) / deviation + offset); `activation` is put here by a pass.
+class MomentsNode(Node):
+    """The moments of a batch, or the running ones, and the affine map that they make; a `ScaleNode`
+    after it applies the map.
 
-    `folded` says that the node before does all of it at a prediction, and `user` is the
-    convolution after it that in training normalises what it reads, and gives back the gradient
-    before the activation, with its sums. A frozen node takes its running statistics in training
-    too, and leaves them alone; so does one that sees a single value of each channel, if the pass
-    allows it.
+    A frozen node takes its running statistics in training too, and leaves them alone; so does one
+    that sees a single value of each channel, if the run allows it.
     """
+
+    @classmethod
+    def build(cls, layer, path, input_shape):
+        node = cls(layer, path, input_shape)
+        return [node, ScaleNode(path, node.output_shape)]
 
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
@@ -147,41 +152,35 @@ class BatchNormNode(Node):
         self.weights["offset"] = Weight((channels,), trainable=layer.trainable)
         self.buffers["mean"] = np.zeros(channels)
         self.buffers["variance"] = np.ones(channels)
-        self.activation, self.alpha = "identity", 0.0
-        self.folded = False
-        self.user = None
         self.positions = prod(self.input_shape[:-1])
         if self.positions == 1 and not self.frozen:
             self.smallest_batch = 2
 
-    def forward(self, X, run, addend=None, after=None):
-        """The output; in training, `addend` is the other part of a residual sum and `after` the
-        activation."""
-        if not run.training:
-            return X if self.folded else self._predict(X, run)
-        if self.frozen:
-            Y = self._predict(X, run)
-            run.save(self, Y)
-            return Y
-        moments = run.notes.pop(self.path, None)
-        channels = self.input_shape[-1]
-        mean, variance = (run.empty((channels,), np.float64) for _ in range(2))
-        affine = run.empty((3, channels), X.dtype)
-        if self._has_one_value(run):
-            self._take_running(mean, variance, affine, run)
-        else:
-            self._measure(X, moments, mean, variance, affine, run)
-        run.save(self, X, mean, variance, affine)
-        return X if self.user is not None else self._apply(X, affine, run, addend, after)
+    def forward(self, X, run):
+        return self.measure(X, None, run)
 
-    def _measure(self, X, moments, mean, variance, affine, run):
+    def measure(self, X, strips, run):
+        """X with its affine map; `strips` are moments of parts of X, if they are known."""
+        affine = run.empty((3, X.shape[-1]), X.dtype)
+        if run.training and not (self.frozen or self._has_one_value(run)):
+            moments = [run.empty((X.shape[-1],), np.float64) for _ in range(2)]
+            self._batch_affine(X, strips, *moments, affine, run)
+            run.save(self, X, affine, *moments)
+            return Measured(X, affine, of_batch=True)
+        if run.training and not self.frozen:
+            run.call(check_running, self.path, *self._running(), run.use_running)
+        self._running_affine(affine, run)
+        run.save(self, X, affine)
+        return Measured(X, affine)
+
+    def _batch_affine(self, X, strips, mean, variance, affine, run):
         """Statistics of a batch, which the running ones take in, and the map that they make."""
         run.kernels.batchnorm_statistics(
-            self._rows(X),
+            as_rows(X),
             run.weight,
             self.params["scale"],
             self.params["offset"],
-            moments,
+            strips,
             mean,
             variance,
             affine,
@@ -199,104 +198,95 @@ class BatchNormNode(Node):
         """Whether there is a single value of each channel, which has no variance."""
         return self.positions == 1 and run.one_sample
 
-    def _take_running(self, mean, variance, affine, run):
-        """Running statistics in the place of those of a batch."""
-        running = (self.state["mean"], self.state["variance"])
-        run.call(check_running, self.path, *running, run.use_running)
-        run.call(np.copyto, mean, running[0])
-        run.call(np.copyto, variance, running[1])
-        self._running_affine(affine, run)
+    def _running(self):
+        return self.state["mean"], self.state["variance"]
 
     def _running_affine(self, affine, run):
         """Centre, scale and shift by the running statistics."""
-        statistics = (self.state["mean"], self.state["variance"], self.epsilon)
+        statistics = (*self._running(), self.epsilon)
         run.call(affine_rows, *statistics, self.params["scale"], self.params["offset"], affine)
 
-    def _apply(self, X, affine, run, addend=None, after=None):
-        Y = run.empty(X.shape, X.dtype)
-        run.kernels.batchnorm_forward(
-            self._rows(X),
-            affine,
-            self._rows(Y),
-            None if addend is None else self._rows(addend),
-            *(after or (self.activation, self.alpha)),
-            run.n_threads,
-        )
-        return Y
-
-    def _predict(self, X, run):
-        affine = run.empty((3, X.shape[-1]), X.dtype)
-        self._running_affine(affine, run)
-        return self._apply(X, affine, run)
-
-    def lend_affine(self, run):
-        """The map of this pass, for its user."""
-        return run.saved[self.path][-1]
-
-    def lend_input(self, run):
-        """The input of this pass and its centre, for what sums gradients."""
-        X, *_, affine = run.saved[self.path]
-        return X, affine[0]
-
-    def _frozen_backward(self, dY, run):
-        """dX = scale / deviation f'(z) dY"""
-        (Y,) = run.recall(self)
-        dX = run.empty(dY.shape, dY.dtype)
-        flat = (Y.reshape(-1), dY.reshape(-1), dX.reshape(-1))
-        run.kernels.activation_backward(*flat, self.activation, self.alpha, run.n_threads)
-        self._scale_by_running(dX, run)
-        return dX
-
-    def _scale_by_running(self, dX, run):
-        affine = run.empty((3, dX.shape[-1]), dX.dtype)
-        self._running_affine(affine, run)
-        rows = self._rows(dX)
-        run.kernels.channel_affine(rows, affine[1], None, rows, run.n_threads)
-
-    def _running_backward(self, X, mean, variance, affine, dY, run):
-        """The same where scale and offset are trained: dz is f'(z) dY, and so are their gradients
-        sums of xh dz and dz. What has summed dY already has taken it through f."""
+    def backward(self, gradient, need_input, run):
+        X, affine, *moments = run.recall(self)
+        if not (need_input or self.trains):
+            return None
         dX = run.empty(X.shape, X.dtype)
-        if run.notes.pop(self.path, None) is None:
-            Y = self._apply(X, affine, run)
-            flat = (Y.reshape(-1), dY.reshape(-1), dX.reshape(-1))
-            run.kernels.activation_backward(*flat, self.activation, self.alpha, run.n_threads)
-        else:
-            run.call(np.copyto, dX, dY)
-        gradients = (self.gradient("scale"), self.gradient("offset"))
-        rows = (self._rows(X), self._rows(dX))
-        run.call(affine_gradients, *rows, mean, variance, self.epsilon, *gradients)
-        self._scale_by_running(dX, run)
-        return dX
+        backward = self._batch_backward if moments else self._running_backward
+        backward(X, affine, *moments, gradient, dX, run)
+        return dX if need_input else None
 
-    def backward(self, dY, need_input, run):
-        if self.frozen:
-            return self._frozen_backward(dY, run) if need_input else None
-        X, mean, variance, affine = run.recall(self)
-        if self._has_one_value(run):
-            return self._running_backward(X, mean, variance, affine, dY, run)
-        dX = run.empty(X.shape, X.dtype)
+    @property
+    def trains(self):
+        """Whether scale and offset are trained."""
+        return not self.frozen
+
+    def _batch_backward(self, X, affine, mean, variance, gradient, dX, run):
         run.kernels.batchnorm_backward(
-            self._rows(X),
+            as_rows(X),
             run.weight,
             self.params["scale"],
             mean,
             variance,
             affine,
-            self._rows(dY),
-            run.notes.pop(self.path, None),
-            self._rows(dX),
+            as_rows(gradient.maps),
+            gradient.sums,
+            as_rows(dX),
             self.gradient("scale"),
             self.gradient("offset"),
             self.epsilon,
-            self.activation,
-            self.alpha,
+            gradient.activation,
+            gradient.alpha,
             run.n_threads,
         )
-        return dX if need_input else None
 
-    def _rows(self, X):
-        return X.reshape(-1, X.shape[-1])
+    def _running_backward(self, X, affine, gradient, dX, run):
+        """dX = scale / deviation f'(z) dY"""
+        dZ = gradient.maps
+        if gradient.activation != "identity":
+            Y = normalized(X, affine, run, gradient.activation, gradient.alpha)
+            dZ = times_derivative(dZ, Y, gradient, run)
+        if self.trains:
+            rows = (as_rows(X), as_rows(dZ))
+            gradients = (self.gradient("scale"), self.gradient("offset"))
+            run.call(affine_gradients, *rows, *self._running(), self.epsilon, *gradients)
+        run.kernels.channel_affine(as_rows(dZ), affine[1], None, as_rows(dX), run.n_threads)
+
+
+class ScaleNode(Node):
+    """Y = f(scale (X - centre) + shift + addend), the map and X as a `MomentsNode` hands them on;
+    a pass puts `activation` here."""
+
+    def __init__(self, path, shape):
+        super().__init__(path, shape, shape)
+        self.activation, self.alpha = "identity", 0.0
+
+    @property
+    def takes_addend(self):
+        """Whether its forward adds the other part of a residual sum."""
+        return self.activation == "identity"
+
+    def forward(self, measured, run, addend=None, after=None):
+        """The output; of a residual sum, `addend` is the other part and `after` the activation."""
+        end = after or (self.activation, self.alpha)
+        return normalized(measured.maps, measured.affine, run, *end, addend)
+
+    def backward(self, dY, need_input, run):
+        """Nothing yet: the derivative is taken where the gradient is summed."""
+        return dY if isinstance(dY, Gradient) else Gradient(dY, self.activation, self.alpha)
+
+
+def as_rows(X):
+    """A row for each position."""
+    return X.reshape(-1, X.shape[-1])
+
+
+def normalized(X, affine, run, activation, alpha, addend=None):
+    """f(scale (X - centre) + shift + addend) in a new array."""
+    Y = run.empty(X.shape, X.dtype)
+    addend = None if addend is None else as_rows(addend)
+    arrays = (as_rows(X), affine, as_rows(Y), addend)
+    run.kernels.batchnorm_forward(*arrays, activation, alpha, run.n_threads)
+    return Y
 
 
 def take_in(running_mean, mean, running_variance, variance, momentum, tiny):
@@ -341,20 +331,17 @@ def fold(weight, bias, mean, variance, epsilon, scale, offset, folded_weight, fo
     folded_bias[...] = shift if bias is None else shift + bias * scale
 
 
-def folded(node, run):
-    """Weight, bias, activation and alpha of a convolution or dense node.
-
-    At a prediction those that include the batch norm after it, made anew for each call.
-    """
-    weight, bias = node.params["weight"], node.params.get("bias")
-    norm = node.fold
-    if norm is None or run.training:
-        return weight, bias, node.activation, node.alpha
+def folded_weights(node, run):
+    """Weight and bias of a convolution or dense node, at a prediction with the batch norm after it
+    folded into them: anew in each call, so that they cannot be stale."""
+    weight, bias, moments = node.params["weight"], node.params.get("bias"), node.folded
+    if moments is None:
+        return weight, bias
     arrays = (run.empty(weight.shape, weight.dtype), run.empty(weight.shape[-1:], weight.dtype))
-    statistics = (norm.state["mean"], norm.state["variance"], norm.epsilon)
-    affine = (norm.params["scale"], norm.params["offset"])
+    statistics = (moments.state["mean"], moments.state["variance"], moments.epsilon)
+    affine = (moments.params["scale"], moments.params["offset"])
     run.call(fold, weight, bias, *statistics, *affine, *arrays)
-    return *arrays, norm.activation, norm.alpha
+    return arrays
 
 
 @executes(LocalResponseNorm)

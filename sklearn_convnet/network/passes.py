@@ -1,10 +1,14 @@
 """From layers to nodes, and the passes that merge nodes.
 
 # Design:
-# * A pass takes the list of nodes and returns a shorter one that computes the same.
-#   `compile_network(..., passes=())` leaves all of them out; tests compare the two.
+# * A pass takes a list of nodes, and whether it is for training, and returns a shorter one that
+#   computes the same. `compile_network(..., passes=())` leaves all of them out; tests compare the
+#   two.
+# * The nodes that own weights and statistics stay as they were built. Passes get copies of them,
+#   which share these arrays, and may change them: one list for predictions, one for training.
 """
 
+import copy
 from itertools import pairwise
 
 from ..layers.composition import hint_of_divisor, with_channels
@@ -12,54 +16,133 @@ from ..layers.composition import hint_of_divisor, with_channels
 # Each of these modules says which layers its nodes execute.
 from . import attention, conv_transpose, dropout, pool, upsample  # noqa: F401
 from .activation import EPILOGUES, ActivationNode
-from .blocks import ResidualNode, fuse_derivatives, fuse_sums
-from .conv import ConvNode, fuse_norms, fuse_pools, use_winograd
+from .blocks import ResidualNode
+from .conv import ConvNode
 from .dense import DenseNode
 from .depthwise import DepthwiseNode
 from .node import build_chain, walk
-from .norm import BatchNormNode
+from .norm import MomentsNode, ScaleNode
+from .pool import MaxPoolNode
 from .transform_conv import TransformConvNode
 
 
-def fuse_activations(nodes):
-    """What computes the numbers before an activation applies it, while they are in cache."""
-    fused = []
+def merged(nodes, merge):
+    """The nodes without those that the node before them has taken over: `merge(before, node)` does
+    it and says so."""
+    left = []
     for node in nodes:
-        before = fused[-1] if fused else None
-        if (
-            isinstance(node, ActivationNode)
-            and node.activation in EPILOGUES
-            and isinstance(before, TAKES_ACTIVATION)
-            and before.activation == "identity"
-        ):
+        if not (left and merge(left[-1], node)):
+            left.append(node)
+    return left
+
+
+def fuse_activations(nodes, training):
+    """An activation is the epilogue of what computes the numbers, while they are in cache."""
+
+    def merge(before, node):
+        fits = isinstance(node, ActivationNode) and isinstance(before, TAKES_ACTIVATION)
+        if not fits or node.activation not in EPILOGUES or before.activation != "identity":
+            return False
+        before.activation, before.alpha = node.activation, node.alpha
+        return True
+
+    return merged(nodes, merge)
+
+
+def fold_batch_norms(nodes, training):
+    """At a prediction a batch norm lies in the weights of what is before it."""
+    if training:
+        return nodes
+
+    def merge(before, node):
+        if isinstance(node, MomentsNode) and _can_fold(before):
+            before.folded = node
+            return True
+        if isinstance(node, ScaleNode) and getattr(before, "folded", None) is not None:
             before.activation, before.alpha = node.activation, node.alpha
-        else:
-            fused.append(node)
-    return fused
+            return True
+        return False
+
+    return merged(nodes, merge)
 
 
-def fold_batch_norms(nodes):
-    """At a prediction, a convolution or dense layer does the work of a batch norm after it."""
+def _can_fold(node):
+    fits = isinstance(node, DenseNode) or (isinstance(node, ConvNode) and not node.pools)
+    return fits and node.activation == "identity" and node.folded is None
+
+
+def use_winograd(nodes, training):
+    """Convolutions take Winograd's form where it is faster, in float32."""
+    for node in nodes:
+        if isinstance(node, ConvNode):
+            node.choose_form()
+    return nodes
+
+
+def fuse_pools(nodes, training):
+    """A max pool is the epilogue of a convolution, while its output is in cache."""
+
+    def merge(before, node):
+        fits = isinstance(node, MaxPoolNode) and isinstance(before, ConvNode)
+        return fits and not before.pools and before.moments is None and before.take_pool(node)
+
+    return merged(nodes, merge)
+
+
+def fuse_moments(nodes, training):
+    """In training, moments of a batch are the epilogue of a convolution in Winograd's form."""
+
+    def merge(before, node):
+        fits = isinstance(node, MomentsNode) and isinstance(before, ConvNode)
+        if not (training and fits and before.tile and not before.pools and not node.frozen):
+            return False
+        before.moments = node
+        return True
+
+    return merged(nodes, merge)
+
+
+def fuse_scales(nodes, training):
+    """In training, the scale of a batch norm and its activation are the prologue of a convolution
+    in Winograd's form: its output is never stored."""
+    left = []
+    for node in nodes:
+        takes = isinstance(node, ConvNode) and node.tile and node.gradient_tile
+        if training and takes and left and isinstance(left[-1], ScaleNode):
+            node.prologue = left.pop()
+        left.append(node)
+    return left
+
+
+def fuse_sums(nodes, training):
+    """The ends of a residual block do its sums: the last node forward, the first one backward."""
+    for node in nodes:
+        if isinstance(node, ResidualNode):
+            node.fuse_sums()
+    return nodes
+
+
+def fuse_derivatives(nodes, training):
+    """A convolution in Winograd's form takes its input gradient through the activation before it,
+    and sums it for the batch norm at the end of a residual block."""
     for before, node in pairwise(nodes):
-        if (
-            isinstance(node, BatchNormNode)
-            and isinstance(before, (ConvNode, DenseNode))
-            and before.activation == "identity"
-        ):
-            before.fold, node.folded = node, True
+        hands_on = training and isinstance(before, (ConvNode, ResidualNode))
+        if hands_on and getattr(node, "takes_gradient", False):
+            node.take_derivative()
     return nodes
 
 
 PASSES = (
-    fuse_activations,
     fold_batch_norms,
+    fuse_activations,
     use_winograd,
     fuse_pools,
-    fuse_norms,
+    fuse_moments,
+    fuse_scales,
     fuse_sums,
     fuse_derivatives,
 )
-_PASS_OF_NAME = {fuse.__name__: fuse for fuse in PASSES}
+_PASS_OF_NAME = {one.__name__: one for one in PASSES}
 
 
 def pass_names(passes):
@@ -67,7 +150,7 @@ def pass_names(passes):
     these functions have moved, and name nothing that somebody must trust."""
     if passes == PASSES:
         return None
-    return tuple(fuse.__name__ if fuse in PASSES else fuse for fuse in passes)
+    return tuple(one.__name__ if one in PASSES else one for one in passes)
 
 
 def named_passes(names):
@@ -79,26 +162,27 @@ TAKES_ACTIVATION = (
     ConvNode,
     DenseNode,
     DepthwiseNode,
-    BatchNormNode,
+    ScaleNode,
     TransformConvNode,
     ResidualNode,
 )
 
 
-def compile_nodes(layers, input_shape, dtype, passes):
+def make_nodes(layers, input_shape, dtype):
     """The nodes of a network and a `(path, layer, input shape, output shape)` table."""
     shape = with_channels(layers, input_shape)
     with hint_of_divisor(layers, shape):
         nodes, table = build_chain(layers, shape)
     for node in walk(nodes):
         node.dtype = dtype
-    return apply_passes(nodes, passes), table
+    return nodes, table
 
 
-def apply_passes(nodes, passes):
-    """Each pass over the nodes, those inside blocks first."""
+def fuse(nodes, passes, training):
+    """Copies of the nodes after each pass, those inside blocks first."""
+    nodes = [copy.copy(node) for node in nodes]
     for node in nodes:
-        node.chains = [apply_passes(chain, passes) for chain in node.chains]
-    for fuse in passes:
-        nodes = fuse(nodes)
-    return nodes
+        node.chains = [fuse(chain, passes, training) for chain in node.chains]
+    for one_pass in passes:
+        nodes = one_pass(nodes, training)
+    return tuple(nodes)

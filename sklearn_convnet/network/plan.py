@@ -47,9 +47,14 @@ def _n_products(step):
     return sum(step.args[i] is not None for i in places)
 
 
+def executed(network, program):
+    """The nodes of a program, by path."""
+    return {node.path: node for node in walk(network.fused(program.backward is not None))}
+
+
 def plan_table(network, program):
     """The steps of a program."""
-    nodes = {node.path: node for node in walk(network.nodes)}
+    nodes = executed(network, program)
     rows, total, live = [], 0, live_bytes(program)
     for i, step in enumerate(program.steps):
         node = nodes.get(step.path)
@@ -85,7 +90,7 @@ def live_bytes(program):
 
 def profile_table(network, program, bound, given, n_threads, n_rounds):
     """Times of the steps of a program, each the median of some rounds."""
-    nodes = {node.path: node for node in walk(network.nodes)}
+    nodes = executed(network, program)
     parts = [bound.forward, *([bound.backward(False)] if program.backward else [])]
     times = [[] for _ in program.steps]
     for _ in range(n_rounds + 1):  # the first to get caches warm

@@ -31,10 +31,16 @@ from sklearn_convnet.layers import (
 )
 from sklearn_convnet.layers.activation import ACTIVATIONS
 from sklearn_convnet.network import Network, compile_network
-from sklearn_convnet.network.blocks import fuse_derivatives, fuse_sums
-from sklearn_convnet.network.conv import ConvNode, fuse_norms, fuse_pools
+from sklearn_convnet.network.conv import ConvNode
 from sklearn_convnet.network.node import walk
-from sklearn_convnet.network.passes import PASSES
+from sklearn_convnet.network.passes import (
+    PASSES,
+    fuse_derivatives,
+    fuse_moments,
+    fuse_pools,
+    fuse_scales,
+    fuse_sums,
+)
 from sklearn_convnet.optimizers import SGD
 
 LAYERS = [
@@ -258,7 +264,7 @@ def assert_passes_do_not_matter(fused, plain, X):
     cases.assert_same_bits(fused.params, plain.params)
     actual, expected = fused.forward(X), plain.forward(X)
     tolerance = 1e-5 if X.dtype == np.float32 else 1e-13
-    if any(getattr(node, "folded", False) for node in walk(fused.nodes)):
+    if any(getattr(node, "folded", None) for node in walk(fused.fused())):
         # Products and sums are taken in another order.
         cases.assert_close(actual, expected, tolerance)
     else:
@@ -266,7 +272,7 @@ def assert_passes_do_not_matter(fused, plain, X):
     actual, expected = training_pass(fused, X), training_pass(plain, X)
     cases.assert_same_bits(actual[0], expected[0])
     check = cases.assert_same_bits
-    if any(getattr(node, "pools", False) for node in walk(fused.nodes)):
+    if any(getattr(node, "pools", False) for node in walk(fused.fused(True))):
         # Sums leave out what is zero.
         check = partial(cases.assert_close, rtol=tolerance)
     check(actual[1], expected[1])
@@ -287,7 +293,7 @@ def assert_winograd_is_close(fused, plain, X):
 @cases.every_dtype
 def test_passes_do_not_matter(case, dtype):
     fused, plain = case.network(dtype), case.network(dtype, passes=())
-    has_tiles = any(getattr(node, "tile", 0) for node in walk(fused.nodes))
+    has_tiles = any(getattr(node, "tile", 0) for node in walk(fused.fused()))
     check = assert_passes_do_not_matter
     if has_tiles and dtype == "float32":
         check = assert_winograd_is_close
@@ -314,10 +320,9 @@ def test_separate_activation_is_fused(activation, before):
         for options in ({}, {"passes": ()})
     )
     assert_passes_do_not_matter(fused, plain, X)
-    n_merged = len(plain.nodes) - len(fused.nodes)
-    assert n_merged == (activation not in ("gelu", "softmax", "identity")) + (
-        activation == "identity"
-    )
+    for training in (False, True):
+        n_merged = len(plain.fused(training)) - len(fused.fused(training))
+        assert n_merged == (activation not in ("gelu", "softmax"))
 
 
 @pytest.mark.parametrize(
@@ -335,8 +340,10 @@ def test_separate_activation_is_fused(activation, before):
 )
 def test_which_pools_a_convolution_takes(conv, pool, is_fused):
     network = compile_network([conv, pool], (16, 16, 16), random_state=0)
-    assert len(network.nodes) == 2 - is_fused
-    assert getattr(network.nodes[0], "pools", False) == is_fused
+    for training in (False, True):
+        nodes = network.fused(training)
+        assert len(nodes) == 2 - is_fused
+        assert nodes[0].pools == is_fused
 
 
 def test_sum_in_the_last_convolution_is_the_same():
@@ -347,8 +354,8 @@ def test_sum_in_the_last_convolution_is_the_same():
     plain = compile_network(
         layers, X.shape[1:], random_state=0, passes=[p for p in PASSES if p is not fuse_sums]
     )
-    assert fused.nodes[0].last is not None
-    assert plain.nodes[0].last is None
+    assert fused.fused()[0].last_adds
+    assert not plain.fused()[0].last_adds
     # The numpy twin rounds such a sum once, and the parts of another one each.
     cases.assert_close(fused.forward(X), plain.forward(X), 1e-6)
 
@@ -364,17 +371,16 @@ def test_sums_in_batch_norm_and_gradient_are_the_same(shortcut, monkeypatch):
     plain = compile_network(
         layers, X.shape[1:], random_state=0, passes=[p for p in PASSES if p is not fuse_sums]
     )
-    node = fused.nodes[1]
-    assert node.last_norm is node.chains[0][-1]
-    assert node.first is node.chains[0][0]
-    assert node.first.gradient_tile == 4
+    node = fused.fused(True)[1]
+    assert node.last_adds
+    assert node.first_adds
     actual, expected = training_pass(fused, X), training_pass(plain, X)
     cases.assert_close(actual[0], expected[0], 1e-6)
     cases.assert_close(actual[1], expected[1], 1e-6)
     cases.assert_close(fused.grads, plain.grads, 1e-6)
 
 
-def test_a_frozen_batch_norm_adds_nothing():
+def test_a_frozen_batch_norm_adds_too():
     inner = [Conv2D(16, 3, padding=1, activation=None), BatchNorm(trainable=False)]
     layers = [Residual(inner), Activation("relu")]
     X = np.random.RandomState(0).normal(size=(5, 12, 12, 16)).astype(np.float32)
@@ -382,7 +388,7 @@ def test_a_frozen_batch_norm_adds_nothing():
     plain = compile_network(
         layers, X.shape[1:], random_state=0, passes=[p for p in PASSES if p is not fuse_sums]
     )
-    assert fused.nodes[0].last_norm is None
+    assert fused.fused(True)[0].last_adds
     actual, expected = training_pass(fused, X), training_pass(plain, X)
     cases.assert_close(actual[0], expected[0], 1e-6)
     cases.assert_close(actual[1], expected[1], 1e-6)
@@ -425,7 +431,7 @@ NORMED = {
 
 
 @pytest.mark.parametrize("name", NORMED)
-@pytest.mark.parametrize("left_out", [fuse_norms, fuse_derivatives])
+@pytest.mark.parametrize("left_out", [fuse_moments, fuse_scales, fuse_derivatives])
 @pytest.mark.parametrize(
     ("tile", "weighted", "need_input", "n_threads"),
     [("4", True, True, 1), ("4", False, False, 2), ("2", True, False, 1), ("2", False, True, 2)],
@@ -481,8 +487,9 @@ def test_a_pool_taken_after_a_derivative(monkeypatch):
     late = [*(p for p in PASSES if p is not fuse_pools), fuse_pools]
     network = compile_network(layers, X.shape[1:], random_state=0, passes=late)
     plain = compile_network(layers, X.shape[1:], random_state=0, passes=())
-    assert network.nodes[0].derived
-    assert network.nodes[1].pools
+    second = network.fused(True)[1]
+    assert second.takes_derivative
+    assert second.pools
     training_pass(network, X)
     training_pass(plain, X)
     cases.assert_close(network.grads, plain.grads, 3e-5)
@@ -491,41 +498,54 @@ def test_a_pool_taken_after_a_derivative(monkeypatch):
 def test_what_convolutions_take_over(monkeypatch):
     monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")
 
-    def convolutions(name, **options):
+    def nodes(name, training=True, **options):
         network = compile_network(NORMED[name], (12, 7, 16), random_state=0, **options)
-        return [node for node in walk(network.nodes) if isinstance(node, ConvNode)]
+        return network.fused(training)
 
-    first, second, last = convolutions("chain")
-    assert first.norm is None
-    assert first.measured.user is second
-    assert (second.norm, second.summed) == (first.measured, first.measured)
-    assert second.input_activation == ("relu", 0.0)
+    def convolutions(*args, **options):
+        return [node for node in walk(nodes(*args, **options)) if isinstance(node, ConvNode)]
+
+    # A list is shorter by what lies in its neighbours.
+    first, second, scale, last = nodes("chain")
+    assert first.prologue is None
+    assert first.moments.path == second.prologue.path == "batchnorm1"
+    assert second.prologue.activation == "relu"
+    assert second.moments.path == scale.path == "batchnorm2"
     assert not last.gradient_tile
-    assert second.measured.user is last.norm is None
+    assert last.prologue is None
+    folded = nodes("chain", training=False)
+    assert [node.path for node in folded] == ["conv2d1", "conv2d2", "conv2d3"]
+    assert [node.folded and node.folded.path for node in folded] == [
+        "batchnorm1",
+        "batchnorm2",
+        None,
+    ]
 
-    first, last = convolutions("pool")
+    first, last = nodes("pool")
     assert last.pools
-    assert last.norm is first.measured
+    assert last.prologue.path == first.moments.path
     # These gradients leave out the zeros between maxima, and take the direct form.
-    first, last = convolutions("large windows")
+    first, scale, last = nodes("large windows")
     assert last.tile
     assert not last.gradient_tile
-    assert first.measured.user is last.norm is None
+    assert last.prologue is None
 
-    stem, *blocks = convolutions("residual")
-    assert stem.derived
-    assert blocks[0].input_activation == ("relu", 0.0)
-    assert blocks[0].summed is None
-    assert blocks[2].summed is blocks[1].measured
-    assert blocks[2].norm is None
+    stem, *blocks = nodes("residual")
+    assert not stem.takes_derivative
+    for block in blocks[:3]:
+        assert block.takes_derivative
+        assert block.last_adds
+        assert block.first_adds
+        assert block.chains[0][0].takes_derivative
 
-    first, second = convolutions("frozen")
-    assert first.measured is second.norm is None
+    first, last = nodes("frozen")[0], nodes("frozen")[-1]
+    assert first.moments is None
+    assert last.prologue.activation == "relu"
 
     for node in convolutions("residual", dtype="float64"):
         assert not node.tile
-        assert node.norm is node.measured is node.summed is None
-        assert not node.derived
+        assert node.prologue is node.moments is None
+        assert not node.takes_derivative
 
 
 # ---------------------------------------------------------------------------
@@ -708,7 +728,7 @@ def test_dropout_keeps_the_expectation():
 
 def tile_of(layer, input_shape, **options):
     """The tile that a convolution's node is given."""
-    node = compile_network([layer], input_shape, random_state=0, **options).nodes[0]
+    node = compile_network([layer], input_shape, random_state=0, **options).fused()[0]
     return node.tile
 
 
@@ -726,7 +746,7 @@ def test_winograd_where_it_is_faster(size, channels, tile):
 @pytest.mark.parametrize(("filters", "gradient_tile"), [(16, 0), (128, 4)])
 def test_gradients_before_a_pool_have_a_form_of_their_own(filters, gradient_tile):
     layers = [Conv2D(filters, 3, padding="same"), MaxPool2D(2)]
-    node = compile_network(layers, (8, 8, filters), random_state=0).nodes[0]
+    (node,) = compile_network(layers, (8, 8, filters), random_state=0).fused(True)
     assert (node.tile, node.gradient_tile) == (4, gradient_tile)
 
 

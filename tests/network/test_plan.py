@@ -97,7 +97,7 @@ def test_steps_belong_to_their_layers():
     work = dict.fromkeys(column(plan, "layer"), 0)
     for path, products in zip(column(plan, "layer"), column(plan, "multiply-adds"), strict=True):
         work[path] += products or 0
-    convolutions = [node for node in walk(network.nodes) if hasattr(node, "form")]
+    convolutions = [node for node in walk(network.fused(True)) if hasattr(node, "form")]
     assert all(work[node.path] >= 2 * 2 * node.multiply_adds for node in convolutions)
 
 

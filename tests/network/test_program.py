@@ -325,9 +325,10 @@ def test_what_lives_at_the_same_time_does_not_overlap(arrays):
 
 def test_nodes_run_once():
     network = new_network(NORMS)
-    calls, first = [], network.nodes[1]
-    forward = first.forward
-    first.forward = lambda *args: calls.append("forward") or forward(*args)
+    calls = []
+    for training in (False, True):
+        first = network.fused(training)[1]
+        first.forward = lambda *args, forward=first.forward: calls.append(1) or forward(*args)
     for _ in range(3):
         network.backward(np.ones_like(network.forward(batch(4, 0), training=True)))
         network.forward(batch(4, 1))
