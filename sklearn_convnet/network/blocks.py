@@ -8,7 +8,7 @@ from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH
 from .activation import times_derivative
 from .maps import Activated, Gradient, Measured, plain
-from .node import Node, build_chain, chain_backward, chain_forward, executes
+from .node import IdentityNode, Node, build_chain, chain_backward, chain_forward, executes
 
 
 def sum_of(A, B, run, activation="identity", alpha=0.0):
@@ -112,7 +112,7 @@ class ParallelNode(Node):
         for name, branch in layer.branch_layers():
             layers = [] if branch == PASSTHROUGH else [(name, branch)]
             nodes, table = build_chain(layers, input_shape, prefix)
-            self.chains.append(nodes)
+            self.chains.append(nodes or [IdentityNode(prefix + name, input_shape, input_shape)])
             self.widths.append(table[-1][3][-1] if table else input_shape[-1])
 
     @staticmethod

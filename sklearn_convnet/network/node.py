@@ -74,7 +74,7 @@ def build_chain(layers, input_shape, prefix=""):
         path = prefix + name
         if isinstance(layer, Sequential):
             inner_nodes, inner_table = build_chain(layer.layers, shape, f"{path}/")
-            nodes += inner_nodes
+            nodes += inner_nodes or [IdentityNode(path, shape, shape)]
             table += inner_table
             shape = inner_table[-1][3] if inner_table else shape
             continue
@@ -84,7 +84,7 @@ def build_chain(layers, input_shape, prefix=""):
         else:
             table.append((path, layer, shape, out))
         try:
-            nodes += build_nodes(layer, path, shape)
+            nodes += build_nodes(layer, path, shape) or [IdentityNode(path, shape, shape)]
         except LayerMemoryError:
             raise  # of a layer inside
         except MemoryError as error:
@@ -105,7 +105,7 @@ def chain_forward(nodes, X, run):
     """The output of nodes one after the other."""
     for node in nodes:
         with run.within(node):
-            X = node.forward(X if node.takes_derivative else plain(X), run)
+            X = run.forward(node, X if node.takes_derivative else plain(X))
     return plain(X)
 
 
@@ -118,7 +118,7 @@ def chain_backward(nodes, dY, need_input, run):
         if not wanted and not node.has_weights:
             return None
         with run.within(node):
-            dY = node.backward(dY, wanted, run)
+            dY = run.backward(node, dY, wanted)
     return dY if need_input else None
 
 
@@ -169,6 +169,14 @@ class Run:
     tracer: object = None
     saved: dict = field(default_factory=dict)
 
+    def forward(self, node, X):
+        """The output of a node of a chain."""
+        return node.forward(X, self)
+
+    def backward(self, node, dY, need_input):
+        """The gradient at its input, None unless needed."""
+        return node.backward(dY, need_input, self)
+
     def empty(self, shape, dtype):
         """An array to fill."""
         return np.empty(shape, dtype) if self.tracer is None else self.tracer.empty(shape, dtype)
@@ -209,6 +217,19 @@ class Run:
                 self.tracer.enter(before)
 
 
+@dataclass(slots=True)
+class EagerRun:
+    """The same without a program."""
+
+    nodes: list
+    run: Run
+    output_shape: tuple
+
+    def backward(self, dY, need_input, n_threads):
+        self.run.n_threads = n_threads
+        return chain_backward(self.nodes, dY, need_input, self.run)
+
+
 class Node:
     """An executable step: base class of the nodes.
 
@@ -234,6 +255,9 @@ class Node:
         Its statistics. The network puts them here.
     chains : list of list of Node
         The nodes inside a block.
+    frozen : bool
+        Whether it learns nothing: in training too it computes what a prediction does, with running
+        statistics and without dropout, and no weight has a gradient.
     takes_wide : bool
         Whether it may see X in float64 before that is cast to the network's dtype.
     keeps_wide : bool
@@ -244,6 +268,7 @@ class Node:
 
     multiply_adds = 0
     smallest_batch = 1  # samples that a training step needs
+    frozen = False
     takes_wide = False
     keeps_wide = False
     takes_derivative = False
@@ -272,7 +297,8 @@ class Node:
     def gradient(self, name):
         """Where to put the gradient of a weight; None if it is frozen or absent."""
         weight = self.weights.get(name)
-        return self.grads[name] if weight is not None and weight.trainable else None
+        trained = weight is not None and weight.trainable and not self.frozen
+        return self.grads[name] if trained else None
 
     def forward(self, X, run):
         """The output for a batch X of shape (n, *input_shape).
@@ -289,3 +315,15 @@ class Node:
         ``run.recall(self)`` returns what forward has saved, once.
         """
         raise NotImplementedError(type(self))
+
+
+class IdentityNode(Node):
+    """Stands where a layer computes nothing, so that each layer has an output of its own."""
+
+    takes_wide = True
+
+    def forward(self, X, run):
+        return X
+
+    def backward(self, dY, need_input, run):
+        return dY if need_input else None

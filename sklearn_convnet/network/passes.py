@@ -20,7 +20,7 @@ from .blocks import ResidualNode
 from .conv import ConvNode
 from .dense import DenseNode
 from .depthwise import DepthwiseNode
-from .node import build_chain, walk
+from .node import IdentityNode, build_chain, walk
 from .norm import MomentsNode, ScaleNode
 from .pool import MaxPoolNode
 from .transform_conv import TransformConvNode
@@ -34,6 +34,11 @@ def merged(nodes, merge):
         if not (left and merge(left[-1], node)):
             left.append(node)
     return left
+
+
+def drop_identities(nodes, training):
+    """What computes nothing need not stand between two others."""
+    return [node for node in nodes if not isinstance(node, IdentityNode)]
 
 
 def fuse_activations(nodes, training):
@@ -133,6 +138,7 @@ def fuse_derivatives(nodes, training):
 
 
 PASSES = (
+    drop_identities,
     fold_batch_norms,
     fuse_activations,
     use_winograd,
@@ -178,11 +184,13 @@ def make_nodes(layers, input_shape, dtype):
     return nodes, table
 
 
-def fuse(nodes, passes, training):
-    """Copies of the nodes after each pass, those inside blocks first."""
+def fuse(nodes, passes, training, frozen=False):
+    """Copies of the nodes after each pass, those inside blocks first; frozen copies learn nothing
+    in training."""
     nodes = [copy.copy(node) for node in nodes]
     for node in nodes:
-        node.chains = [fuse(chain, passes, training) for chain in node.chains]
+        node.frozen = node.frozen or frozen
+        node.chains = [fuse(chain, passes, training, frozen) for chain in node.chains]
     for one_pass in passes:
         nodes = one_pass(nodes, training)
     return tuple(nodes)
