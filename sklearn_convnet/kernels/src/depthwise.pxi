@@ -3,52 +3,16 @@
 #   z(o, c m + j) = b(c m + j) + sum_t W(t, c, j) X(o s + t d - p, c)
 #
 # Design:
-# * The same geometry and tables as conv.pxi, for as many groups as channels; but vectors run
-#   over channels on both sides, so the tile multiplies vector by vector:
-#       c[r] (+)= init + sum_k a[r][a_offset[k]] * b[b_offset[k]]
-#   That is one load a multiply-add, so half of what a convolution reaches.
+# * The same geometry and tables as in conv/geometry.pxi, for as many groups as channels; but
+#   vectors run over channels on both sides, so the tile (channel_tile.pxi) multiplies vector by
+#   vector. That is one load a multiply-add, so half of what a convolution reaches.
 # * An image is copied with each channel repeated `multiplier` times, channels rounded up to
 #   whole vectors, and its padding, which is zero from the first image on.
 # * So is dz. With stride 1, dX is a convolution of dz, with the filters turned round: sums are
 #   made in registers. With other strides the filters times dz are added to dX in memory.
 
 cdef enum:
-    CHANNEL_ROWS = 6   # rows of a tile
     SKEW = 2           # vectors: else what is read and what is written share their low bits
-
-
-cdef extern from *:
-    """
-    #define CHANNEL_TILE_ROWS 6
-
-    static void channel_tile(
-        const skcn_real **a,         /* IN  R pointers to vectors */
-        const Py_ssize_t *a_offset,  /* IN  (n_k) */
-        const skcn_real *b,          /* IN  vectors */
-        const Py_ssize_t *b_offset,  /* IN  (n_k) */
-        Py_ssize_t n_k,
-        const skcn_real *init,       /* IN  a vector */
-        int add,
-        skcn_real **c)               /* OUT, INOUT if add: R pointers to vectors */
-    {
-        vec acc[CHANNEL_TILE_ROWS];
-        UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++)
-            acc[r] = *(const vec *) init;
-        for (Py_ssize_t k = 0; k < n_k; k++) {
-            vec b_vec = *(const vec *) (b + b_offset[k]);
-            UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++)
-                acc[r] += *(const vec *) (a[r] + a_offset[k]) * b_vec;
-        }
-        UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++) {
-            if (add)
-                acc[r] += *(vec *) c[r];
-            *(vec *) c[r] = acc[r];
-        }
-    }
-    """
-    void channel_tile(
-        const real** a, const Py_ssize_t* a_offset, const real* b, const Py_ssize_t* b_offset,
-        Py_ssize_t n_k, const real* init, bint add, real** c) noexcept nogil
 
 
 cdef struct Depthwise:

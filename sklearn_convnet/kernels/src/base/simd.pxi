@@ -108,6 +108,27 @@ cdef inline void put(real* y, vec value) noexcept nogil:
     (<vec*> y)[0] = value
 
 
+cdef extern from *:
+    """
+    /* best = max(best, x) and its place; of equal ones the one that was there. */
+    static inline __attribute__((always_inline)) void keep_larger(
+        vec *best, bits_vec *place, vec x, bits_vec here)
+    {
+        bits_vec better = ~(bits_vec) (x <= *best) & (bits_vec) (*best == *best);
+        *best = (vec) (((bits_vec) x & better) | ((bits_vec) *best & ~better));
+        *place = (here & better) | (*place & ~better);
+    }
+
+    static inline void store_places(int32_t *to, bits_vec place)
+    {
+        for (Py_ssize_t lane = 0; lane < LANES; lane++)
+            to[lane] = (int32_t) place[lane];
+    }
+    """
+    void keep_larger(vec* best, bits_vec* place, vec x, bits_vec here) noexcept nogil
+    void store_places(int32_t* to, bits_vec place) noexcept nogil
+
+
 cdef inline Py_ssize_t smaller(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return a if a < b else b
 
