@@ -46,13 +46,13 @@ def dense_forward(
 
 
 cdef void sum_rows(const real* a, Py_ssize_t n_rows, Py_ssize_t width, real* total) noexcept nogil:
-    """Sums over ROW_BLOCK rows at a time, then over these sums."""
+    """Sums over MC rows at a time, then over these sums."""
     cdef Py_ssize_t n_lanes = width // LANES * LANES, n_rest = width - n_lanes
     cdef Py_ssize_t first = 0, n, row, j
     cdef real rest[MAX_LANES]
     memset(total, 0, width * sizeof(real))
     while first < n_rows:
-        n = smaller(ROW_BLOCK, n_rows - first)
+        n = smaller(MC, n_rows - first)
         add_rows(a + first * width, width, n, n_lanes, total)
         memset(rest, 0, n_rest * sizeof(real))
         for row in range(first, first + n):

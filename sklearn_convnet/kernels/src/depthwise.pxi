@@ -154,12 +154,12 @@ cdef void correlate(
     """y (n_rows, lanes): some windows of x times the filters; the bias may be NULL. The rows of a
     tile that is not full are its last, once more."""
     cdef Py_ssize_t t, r, v, row
-    cdef const real* a[CHANNEL_ROWS]
-    cdef real* c[CHANNEL_ROWS]
-    for t in range(ceil_div(n_rows, CHANNEL_ROWS)):
+    cdef const real* a[CHANNEL_MR]
+    cdef real* c[CHANNEL_MR]
+    for t in range(ceil_div(n_rows, CHANNEL_MR)):
         for v in range(q.n_lanes // LANES):
-            for r in range(CHANNEL_ROWS):
-                row = smaller(t * CHANNEL_ROWS + r, n_rows - 1)
+            for r in range(CHANNEL_MR):
+                row = smaller(t * CHANNEL_MR + r, n_rows - 1)
                 a[r] = x + v * LANES + g.window[first + row]
                 c[r] = y + v * LANES + row * q.n_lanes
             channel_tile(a, g.tap, filters + v * LANES, q.row, g.n_taps,
@@ -174,9 +174,9 @@ cdef void depthwise_image(const Depthwise* q, Py_ssize_t image, real* scratch) n
     cdef bint direct = q.n_lanes == g.n_filters
     cdef Py_ssize_t i, first, n_rows
     pad_channels(q, image, scratch)
-    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
-        first = i * ROW_BLOCK
-        n_rows = smaller(ROW_BLOCK, g.n_windows - first)
+    for i in range(ceil_div(g.n_windows, MC)):
+        first = i * MC
+        n_rows = smaller(MC, g.n_windows - first)
         y = g.Y + image * g.out_size + first * g.n_filters
         correlate(q, g, scratch, q.filters, q.bias, first, n_rows, y if direct else rows)
         if not direct:
@@ -211,7 +211,7 @@ def depthwise_forward(
         return
     g.X = &X[0, 0, 0, 0, 0]
     g.Y = &Y[0, 0, 0, 0, 0]
-    size = g.padded_size + ROW_BLOCK * q.n_lanes
+    size = g.padded_size + MC * q.n_lanes
     n_threads = <int> smaller(g.n_images, threads_for_products(n_products(g), n_threads))
     try:
         tables = conv_tables(g)
@@ -270,18 +270,18 @@ cdef void add_filter_gradient(
     """dW (taps, lanes) += the windows of x times dz, over an image."""
     cdef const Conv* g = &q.conv
     cdef Py_ssize_t i, first, t, r, v, k
-    cdef const real* a[CHANNEL_ROWS]
-    cdef real* c[CHANNEL_ROWS]
-    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
-        first = i * ROW_BLOCK
+    cdef const real* a[CHANNEL_MR]
+    cdef real* c[CHANNEL_MR]
+    for i in range(ceil_div(g.n_windows, MC)):
+        first = i * MC
         for v in range(q.n_lanes // LANES):
-            for t in range(ceil_div(g.n_taps, CHANNEL_ROWS)):
-                for r in range(CHANNEL_ROWS):
-                    k = t * CHANNEL_ROWS + r
+            for t in range(ceil_div(g.n_taps, CHANNEL_MR)):
+                for r in range(CHANNEL_MR):
+                    k = t * CHANNEL_MR + r
                     a[r] = x + v * LANES + g.tap[smaller(k, g.n_taps - 1)]
                     c[r] = dW + k * q.n_lanes + v * LANES if k < g.n_taps else spare
                 channel_tile(a, g.window + first, dz + v * LANES, q.dz + first,
-                             smaller(ROW_BLOCK, g.n_windows - first), ZEROS, True, c)
+                             smaller(MC, g.n_windows - first), ZEROS, True, c)
 
 
 cdef void gather_input_gradient(
@@ -291,9 +291,9 @@ cdef void gather_input_gradient(
     cdef const Conv* g = &q.back
     cdef Py_ssize_t i, first, n_rows
     cdef real* dx
-    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
-        first = i * ROW_BLOCK
-        n_rows = smaller(ROW_BLOCK, g.n_windows - first)
+    for i in range(ceil_div(g.n_windows, MC)):
+        first = i * MC
+        n_rows = smaller(MC, g.n_windows - first)
         dx = q.conv.dX + image * g.image_size + first * q.n_channels
         correlate(q, g, dz + q.start, q.turned, NULL, first, n_rows, dx if q.plain else rows)
         if not q.plain:
@@ -310,12 +310,12 @@ cdef void scatter_input_gradient(
     cdef vec w, total
     cdef vec* to
     memset(dx, 0, g.padded_size * sizeof(real))
-    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
-        first = i * ROW_BLOCK
+    for i in range(ceil_div(g.n_windows, MC)):
+        first = i * MC
         for v in range(q.n_lanes // LANES):
             for k in range(g.n_taps):
                 w = (<const vec*> (q.filters + k * q.n_lanes + v * LANES))[0]
-                for r in range(first, smaller(first + ROW_BLOCK, g.n_windows)):
+                for r in range(first, smaller(first + MC, g.n_windows)):
                     to = <vec*> (dx + g.window[r] + g.tap[k] + v * LANES)
                     total = to[0] + w * (<const vec*> (dz + q.dz[r] + v * LANES))[0]
                     to[0] = total
@@ -327,7 +327,7 @@ cdef void scatter_input_gradient(
 cdef inline Py_ssize_t depthwise_scratch(const Depthwise* q) noexcept nogil:
     """The padded X and dz, of which all but X and dz stay zero; dX, or rows of it; a row of output,
     and a spare vector."""
-    cdef Py_ssize_t dx = q.conv.padded_size if q.has_stride else ROW_BLOCK * q.n_lanes
+    cdef Py_ssize_t dx = q.conv.padded_size if q.has_stride else MC * q.n_lanes
     return (q.conv.padded_size + q.back.padded_size + 2 * SKEW * LANES + dx
             + q.conv.out[2] * q.n_lanes + LANES)
 

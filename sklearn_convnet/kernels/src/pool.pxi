@@ -215,7 +215,7 @@ cdef void avgpool_backward_image(
                 row.y[o * n + c] = dy[o * n + c] * share
         dy = dy + q.out[2] * n
         memset(row.sums, 0, width * sizeof(real))
-        # Of a window that reaches far over the map, the pixels that are in it for some output.
+        # The pixels of a window that are in the map for some output: it may reach far over that.
         first = larger(0, q.before[2] - (q.out[2] - 1) * q.stride[2])
         last = smaller(q.window[2], q.before[2] + q.size[2])
         for i in range(first, last):

@@ -51,7 +51,7 @@ cdef void product_panel(
     cdef Py_ssize_t early = n_lanes - width if in_place else 0
     cdef real* init = scratch
     cdef real* packed = init + n_lanes
-    cdef real* rows = scratch + (1 + REDUCTION_BLOCK) * MAX_VECTORS * LANES
+    cdef real* rows = scratch + (1 + KC) * NR
     cdef real* y = q.C + first * q.c_row + column
     cdef real* c = y if direct else rows
     cdef Py_ssize_t c_row = q.c_row if direct else n_lanes
@@ -82,7 +82,7 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
     """A group of panels for one block of rows."""
     cdef Py_ssize_t group = task % q.n_groups, first = task // q.n_groups * q.row_block
     cdef Py_ssize_t n_rows = smaller(q.row_block, q.n_rows - first)
-    cdef Py_ssize_t n_steps = ceil_div(q.n_k, REDUCTION_BLOCK), step, k, k_end, panel, i
+    cdef Py_ssize_t n_steps = ceil_div(q.n_k, KC), step, k, k_end, panel, i
     cdef real* copied = scratch + product_scratch()
     cdef const real* A
     for step in range(n_steps):
@@ -100,17 +100,17 @@ cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcep
 
 
 cdef inline Py_ssize_t product_scratch() noexcept nogil:
-    """What a task needs besides the copy of A."""
-    return (1 + REDUCTION_BLOCK + 2 * ROW_BLOCK) * MAX_VECTORS * LANES
+    """Numbers of scratch of a task, besides the copy of A."""
+    return (1 + KC + 2 * MC) * NR
 
 
 cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
-    """Blocks of equal height, at most twice ROW_BLOCK, and groups of panels that use the same
+    """Blocks of equal height, at most twice MC, and groups of panels that use the same
     part of A: large ones, but as much for each thread. Where the right matrix is small, threads
     share the rows: samples are most often where the layer before has left them, and rows of
     weights where the optimiser looks for their gradients."""
     cdef Py_ssize_t n_vec = vectors_for(q.n_columns)
-    q.n_row_blocks = larger(1, q.n_rows // ROW_BLOCK)
+    q.n_row_blocks = larger(1, q.n_rows // MC)
     if q.n_rows >= n_threads * MIN_ROWS and q.n_k * q.n_columns <= SMALL_RIGHT:
         q.n_row_blocks = ceil_div(q.n_row_blocks, n_threads) * n_threads
     q.row_block = ceil_div(q.n_rows, q.n_row_blocks)
@@ -134,7 +134,7 @@ cdef int multiply(Product* q, int n_threads) except -1:
     # Rows that lie side by side, and their k far apart: often all in one set of the cache.
     q.copy_A = q.a_row == 1 and q.a_k > 1
     if q.copy_A:
-        scratch_size += whole_vectors(REDUCTION_BLOCK * q.row_block)
+        scratch_size += whole_vectors(KC * q.row_block)
     scratch = <real*> allocate(n_threads * scratch_size * sizeof(real))
     with nogil:
         share_out(&shares, q.n_row_blocks * q.n_groups, n_threads)

@@ -3,7 +3,7 @@
 cdef int input_norm(
     Norm* norm, const real[:, :, :, ::1] X, const real[:, ::1] affine, str activation, double alpha
 ) except -1:
-    """What the input has been through, or goes through: f, and the affine map if there is one."""
+    """The prologue, or what the input has been through: f, and the affine map if there is one."""
     norm.n_channels = X.shape[3]
     norm.X = NULL if X.shape[0] == 0 else &X[0, 0, 0, 0]
     if affine is not None:
@@ -19,7 +19,7 @@ cdef int winograd_output(
     const real[:, :, :, ::1] addend, int32_t[:, :, :, ::1] index, padding, Py_ssize_t m, pool_size,
     str input_activation, double input_alpha, str activation, double alpha, int n_threads,
 ) except -1:
-    """What both forward passes do; each has some of the arrays."""
+    """The pass of both forward kernels; each has some of the arrays."""
     cdef Winograd q
     cdef Norm norm
     winograd_geometry(&q, X.shape, W.shape, Y.shape, padding, m, pool_size)

@@ -1,4 +1,4 @@
-# What kernels ask of their arguments before they look at them.
+# Checks of their arguments with which kernels begin.
 #
 # Design:
 # * A kernel begins with `checked`: None, where an array belongs, is a view without memory, and a
@@ -86,7 +86,7 @@ cdef int wrong_index(Py_ssize_t n_places) except -1:
 cdef bint lie_within(
     const int32_t* index, Py_ssize_t n, Py_ssize_t first, Py_ssize_t n_places
 ) noexcept nogil:
-    """Whether n places are among the n_places from `first` on."""
+    """True if n places are among the n_places from `first` on."""
     cdef Py_ssize_t i
     cdef uint32_t start = <uint32_t> first, most = <uint32_t> n_places, outside = 0
     for i in range(n):

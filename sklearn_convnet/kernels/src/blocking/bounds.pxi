@@ -2,7 +2,7 @@
 # and the bounds of a tile, MR and NR, follow from the registers: see simd.pxi.
 
 cdef enum:
-    ROW_BLOCK = 126           # rows between two uses of the same part of a panel
+    MC = 126           # rows between two uses of the same part of a panel
     MAX_PIECES = 16
     MIN_PIECES = 4
     PIECE_BYTES = 1 << 22     # all pieces together, beyond MIN_PIECES

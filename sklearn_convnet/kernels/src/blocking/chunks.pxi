@@ -1,5 +1,5 @@
 # How arrays of numbers without neighbours are cut up: fixed chunks, shared among threads.
-# What a number becomes depends on the number alone.
+# The result for a number depends on the number alone.
 
 cdef enum:
     CHUNK = 8192   # elements; a multiple of BLOCK

@@ -9,7 +9,7 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* What a multiply-add of a vector takes, beside one in the widest tile of tile.pxi. */
+    /* Time of a multiply-add of a vector, beside one in the widest tile of tile.pxi. */
     #if defined __x86_64__ && !defined __FMA__
     #define MAPS_WAIT 0.75
     #define GRADIENT_WAIT 0.85
@@ -71,14 +71,15 @@ cdef double interleaved_cost(const Conv* q, const Pool* pool) noexcept nogil:
 
 
 cdef bint interleaves(const Conv* q, const Pool* pool) noexcept nogil:
-    """By the shapes of one image, so that its bits do not depend on how many there are."""
+    """True if that is faster, by the shapes of one image: so its bits do not depend on how many
+    there are."""
     if not q.is_running or (pool is not NULL and pool.window[0] > 1):
         return False
     return interleaved_cost(q, pool) < convolution_cost(q) + SETTING_UP
 
 
 cdef bint interleaves_gradient(const Conv* q) noexcept nogil:
-    """Whether that is faster for the weight gradient. Lanes without an image take time too."""
+    """The same for the weight gradient. Lanes without an image take time too."""
     cdef Interleaved s = interleaved_geometry(q, NULL, 1, STRIP_BYTES, 1)
     cdef Py_ssize_t n_lanes = ceil_div(q.n_images, LANES) * LANES
     cdef double cost = (

@@ -27,7 +27,7 @@ cdef void pack_filters(Conv* q, int n_threads) noexcept nogil:
 
 cdef inline Py_ssize_t panel_scratch() noexcept nogil:
     """A block of rows of a panel, and a spare one."""
-    return (ROW_BLOCK + 1) * MAX_VECTORS * LANES
+    return (MC + 1) * NR
 
 
 cdef void conv_panel(
@@ -42,10 +42,10 @@ cdef void conv_panel(
     cdef Py_ssize_t width = smaller(n_lanes, q.group_filters - v * LANES)
     cdef const real* b = q.packed + (group * q.filter_lanes + v * LANES) * q.n_taps
     cdef const real* init = q.packed_b + group * q.filter_lanes + v * LANES
-    cdef Py_ssize_t n_steps = ceil_div(q.n_taps, REDUCTION_BLOCK), step, k, k_end
-    cdef Py_ssize_t n_direct = 0, R = tile_rows(V), t, row, r
-    cdef const real* a[MAX_ROWS]
-    cdef real* c[MAX_ROWS]
+    cdef Py_ssize_t n_steps = ceil_div(q.n_taps, KC), step, k, k_end
+    cdef Py_ssize_t n_direct = 0, MR = mr_of(V), t, row, r
+    cdef const real* a[MAX_MR]
+    cdef real* c[MAX_MR]
     x = x + group * q.group_channels
     y = y + column
     # Rows that go straight to the output: all of them if they are whole vectors; else those
@@ -57,16 +57,16 @@ cdef void conv_panel(
     for step in range(n_steps):
         k = part(q.n_taps, step, n_steps)
         k_end = part(q.n_taps, step + 1, n_steps)
-        for t in range(ceil_div(n_rows, R)):
-            row = t * R
-            for r in range(smaller(R, n_rows - row)):
+        for t in range(ceil_div(n_rows, MR)):
+            row = t * MR
+            for r in range(smaller(MR, n_rows - row)):
                 a[r] = x + q.window[first + row + r]
                 c[r] = scratch + (row + r) * n_lanes
                 if row + r < n_direct:
                     c[r] = y + (row + r) * q.n_filters
-            for r in range(n_rows - row, R):
+            for r in range(n_rows - row, MR):
                 a[r] = a[0]
-                c[r] = scratch + ROW_BLOCK * n_lanes
+                c[r] = scratch + MC * n_lanes
             tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes,
                  init if step == 0 else ZEROS,
                  FROM_INIT if step == 0 else FROM_C if q.is_running else ADD_C, c)
@@ -80,10 +80,10 @@ cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexc
     cdef Py_ssize_t block = task // (q.n_panel_parts * q.n_chunks)
     cdef Py_ssize_t image = block_start(q, block)
     cdef Py_ssize_t n_windows = q.n_windows * (block_start(q, block + 1) - image)
-    cdef Py_ssize_t n_row_blocks = ceil_div(n_windows, ROW_BLOCK)
-    cdef Py_ssize_t first = smaller(part(n_row_blocks, chunk, q.n_chunks) * ROW_BLOCK, n_windows)
+    cdef Py_ssize_t n_row_blocks = ceil_div(n_windows, MC)
+    cdef Py_ssize_t first = smaller(part(n_row_blocks, chunk, q.n_chunks) * MC, n_windows)
     cdef Py_ssize_t last = smaller(
-        part(n_row_blocks, chunk + 1, q.n_chunks) * ROW_BLOCK, n_windows)
+        part(n_row_blocks, chunk + 1, q.n_chunks) * MC, n_windows)
     cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES)
     cdef Py_ssize_t n_all = q.n_groups * n_panels
     cdef Py_ssize_t start = part(n_all, panel_part, q.n_panel_parts)
@@ -99,9 +99,9 @@ cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexc
     left += panel_start(q.filter_lanes // LANES, start % n_panels) * LANES
     right = (end // n_panels) * q.group_filters
     right += panel_start(q.filter_lanes // LANES, end % n_panels) * LANES
-    for i in range(ceil_div(last - first, ROW_BLOCK)):
-        row = first + i * ROW_BLOCK
-        n_rows = smaller(ROW_BLOCK, last - row)
+    for i in range(ceil_div(last - first, MC)):
+        row = first + i * MC
+        n_rows = smaller(MC, last - row)
         y = q.Y + image * q.out_size + row * q.n_filters
         for t in range(start, end):
             conv_panel(q, x, row, n_rows, t // n_panels, t % n_panels, y, scratch)
@@ -140,7 +140,7 @@ cdef int convolve_images(const Conv* given, int n_threads) except -1:
     cdef Shares shares
     cdef int thread
     cut_blocks(&q, n_threads)
-    n_chunks = ceil_div(q.block_images * q.n_windows, ROW_BLOCK)
+    n_chunks = ceil_div(q.block_images * q.n_windows, MC)
     q.n_chunks = smaller(n_chunks, chunks_of(q.n_blocks, n_threads))
     q.n_panel_parts = 1
     if q.n_blocks * q.n_chunks < n_threads:

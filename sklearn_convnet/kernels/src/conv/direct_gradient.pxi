@@ -23,7 +23,7 @@ cdef void make_dz(
     memcpy(compact, q.dY + first * q.n_filters, n * sizeof(real))
     multiply_derivative(q.code, q.alpha, q.Y_in + first * q.n_filters, compact, n)
     if q.n_groups == 1:
-        memset(dz + n, 0, MAX_VECTORS * LANES * sizeof(real))
+        memset(dz + n, 0, NR * sizeof(real))
     else:
         memset(dz, 0, n_rows * row * sizeof(real))
         for g in range(q.n_groups):
@@ -40,25 +40,25 @@ cdef void add_weight_gradient(
     """dW += X at the taps, times dz, summed over n_rows windows. All tiles of a panel read its
     columns of dz: of several panels they are copied, since rows that lie a power of two apart
     share few sets of the L1 cache."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, panel, v, V, R, t, row, r, g
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, panel, v, V, MR, t, row, r, g
     cdef Py_ssize_t row_lanes = row_of_dz(q), b_row
-    cdef const real* a[MAX_ROWS]
-    cdef real* c[MAX_ROWS]
+    cdef const real* a[MAX_MR]
+    cdef real* c[MAX_MR]
     cdef const real* b
     for g in range(q.n_groups):
         for panel in range(panels_for(n_vec)):
             v = panel_start(n_vec, panel)
             V = panel_start(n_vec, panel + 1) - v
-            R = tile_rows(V)
+            MR = mr_of(V)
             b = dz + g * q.filter_lanes + v * LANES
             b_row = row_lanes
             if n_vec > V:
                 copy_columns(b, row_lanes, scratch, V * LANES, n_rows, V * LANES)
                 b = scratch
                 b_row = V * LANES
-            for t in range(ceil_div(q.n_taps, R)):
-                row = t * R
-                for r in range(R):
+            for t in range(ceil_div(q.n_taps, MR)):
+                row = t * MR
+                for r in range(MR):
                     a[r] = x + g * q.group_channels + q.tap[smaller(row + r, q.n_taps - 1)]
                     c[r] = dW + (g * q.n_taps + row + r) * q.filter_lanes + v * LANES
                     if row + r >= q.n_taps:
@@ -73,11 +73,11 @@ cdef void conv_backward_block(
     cdef Py_ssize_t image = block_start(q, block), i
     cdef Py_ssize_t n_images = block_start(q, block + 1) - image
     cdef Py_ssize_t n_windows = n_images * q.n_windows, row, n_rows
-    cdef Py_ssize_t slack = MAX_VECTORS * LANES
+    cdef Py_ssize_t slack = NR
     cdef real* spare = scratch
     cdef real* compact = spare + slack
-    cdef real* dz = compact + ROW_BLOCK * q.n_groups * q.filter_lanes
-    cdef real* dx = dz + ROW_BLOCK * q.n_groups * q.filter_lanes + slack
+    cdef real* dz = compact + MC * q.n_groups * q.filter_lanes
+    cdef real* dx = dz + MC * q.n_groups * q.filter_lanes + slack
     cdef real* padded = dx
     cdef const real* x = NULL
     cdef bint scatters = q.dX is not NULL and not is_pointwise(given)
@@ -86,9 +86,9 @@ cdef void conv_backward_block(
         memset(dx, 0, n_images * q.padded_size * sizeof(real))
     if dW is not NULL:
         x = padded_block(q, block, 0, n_windows, padded)
-    for i in range(ceil_div(n_windows, ROW_BLOCK)):
-        row = i * ROW_BLOCK
-        n_rows = smaller(ROW_BLOCK, n_windows - row)
+    for i in range(ceil_div(n_windows, MC)):
+        row = i * MC
+        n_rows = smaller(MC, n_windows - row)
         make_dz(q, image * q.n_windows + row, n_rows, dz, db, compact)
         if dW is not NULL:
             add_weight_gradient(q, x, row, n_rows, dz, dW, spare, compact)
@@ -133,7 +133,7 @@ cdef int direct_gradients(Conv* given, real* dW, real* db, int n_threads) except
     cdef real* wide_dW
     cdef real* wide_db
     cdef bint need_dW = dW is not NULL, need_db = db is not NULL
-    cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, slack = MAX_VECTORS * LANES
+    cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, slack = NR
     cdef Shares shares
     cdef int thread
     given.block_images = q.block_images
@@ -143,13 +143,13 @@ cdef int direct_gradients(Conv* given, real* dW, real* db, int n_threads) except
     if given.dX is not NULL:
         n_packed = (q.n_groups * given.n_runs * vectors_for(given.run_width) * LANES
                     * given.group_filters)
-    q.scratch_size = (2 * slack + 2 * ROW_BLOCK * q.n_groups * q.filter_lanes
+    q.scratch_size = (2 * slack + 2 * MC * q.n_groups * q.filter_lanes
                       + 2 * (whole_vectors(q.block_images * q.padded_size) + slack))
     tables = conv_tables(&q)
     try:
         if given.dX is not NULL:
             given_tables = conv_tables(
-                given, given.n_windows if q.block_images > 1 else q.width * ROW_BLOCK)
+                given, given.n_windows if q.block_images > 1 else q.width * MC)
         try:
             work = memory = <real*> allocate(
                 (n_packed + wide_filters(&q) + q.n_pieces * (dW_size + db_size)

@@ -6,7 +6,7 @@ cdef inline Py_ssize_t unit_scratch(const ConvPool* p) noexcept nogil:
 
 
 cdef inline Py_ssize_t row_and_panel_scratch(const ConvPool* p) noexcept nogil:
-    """What a row of a pool takes, or a panel of the convolution: they take turns."""
+    """Scratch of a row of a pool, or of a panel of the convolution: they take turns."""
     return larger(
         panel_scratch(), whole_vectors(ceil_div(row_bytes(&p.pool), sizeof(real))))
 
@@ -46,9 +46,9 @@ cdef void conv_pool_task(
         q, block, u.first // q.width, (last.first + last.n_windows) // q.width, padded)
     for number in range(start, end):
         u = unit_at(p, number, n_images)
-        for i in range(ceil_div(u.n_windows // q.width, ROW_BLOCK)):
-            row = i * ROW_BLOCK
-            n_rows = smaller(ROW_BLOCK, u.n_windows // q.width - row)
+        for i in range(ceil_div(u.n_windows // q.width, MC)):
+            row = i * MC
+            n_rows = smaller(MC, u.n_windows // q.width - row)
             for panel in range(panels_for(q.filter_lanes // LANES)):
                 conv_panel(q, x, u.first // q.width + row, n_rows, 0, panel,
                            z + row * q.n_filters, scratch)

@@ -1,7 +1,7 @@
 # The forward pass in the form that takes least time.
 
 cdef inline bint takes_interleaved(const Conv* q, const Pool* pool) noexcept nogil:
-    """If there are vectors of images, and they are faster interleaved."""
+    """True if there are vectors of images, and they are faster interleaved."""
     return interleaved_blocks(q) > 0 and interleaves(q, pool)
 
 

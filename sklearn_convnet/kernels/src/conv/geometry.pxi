@@ -61,7 +61,7 @@ cdef struct Conv:
     real* packed              # filters in panels
     real* packed_b
     real* packed_T            # filters in panels for the input gradient
-    real* dW_pieces           # (n_pieces, n_groups, n_taps + MAX_ROWS, filter_lanes)
+    real* dW_pieces           # (n_pieces, n_groups, n_taps + MAX_MR, filter_lanes)
     real* db_pieces           # (n_pieces, n_groups * filter_lanes)
     Py_ssize_t n_pieces
     # Forward tasks: (block, chunk of its windows, part of the panels).
@@ -127,7 +127,7 @@ cdef int conv_geometry(
 
 
 cdef void conv_sizes(Conv* q) noexcept nogil:
-    """What follows from the sizes of the axes, channels and filters."""
+    """Sizes that follow from those of the axes, channels and filters."""
     cdef int axis
     q.has_padding = False
     q.n_windows = 1
@@ -143,7 +143,7 @@ cdef void conv_sizes(Conv* q) noexcept nogil:
     q.filter_lanes = vectors_for(q.group_filters) * LANES
     # Small images fit one block of rows; the rows of a larger one are cut within it, so
     # that the order of sums does not depend on its place in the batch.
-    q.block_images = larger(1, smaller(ROW_BLOCK // q.n_windows, q.n_images))
+    q.block_images = larger(1, smaller(MC // q.n_windows, q.n_images))
     q.n_blocks = ceil_div(q.n_images, q.block_images)
     if q.dilation[2] == 1 and q.n_groups == 1:
         q.n_runs = q.kernel[0] * q.kernel[1]
@@ -154,9 +154,9 @@ cdef void conv_sizes(Conv* q) noexcept nogil:
 
 
 cdef void scatter_order(Conv* q, Py_ssize_t n_windows, Py_ssize_t segment) noexcept nogil:
-    """Fills `order`, segment by segment. A processor that adds to numbers which it has only
-    just written, and at other bounds, has to wait. So windows that follow one another are
-    as far apart as the panels of a run are wide."""
+    """Fills `order`, segment by segment. Store forwarding fails where a vector that is read
+    overlaps, at other bounds, one that was only just written, and the processor has to wait. So
+    windows that follow one another are as far apart as the panels of a run are wide."""
     cdef Py_ssize_t n_vec = vectors_for(q.run_width), width = q.out[2]
     cdef Py_ssize_t n_lanes = ceil_div(n_vec, panels_for(n_vec)) * LANES
     cdef Py_ssize_t apart = ceil_div(n_lanes, q.stride[2] * q.n_channels), at = 0

@@ -24,7 +24,8 @@ cdef inline vec maximum(
     const real* x, Py_ssize_t row, Py_ssize_t position, Py_ssize_t n_rows, Py_ssize_t n_columns,
     Py_ssize_t first, Py_ssize_t width, bits_vec* place
 ) noexcept nogil:
-    """Of a window, the place of whose first position is `first` in maps of so many columns."""
+    """The maximum of a window, whose first position is at place `first` of maps that have so many
+    columns."""
     cdef bits_vec zero = <bits_vec> (<const vec*> ZEROS)[0]
     cdef vec best = at(x)
     cdef Py_ssize_t i, j
@@ -88,7 +89,7 @@ cdef void interleaved_task(
     cdef Py_ssize_t image_size = (
         q.out[0] * (q.out[1] // s.unit_rows) * (q.out[2] // s.unit_columns) * q.n_filters)
     cdef TapsNeeded of = strip_taps(
-        q, s, &strip, <int32_t*> (window + s.rows * s.columns + MAX_TOGETHER))
+        q, s, &strip, <int32_t*> (window + s.rows * s.columns + INTERLEAVED_MAX_MR))
     strip_windows(q, s, &strip, window)
     interleave_input(q, s, &strip, row, scratch)
     convolve_strip(q, s, &of, window, scratch, z)
@@ -158,7 +159,7 @@ cdef int convolve_blocks(
     with nogil:
         s.index = index
         s.tap = <Py_ssize_t*> memory
-        s.line = s.tap + q.n_taps + MAX_TOGETHER
+        s.line = s.tap + q.n_taps + INTERLEAVED_MAX_MR
         s.W = memory + n_tables
         q.packed_b = s.W + q.n_taps * q.n_filters
         scratch = s.W + n_packed

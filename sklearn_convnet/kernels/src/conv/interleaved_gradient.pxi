@@ -42,7 +42,7 @@ cdef void add_lanes(const real* x, Py_ssize_t n, real* lanes, real* total) noexc
 
 cdef inline Py_ssize_t interleaved_sums(const Conv* q) noexcept nogil:
     """Numbers in the sums of a piece: of dW, with what a tile writes beyond it, and db."""
-    return (q.n_taps + 1 + MAX_TOGETHER) * q.n_filters * LANES
+    return (q.n_taps + 1 + INTERLEAVED_MAX_MR) * q.n_filters * LANES
 
 
 cdef void interleaved_piece(
@@ -83,7 +83,7 @@ cdef int interleaved_gradients(Conv* q, real* dW, real* db, int n_threads) excep
         (n_tables + n_pieces + n_threads * s.scratch_size) * sizeof(real))
     with nogil:
         s.tap = <Py_ssize_t*> memory
-        s.line = s.tap + q.n_taps + MAX_TOGETHER
+        s.line = s.tap + q.n_taps + INTERLEAVED_MAX_MR
         q.dW_pieces = memory + n_tables
         q.db_pieces = q.dW_pieces + q.n_pieces * dW_size
         scratch = q.dW_pieces + n_pieces

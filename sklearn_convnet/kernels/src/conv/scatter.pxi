@@ -31,29 +31,29 @@ cdef void add_input_gradient(
     real* dx, real* spare
 ) noexcept nogil:
     """dX += the filters times dz, scattered over n_rows windows."""
-    cdef Py_ssize_t n_vec = vectors_for(q.run_width), panel, v, V, R, t, row, r, g, u, at
-    cdef Py_ssize_t n_steps = ceil_div(q.group_filters, REDUCTION_BLOCK), step, k, k_end
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width), panel, v, V, MR, t, row, r, g, u, at
+    cdef Py_ssize_t n_steps = ceil_div(q.group_filters, KC), step, k, k_end
     cdef const real* b
-    cdef const real* a[MAX_ROWS]
-    cdef real* c[MAX_ROWS]
+    cdef const real* a[MAX_MR]
+    cdef real* c[MAX_MR]
     for g in range(q.n_groups):
         for u in range(q.n_runs):
             for panel in range(panels_for(n_vec)):
                 v = panel_start(n_vec, panel)
                 V = panel_start(n_vec, panel + 1) - v
-                R = tile_rows(V)
+                MR = mr_of(V)
                 b = q.packed_T + ((g * q.n_runs + u) * n_vec + v) * LANES * q.group_filters
                 for step in range(n_steps):
                     k = part(q.group_filters, step, n_steps)
                     k_end = part(q.group_filters, step + 1, n_steps)
-                    for t in range(ceil_div(n_rows, R)):
-                        row = t * R
-                        for r in range(smaller(R, n_rows - row)):
+                    for t in range(ceil_div(n_rows, MR)):
+                        row = t * MR
+                        for r in range(smaller(MR, n_rows - row)):
                             at = q.order[first + row + r]
                             a[r] = dz + (at - first) * row_lanes + g * q.filter_lanes
                             c[r] = (dx + q.window[at] + q.run[u]
                                     + g * q.group_channels + v * LANES)
-                        for r in range(n_rows - row, R):
+                        for r in range(n_rows - row, MR):
                             a[r] = a[0]
                             c[r] = spare
                         tile(V, a, q.count + k, k_end - k, b + k * V * LANES, V * LANES,
@@ -61,7 +61,7 @@ cdef void add_input_gradient(
 
 
 cdef inline bint is_pointwise(const Conv* q) noexcept nogil:
-    """Whether each window is a pixel, of whole vectors, so that nothing need be added up."""
+    """True if each window is a pixel, of whole vectors, so that nothing need be added up."""
     cdef int axis
     for axis in range(3):
         if q.kernel[axis] > 1 or q.stride[axis] > 1:
@@ -74,7 +74,7 @@ cdef void pointwise_input_gradient(
 ) noexcept nogil:
     """dX of n_rows pixels, from the first of them on."""
     cdef Py_ssize_t n_vec = q.n_channels // LANES, panel, v, V, step, k, k_end
-    cdef Py_ssize_t n_steps = ceil_div(q.n_filters, REDUCTION_BLOCK)
+    cdef Py_ssize_t n_steps = ceil_div(q.n_filters, KC)
     for panel in range(panels_for(n_vec)):
         v = panel_start(n_vec, panel)
         V = panel_start(n_vec, panel + 1) - v

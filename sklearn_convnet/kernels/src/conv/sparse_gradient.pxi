@@ -29,7 +29,7 @@ cdef inline Py_ssize_t counts_size(const ConvPool* p) noexcept nogil:
 
 cdef inline Py_ssize_t entries_size(const ConvPool* p) noexcept nogil:
     """Counts, d, and two numbers for each slot, each at the bound of a vector."""
-    return (counts_size(p) + whole_vectors(p.unit_size) + MAX_VECTORS * LANES
+    return (counts_size(p) + whole_vectors(p.unit_size) + NR
             + 2 * whole_vectors(p.unit_windows * p.conv.n_filters))
 
 
@@ -37,7 +37,7 @@ cdef Entries entries_in(const ConvPool* p, real* memory) noexcept nogil:
     cdef Entries e
     e.count = <Py_ssize_t*> memory
     e.d = memory + counts_size(p)
-    e.window_d = e.d + whole_vectors(p.unit_size) + MAX_VECTORS * LANES
+    e.window_d = e.d + whole_vectors(p.unit_size) + NR
     e.filter = <int32_t*> (
         e.window_d + whole_vectors(p.unit_windows * p.conv.n_filters))
     return e
@@ -55,7 +55,7 @@ cdef void make_entries(
     e.index = p.index_in + start
     memcpy(e.d, q.dY + start, n_places * F * sizeof(real))
     multiply_derivative(q.code, q.alpha, q.Y_in + start, e.d, n_places * F)
-    memset(e.d + n_places * F, 0, MAX_VECTORS * LANES * sizeof(real))
+    memset(e.d + n_places * F, 0, NR * sizeof(real))
     if db is not NULL:
         add_rows(e.d, F, n_places, q.filter_lanes, db)
     if q.dX is not NULL:
@@ -75,7 +75,7 @@ cdef struct TapPart:
 
 cdef inline Py_ssize_t row_parts(const Conv* q) noexcept nogil:
     """Into how many parts the rows of a plane of a window are cut."""
-    return ceil_div(q.kernel[1], MAX_TAP_ROWS)
+    return ceil_div(q.kernel[1], SPARSE_MR)
 
 
 cdef inline Py_ssize_t n_tap_parts(const Conv* q) noexcept nogil:
@@ -141,7 +141,7 @@ cdef void conv_pool_backward_block(
     cdef const Conv* q = &p.conv
     cdef Py_ssize_t image = block_start(q, block), i, number
     cdef Py_ssize_t n_images = block_start(q, block + 1) - image
-    cdef Py_ssize_t size = whole_vectors(q.block_images * q.padded_size) + MAX_VECTORS * LANES
+    cdef Py_ssize_t size = whole_vectors(q.block_images * q.padded_size) + NR
     cdef real* dx = scratch + size
     cdef const real* x = scratch
     cdef Entries e = entries_in(p, dx + size)
@@ -154,7 +154,7 @@ cdef void conv_pool_backward_block(
         else:  # vectors reach over the end of X
             memcpy(scratch, q.X + image * q.image_size, n_images * q.image_size * sizeof(real))
         # Vectors reach over the end of a padded image too: to what makes no denormal numbers.
-        memset(scratch + n_images * q.padded_size, 0, MAX_VECTORS * LANES * sizeof(real))
+        memset(scratch + n_images * q.padded_size, 0, NR * sizeof(real))
     for number in range(p.n_units):
         u = unit_at(p, number, n_images)
         make_entries(p, &u, image, &e, db)
@@ -221,7 +221,7 @@ cdef int sparse_gradients(ConvPool* p, real* dW, real* db, int n_threads) except
     if q.dX is not NULL:
         n_packed = q.n_runs * vectors_for(q.run_width) * LANES * q.n_filters
     q.scratch_size = (
-        2 * (whole_vectors(q.block_images * q.padded_size) + MAX_VECTORS * LANES)
+        2 * (whole_vectors(q.block_images * q.padded_size) + NR)
         + entries_size(p))
     n_threads = threads_for_products(n_entry_products(p), n_threads)
     tables = conv_tables(q)

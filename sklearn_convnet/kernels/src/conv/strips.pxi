@@ -61,9 +61,9 @@ cdef Interleaved interleaved_geometry(
     s.unit_rows = s.unit_columns = 1
     if pool is not NULL:
         s.unit_rows, s.unit_columns = pool.window[1], pool.window[2]
-    s.column_strips = larger(1, q.out[2] // larger(most, MAX_TOGETHER + s.unit_columns))
+    s.column_strips = larger(1, q.out[2] // larger(most, INTERLEAVED_MAX_MR + s.unit_columns))
     if q.out[1] == 1:
-        most_strips = q.out[2] // (MAX_TOGETHER + s.unit_columns)
+        most_strips = q.out[2] // (INTERLEAVED_MAX_MR + s.unit_columns)
         s.column_strips = larger(s.column_strips, smaller(least_strips, most_strips))
     s.columns = ceil_div(q.out[2] // s.unit_columns, s.column_strips) * s.unit_columns
     s.row_strips = ceil_div(
@@ -74,13 +74,13 @@ cdef Interleaved interleaved_geometry(
     s.planes_in = reach[0]
     s.rows_in = (s.rows - 1) * q.stride[1] + reach[1]
     s.columns_in = (s.columns - 1) * q.stride[2] + reach[2]
-    s.n_panels = ceil_div(q.group_filters, PANEL_FILTERS)
+    s.n_panels = ceil_div(q.group_filters, INTERLEAVED_NR)
     s.line_taps = q.group_channels
     if q.dilation[2] == 1 and q.n_groups == 1:
         s.line_taps *= q.kernel[2]
     s.n_lines = q.n_taps // s.line_taps
     s.x_size = s.planes_in * s.rows_in * s.columns_in * q.n_channels * LANES
-    s.z_size = (s.rows * s.columns + MAX_TOGETHER) * q.n_filters * LANES
+    s.z_size = (s.rows * s.columns + INTERLEAVED_MAX_MR) * q.n_filters * LANES
     s.row_size = larger(RUN + LANES, larger(
         s.columns * q.n_filters, s.columns_in * q.n_channels)) * LANES
     s.place_size = 0
@@ -104,13 +104,13 @@ cdef inline Filters filters_of(const Conv* q, const Interleaved* s, Py_ssize_t i
 
 cdef inline Py_ssize_t table_size(Py_ssize_t n) noexcept nogil:
     """Numbers that take as much memory as a table of n offsets and what is behind it."""
-    return whole_vectors((n + MAX_TOGETHER) * sizeof(Py_ssize_t) // sizeof(real))
+    return whole_vectors((n + INTERLEAVED_MAX_MR) * sizeof(Py_ssize_t) // sizeof(real))
 
 
 cdef inline void repeat_last(Py_ssize_t* table, Py_ssize_t n) noexcept nogil:
     """For the last tile, all of whose rows are done."""
     cdef Py_ssize_t i
-    for i in range(n, n + MAX_TOGETHER):
+    for i in range(n, n + INTERLEAVED_MAX_MR):
         table[i] = table[n - 1]
 
 
@@ -227,7 +227,7 @@ cdef void put_in_order(
 cdef void interleave_input(
     const Conv* q, const Interleaved* s, const Strip* strip, real* row, real* x
 ) noexcept nogil:
-    """What a strip sees of the padded images."""
+    """The part of the padded images that a strip sees."""
     cdef Py_ssize_t column = strip.column * q.stride[2] - q.before[2], size = q.n_channels * LANES
     cdef Py_ssize_t left = smaller(larger(0, -column), s.columns_in)
     cdef Py_ssize_t right = larger(left, smaller(s.columns_in, q.size[2] - column))

@@ -53,7 +53,7 @@ cdef void cut_units(ConvPool* p, Py_ssize_t width) noexcept nogil:
     """The units of a block of images, where `width` windows are taken together. The number of
     images plays no part: the order of sums must not depend on it."""
     cdef Conv* q = &p.conv
-    cdef Py_ssize_t row_windows = p.pool.window[1] * q.out[2], most = ROW_BLOCK * width
+    cdef Py_ssize_t row_windows = p.pool.window[1] * q.out[2], most = MC * width
     cdef Unit largest
     p.whole = most // q.n_windows > 1
     p.unit_rows = p.pool.out[1]

@@ -25,7 +25,7 @@ cdef Py_ssize_t best_width(const Conv* q) noexcept nogil:
     cdef Py_ssize_t n, best = 1
     if q.n_groups > 1 or q.dilation[2] > 1:
         return 1
-    for n in range(2, smaller(q.out[2], MAX_VECTORS * LANES // q.n_filters) + 1):
+    for n in range(2, smaller(q.out[2], NR // q.n_filters) + 1):
         if q.out[2] % n == 0 and cost_of_width(q, n) < cost_of_width(q, best):
             best = n
     return best

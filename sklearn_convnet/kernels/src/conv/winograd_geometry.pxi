@@ -121,7 +121,7 @@ cdef int winograd_geometry(
 
 
 cdef void winograd_sizes(Winograd* q) noexcept nogil:
-    """What follows from the sizes of the axes, channels and filters."""
+    """Sizes that follow from those of the axes, channels and filters."""
     cdef int axis
     for axis in range(2):
         q.tiles[axis] = ceil_div(q.out[axis], q.m)
@@ -154,7 +154,7 @@ cdef void winograd_block(
     cdef Py_ssize_t most = larger(1, n_tiles // q.tiles[1]), s, waste, least = -1
     q.block_strips = 1
     for s in range(ceil_div(most, 2), most + 1):
-        # Of equal shares of idle rows the larger block is better.
+        # With equal shares of idle rows the larger block is better.
         n_tiles = s * q.tiles[1]
         waste = (ceil_div(n_tiles, rows) * rows - n_tiles) * CHUNK // n_tiles
         if least < 0 or waste <= least:

@@ -45,7 +45,7 @@ cdef inline Py_ssize_t sum_point(const Winograd* q) noexcept nogil:
 
 cdef inline Py_ssize_t gradient_scratch(const Winograd* q, const Winograd* dz) noexcept nogil:
     return (larger(strip_size(q), strip_size(dz)) + q.n * q.n * (q.v_point + q.m_point)
-            + MAX_VECTORS * LANES)
+            + NR)
 
 
 cdef void weight_gradient_task(

@@ -8,7 +8,7 @@ cdef void pack_points(Winograd* q, real* scratch, int n_threads) noexcept nogil:
 
 
 cdef inline Py_ssize_t panel_taps(const Winograd* q) noexcept nogil:
-    return 9 * q.n_channels * MAX_VECTORS * LANES
+    return 9 * q.n_channels * NR
 
 
 cdef void pack_points_of(const Winograd* q, Py_ssize_t panel, real* taps) noexcept nogil:
@@ -34,7 +34,7 @@ cdef void multiply_points(
 ) noexcept nogil:
     """M = V U at each point, for n_tiles tiles."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_k = q.n_channels
-    cdef Py_ssize_t n_steps = ceil_div(n_k, REDUCTION_BLOCK), step, k
+    cdef Py_ssize_t n_steps = ceil_div(n_k, KC), step, k
     cdef Py_ssize_t point, panel, v, W
     cdef const real* b
     for point in range(q.n * q.n):
@@ -77,7 +77,7 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     cdef real* work
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
-    rows = tile_rows(panel_start(n_vec, 1))
+    rows = mr_of(panel_start(n_vec, 1))
     winograd_block(q, q.filter_lanes, BLOCK_BYTES, rows)
     share_blocks(q, rows, n_threads)
     place_points(q, q.filter_lanes)

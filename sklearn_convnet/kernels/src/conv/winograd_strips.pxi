@@ -163,7 +163,7 @@ cdef void points_to_output(
 cdef void finish_strip(
     const Winograd* q, Py_ssize_t strip, Py_ssize_t n_rows, real* scratch
 ) noexcept nogil:
-    """What is done with n_rows rows of the output for the norm before or after it."""
+    """The epilogue of n_rows rows of the output for the norm before or after it."""
     cdef Norm output
     cdef Py_ssize_t n = q.n_filters
     cdef Py_ssize_t start = strip // q.tiles[0] * q.out[0] + strip % q.tiles[0] * q.m

@@ -27,7 +27,7 @@ cdef struct Norm:
     const real* shift
     int code
     real alpha
-    # What a norm made z of, as a part of a sum perhaps, and what its sums are taken about.
+    # The map that a norm made z of, as a part of a sum perhaps, and what its sums are taken about.
     const real* normed
     const real* normed_centre
 

@@ -115,7 +115,7 @@ cdef struct Row:
 
 
 cdef inline Py_ssize_t row_length(const Pool* q) noexcept nogil:
-    """Of the longer of both rows, in numbers, with a vector of slack, in whole vectors."""
+    """Numbers of the longer of both rows, with a vector of slack, in whole vectors."""
     return (vectors_for(larger(q.size[2], q.out[2]) * q.n_channels) + 1) * LANES
 
 
@@ -124,7 +124,7 @@ cdef inline bint has_large_windows(const Pool* q) noexcept nogil:
 
 
 cdef Py_ssize_t row_bytes(const Pool* q) noexcept nogil:
-    """Of the scratch of a thread, a multiple of that of a double."""
+    """Size of the scratch of a thread, a multiple of that of a double."""
     cdef Py_ssize_t n = row_length(q)
     cdef Py_ssize_t wide = n + q.n_channels if has_large_windows(q) else 0
     return ceil_div(n * (2 * sizeof(real) + sizeof(int32_t)), CACHE_LINE) * CACHE_LINE + (
@@ -184,7 +184,7 @@ cdef inline void max_of_four(
 
 
 cdef inline bint has_four(const Pool* q, const Window* w) noexcept nogil:
-    """Whether all windows of a row are two by two pixels of a plane."""
+    """True if all windows of a row are two by two pixels of a plane."""
     return (w.end[0] - w.start[0] == 1 and w.end[1] - w.start[1] == 2 and q.window[2] == 2
             and q.before[2] == 0 and (q.out[2] - 1) * q.stride[2] + 2 <= q.size[2])
 
@@ -229,8 +229,8 @@ cdef void maxpool_row(
 
 
 cdef bint rows_lie_within(const Pool* q, const int32_t* index) noexcept nogil:
-    """Whether the places of an image's outputs are in the rows of their windows; where windows
-    have several planes, in these planes."""
+    """True if the places of an image's outputs are in the rows of their windows; where windows have
+    several planes, in these planes."""
     cdef Py_ssize_t plane = q.size[1] * q.size[2], n = q.out[2] * q.n_channels, number, first
     for number in range(q.n_out // q.out[2]):
         first = number // q.out[1] * q.window[0] * plane

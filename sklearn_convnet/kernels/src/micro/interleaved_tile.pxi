@@ -1,5 +1,5 @@
-# The micro-kernel of interleaved images: MR x NR sums, each of them a vector with one number of
-# each of LANES images.
+# The micro-kernel of interleaved images: P x G sums, its MR and NR, each of them a vector with one
+# number of each of LANES images.
 #
 #   c[p][g] (+)= init[g] + sum_k b[k][g] a[p][k]
 #
@@ -11,30 +11,30 @@
 cdef extern from *:
     """
     #ifdef WIDE_REGISTERS
-    #define PANEL_FILTERS 8
-    #define ROWS_1 8
-    #define ROWS_2 8
-    #define ROWS_3 8
-    #define ROWS_4 6
-    #define ROWS_5 5
-    #define ROWS_6 4
-    #define ROWS_7 3
-    #define ROWS_8 3
+    #define INTERLEAVED_NR 8
+    #define INTERLEAVED_MR_1 8
+    #define INTERLEAVED_MR_2 8
+    #define INTERLEAVED_MR_3 8
+    #define INTERLEAVED_MR_4 6
+    #define INTERLEAVED_MR_5 5
+    #define INTERLEAVED_MR_6 4
+    #define INTERLEAVED_MR_7 3
+    #define INTERLEAVED_MR_8 3
     #else
-    #define PANEL_FILTERS 6
-    #define ROWS_1 14
-    #define ROWS_2 6
+    #define INTERLEAVED_NR 6
+    #define INTERLEAVED_MR_1 14
+    #define INTERLEAVED_MR_2 6
     #ifdef __FMA__
-    #define ROWS_3 4
-    #define ROWS_4 3
+    #define INTERLEAVED_MR_3 4
+    #define INTERLEAVED_MR_4 3
     #else  /* a product needs a register before it is added */
-    #define ROWS_3 3
-    #define ROWS_4 2
+    #define INTERLEAVED_MR_3 3
+    #define INTERLEAVED_MR_4 2
     #endif
-    #define ROWS_5 2
-    #define ROWS_6 2
+    #define INTERLEAVED_MR_5 2
+    #define INTERLEAVED_MR_6 2
     #endif
-    #define MAX_TOGETHER 14
+    #define INTERLEAVED_MAX_MR 14
 
     /* Loaded once, where the compiler would rather load it for each use. */
     #ifdef __AVX512F__
@@ -67,8 +67,8 @@ cdef extern from *:
         Py_ssize_t n_lines, first, n_k;         /* of each line, from number `first` on */
     } range_of_k;
 
-    /* What any of P windows needs, from one in a row and column on; in both directions, what a
-       later one needs begins and ends earlier. */
+    /* The k that any of P windows needs, from one in a row and column on; in both directions, those
+       of a later one begin and end earlier. */
     static inline range_of_k needed(
         const taps_needed *of, Py_ssize_t row, Py_ssize_t column, int P, const Py_ssize_t *line)
     {
@@ -94,8 +94,8 @@ cdef extern from *:
         const skcn_real *b, Py_ssize_t b_row, Py_ssize_t b_line, const skcn_real *init,
         skcn_real *c, Py_ssize_t c_row)
     {
-        const skcn_real *row[MAX_TOGETHER];
-        vec acc[PANEL_FILTERS * MAX_TOGETHER], kept[MAX_TOGETHER];
+        const skcn_real *row[INTERLEAVED_MAX_MR];
+        vec acc[INTERLEAVED_NR * INTERLEAVED_MAX_MR], kept[INTERLEAVED_MAX_MR];
         UNROLL for (int p = 0; p < P; p++) {
             row[p] = a + row_offset[p];
             UNROLL for (int g = 0; g < G; g++)
@@ -136,19 +136,19 @@ cdef extern from *:
             }
     }
 
-    #define INTERLEAVED_CASE(G)                                                                   \\
-        case G:                                                                                   \\
-            for (; i < n_rows; i += ROWS_##G, column += ROWS_##G) {                               \\
-                range_of_k k = all;                                                               \\
-                if (is_forward) {                                                                 \\
-                    for (; column >= of->n_columns; column -= of->n_columns)                      \\
-                        row++;                                                                    \\
-                    k = needed(of, row, column, ROWS_##G, all.line);                              \\
-                }                                                                                 \\
-                interleaved_tile(G, ROWS_##G, is_forward, a, row_offset + i, k, k_step,           \\
-                                 b + (k.line - all.line) * b_line, b_row, b_line, init,           \\
-                                 c + i * c_row, c_row);                                           \\
-            }                                                                                     \\
+    #define INTERLEAVED_CASE(G) \\
+        case G: \\
+            for (; i < n_rows; i += INTERLEAVED_MR_##G, column += INTERLEAVED_MR_##G) { \\
+                range_of_k k = all; \\
+                if (is_forward) { \\
+                    for (; column >= of->n_columns; column -= of->n_columns) \\
+                        row++; \\
+                    k = needed(of, row, column, INTERLEAVED_MR_##G, all.line); \\
+                } \\
+                interleaved_tile(G, INTERLEAVED_MR_##G, is_forward, a, row_offset + i, k, k_step, \\
+                                 b + (k.line - all.line) * b_line, b_row, b_line, init, \\
+                                 c + i * c_row, c_row); \\
+            } \\
             break;
 
     static inline __attribute__((always_inline)) void interleaved_rows(
@@ -201,7 +201,7 @@ cdef extern from *:
         int32_t* end_line
         int32_t* first
         int32_t* end
-    const int PANEL_FILTERS, MAX_TOGETHER
+    const int INTERLEAVED_NR, INTERLEAVED_MAX_MR
     void interleaved_maps(
         Py_ssize_t G, const real* x, const Py_ssize_t* window, const TapsNeeded* of,
         const Py_ssize_t* line, Py_ssize_t n_k, const real* w, const real* init, real* z,

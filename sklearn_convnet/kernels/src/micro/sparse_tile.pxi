@@ -7,7 +7,7 @@
 
 cdef extern from *:
     """
-    #define MAX_TAP_ROWS 6
+    #define SPARSE_MR 6
 
     /* sum[u][v] += sum_i d[i] x[window[index[i]] + u x_row + v], over every `step`-th of the places
        of one image after the other. */
@@ -19,7 +19,7 @@ cdef extern from *:
         Py_ssize_t n_images, Py_ssize_t n_places, Py_ssize_t step, \\
         skcn_real *sum, Py_ssize_t sum_row) \\
     { \\
-        VEC acc[MAX_TAP_ROWS * MAX_VECTORS]; \\
+        VEC acc[SPARSE_MR * NV]; \\
         UNROLL for (int u = 0; u < U; u++) \\
             UNROLL for (int v = 0; v < V; v++) \\
                 acc[u * V + v] = *(const VEC *) (sum + u * sum_row + v * LANES); \\
@@ -53,7 +53,7 @@ cdef extern from *:
             for (Py_ssize_t j = end - width + first; j < end; j += step) {
                 if (count[j] == 0)
                     continue;
-                vec acc[MAX_TAP_ROWS * MAX_VECTORS];
+                vec acc[SPARSE_MR * NV];
                 UNROLL for (int u = 0; u < U; u++)
                     UNROLL for (int v = 0; v < V; v++)
                         acc[u * V + v] = *(const vec *) ZEROS;
@@ -142,7 +142,7 @@ cdef extern from *:
             }
     }
     """
-    const int MAX_TAP_ROWS
+    const int SPARSE_MR
     void gather(
         int U, int V, const real* x, Py_ssize_t image_size, Py_ssize_t x_row,
         const Py_ssize_t* window, const int32_t* index, const real* d, Py_ssize_t n_images,

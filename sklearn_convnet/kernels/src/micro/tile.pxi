@@ -2,10 +2,11 @@
 #
 #     c[r][v] (+)= init[v] + sum_k a[r][k_offset[k]] * b[k * b_row + v]
 #
-# for R rows r and V vectors v held in registers. What `a`, `k_offset` and `b` stand for is
-# the caller's choice: for a convolution, `a` are the corners of windows in the input and
-# `k_offset` the taps of the filter; for its weight gradient, `a` are taps and `k_offset`
-# windows. So no im2col matrix is ever built.
+# for MR rows r and V vectors v held in registers, MR x NR numbers in the words of Goto and van de
+# Geijn ("Anatomy of high-performance matrix multiplication", 2008), as are KC and MC. It is the
+# caller who chooses what `a`, `k_offset` and `b` stand for: for a convolution, `a` are the corners
+# of windows in the input and `k_offset` the taps of the filter; for its weight gradient, `a` are
+# taps and `k_offset` windows. So no im2col matrix is ever built.
 #
 # Design:
 # * Rows are pointers, not a stride: a tile may run over the end of a row of pixels, or of an
@@ -17,10 +18,6 @@
 # * Where rows are equally far apart, as in matrices, a tile needs no pointers, and smaller tiles
 #   do the rest of the rows: for short sums and few rows, that is twice as fast.
 
-cdef enum:
-    MAX_ROWS = 14          # of any tile
-
-
 cdef extern from *:
     """
     /* How sums begin and end: */
@@ -31,20 +28,20 @@ cdef extern from *:
     /* In C, because only loops that the compiler is told to unroll keep `acc` in registers
        from the first number to the last. */
     static inline __attribute__((always_inline)) void tile_loop(
-        const int R, const int V,
-        const skcn_real *const *a,   /* IN  R pointers */
+        const int MR, const int V,
+        const skcn_real *const *a,   /* IN  MR pointers */
         const Py_ssize_t *k_offset,  /* IN  (n_k) */
         Py_ssize_t n_k,
         const skcn_real *b,          /* IN  (n_k, b_row) */
         Py_ssize_t b_row,
         const skcn_real *init,       /* IN  V vectors */
         int sums,
-        skcn_real **c)               /* OUT, INOUT unless FROM_INIT: R pointers to V vectors */
+        skcn_real **c)               /* OUT, INOUT unless FROM_INIT: MR pointers to V vectors */
     {
         const Py_ssize_t *end = k_offset + n_k;
-        const skcn_real *row[MAX_TILE_ROWS];
-        vec acc[MAX_TILE_ROWS * MAX_VECTORS], b_vec[MAX_VECTORS];
-        UNROLL for (int r = 0; r < R; r++) {
+        const skcn_real *row[MAX_MR];
+        vec acc[MAX_MR * NV], b_vec[NV];
+        UNROLL for (int r = 0; r < MR; r++) {
             row[r] = a[r];
             UNROLL for (int v = 0; v < V; v++)
                 acc[r * V + v] = *(const vec *) ((sums == FROM_C ? c[r] : init) + v * LANES);
@@ -53,14 +50,14 @@ cdef extern from *:
             Py_ssize_t offset = *k_offset;
             UNROLL for (int v = 0; v < V; v++)
                 b_vec[v] = *(const vec *) (b + v * LANES);
-            UNROLL for (int r = 0; r < R; r++) {
+            UNROLL for (int r = 0; r < MR; r++) {
                 skcn_real a_k = row[r][offset];
                 UNROLL for (int v = 0; v < V; v++)
                     acc[r * V + v] += a_k * b_vec[v];
             }
         }
         /* Rows may overlap (the input gradient scatters): each is done before the next. */
-        UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int r = 0; r < MR; r++) {
             UNROLL for (int v = 0; v < V; v++) {
                 vec *to = (vec *) (c[r] + v * LANES);
                 if (sums == ADD_C)
@@ -73,26 +70,26 @@ cdef extern from *:
     /* The same for rows of a that are a_row apart, and a_k from one k to the next; those of c are
        c_row apart. */
     static inline __attribute__((always_inline)) void matrix_loop(
-        const int R, const int V,
+        const int MR, const int V,
         const skcn_real *a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t n_k,
         const skcn_real *b, Py_ssize_t b_row,
         const skcn_real *init, int accumulate,
         skcn_real *c, Py_ssize_t c_row)
     {
-        vec acc[MAX_TILE_ROWS * MAX_VECTORS], b_vec[MAX_VECTORS];
-        UNROLL for (int r = 0; r < R; r++)
+        vec acc[MAX_MR * NV], b_vec[NV];
+        UNROLL for (int r = 0; r < MR; r++)
             UNROLL for (int v = 0; v < V; v++)
                 acc[r * V + v] = *(const vec *) (init + v * LANES);
         for (Py_ssize_t k = 0; k < n_k; k++, a += a_k, b += b_row) {
             UNROLL for (int v = 0; v < V; v++)
                 b_vec[v] = *(const vec *) (b + v * LANES);
-            UNROLL for (int r = 0; r < R; r++) {
+            UNROLL for (int r = 0; r < MR; r++) {
                 skcn_real a_k_r = a[r * a_row];
                 UNROLL for (int v = 0; v < V; v++)
                     acc[r * V + v] += a_k_r * b_vec[v];
             }
         }
-        UNROLL for (int r = 0; r < R; r++, c += c_row)
+        UNROLL for (int r = 0; r < MR; r++, c += c_row)
             UNROLL for (int v = 0; v < V; v++) {
                 vec *to = (vec *) (c + v * LANES);
                 if (accumulate)
@@ -101,18 +98,18 @@ cdef extern from *:
             }
     }
 
-    /* All rows, in tiles of R, then of S, then by themselves. */
+    /* All rows, in tiles of MR, then of a few, then by themselves. */
     static inline __attribute__((always_inline)) void rows_loop(
-        const int R, const int S, const int V,
+        const int MR, const int FEW, const int V,
         const skcn_real *a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t n_rows, Py_ssize_t n_k,
         const skcn_real *b, Py_ssize_t b_row,
         const skcn_real *init, int accumulate,
         skcn_real *c, Py_ssize_t c_row)
     {
-        for (; n_rows >= R; n_rows -= R, a += R * a_row, c += R * c_row)
-            matrix_loop(R, V, a, a_row, a_k, n_k, b, b_row, init, accumulate, c, c_row);
-        for (; n_rows >= S; n_rows -= S, a += S * a_row, c += S * c_row)
-            matrix_loop(S, V, a, a_row, a_k, n_k, b, b_row, init, accumulate, c, c_row);
+        for (; n_rows >= MR; n_rows -= MR, a += MR * a_row, c += MR * c_row)
+            matrix_loop(MR, V, a, a_row, a_k, n_k, b, b_row, init, accumulate, c, c_row);
+        for (; n_rows >= FEW; n_rows -= FEW, a += FEW * a_row, c += FEW * c_row)
+            matrix_loop(FEW, V, a, a_row, a_k, n_k, b, b_row, init, accumulate, c, c_row);
         for (; n_rows > 0; n_rows--, a += a_row, c += c_row)
             matrix_loop(1, V, a, a_row, a_k, n_k, b, b_row, init, accumulate, c, c_row);
     }
@@ -127,33 +124,35 @@ cdef extern from *:
     {
         switch (V) {
         case 1:
-            rows_loop(TILE_ROWS_1, 4, 1, a, a_row, a_k, n_rows, n_k, b, b_row, init,
+            rows_loop(MR_1, 4, 1, a, a_row, a_k, n_rows, n_k, b, b_row, init,
                       accumulate, c, c_row);
             break;
         case 2:
-            rows_loop(TILE_ROWS_2, 4, 2, a, a_row, a_k, n_rows, n_k, b, b_row, init,
+            rows_loop(MR_2, 4, 2, a, a_row, a_k, n_rows, n_k, b, b_row, init,
                       accumulate, c, c_row);
             break;
     #ifdef WIDE_REGISTERS
         case 3:
-            rows_loop(TILE_ROWS_3, 3, 3, a, a_row, a_k, n_rows, n_k, b, b_row, init,
+            rows_loop(MR_3, 3, 3, a, a_row, a_k, n_rows, n_k, b, b_row, init,
                       accumulate, c, c_row);
             break;
         case 4:
-            rows_loop(TILE_ROWS_4, 2, 4, a, a_row, a_k, n_rows, n_k, b, b_row, init,
+            rows_loop(MR_4, 2, 4, a, a_row, a_k, n_rows, n_k, b, b_row, init,
                       accumulate, c, c_row);
             break;
     #endif
         }
     }
     """
+    enum:
+        MAX_MR
     const int FROM_INIT, ADD_C, FROM_C
     void matrix_rows(
         Py_ssize_t V, const real* a, Py_ssize_t a_row, Py_ssize_t a_k, Py_ssize_t n_rows,
         Py_ssize_t n_k, const real* b, Py_ssize_t b_row, const real* init, bint accumulate, real* c,
         Py_ssize_t c_row) noexcept nogil
     void tile_loop(
-        int R, int V, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
+        int MR, int V, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
         const real* b, Py_ssize_t b_row, const real* init, int sums, real** c) noexcept nogil
 
 
@@ -161,39 +160,39 @@ cdef void tile_1(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
     Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(TILE_ROWS_1, 1, a, k_offset, n_k, b, b_row, init, sums, c)
+    tile_loop(MR_1, 1, a, k_offset, n_k, b, b_row, init, sums, c)
 
 
 cdef void tile_2(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
     Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(TILE_ROWS_2, 2, a, k_offset, n_k, b, b_row, init, sums, c)
+    tile_loop(MR_2, 2, a, k_offset, n_k, b, b_row, init, sums, c)
 
 
 cdef void tile_3(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
     Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(TILE_ROWS_3, 3, a, k_offset, n_k, b, b_row, init, sums, c)
+    tile_loop(MR_3, 3, a, k_offset, n_k, b, b_row, init, sums, c)
 
 
 cdef void tile_4(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
     Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(TILE_ROWS_4, 4, a, k_offset, n_k, b, b_row, init, sums, c)
+    tile_loop(MR_4, 4, a, k_offset, n_k, b, b_row, init, sums, c)
 
 
-cdef inline int tile_rows(Py_ssize_t n_vec) noexcept nogil:
+cdef inline int mr_of(Py_ssize_t n_vec) noexcept nogil:
     """Rows of a tile that is `n_vec` vectors wide."""
     if n_vec == 1:
-        return TILE_ROWS_1
+        return MR_1
     if n_vec == 2:
-        return TILE_ROWS_2
+        return MR_2
     if n_vec == 3:
-        return TILE_ROWS_3
-    return TILE_ROWS_4
+        return MR_3
+    return MR_4
 
 
 cdef inline void tile(

@@ -1,4 +1,4 @@
-# Panels: the columns of b are cut into panels of nearly equal width, at most MAX_VECTORS
+# Panels: the columns of b are cut into panels of nearly equal width, at most NV
 # vectors. Panel p of width V lies at b + n_k * (first vector) * LANES, in rows of V vectors.
 
 cdef inline Py_ssize_t vectors_for(Py_ssize_t n_columns) noexcept nogil:
@@ -6,7 +6,7 @@ cdef inline Py_ssize_t vectors_for(Py_ssize_t n_columns) noexcept nogil:
 
 
 cdef inline Py_ssize_t panels_for(Py_ssize_t n_vec) noexcept nogil:
-    return ceil_div(n_vec, MAX_VECTORS)
+    return ceil_div(n_vec, NV)
 
 
 cdef inline Py_ssize_t panel_start(Py_ssize_t n_vec, Py_ssize_t panel) noexcept nogil:

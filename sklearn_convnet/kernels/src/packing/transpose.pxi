@@ -7,7 +7,7 @@ cdef inline void copy_row(const real* source, real* target, Py_ssize_t n) noexce
     for v in range(n // LANES):
         put(target + v * LANES, at(source + v * LANES))
     i = n - rest
-    # Of known sizes, which the compiler makes moves of.
+    # These have known sizes: the compiler makes moves of them.
     if rest & 8:
         memcpy(target + i, source + i, 8 * sizeof(real))
         i += 8
