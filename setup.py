@@ -111,7 +111,7 @@ def extensions():
             yield Extension(
                 f"sklearn_convnet.kernels._{variant}_{dtype}",
                 [str(KERNELS / f"_{variant}_{dtype}.pyx")],
-                depends=[str(path) for path in sorted(KERNELS.glob("src/*.pxi"))],
+                depends=[str(path) for path in sorted(KERNELS.glob("src/**/*.pxi"))],
                 define_macros=macros,
                 extra_compile_args=[*common, *openmp, *flags],
                 extra_link_args=link,

@@ -292,7 +292,7 @@ CONTENDERS = {
     },
     "fit": {"sklearn_convnet": ours_fit, "skorch": skorch_fit},
 }
-#: What two answers may differ by. In training, two numbers of a pool's window that are equal
+#: Tolerances of two answers. In training, two numbers of a pool's window that are equal
 #: but for rounding send a gradient to another place, which some of 300,000 windows do.
 TOLERANCE = {"train": 2e-2, "predict": 1e-4, "latency": 1e-4, "fit": 0.02, "kernels": 1e-4}
 LOSS_TOLERANCE = 1e-5

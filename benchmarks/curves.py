@@ -83,7 +83,7 @@ def installed(makers):
 
 
 def multiply_adds(filters, batch):
-    """Of a training step: three times those of a forward."""
+    """Multiply-adds of a training step: three times those of a forward."""
     from sklearn_convnet.network import compile_network
     from sklearn_convnet.network.node import walk
 

@@ -68,7 +68,7 @@ def convnet_model(epochs, threads, seed):
 
 
 def first_weights(seed):
-    """What `convnet_model` begins with, in the order and layout of the modules below."""
+    """The first weights of `convnet_model`, in the order and layout of the modules below."""
     from sklearn_convnet.layers import Dense
     from sklearn_convnet.network import compile_network
 

@@ -1,4 +1,4 @@
-"""What `compare.py kernels` times: passes of convolutions and dense layers, and BLAS.
+"""The passes that `compare.py kernels` times: those of convolutions and dense layers, and BLAS.
 
 A pass is named by its layer and by what it computes: "14x14, 6 -> 16, 5x5, forward".
 """
@@ -38,7 +38,7 @@ def output_size(size, kernel, padding):
 
 
 def multiply_adds(net, batch):
-    """Of one pass, in the direct form."""
+    """Multiply-adds of one pass, in the direct form."""
     shape, _ = KERNELS[net]
     if len(shape) == 2:
         return batch * shape[0] * shape[1]

@@ -75,7 +75,7 @@ class Twin:
         return nn.Sequential(*modules)
 
     def _modules(self, layer, shape, path):
-        """What a layer is in PyTorch: a list of modules."""
+        """The list of modules that a layer is in PyTorch."""
         if isinstance(layer, Conv2D):
             return self._conv(layer, shape, path)
         if isinstance(layer, Dense):

@@ -1,4 +1,4 @@
-"""What was built, and what is in use."""
+"""The kernels that were built, and those in use."""
 
 import platform
 

@@ -47,7 +47,7 @@ class Transform(Parametrized):
 
     _parameter_constraints: dict = {}
 
-    #: Whether X must be images; others also change signals and volumes.
+    #: True if X must be images; others also change signals and volumes.
     needs_images = False
 
     def augment(
@@ -129,7 +129,7 @@ default=None
 
 
 # ---------------------------------------------------------------------------
-# What comes in
+# Input
 # ---------------------------------------------------------------------------
 
 
@@ -670,7 +670,7 @@ class Compose(LayerComposition, Transform):
 
     @property
     def needs_images(self):
-        """Whether a transform in it does."""
+        """True if a transform in it does."""
         children = [transform for _, transform in self.named_children()]
         return any(getattr(transform, "needs_images", False) for transform in children)
 

@@ -27,7 +27,7 @@ __all__ = ["Checkpoint", "EarlyStopping", "LearningRateLogger"]
 
 
 class _NetworkCallback(Parametrized):
-    """What our callbacks share: they hear of epochs, on the estimators of this package."""
+    """The base of our callbacks: they hear of epochs, on the estimators of this package."""
 
     _parameter_constraints: dict = {}
 
@@ -49,7 +49,7 @@ class _NetworkCallback(Parametrized):
         return context.task_name == "epoch" and self._after_epoch(estimator, context.task_id + 1)
 
     def _after_epoch(self, estimator, epoch):
-        """What to do after an epoch of this fit, numbered from 1; True stops training."""
+        """Called after an epoch of this fit, numbered from 1; True stops training."""
 
 
 class EarlyStopping(_NetworkCallback):

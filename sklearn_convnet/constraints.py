@@ -17,7 +17,7 @@ class Interval(_Interval):
     """An interval of numbers, which True and False are not."""
 
     def is_satisfied_by(self, val):
-        """Whether it is a number of the interval."""
+        """True if it is a number of the interval."""
         return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 

@@ -15,7 +15,7 @@ from inspect import Parameter, signature
 from sklearn.base import BaseEstimator
 from sklearn.utils._pprint import KeyValTuple, _EstimatorPrettyPrinter
 
-#: Of longer lists these are shown, as in scikit-learn.
+#: Items that are shown of longer lists, as in scikit-learn.
 MAX_ELEMENTS = 30
 #: Layers in the table of a notebook.
 MAX_ROWS = 60
@@ -30,7 +30,7 @@ def defaults_of(kind):
 
 
 def _is_default(value, default):
-    """Whether a value and a default read the same, as scikit-learn decides it."""
+    """True if a value and a default read the same, as scikit-learn decides it."""
     return value is default or (type(value) is type(default) and repr(value) == repr(default))
 
 
@@ -116,7 +116,7 @@ def add_nested(table, estimator):
 
 
 def _write_in_scikit_learn(printer, *where):
-    """What scikit-learn's printer does where it comes upon one of ours, such as in a Pipeline."""
+    """Prints one of ours where scikit-learn's printer comes upon it, such as in a Pipeline."""
     _Printer()._pprint_estimator(*where)
 
 

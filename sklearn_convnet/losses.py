@@ -1,4 +1,4 @@
-"""What training makes small: a divergence of each sample, averaged over the samples.
+"""Losses, which training makes small: a divergence of each sample, averaged over the samples.
 
 # Design:
 # * A loss sees the last layer's output Z before any link function, and returns the gradient
@@ -33,11 +33,11 @@ class Loss(Parametrized):
     """Base class of the losses."""
 
     _parameter_constraints: dict = {}
-    #: Whether values may be shifted and scaled before the network learns them.
+    #: True if values may be shifted and scaled before the network learns them.
     takes_normalized = True
     #: Name of the inverse of the link function.
     out_activation = "identity"
-    #: Whether its minimum lies in the middle of the values, where their mean is.
+    #: True if its minimum lies in the middle of the values, where their mean is.
     is_central = False
 
     def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
@@ -70,11 +70,11 @@ class Loss(Parametrized):
         """Raises ValueError if the loss is not defined for a target."""
 
     def inverse_link(self, Z):
-        """What a regressor predicts, from the output of its last layer."""
+        """The prediction of a regressor, from the output of its last layer."""
         return Z
 
     def first_output(self, mean):
-        """What the last layer returns before the first step, for values of this mean that are
+        """The output of the last layer before the first step, for values of this mean that are
         not normalised; None is whatever its first weights make of X."""
         return None
 
@@ -91,7 +91,7 @@ class Loss(Parametrized):
 
 
 class _ClassLoss(Loss):
-    """Of class codes, one a sample or a pixel, or of labels that are there (1) or not (0)."""
+    """The loss of class codes, one a sample or a pixel, or of labels, there (1) or not (0)."""
 
     def of_classes(self, Z, codes, weight, dZ, kernels, n_threads):
         """The loss where each row has one class; all arrays have a row for each."""

@@ -100,7 +100,7 @@ def _hulls(corners):
 
 
 def _clipped(polygons, start, stop):
-    """What of each polygon is to the left of the line from `start` to `stop`.
+    """The part of each polygon to the left of the line from `start` to `stop`.
 
     Each edge becomes its part to the left, and an end that is cut off moves onto the line. Edges
     along the line add nothing to what is enclosed, wherever they lead; so all polygons keep the

@@ -157,7 +157,7 @@ class MultiCrop(Parametrized):
                 yield X[:, top : top + height, left : left + width][:, :, ::mirror]
 
     def vote(self, P):
-        """What the views agree on.
+        """The result that the views agree on.
 
         Parameters
         ----------

@@ -52,7 +52,7 @@ class Optimizer(Parametrized):
         raise NotImplementedError(type(self))
 
     def _options(self, t):
-        """What the kernel takes after the learning rate and the scale of the gradients."""
+        """Arguments of the kernel after the learning rate and the scale of the gradients."""
         raise NotImplementedError(type(self))
 
     def start(self, network):
@@ -109,7 +109,7 @@ class Optimizer(Parametrized):
         )
 
     def _clip_scale(self, network, rows, n_threads):
-        """What brings the norm of all gradients together down to `clip_norm`."""
+        """The factor that brings the norm of all gradients together down to `clip_norm`."""
         if self.clip_norm is None:
             return 1.0
         norm = network.kernels.global_norm(network.grads, rows, n_threads)

@@ -1,4 +1,4 @@
-"""What everything with parameters shares: scikit-learn's contract, at less cost.
+"""The base of everything with parameters: scikit-learn's contract, at less cost.
 
 # Design:
 # * A network has hundreds of layers, and each is asked for its parameters many times in a fit,

@@ -50,7 +50,7 @@ class Schedule(Parametrized):
     """
 
     _parameter_constraints: dict = {}
-    #: Whether the rate depends on what `observe` was told.
+    #: True if the rate depends on what `observe` was told.
     _follows_scores = False
 
     def rate(self, epoch, step, state):

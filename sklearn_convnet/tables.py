@@ -45,7 +45,7 @@ class Table:
         ]
 
     def _is_right(self, i):
-        """Whether a column holds numbers, which end at the same place."""
+        """True if a column holds numbers, which end at the same place."""
         values = [row[i] for row in self.rows if row[i] is not None]
         return bool(values) and all(isinstance(value, Number) for value in values)
 

@@ -198,7 +198,7 @@ def gradients_of(network):
 
 
 class Comparison(NamedTuple):
-    """Of one array's gradient: how far it is off, at how many places, of how large a gradient."""
+    """The error of one array's gradient: how large, at how many places, of how large a gradient."""
 
     path: str
     error: float
@@ -463,7 +463,7 @@ def check_need_input(subject):
 
 
 def check_passes_are_apart(subject):
-    """What comes before a pass, or between forward and backward, changes nothing."""
+    """Passes before a pass, or between forward and backward, change nothing."""
     X, other = subject.batch(3), subject.batch(5, 1)
     for eager in (True, False):
         calm, network = subject.network(), subject.network()
@@ -637,7 +637,7 @@ def check_network_copies(subject):
         require(moved > 0 or not before.size, f"weights{how} do not reach its output")
 
 
-#: What `check_layer` runs: first what is easiest to understand.
+#: The checks that `check_layer` runs: first what is easiest to understand.
 CHECKS = (
     check_parameters,
     check_spec_is_not_changed,

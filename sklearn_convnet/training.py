@@ -48,7 +48,7 @@ class Samples:
 
     @cached_property
     def share(self):
-        """What each sample weighs in the mean of a batch of them all."""
+        """The share of each sample in the mean of a batch of them all."""
         return self.weight / np.asarray(len(self), self.weight.dtype)
 
     @property
@@ -256,7 +256,7 @@ class Trainer:
         return total * len(batch), Z
 
     def seen(self, X):
-        """What the network sees of X where it does not train."""
+        """The part of X that the network sees where it does not train."""
         return X if self.view is None else self.view(X)
 
     def evaluate(self, samples, score):
@@ -329,13 +329,13 @@ class Progress:
     given: tuple | None = None
 
     def is_over(self, max_iter, n_iter_no_change):
-        """Whether there is a reason to stop."""
+        """True if there is a reason to stop."""
         return (
             self.stopped or self.epoch >= max_iter or self.n_without_improvement >= n_iter_no_change
         )
 
     def ran_out(self, max_iter, n_iter_no_change):
-        """Whether `max_iter` is the only reason to stop."""
+        """True if `max_iter` is the only reason to stop."""
         return self.epoch >= max_iter and not self.is_over(np.inf, n_iter_no_change)
 
     def note(self, goal, tol):
@@ -350,7 +350,7 @@ class Progress:
 
 
 def what_diverged(loss, network):
-    """What is not finite after an epoch, in words; None if all is."""
+    """Words for what is not finite after an epoch; None if all is."""
     if not np.isfinite(loss):
         return f"The loss became {loss}"
     buffers = network.buffers()

@@ -1,4 +1,4 @@
-"""Imports point downward, from room to room, and no file is too long to read."""
+"""Imports point downward, from room to room and from kernel to kernel; no file is too long."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -40,8 +40,10 @@ ROOMS = (
 )
 
 MAX_LINES = 700
-#: Sources of kernels that are longer.
-LONGER = {"conv.pxi", "interleaved.pxi", "norm.pxi", "pool.pxi", "winograd.pxi"}
+
+KERNELS = SOURCES / "kernels" / "src"
+#: The sources of the kernels, in the order in which they are included.
+LAYERS = re.findall(r'^include "(.*)"$', (KERNELS / "all.pxi").read_text(), re.MULTILINE)
 
 
 def imported_by(module):
@@ -104,13 +106,97 @@ def test_no_module_imports_itself_by_way_of_others():
         pytest.fail(" <- ".join(error.args[1]))
 
 
+# ---------------------------------------------------------------------------
+# Kernels: a file uses no name of those that are included after it
+# ---------------------------------------------------------------------------
+
+VERBATIM = re.compile(
+    r'(^cdef extern from [^\n]*:\n)    """\n(.*?)^    """', re.MULTILINE | re.DOTALL
+)
+
+#: How names are given in Cython, outside of functions.
+CYTHON_NAMES = (
+    r"^(?:cdef|def) [^\n(=:]*?(\w+)\(",
+    r"^ctypedef [^\n]*\(\*(\w+)\)",
+    r"^(?:cdef struct|cdef enum| {4}ctypedef \w+) (\w+)",
+    r"^cdef [\w ]+ (\w+) = ",
+    r"^([A-Z_]+) = ",
+)
+ENUM = re.compile(r"^cdef enum[^\n]*:\n((?:    [^\n]*\n|\n)+)", re.MULTILINE)
+#: And in C, which stands indented in a string.
+C_NAMES = (
+    r"^\s*#define (\w+)",
+    r"^    (?:static|LIBRARY_ONLY) [^\n=;]*?(\w+)\(",
+    r"^    static [^\n(]*?(\w+)(?:\[.*\])? =",
+    r"^    typedef [\w ]+? (\w+);?\n",
+    r"^    typedef .*\(\*(\w+)\)",
+    r"^    \} (\w+);",
+)
+
+
+def code_of_kernels(path):
+    """The Cython and the C of a file, without comments, docstrings and other strings."""
+    text = (KERNELS / path).read_text()
+    c = "".join(block for _, block in VERBATIM.findall(text))
+    c = re.sub(r"/\*.*?\*/|__attribute__\(\(.*?\)\)", "", c, flags=re.DOTALL)
+    cython = re.sub(r'""".*?"""', "", VERBATIM.sub(r"\1", text), flags=re.DOTALL)
+    cython = re.sub(r"#.*", "", re.sub(r'"[^"\n]*"', "", cython))
+    return cython, re.sub(r'"[^"\n]*"', "", c)
+
+
+def names_given(path):
+    """Functions, types, constants and macros of a file."""
+    for code, patterns in zip(code_of_kernels(path), (CYTHON_NAMES, C_NAMES), strict=True):
+        for pattern in patterns:
+            yield from re.findall(pattern, code, re.MULTILINE)
+    for members in ENUM.findall(code_of_kernels(path)[0]):
+        yield from re.findall(r"(?:^    |, )([A-Z]\w*)", members, re.MULTILINE)
+
+
+def names_used(path):
+    """All words of a file but members of structs, so that no local variable hides a name."""
+    return set(re.findall(r"(?<![.\w>])[A-Za-z_]\w*", " ".join(code_of_kernels(path))))
+
+
+#: The first file that gives each name.
+GIVEN_BY = {name: path for path in reversed(LAYERS) for name in names_given(path)}
+
+
+def test_all_kernels_are_included():
+    files = {path.relative_to(KERNELS).as_posix() for path in KERNELS.rglob("*.pxi")}
+    assert sorted(LAYERS) == sorted(files - {"all.pxi"})
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    {
+        "base/simd.pxi": {"vec", "LANES", "at", "EXP_TERMS", "MAX_LANES", "allocate", "ZEROS"},
+        "base/team.pxi": {"worker", "GOMP_parallel", "loop_body", "is_forked", "FLUSHING"},
+        "base/checks.pxi": {"checked", "MAX_SIZE", "MAX_NUMBERS"},
+        "micro/tile.pxi": {"tile", "tile_loop", "matrix_rows", "FROM_INIT", "ADD_C"},
+        "micro/transforms.pxi": {"transform_1d", "Transform", "INPUT_2", "OUTPUT_4", "FOLD_4"},
+        "blocking/tasks.pxi": {"Shares", "shares", "next_task", "PRODUCTS"},
+        "epilogue/activation.pxi": {"IDENTITY", "GELU", "ACTIVATIONS", "TAIL", "activate"},
+        "conv/geometry.pxi": {"Conv", "conv_geometry", "conv_tables"},
+        "optimizer.pxi": {"Rule", "take_step", "adam_step"},
+    }.items(),
+)
+def test_names_of_kernels_are_found(path, names):
+    assert names <= {name for name, giver in GIVEN_BY.items() if giver == path}
+    assert any(names & names_used(other) for other in LAYERS[LAYERS.index(path) :])
+
+
+@pytest.mark.parametrize("path", LAYERS)
+def test_kernels_use_names_of_files_before_them(path):
+    later = set(LAYERS[LAYERS.index(path) + 1 :])
+    assert not {name: GIVEN_BY[name] for name in names_used(path) if GIVEN_BY.get(name) in later}
+
+
 def test_no_file_is_long():
     lines = {
-        path.name if path.suffix == ".pxi" else str(path.relative_to(SOURCES)): len(
-            path.read_text().splitlines()
-        )
+        str(path.relative_to(SOURCES)): len(path.read_text().splitlines())
         for path in SOURCES.rglob("*.p[yx]*")
         if path.suffix in (".py", ".pyx", ".pxi")
     }
     assert len(lines) > 100
-    assert {name for name, n in lines.items() if n > MAX_LINES} == LONGER
+    assert not {name: n for name, n in lines.items() if n > MAX_LINES}

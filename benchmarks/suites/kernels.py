@@ -12,7 +12,7 @@ from sklearn_convnet.kernels import loader
 from . import THREADS
 
 # %%
-# What a case of each table changes in the good call
+# Changes that a case of each table makes in the good call
 
 
 def axes(letters, shape):

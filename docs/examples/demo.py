@@ -57,7 +57,7 @@ class Data(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """What suits the size of the images."""
+    """Sizes of layers that suit those of the images."""
 
     kernel_size: int
     conv2_padding: str
@@ -100,7 +100,7 @@ def lenet(recipe, seed):
 
 
 def choices(recipe):
-    """What the search may change: sizes of layers, a layer itself, the optimiser."""
+    """The parameters that the search may change: sizes of layers, a layer itself, the optimiser."""
     return {
         "conv1__filters": recipe.conv1_filters,
         "conv2__filters": recipe.conv2_filters,
@@ -233,7 +233,7 @@ def draw_losses(models):
 
 
 def draw_confusion(data, predicted):
-    """What was taken for what."""
+    """The confusion matrix: what was taken for what."""
     figure, ax = plt.subplots(figsize=(7, 7), layout="constrained")
     ConfusionMatrixDisplay.from_predictions(
         data.y_test,

@@ -1,4 +1,4 @@
-"""What the networks are put together from."""
+"""Parts from which the networks are put together."""
 
 from ..layers import Activation, BatchNorm, Conv2D, Dense, Dropout, LocalResponseNorm
 

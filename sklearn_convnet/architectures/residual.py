@@ -47,7 +47,7 @@ def _residual_network(stem, stages, activation, pre_activation):
     ]
 
 
-#: Whether the blocks are bottlenecks, and how many there are in each stage.
+#: True if the blocks are bottlenecks, and how many there are in each stage.
 _RESNET = {
     18: (False, (2, 2, 2, 2)),
     34: (False, (3, 4, 6, 3)),

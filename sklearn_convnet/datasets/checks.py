@@ -1,4 +1,4 @@
-"""What the makers ask of their parameters."""
+"""Checks of the parameters of makers."""
 
 from numbers import Integral, Real
 

@@ -78,7 +78,7 @@ def read_idx(path):
 
 
 def _read_bytes(path):
-    """What is in a file, unpacked if it is compressed."""
+    """The content of a file, unpacked if it is compressed."""
     content = Path(path).read_bytes()
     if not content.startswith(_GZIP_MAGIC):
         return content

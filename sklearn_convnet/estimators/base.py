@@ -1,4 +1,4 @@
-"""What the two estimators share: parameters, and the course of a fit."""
+"""The base of the two estimators: parameters, and the course of a fit."""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -98,7 +98,7 @@ class BaseConvNet(
         return 1.0
 
     def _objective(self, target, weight, relative):
-        """What training makes small, for encoded y. Weights are `relative` to a mean of 1."""
+        """The objective of training, for encoded y. Weights are `relative` to a mean of 1."""
         loss = self._loss()
         loss.check_target(target)
         return self._target.objective(loss, target, weight)
@@ -289,7 +289,7 @@ class BaseConvNet(
             self._warn_of_the_end(progress)
 
     def _trainer(self, samples, weight, partial):
-        """What makes the steps; `weight` is that of the samples, or of their pixels."""
+        """The trainer of the steps; `weight` is that of the samples, or of their pixels."""
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(200, len(samples))

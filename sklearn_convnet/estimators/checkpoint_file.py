@@ -78,7 +78,7 @@ def save(value, path):
 
 
 def load(path):
-    """What `save` has written.
+    """Reads what `save` has written.
 
     Raises
     ------

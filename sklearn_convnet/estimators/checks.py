@@ -153,7 +153,7 @@ def split_boxes(y):
 
 
 def is_indicator(y):
-    """Whether a y of two axes is labels that are there (1) or not (0)."""
+    """True if a y of two axes is labels that are there (1) or not (0)."""
     return type_of_target(y) == "multilabel-indicator" and bool(np.isin(y, (0, 1)).all())
 
 

@@ -396,8 +396,7 @@ default=None
         return self._partial_fit(Given(X, y, sample_weight, boxes), classes)
 
     def _voted(self, X, finish, vote):
-        """What `finish` makes of the network's output; of several crops, what `vote` makes of
-        theirs."""
+        """The network's output through `finish`; those of several crops through `vote`."""
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
         views = (self._of_view(view, finish) for view in self._views(X))

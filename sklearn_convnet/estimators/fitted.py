@@ -1,4 +1,4 @@
-"""What is there after a fit: curves, weights, outputs, and a pickle."""
+"""Attributes after a fit: curves, weights, outputs, and a pickle."""
 
 import warnings
 
@@ -13,7 +13,7 @@ from ..training import predict_in_chunks
 
 
 class FittedMixin:
-    """What a fitted estimator tells of itself, and what a pickle holds of it."""
+    """The attributes of a fitted estimator, and what a pickle holds of it."""
 
     # Curves are made when somebody asks for them: an epoch must not cost more than those before.
 
@@ -77,7 +77,7 @@ class FittedMixin:
         return predict_in_chunks(self.network_, X, effective_n_threads(self.n_threads), finish)
 
     def _views(self, X):
-        """What the network is shown of X: all of it, or several crops."""
+        """The views of X that the network is shown: all of it, or several crops."""
         multi_crop = self._fitted["multi_crop"]
         return [X] if multi_crop is None else multi_crop.views(X)
 

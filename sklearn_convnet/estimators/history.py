@@ -1,4 +1,4 @@
-"""What a fit sees, epoch by epoch: curves, and the table that `verbose` prints.
+"""The history of a fit, epoch by epoch: curves, and the table that `verbose` prints.
 
 An epoch is a dict of numbers by name, such as "loss".
 """

@@ -41,7 +41,7 @@ KINDS = {"table": 0, "flat": 1, "signal": 1, "image": 2, "volume": 3}
 #: and is so many times as long: few images are such narrow strips.
 SIGNAL_CHANNELS, SIGNAL_LENGTH = 16, 4
 
-#: What images and volumes most often have of channels, and hardly of rows or columns.
+#: Numbers of channels that images and volumes most often have, and hardly of rows or columns.
 USUAL_CHANNELS = (1, 3, 4)
 
 
@@ -65,12 +65,12 @@ class Inputs:
 
     @property
     def has_channels(self):
-        """Whether a sample has an axis of channels."""
+        """True if a sample has an axis of channels."""
         return len(self.shape) == KINDS[self.kind] + 1 > 1
 
     @property
     def turned(self):
-        """Whether the channels have to be put last."""
+        """True if the channels have to be put last."""
         return self.channels_first and self.has_channels
 
     @property
@@ -79,7 +79,7 @@ class Inputs:
         return (*self.shape[1:], self.shape[0]) if self.turned else self.shape
 
     def fits(self, shape):
-        """Whether samples of this shape are meant: an axis of one channel may be left out or
+        """True if samples of this shape are meant: an axis of one channel may be left out or
         added, and all values may be in a row."""
         if shape in (self.shape, (prod(self.shape),)):
             return True
@@ -105,7 +105,7 @@ class Inputs:
         return X.transpose(0, *range(2, X.ndim), 1) if self.turned else X
 
     def as_given(self, X):
-        """What `view` has made, in the order of the user's X again."""
+        """The inverse of `view`: in the order of the user's X again."""
         return X.transpose(0, X.ndim - 1, *range(1, X.ndim - 1)) if self.turned else X
 
 
@@ -146,7 +146,7 @@ def _is_text(value):
 
 
 def _is_cell(value):
-    """Whether it is text, or a sample with axes of its own."""
+    """True if it is text, or a sample with axes of its own."""
     return _is_text(value) or np.ndim(value) > 0
 
 
@@ -192,7 +192,7 @@ def as_array(X, estimator):
 
 
 def same_but_one_channel(a, b, channels_first):
-    """Whether one of two shapes is the other with an axis of one channel."""
+    """True if one of two shapes is the other with an axis of one channel."""
     if channels_first:
         return a == (1, *b) or b == (1, *a)
     return a == (*b, 1) or b == (*a, 1)
@@ -268,7 +268,7 @@ def given_shape(shape, input_shape, channels_first):
 
 
 def kind_of(shape, layers, channels_first, input_kind):
-    """What a sample is: as the first layer says that works on a number of axes, or else as
+    """The kind of a sample: as the first layer says that works on a number of axes, or else as
     `input_kind` says, or else as its shape looks.
 
     Raises
@@ -296,7 +296,7 @@ def kind_of(shape, layers, channels_first, input_kind):
 
 
 def likely_kind(shape, channels_first=False):
-    """What samples of a shape are, if nobody says so."""
+    """The kind of samples of a shape, if nobody says so."""
     if len(shape) != 2:
         return {1: "flat", 3: "image"}.get(len(shape), "volume")
     channels, length = shape if channels_first else shape[::-1]
@@ -344,7 +344,7 @@ def default_layers(sample_shape, kind=None):
 
 
 def advice(inputs):
-    """What to set if the channels are at the other end of a sample."""
+    """The parameter to set if the channels are at the other end of a sample."""
     end = "last" if inputs.channels_first else "first"
     return f"if the {end} axis is that of the channels, set data_format='channels_{end}'"
 
@@ -374,9 +374,9 @@ def warn_if_turned(inputs, guessed):
 
 
 def _unlikely_channels(inputs):
-    """What a sample would be that has its channels where they hardly are, or None."""
+    """A kind of sample that has its channels where they hardly are, in words, or None."""
     shape = inputs.shape[::-1] if inputs.channels_first else inputs.shape
-    # Of signals only a length of 1 is unlikely: few words may have long vectors.
+    # For signals only a length of 1 is unlikely: few words may have long vectors.
     few = (1,) if inputs.kind == "signal" else USUAL_CHANNELS
     if shape[0] not in few or min(shape[1:]) <= SIGNAL_CHANNELS:
         return None
@@ -400,7 +400,7 @@ def hint_of_format(inputs):
 
 
 def _reason(inputs):
-    """What may be wrong with the shape of a sample, or None."""
+    """A guess at what is wrong with the shape of a sample, or None."""
     n_axes = KINDS[inputs.kind]
     if len(inputs.shape) == 1 < n_axes:
         sizes = ", ".join(AXIS_NAMES[n_axes])

@@ -48,7 +48,7 @@ class NetworkMixin:
         """The network before the first step; returns the paths of what `init_from` filled."""
         self._random_state = check_random_state(self.random_state)
         if self._random_state is self.random_state or self.random_state is None:
-            # What the user or numpy owns is drawn from once; the rest is ours to pickle.
+            # A generator of the user or numpy is drawn from once; the rest is ours to pickle.
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
         self._fitted = self._kept()
@@ -75,7 +75,7 @@ class NetworkMixin:
         self._target.begin(self.network_, y, weight, self._loss())
 
     def _go_on(self, news):
-        """What the last fit left, as copies, with the parameters that were changed since."""
+        """The state of the last fit, as copies, with the parameters that were changed since."""
         last, state = self.network_, self._training_state
         self.n_iter_ = 0
         if news.isdisjoint(NETWORK_PARAMS):
@@ -148,7 +148,7 @@ class NetworkMixin:
         return self.input_shape_[0] if self._inputs.kind == "signal" else None
 
     def _augment(self):
-        """What is done to a training batch, or None: see `Trainer`."""
+        """The change that is made to a training batch, or None: see `Trainer`."""
         if self.augmentation is None and self.multi_crop is None:
             return None
 
@@ -166,5 +166,5 @@ class NetworkMixin:
         return augment
 
     def _view(self):
-        """What the network sees of X where it does not train, or None for all of it."""
+        """The part of X that the network sees where it does not train, or None for all of it."""
         return None if self.multi_crop is None else self.multi_crop.centre

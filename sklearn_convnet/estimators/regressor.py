@@ -247,7 +247,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             )
 
     def _values(self, Z):
-        """What the network says, in the shape of y."""
+        """The values that the network predicts, in the shape of y."""
         return self._target.decode(self._loss(self._fitted["loss"]).inverse_link(Z))
 
     def predict(self, X):

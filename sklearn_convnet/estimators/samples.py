@@ -35,7 +35,7 @@ class Given:
     boxes: object = None
 
     def named(self, suffix=""):
-        """What was given, by the names of the arguments of `fit`."""
+        """The arrays that were given, by the names of the arguments of `fit`."""
         arguments = {
             "X": self.X,
             "y": self.y,

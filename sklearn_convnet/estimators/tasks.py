@@ -40,7 +40,7 @@ class NoTasks:
         """The fit begins; X, y and metadata as they were given."""
 
     def train_on(self, X, y, metadata):
-        """What the epochs are given: X may be a function that makes it."""
+        """The samples that the epochs are given: X may be a function that makes it."""
 
     def repeat(self, n_epochs):
         """So many epochs were done before the fit was killed, and the end of the last may

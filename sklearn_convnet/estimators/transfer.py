@@ -92,7 +92,7 @@ def flattened(table):
 
 
 def from_torch(shape, own, maps=None):
-    """What makes an array of the network's of one that is laid out as PyTorch's are, in words.
+    """The way from an array that is laid out as PyTorch's are to one of the network's, in words.
 
     Parameters
     ----------

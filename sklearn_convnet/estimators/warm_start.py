@@ -1,4 +1,4 @@
-"""What a fit that goes on from the last one makes of parameters that were changed in between.
+"""Parameters that were changed between a fit and one that goes on from it.
 
 # Design:
 # * An estimator keeps copies of the parameters that its network was made with. Predictions
@@ -44,7 +44,7 @@ def changed(before, estimator):
 
 
 def same(a, b):
-    """Whether two values of a parameter mean the same."""
+    """True if two values of a parameter mean the same."""
     if a is b:
         return True
     if isinstance(a, (list, tuple)):
@@ -115,7 +115,7 @@ def _shapes(network):
 
 
 def _misfit(before, now):
-    """What is wrong with the first array that is not what it was, or None."""
+    """Words for the first array that is not as it was, or None."""
     for path in [*before, *now]:
         if path not in now:
             return f"{path!r} of shape {before[path]} is gone"
@@ -127,7 +127,7 @@ def _misfit(before, now):
 
 
 def _changes(before, now):
-    """What was changed, as ``conv1__filters was 6, is 8``; of a layer that is new or gone, or of
+    """Changes, as ``conv1__filters was 6, is 8``; of a layer that is new or gone, or of
     another class, that alone."""
     before, now = _by_full_name(before), _by_full_name(now)
     changes, told = [], ()

@@ -2,7 +2,7 @@
 
 ::
 
-    src/*.pxi ── one source for every variant and dtype, a family of operations a file
+    src/ ── one source for every variant and dtype, layer by layer (src/all.pxi)
        │
        ├── _baseline_float32.pyx  _avx2_float32.pyx  _avx512_float32.pyx
        └── _baseline_float64.pyx  _avx2_float64.pyx  _avx512_float64.pyx

@@ -1,4 +1,4 @@
-# What this CPU can do: built for the oldest CPU, so that it can be imported anywhere.
+# The abilities of this CPU: built for the oldest CPU, so that it can be imported anywhere.
 
 cdef extern from *:
     """
@@ -34,7 +34,7 @@ cdef extern from *:
 
 
 def supports(str variant):
-    """Whether this CPU can run the kernels of a variant."""
+    """True if this CPU can run the kernels of a variant."""
     if variant == "avx512":
         return bool(cpu_has_avx512())
     if variant == "avx2":

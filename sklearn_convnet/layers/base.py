@@ -1,4 +1,4 @@
-"""What every layer is: a description, without arrays."""
+"""The base of every layer: a description, without arrays."""
 
 from ..parameters import Parametrized
 from .shapes import check_values

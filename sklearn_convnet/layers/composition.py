@@ -224,7 +224,7 @@ class LayerComposition:
     _list_name = "layers"
     #: The base class of what is in it.
     _kind = Layer
-    #: Whether children are made when they are read, so that a change has to be stored.
+    #: True if children are made when they are read, so that a change has to be stored.
     _makes_children = False
 
     @classmethod
@@ -233,7 +233,7 @@ class LayerComposition:
         return named_layers(layers, cls._kind)
 
     def _instance_of(self, param, value):
-        """What the value of a parameter stands for, where that is a name."""
+        """The object that the value of a parameter stands for, where that is a name."""
         return value
 
     def named_children(self):

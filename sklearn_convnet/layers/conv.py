@@ -11,7 +11,7 @@ from .shapes import check_padded, per_axis, split_shape, window_outputs, window_
 
 
 class _Conv(Layer):
-    """What convolutions of any number of axes have in common."""
+    """The base of convolutions of any number of axes."""
 
     # Sizes are checked by `geometry`, which knows the number of axes.
     _parameter_constraints = {

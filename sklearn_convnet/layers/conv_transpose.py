@@ -10,7 +10,7 @@ from .shapes import AXIS_NAMES, check_padded, per_axis, split_shape, window_padd
 
 
 class _ConvTranspose(Layer):
-    """What transposed convolutions of any number of axes have in common."""
+    """The base of transposed convolutions of any number of axes."""
 
     _parameter_constraints = {
         "filters": [Interval(Integral, 1, None, closed="left")],

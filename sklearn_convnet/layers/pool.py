@@ -18,7 +18,7 @@ from .shapes import (
 
 
 class _Pool(Layer):
-    """What pools with windows have in common."""
+    """The base of pools with windows."""
 
     _parameter_constraints = {
         "pool_size": "no_validation",

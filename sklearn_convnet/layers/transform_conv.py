@@ -116,7 +116,7 @@ def transform_matrices(transforms):
 
 
 def filter_transform(matrix, kernel):
-    """What a transform makes of a filter, as a matrix over the filter's positions.
+    """The effect of a transform on a filter, as a matrix over the filter's positions.
 
     The new filter at position p is the old one at ``matrix^-1 p``, positions counted from
     the centre, by bilinear interpolation; the old filter is zero outside.

@@ -1,4 +1,4 @@
-"""What a pass will do, and how long each of its steps takes."""
+"""Tables of the steps of a pass: what each will do, and how long it takes."""
 
 from math import prod
 

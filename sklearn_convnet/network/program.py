@@ -483,7 +483,7 @@ class Bound:
 
 
 class Recent(dict):
-    """What was asked for most recently, by key. Several threads may ask at once."""
+    """The values that were asked for most recently, by key. Several threads may ask at once."""
 
     def __init__(self):
         super().__init__()

@@ -20,7 +20,7 @@ def network_summary(network):
     -------
     str
     """
-    # What lies inside a block counts for the block.
+    # Layers inside a block count for the block.
     counts, work = {}, {}
     tops = {path for path, *_ in network.table}
     for segment in network.segments:

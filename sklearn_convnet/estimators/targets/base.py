@@ -1,4 +1,4 @@
-"""What all targets share, and what moves with an augmented image."""
+"""The base of all targets, and coordinates that move with an augmented image."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Target:
     out_activation = None
     #: Number of pixels along each axis, where y holds maps.
     map_size = None
-    #: Whether the output layers have what they begin with.
+    #: True if the output layers have what they begin with.
     has_begun = True
     #: Paths of what `weights` returns.
     own_weights = ()
@@ -82,7 +82,7 @@ class Target:
         """
 
     def weights(self):
-        """What belongs to the weights of the output layers: arrays by path."""
+        """First weights of the output layers: arrays by path."""
         return {}
 
     def take_weights(self, weights, copied, loss):
@@ -90,14 +90,14 @@ class Target:
         of the paths `copied` the network has taken."""
 
     def objective(self, loss, target, weight, class_weight=None, box_weight=None, relative=True):
-        """What training makes small, for a loss and all encoded samples with their weights.
+        """The objective of training, for a loss and all encoded samples with their weights.
 
         Where classes of pixels have weights, `relative` ones have a mean of 1.
         """
         return loss
 
     def new_score(self, loss):
-        """What gathers the score of a pass from the network's outputs, batch by batch."""
+        """A new score, which gathers that of a pass from the network's outputs, batch by batch."""
         raise NotImplementedError(type(self))
 
     def score(self, y, predicted, sample_weight):
@@ -105,7 +105,7 @@ class Target:
         raise NotImplementedError(type(self))
 
     def stratify(self, y):
-        """What a validation split of checked y is stratified by, or None."""
+        """The labels by which a validation split of checked y is stratified, or None."""
         return None
 
     def check_voting(self, voting):

@@ -45,11 +45,11 @@ class ClassTarget(Target):
         return weights_of_classes(class_weight, self.classes, counts)[target]
 
     def probabilities(self, Z, kernels):
-        """What `predict_proba` returns, from the network's output."""
+        """The result of `predict_proba`, from the network's output."""
         return softmax(Z, kernels, 1)
 
     def log_probabilities(self, Z):
-        """What `predict_log_proba` returns, from the network's output."""
+        """The result of `predict_log_proba`, from the network's output."""
         return log_softmax(Z)
 
     def decode(self, P):
@@ -57,7 +57,7 @@ class ClassTarget(Target):
         return self.classes[np.argmax(P, axis=-1)]
 
     def predict(self, Z, kernels):
-        """What `predict` returns, from the network's output."""
+        """The result of `predict`, from the network's output."""
         return self.decode(self.probabilities(Z, kernels))
 
     def right(self, Z, target):
@@ -230,7 +230,7 @@ def without(ignored, classes):
 
 
 def same_classes(a, b):
-    """Whether two results of `sorted_classes` are the same."""
+    """True if two results of `sorted_classes` are the same."""
     a, b = (value if isinstance(value, list) else [value] for value in (a, b))
     return len(a) == len(b) and all(map(np.array_equal, a, b))
 

@@ -117,7 +117,7 @@ class LabelMapTarget(ClassTarget):
         return None
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
-        # What comes from beyond an image has the label 0: the first class, or none.
+        # Pixels from beyond an image have the label 0: the first class, or none.
         shift = target.dtype.type(self.ignored is not None)
         X, _, target = augmentation.augment(
             X, label_maps=target + shift, random_state=random_state, n_threads=n_threads
@@ -166,7 +166,7 @@ class ValueMapTarget(ValueTarget):
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
         if not self.moves:
             return super().augmented(augmentation, X, target, random_state, n_threads)
-        # What comes from beyond an image has the value 0, of y.
+        # Pixels from beyond an image have the value 0, of y.
         zero = (-self.mean / self.deviation).astype(target.dtype)
         X, _, target = augmentation.augment(
             X, label_maps=target - zero, random_state=random_state, n_threads=n_threads
@@ -214,7 +214,7 @@ def map_output(n_outputs, map_size, input_shape):
 
 
 def holds_maps(y, last_shape, n_steps=None, classes=None):
-    """Whether checked labels or values are one for each pixel of the last maps.
+    """True if checked labels or values are one for each pixel of the last maps.
 
     Of two axes they may as well be columns. Then the length of the maps decides, and a warning
     says what was decided; also where y has an entry for each step of X, but the maps have not.

@@ -29,7 +29,7 @@ class ValueTarget(Target):
 
     votings = ("soft",)
     own_weights = ("output/target_mean", "output/target_deviation")
-    #: Whether the outputs share a unit, so that one that hardly varies counts little.
+    #: True if the outputs share a unit, so that one that hardly varies counts little.
     shares_unit = False
 
     def __init__(self, sample_shape, normalize=False):

@@ -1,4 +1,4 @@
-"""What all kernels check, and the precision that they work in."""
+"""Checks of all kernels, and the precision that they work in."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause

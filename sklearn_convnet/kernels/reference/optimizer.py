@@ -9,7 +9,7 @@ from .checks import _double, _kernel, _match, check_segments, check_step
 
 
 def _decayed_gradients(params, grads, segments, decay, scale):
-    """Of every segment: its range, p, and g = scale · grad + decay · p."""
+    """The segments, of each its range, p, and g = scale · grad + decay · p."""
     for (start, stop), segment_decay in zip(segments, _double(decay), strict=True):
         part = slice(start, stop)
         p = _double(params[part])

@@ -1,4 +1,4 @@
-"""What makes a typed view of an array, where there is such a thing."""
+"""The typed view of an array, where there is such a thing."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause

@@ -45,7 +45,7 @@ cdef inline bint changes_nothing(const double* m) noexcept nogil:
             and m[3] == 0 and m[4] == 1 and m[5] == 0)
 
 
-cdef inline double clamped(double position, Py_ssize_t size) noexcept nogil:
+cdef inline double within_frame(double position, Py_ssize_t size) noexcept nogil:
     """A position within the frame, from its first pixel; NaN is 0."""
     position = position + BEFORE
     position = position if position > 0 else 0
@@ -59,7 +59,7 @@ cdef inline void find_axis(
     cdef double at
     cdef int32_t i, pixel
     for i in range(<int32_t> n):
-        at = clamped(start + step * i, size)
+        at = within_frame(start + step * i, size)
         pixel = <int32_t> at
         before[i] = pixel
         share[i] = <real> (at - pixel)

@@ -1,4 +1,4 @@
-# What blocks of layers need: sums of maps, and maps side by side.
+# Kernels of blocks of layers: sums of maps, and maps side by side.
 
 cdef void add_chunk(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i

@@ -3,52 +3,16 @@
 #   z(o, c m + j) = b(c m + j) + sum_t W(t, c, j) X(o s + t d - p, c)
 #
 # Design:
-# * The same geometry and tables as conv.pxi, for as many groups as channels; but vectors run
-#   over channels on both sides, so the tile multiplies vector by vector:
-#       c[r] (+)= init + sum_k a[r][a_offset[k]] * b[b_offset[k]]
-#   That is one load a multiply-add, so half of what a convolution reaches.
+# * The same geometry and tables as in conv/geometry.pxi, for as many groups as channels; but
+#   vectors run over channels on both sides, so the tile (channel_tile.pxi) multiplies vector by
+#   vector. That is one load a multiply-add, so half of what a convolution reaches.
 # * An image is copied with each channel repeated `multiplier` times, channels rounded up to
 #   whole vectors, and its padding, which is zero from the first image on.
 # * So is dz. With stride 1, dX is a convolution of dz, with the filters turned round: sums are
 #   made in registers. With other strides the filters times dz are added to dX in memory.
 
 cdef enum:
-    CHANNEL_ROWS = 6   # rows of a tile
     SKEW = 2           # vectors: else what is read and what is written share their low bits
-
-
-cdef extern from *:
-    """
-    #define CHANNEL_TILE_ROWS 6
-
-    static void channel_tile(
-        const skcn_real **a,         /* IN  R pointers to vectors */
-        const Py_ssize_t *a_offset,  /* IN  (n_k) */
-        const skcn_real *b,          /* IN  vectors */
-        const Py_ssize_t *b_offset,  /* IN  (n_k) */
-        Py_ssize_t n_k,
-        const skcn_real *init,       /* IN  a vector */
-        int add,
-        skcn_real **c)               /* OUT, INOUT if add: R pointers to vectors */
-    {
-        vec acc[CHANNEL_TILE_ROWS];
-        UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++)
-            acc[r] = *(const vec *) init;
-        for (Py_ssize_t k = 0; k < n_k; k++) {
-            vec b_vec = *(const vec *) (b + b_offset[k]);
-            UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++)
-                acc[r] += *(const vec *) (a[r] + a_offset[k]) * b_vec;
-        }
-        UNROLL for (int r = 0; r < CHANNEL_TILE_ROWS; r++) {
-            if (add)
-                acc[r] += *(vec *) c[r];
-            *(vec *) c[r] = acc[r];
-        }
-    }
-    """
-    void channel_tile(
-        const real** a, const Py_ssize_t* a_offset, const real* b, const Py_ssize_t* b_offset,
-        Py_ssize_t n_k, const real* init, bint add, real** c) noexcept nogil
 
 
 cdef struct Depthwise:
@@ -190,12 +154,12 @@ cdef void correlate(
     """y (n_rows, lanes): some windows of x times the filters; the bias may be NULL. The rows of a
     tile that is not full are its last, once more."""
     cdef Py_ssize_t t, r, v, row
-    cdef const real* a[CHANNEL_ROWS]
-    cdef real* c[CHANNEL_ROWS]
-    for t in range(ceil_div(n_rows, CHANNEL_ROWS)):
+    cdef const real* a[CHANNEL_MR]
+    cdef real* c[CHANNEL_MR]
+    for t in range(ceil_div(n_rows, CHANNEL_MR)):
         for v in range(q.n_lanes // LANES):
-            for r in range(CHANNEL_ROWS):
-                row = smaller(t * CHANNEL_ROWS + r, n_rows - 1)
+            for r in range(CHANNEL_MR):
+                row = smaller(t * CHANNEL_MR + r, n_rows - 1)
                 a[r] = x + v * LANES + g.window[first + row]
                 c[r] = y + v * LANES + row * q.n_lanes
             channel_tile(a, g.tap, filters + v * LANES, q.row, g.n_taps,
@@ -210,9 +174,9 @@ cdef void depthwise_image(const Depthwise* q, Py_ssize_t image, real* scratch) n
     cdef bint direct = q.n_lanes == g.n_filters
     cdef Py_ssize_t i, first, n_rows
     pad_channels(q, image, scratch)
-    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
-        first = i * ROW_BLOCK
-        n_rows = smaller(ROW_BLOCK, g.n_windows - first)
+    for i in range(ceil_div(g.n_windows, MC)):
+        first = i * MC
+        n_rows = smaller(MC, g.n_windows - first)
         y = g.Y + image * g.out_size + first * g.n_filters
         correlate(q, g, scratch, q.filters, q.bias, first, n_rows, y if direct else rows)
         if not direct:
@@ -247,7 +211,7 @@ def depthwise_forward(
         return
     g.X = &X[0, 0, 0, 0, 0]
     g.Y = &Y[0, 0, 0, 0, 0]
-    size = g.padded_size + ROW_BLOCK * q.n_lanes
+    size = g.padded_size + MC * q.n_lanes
     n_threads = <int> smaller(g.n_images, threads_for_products(n_products(g), n_threads))
     try:
         tables = conv_tables(g)
@@ -306,18 +270,18 @@ cdef void add_filter_gradient(
     """dW (taps, lanes) += the windows of x times dz, over an image."""
     cdef const Conv* g = &q.conv
     cdef Py_ssize_t i, first, t, r, v, k
-    cdef const real* a[CHANNEL_ROWS]
-    cdef real* c[CHANNEL_ROWS]
-    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
-        first = i * ROW_BLOCK
+    cdef const real* a[CHANNEL_MR]
+    cdef real* c[CHANNEL_MR]
+    for i in range(ceil_div(g.n_windows, MC)):
+        first = i * MC
         for v in range(q.n_lanes // LANES):
-            for t in range(ceil_div(g.n_taps, CHANNEL_ROWS)):
-                for r in range(CHANNEL_ROWS):
-                    k = t * CHANNEL_ROWS + r
+            for t in range(ceil_div(g.n_taps, CHANNEL_MR)):
+                for r in range(CHANNEL_MR):
+                    k = t * CHANNEL_MR + r
                     a[r] = x + v * LANES + g.tap[smaller(k, g.n_taps - 1)]
                     c[r] = dW + k * q.n_lanes + v * LANES if k < g.n_taps else spare
                 channel_tile(a, g.window + first, dz + v * LANES, q.dz + first,
-                             smaller(ROW_BLOCK, g.n_windows - first), ZEROS, True, c)
+                             smaller(MC, g.n_windows - first), ZEROS, True, c)
 
 
 cdef void gather_input_gradient(
@@ -327,9 +291,9 @@ cdef void gather_input_gradient(
     cdef const Conv* g = &q.back
     cdef Py_ssize_t i, first, n_rows
     cdef real* dx
-    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
-        first = i * ROW_BLOCK
-        n_rows = smaller(ROW_BLOCK, g.n_windows - first)
+    for i in range(ceil_div(g.n_windows, MC)):
+        first = i * MC
+        n_rows = smaller(MC, g.n_windows - first)
         dx = q.conv.dX + image * g.image_size + first * q.n_channels
         correlate(q, g, dz + q.start, q.turned, NULL, first, n_rows, dx if q.plain else rows)
         if not q.plain:
@@ -346,12 +310,12 @@ cdef void scatter_input_gradient(
     cdef vec w, total
     cdef vec* to
     memset(dx, 0, g.padded_size * sizeof(real))
-    for i in range(ceil_div(g.n_windows, ROW_BLOCK)):
-        first = i * ROW_BLOCK
+    for i in range(ceil_div(g.n_windows, MC)):
+        first = i * MC
         for v in range(q.n_lanes // LANES):
             for k in range(g.n_taps):
                 w = (<const vec*> (q.filters + k * q.n_lanes + v * LANES))[0]
-                for r in range(first, smaller(first + ROW_BLOCK, g.n_windows)):
+                for r in range(first, smaller(first + MC, g.n_windows)):
                     to = <vec*> (dx + g.window[r] + g.tap[k] + v * LANES)
                     total = to[0] + w * (<const vec*> (dz + q.dz[r] + v * LANES))[0]
                     to[0] = total
@@ -363,7 +327,7 @@ cdef void scatter_input_gradient(
 cdef inline Py_ssize_t depthwise_scratch(const Depthwise* q) noexcept nogil:
     """The padded X and dz, of which all but X and dz stay zero; dX, or rows of it; a row of output,
     and a spare vector."""
-    cdef Py_ssize_t dx = q.conv.padded_size if q.has_stride else ROW_BLOCK * q.n_lanes
+    cdef Py_ssize_t dx = q.conv.padded_size if q.has_stride else MC * q.n_lanes
     return (q.conv.padded_size + q.back.padded_size + 2 * SKEW * LANES + dx
             + q.conv.out[2] * q.n_lanes + LANES)
 

@@ -76,7 +76,7 @@ def softmax_cross_entropy(
 cdef inline void logistic_losses(
     const real* z, const real* t, const real* w, real* loss, real* dz
 ) noexcept nogil:
-    """Of BLOCK elements."""
+    """Losses and slopes of BLOCK elements."""
     cdef int i
     cdef real e, numerator
     for i in range(BLOCK):
@@ -172,7 +172,7 @@ cdef inline double outline_distance(const real* z, const real* box, int numberin
 
 
 cdef double outline_row(const real* z, const real* box, real weight, real* dz) noexcept nogil:
-    """Of one box; the first of numberings that are equally near."""
+    """The loss of one box; of numberings that are equally near, the first counts."""
     cdef double distance, least = outline_distance(z, box, 0)
     cdef int numbering, j, axis, best = 0
     if box[0] != box[0]:  # it is missing

@@ -195,7 +195,7 @@ cdef int take_step(
     return 0
 
 
-cdef inline real kept(real x) noexcept nogil:
+cdef inline real flushed(real x) noexcept nogil:
     """x, or zero if it is very small; NaN stays."""
     return 0 if -SMALLEST < x and x < SMALLEST else x
 
@@ -213,12 +213,12 @@ cdef void sgd_rule(
     if v is NULL:
         for i in range(n):
             g = scale * dp[i] + decay * p[i]
-            p[i] = kept(p[i] - rate * g)
+            p[i] = flushed(p[i] - rate * g)
     else:
         for i in range(n):
             g = scale * dp[i] + decay * p[i]
-            v[i] = kept(momentum * v[i] + g)
-            p[i] = kept(p[i] - rate * (g + momentum * v[i] if nesterov else v[i]))
+            v[i] = flushed(momentum * v[i] + g)
+            p[i] = flushed(p[i] - rate * (g + momentum * v[i] if nesterov else v[i]))
 
 
 def sgd_step(
@@ -251,8 +251,8 @@ cdef void adagrad_rule(
     cdef real g, scale = q.scale, rate = q.rate, epsilon = q.epsilon
     for i in range(n):
         g = scale * dp[i] + decay * p[i]
-        s[i] = kept(s[i] + g * g)
-        p[i] = kept(p[i] - rate * g / (square_root(s[i]) + epsilon))
+        s[i] = flushed(s[i] + g * g)
+        p[i] = flushed(p[i] - rate * g / (square_root(s[i]) + epsilon))
 
 
 def adagrad_step(
@@ -290,17 +290,17 @@ cdef void rmsprop_rule(
     cdef real alpha = q.keep, rest = q.rest, momentum = q.momentum
     for i in range(n):
         g = scale * dp[i] + decay * p[i]
-        s[i] = kept(alpha * s[i] + rest * (g * g))
+        s[i] = flushed(alpha * s[i] + rest * (g * g))
         spread = s[i]
         if m is not NULL:
-            m[i] = kept(alpha * m[i] + rest * g)
+            m[i] = flushed(alpha * m[i] + rest * g)
             spread = spread - m[i] * m[i]
             spread = 0 if spread < 0 else spread
         g = g / (square_root(spread) + epsilon)
         if v is not NULL:
-            v[i] = kept(momentum * v[i] + g)
+            v[i] = flushed(momentum * v[i] + g)
             g = v[i]
-        p[i] = kept(p[i] - rate * g)
+        p[i] = flushed(p[i] - rate * g)
 
 
 def rmsprop_step(
@@ -347,9 +347,9 @@ cdef void adam_rule(
     decay = 0 if q.decoupled else decay
     for i in range(n):
         g = scale * dp[i] + decay * p[i]
-        m[i] = kept(beta1 * m[i] + rest1 * g)
-        v[i] = kept(beta2 * v[i] + rest2 * (g * g))
-        p[i] = kept(
+        m[i] = flushed(beta1 * m[i] + rest1 * g)
+        v[i] = flushed(beta2 * v[i] + rest2 * (g * g))
+        p[i] = flushed(
             p[i] - (shrink * p[i] + rate * m[i] / (square_root(v[i]) * root + epsilon)))
 
 

@@ -1,4 +1,4 @@
-# What kernels ask of their arguments before they look at them.
+# Checks of their arguments with which kernels begin.
 #
 # Design:
 # * A kernel begins with `checked`: None, where an array belongs, is a view without memory, and a
@@ -86,9 +86,37 @@ cdef int wrong_index(Py_ssize_t n_places) except -1:
 cdef bint lie_within(
     const int32_t* index, Py_ssize_t n, Py_ssize_t first, Py_ssize_t n_places
 ) noexcept nogil:
-    """Whether n places are among the n_places from `first` on."""
+    """True if n places are among the n_places from `first` on."""
     cdef Py_ssize_t i
     cdef uint32_t start = <uint32_t> first, most = <uint32_t> n_places, outside = 0
     for i in range(n):
         outside |= <uint32_t> (<uint32_t> index[i] - start >= most)
     return outside == 0
+
+
+cdef int same_length(Py_ssize_t expected, Py_ssize_t seen, str name) except -1:
+    if seen != expected:
+        raise ValueError(f"{name} has length {seen}, expected {expected}")
+    return 0
+
+
+cdef tuple shape_of(const Py_ssize_t* shape, int n_axes):
+    """The shape of a memoryview as a tuple: its own is made in another way, ten times as slow."""
+    return tuple([shape[axis] for axis in range(n_axes)])
+
+
+cdef int same_shape(expected, seen, str name) except -1:
+    if tuple(seen) != tuple(expected):
+        raise ValueError(f"{name} has shape {tuple(seen)}, expected {tuple(expected)}")
+    return 0
+
+
+cdef int same_sizes(
+    const Py_ssize_t* expected, const Py_ssize_t* seen, int n_axes, str name
+) except -1:
+    """The same for shapes in C, of which no tuple is made."""
+    cdef int axis
+    for axis in range(n_axes):
+        if seen[axis] != expected[axis]:
+            same_shape(shape_of(expected, n_axes), shape_of(seen, n_axes), name)
+    return 0

@@ -3,11 +3,11 @@
 #   FMA on LANES numbers. To Cython, `vec` is a plain floating type.
 # * setup.py defines SIMD_BYTES (register width), WIDE_REGISTERS (32 registers, not 16) and
 #   SINGLE (float32, not float64); everything below follows from these three.
-# * TILE_ROWS_V is the number of accumulator rows of a tile of V vectors: R * V accumulators,
-#   V loaded vectors and one broadcast number must fit the registers, or the tile spills
-#   and falls to a tenth of its speed.
-# * REDUCTION_BLOCK is the number of k of one tile call: that part of a panel of b stays in L1.
-# * `tile_loop` must be inlined into callers that pass R and V as constants: only then are
+# * Bounds of a tile: MR rows of at most NR numbers, NV vectors. A tile of V vectors has MR_V rows:
+#   MR_V * V accumulators, V loaded vectors and one broadcast number must fit the registers, or the
+#   tile spills and falls to a tenth of its speed.
+# * KC is the number of k of one tile call: that part of a panel of b stays in L1.
+# * `tile_loop` must be inlined into callers that pass MR and V as constants: only then are
 #   its accumulators registers. `inline` alone is a hint that GCC declines.
 
 from cython.parallel cimport prange, threadid
@@ -67,24 +67,26 @@ cdef extern from *:
     #define UNROLL _Pragma("GCC unroll 32")
     #endif
 
-    #define MAX_TILE_ROWS 14
+    #define MAX_MR 14
     #ifdef WIDE_REGISTERS
-    #define MAX_VECTORS 4
-    #define REDUCTION_BLOCK 160
-    #define TILE_ROWS_1 9
-    #define TILE_ROWS_2 14
-    #define TILE_ROWS_3 9
-    #define TILE_ROWS_4 7
+    #define NV 4
+    #define KC 160
+    #define MR_1 9
+    #define MR_2 14
+    #define MR_3 9
+    #define MR_4 7
     #else
-    #define MAX_VECTORS 2
-    #define REDUCTION_BLOCK 192
-    #define TILE_ROWS_1 8
-    #define TILE_ROWS_2 6
-    #define TILE_ROWS_3 1
-    #define TILE_ROWS_4 1
+    #define NV 2
+    #define KC 192
+    #define MR_1 8
+    #define MR_2 6
+    #define MR_3 1
+    #define MR_4 1
     #endif
 
-    static const skcn_real ZEROS[MAX_VECTORS * SIMD_BYTES / sizeof(skcn_real)] = {0};
+    #define NR (NV * LANES)
+
+    static const skcn_real ZEROS[NR] = {0};
     """
     ctypedef real vec
     ctypedef int64_t bits "skcn_bits"
@@ -92,8 +94,8 @@ cdef extern from *:
     const Py_ssize_t LANES
     const Py_ssize_t CACHE_LINE
     const real* ZEROS
-    const Py_ssize_t REDUCTION_BLOCK
-    const int MAX_VECTORS, TILE_ROWS_1, TILE_ROWS_2, TILE_ROWS_3, TILE_ROWS_4
+    const Py_ssize_t KC, NR
+    const int NV, MR_1, MR_2, MR_3, MR_4
     const int EXP_TERMS, MANTISSA_BITS, EXPONENT_BIAS
     const real ROUND_MAGIC, LN2_HIGH, LN2_LOW, EXP_LOWEST, SMALLEST
     real square_root(real x) nogil
@@ -106,6 +108,27 @@ cdef inline vec at(const real* x) noexcept nogil:
 
 cdef inline void put(real* y, vec value) noexcept nogil:
     (<vec*> y)[0] = value
+
+
+cdef extern from *:
+    """
+    /* best = max(best, x) and its place; of equal ones the one that was there. */
+    static inline __attribute__((always_inline)) void keep_larger(
+        vec *best, bits_vec *place, vec x, bits_vec here)
+    {
+        bits_vec better = ~(bits_vec) (x <= *best) & (bits_vec) (*best == *best);
+        *best = (vec) (((bits_vec) x & better) | ((bits_vec) *best & ~better));
+        *place = (here & better) | (*place & ~better);
+    }
+
+    static inline void store_places(int32_t *to, bits_vec place)
+    {
+        for (Py_ssize_t lane = 0; lane < LANES; lane++)
+            to[lane] = (int32_t) place[lane];
+    }
+    """
+    void keep_larger(vec* best, bits_vec* place, vec x, bits_vec here) noexcept nogil
+    void store_places(int32_t* to, bits_vec place) noexcept nogil
 
 
 cdef inline Py_ssize_t smaller(Py_ssize_t a, Py_ssize_t b) noexcept nogil:

@@ -119,7 +119,7 @@ cdef extern from *:
         my_n_parts = outer_n_parts;
     }
 
-    /* Whether the part that was offered is for the one who asks. */
+    /* If the part that was offered is for the one who asks. */
     static int claim(worker *w, uint64_t offer)
     {
         return __atomic_load_n(&w->offer, __ATOMIC_RELAXED) == offer

@@ -1,12 +1,12 @@
-# Convolutions with few filters, made wide. Where the filters do not fill the vectors,
-# `n` neighbouring output positions are taken together: they are the n * F outputs of one
-# longer filter that holds the given one n times, each a stride further, with zeros around.
+# Few filters, made wide. Where the filters do not fill the vectors, `n` neighbouring output
+# positions are taken together: they are the n * F outputs of one longer filter that holds the given
+# one n times, each a stride further, with zeros around.
 #
 #   W'(t, c, (p, f)) = W(t - p s, c, f)      dW(t, c, f) = sum_p dW'(t + p s, c, (p, f))
 #
-# In memory the wide output is the given one. So the forward and the weight gradient are
-# those of conv.pxi, with a stride of n s and 1/n of the windows. The zeros have a price: a
-# NaN or an infinity in a window spoils its neighbours too.
+# In memory the wide output is the given one. So the forward and the weight gradient are those of
+# the direct form, with a stride of n s and 1/n of the windows. The zeros have a price: a NaN or an
+# infinity in a window spoils its neighbours too.
 
 cdef inline double tile_wait(Py_ssize_t n_vec) noexcept nogil:
     """A narrow tile waits for its loads: a number of the input serves few vectors."""
@@ -25,7 +25,7 @@ cdef Py_ssize_t best_width(const Conv* q) noexcept nogil:
     cdef Py_ssize_t n, best = 1
     if q.n_groups > 1 or q.dilation[2] > 1:
         return 1
-    for n in range(2, smaller(q.out[2], MAX_VECTORS * LANES // q.n_filters) + 1):
+    for n in range(2, smaller(q.out[2], NR // q.n_filters) + 1):
         if q.out[2] % n == 0 and cost_of_width(q, n) < cost_of_width(q, best):
             best = n
     return best

@@ -38,7 +38,7 @@ def view(x):
 
 
 cdef view_of_places(x):
-    """Of an index, as pools have it."""
+    """The view of an index, as pools have it."""
     cdef const int32_t[:, ::1] two
     cdef const int32_t[:, :, :, ::1] four
     cdef const int32_t[:, :, :, :, ::1] five

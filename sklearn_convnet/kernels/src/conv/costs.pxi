@@ -1,0 +1,89 @@
+# Cost models: the time that a form takes for an output position, by which it is chosen. The unit
+# is a multiply-add of a vector in the widest tile. Shapes of one image decide, so that its bits do
+# not depend on how many there are.
+
+cdef enum:
+    ADDING = 8       # multiply-adds that take as long as to add a vector to memory
+    SETTING_UP = 8   # and as to begin a position in the direct form
+
+
+cdef extern from *:
+    """
+    /* Time of a multiply-add of a vector, beside one in the widest tile of tile.pxi. */
+    #if defined __x86_64__ && !defined __FMA__
+    #define MAPS_WAIT 0.75
+    #define GRADIENT_WAIT 0.85
+    #else
+    #define MAPS_WAIT 1.05
+    #define GRADIENT_WAIT 1.2
+    #endif
+    """
+    const double MAPS_WAIT, GRADIENT_WAIT
+
+
+cdef double scatter_cost(const Conv* q) noexcept nogil:
+    """Time of a window in `add_input_gradient`: each tile is added to memory."""
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width)
+    cdef Py_ssize_t width = ceil_div(n_vec, panels_for(n_vec))
+    return q.n_groups * q.n_runs * n_vec * (tile_wait(width) * q.group_filters + ADDING)
+
+
+cdef double convolution_cost(const Conv* q) noexcept nogil:
+    """Time of an output position, in the same unit: a multiply-add of a vector."""
+    cdef Py_ssize_t n_vec = vectors_for(q.group_filters)
+    cdef Py_ssize_t n_taps = q.kernel[0] * q.kernel[1] * q.group_channels
+    if q.n_groups == 1:
+        return n_taps * cost_of_width(q, best_width(q))
+    return n_taps * q.n_groups * tile_wait(n_vec) * n_vec * q.kernel[2]
+
+
+cdef double needed_share(const Conv* q, int axis) noexcept nogil:
+    """The share of taps that do not meet padding, on one axis."""
+    cdef Py_ssize_t t, first, last, shift, n = 0
+    for t in range(q.kernel[axis]):
+        shift = q.before[axis] - t * q.dilation[axis]
+        first = ceil_div(larger(0, shift), q.stride[axis])
+        last = ceil_div(larger(0, q.size[axis] + shift), q.stride[axis])
+        n += larger(0, smaller(last, q.out[axis]) - first)
+    return <double> n / (q.kernel[axis] * q.out[axis])
+
+
+cdef double numbers_seen(const Conv* q, const Interleaved* s) noexcept nogil:
+    """Those of the input that are interleaved for an output position: several times as many as
+    there are where a strip sees much around it."""
+    cdef double positions = <double> (s.planes_in * s.rows_in * s.columns_in)
+    return positions / (s.rows * s.columns) * q.n_channels
+
+
+cdef double interleaved_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    """Time of an output position in the unit of `convolution_cost`."""
+    cdef Interleaved s = interleaved_geometry(q, pool, 1, LANE_BYTES * LANES, 1)
+    cdef double share = 1
+    if (s.x_size + s.z_size) * sizeof(real) > 8 * LANE_BYTES * LANES:
+        return INFINITY
+    if q.kernel[0] == 1:
+        share *= needed_share(q, 1)
+    if s.line_taps > q.group_channels:
+        share *= needed_share(q, 2)
+    # The input may be a gradient, which needs the output to be interleaved as well.
+    return (MAPS_WAIT * share * q.n_taps * q.n_filters / LANES
+            + q.n_filters + 2 * numbers_seen(q, &s))
+
+
+cdef bint interleaves(const Conv* q, const Pool* pool) noexcept nogil:
+    """True if that is faster, by the shapes of one image: so its bits do not depend on how many
+    there are."""
+    if not q.is_running or (pool is not NULL and pool.window[0] > 1):
+        return False
+    return interleaved_cost(q, pool) < convolution_cost(q) + SETTING_UP
+
+
+cdef bint interleaves_gradient(const Conv* q) noexcept nogil:
+    """The same for the weight gradient. Lanes without an image take time too."""
+    cdef Interleaved s = interleaved_geometry(q, NULL, 1, STRIP_BYTES, 1)
+    cdef Py_ssize_t n_lanes = ceil_div(q.n_images, LANES) * LANES
+    cdef double cost = (
+        GRADIENT_WAIT * q.n_taps * q.n_filters / LANES
+        + 2 * q.n_filters + numbers_seen(q, &s))
+    return (interleaved_sums(q) * sizeof(real) <= SUMS_BYTES
+            and cost * n_lanes < (convolution_cost(q) + SETTING_UP) * q.n_images)

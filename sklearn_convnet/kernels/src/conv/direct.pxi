@@ -1,0 +1,164 @@
+# The direct form: rows of the tile are windows, k are taps, b are the filters, in panels.
+#
+# Design:
+# * Its output is cut into blocks of images, chunks of their windows and parts of the panels, as
+#   many as threads need.
+# * The epilogue, an activation, is done for MC positions at a time, while they are in cache.
+
+cdef void pack_filters(Conv* q, int n_threads) noexcept nogil:
+    """Filters and biases into panels of every group."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_panels = panels_for(n_vec)
+    cdef Py_ssize_t t, g, p, v, width, n_lanes
+    for t in prange(q.n_groups * n_panels, num_threads=n_threads):
+        g = t // n_panels
+        p = t % n_panels
+        v = panel_start(n_vec, p)
+        n_lanes = (panel_start(n_vec, p + 1) - v) * LANES
+        width = smaller(n_lanes, q.group_filters - v * LANES)
+        pack_panel(
+            q.W + g * q.group_filters + v * LANES, q.n_filters, 1, q.n_taps, width, n_lanes,
+            q.packed + (g * q.filter_lanes + v * LANES) * q.n_taps)
+        if q.b is NULL:
+            memset(q.packed_b + g * q.filter_lanes + v * LANES, 0, n_lanes * sizeof(real))
+        else:
+            pack_panel(q.b + g * q.group_filters + v * LANES, 0, 1, 1, width, n_lanes,
+                       q.packed_b + g * q.filter_lanes + v * LANES)
+
+
+cdef inline Py_ssize_t panel_scratch() noexcept nogil:
+    """A block of rows of a panel, and a spare one."""
+    return (MC + 1) * NR
+
+
+cdef void conv_panel(
+    const Conv* q, const real* x, Py_ssize_t first, Py_ssize_t n_rows,
+    Py_ssize_t group, Py_ssize_t panel, real* y, real* scratch,
+) noexcept nogil:
+    """One panel of maps at windows first ... first + n_rows of a block; y is the block's
+    output at the first window. Scratch: `panel_scratch`."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
+    cdef Py_ssize_t V = panel_start(n_vec, panel + 1) - v, n_lanes = V * LANES
+    cdef Py_ssize_t column = group * q.group_filters + v * LANES
+    cdef Py_ssize_t width = smaller(n_lanes, q.group_filters - v * LANES)
+    cdef const real* b = q.packed + (group * q.filter_lanes + v * LANES) * q.n_taps
+    cdef const real* init = q.packed_b + group * q.filter_lanes + v * LANES
+    cdef Py_ssize_t n_steps = ceil_div(q.n_taps, KC), step, k, k_end
+    cdef Py_ssize_t n_direct = 0, MR = mr_of(V), t, row, r
+    cdef const real* a[MAX_MR]
+    cdef real* c[MAX_MR]
+    x = x + group * q.group_channels
+    y = y + column
+    # Rows that go straight to the output: all of them if they are whole vectors; else those
+    # whose surplus the rows after them overwrite.
+    if width == n_lanes:
+        n_direct = n_rows
+    elif width == q.n_filters and n_steps == 1:
+        n_direct = larger(0, n_rows - ceil_div(n_lanes - width, width))
+    for step in range(n_steps):
+        k = part(q.n_taps, step, n_steps)
+        k_end = part(q.n_taps, step + 1, n_steps)
+        for t in range(ceil_div(n_rows, MR)):
+            row = t * MR
+            for r in range(smaller(MR, n_rows - row)):
+                a[r] = x + q.window[first + row + r]
+                c[r] = scratch + (row + r) * n_lanes
+                if row + r < n_direct:
+                    c[r] = y + (row + r) * q.n_filters
+            for r in range(n_rows - row, MR):
+                a[r] = a[0]
+                c[r] = scratch + MC * n_lanes
+            tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes,
+                 init if step == 0 else ZEROS,
+                 FROM_INIT if step == 0 else FROM_C if q.is_running else ADD_C, c)
+    copy_columns(scratch + n_direct * n_lanes, n_lanes, y + n_direct * q.n_filters,
+                 q.n_filters, n_rows - n_direct, width)
+
+
+cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexcept nogil:
+    cdef Py_ssize_t panel_part = task % q.n_panel_parts
+    cdef Py_ssize_t chunk = (task // q.n_panel_parts) % q.n_chunks
+    cdef Py_ssize_t block = task // (q.n_panel_parts * q.n_chunks)
+    cdef Py_ssize_t image = block_start(q, block)
+    cdef Py_ssize_t n_windows = q.n_windows * (block_start(q, block + 1) - image)
+    cdef Py_ssize_t n_row_blocks = ceil_div(n_windows, MC)
+    cdef Py_ssize_t first = smaller(part(n_row_blocks, chunk, q.n_chunks) * MC, n_windows)
+    cdef Py_ssize_t last = smaller(
+        part(n_row_blocks, chunk + 1, q.n_chunks) * MC, n_windows)
+    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES)
+    cdef Py_ssize_t n_all = q.n_groups * n_panels
+    cdef Py_ssize_t start = part(n_all, panel_part, q.n_panel_parts)
+    cdef Py_ssize_t end = part(n_all, panel_part + 1, q.n_panel_parts)
+    cdef Py_ssize_t i, row, n_rows, t, r, left, right
+    cdef real* y
+    cdef const real* x
+    if first >= last:
+        return
+    x = padded_block(q, block, first, last, scratch + panel_scratch())
+    # The columns of this part, for the activation.
+    left = (start // n_panels) * q.group_filters
+    left += panel_start(q.filter_lanes // LANES, start % n_panels) * LANES
+    right = (end // n_panels) * q.group_filters
+    right += panel_start(q.filter_lanes // LANES, end % n_panels) * LANES
+    for i in range(ceil_div(last - first, MC)):
+        row = first + i * MC
+        n_rows = smaller(MC, last - row)
+        y = q.Y + image * q.out_size + row * q.n_filters
+        for t in range(start, end):
+            conv_panel(q, x, row, n_rows, t // n_panels, t % n_panels, y, scratch)
+        if right - left == q.n_filters:
+            activate(q.code, q.alpha, y, n_rows * q.n_filters)
+        else:
+            for r in range(n_rows):
+                activate(q.code, q.alpha, y + r * q.n_filters + left, right - left)
+
+
+cdef real* forward_work(const Conv* given, Conv* q, int n_threads) except NULL:
+    """The filters, perhaps made wide, and biases in panels, and behind them the scratch of the
+    threads; the caller frees them together."""
+    cdef Py_ssize_t n_packed = q.n_groups * q.filter_lanes
+    cdef real* memory = <real*> allocate(
+        (n_packed * (q.n_taps + 1) + wide_filters(q) + n_threads * q.scratch_size)
+        * sizeof(real))
+    q.packed = memory
+    q.packed_b = q.packed + n_packed * q.n_taps
+    q.scratch = q.packed_b + n_packed
+    with nogil:
+        if q.width > 1:
+            q.W = q.scratch
+            q.b = NULL if given.b is NULL else q.W + q.n_taps * q.n_filters
+            widen_filters(given, q, q.scratch, q.scratch + q.n_taps * q.n_filters)
+            q.scratch += wide_filters(q)
+        pack_filters(q, n_threads)
+    return memory
+
+
+cdef int convolve_images(const Conv* given, int n_threads) except -1:
+    cdef Conv q = widened(given, best_width(given))
+    cdef Py_ssize_t* tables
+    cdef real* memory
+    cdef Py_ssize_t n_tasks, task, n_chunks
+    cdef Shares shares
+    cdef int thread
+    cut_blocks(&q, n_threads)
+    n_chunks = ceil_div(q.block_images * q.n_windows, MC)
+    q.n_chunks = smaller(n_chunks, chunks_of(q.n_blocks, n_threads))
+    q.n_panel_parts = 1
+    if q.n_blocks * q.n_chunks < n_threads:
+        q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
+    n_tasks = q.n_blocks * q.n_chunks * q.n_panel_parts
+    q.scratch_size = panel_scratch()
+    if copies_input(&q):
+        q.scratch_size += whole_vectors(q.block_images * q.padded_size)
+    tables = conv_tables(&q)
+    try:
+        memory = forward_work(given, &q, n_threads)
+        share_out(&shares, n_tasks, n_threads)
+        for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static"):
+            task = next_task(&shares, thread)
+            while task >= 0:
+                conv_forward_task(&q, task, q.scratch + thread * q.scratch_size)
+                task = next_task(&shares, thread)
+        free(memory)
+    finally:
+        free(tables)
+    return 0
