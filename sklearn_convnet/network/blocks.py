@@ -58,7 +58,7 @@ class ResidualNode(Node):
 
     @property
     def takes_gradient(self):
-        """Whether its backward takes the gradient through what the input has been through."""
+        """True if its backward takes the gradient through what the input has been through."""
         return self.first_adds
 
     def take_derivative(self):
@@ -117,7 +117,7 @@ class ParallelNode(Node):
 
     @staticmethod
     def prefix(path):
-        """What the paths of the branches begin with."""
+        """The begin of the paths of the branches."""
         return f"{path}/"
 
     def forward(self, X, run):

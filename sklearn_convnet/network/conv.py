@@ -51,8 +51,8 @@ def of_strips(maps, tile, width, run):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the input of a convolution has been through: f, and the affine map before it if that is
-    still to be applied; the input of a batch norm that has a part in it."""
+    """The prologue of a convolution: f, and the affine map before it if that is still to be
+    applied to the input; the input of a batch norm that has a part in it."""
 
     affine: object = None
     activation: str = "identity"
@@ -148,13 +148,13 @@ class ConvNode(Node):
 
     @property
     def takes_addend(self):
-        """Whether its forward adds the other part of a residual sum."""
+        """True if its forward adds the other part of a residual sum."""
         return bool(self.tile) and not self.pools and self.activation == "identity"
 
     @property
     def takes_gradient(self):
-        """Whether its backward adds the other part of the gradient at the input, and takes that
-        through what the input has been through."""
+        """True if its backward adds the other part of the gradient at the input, and takes that
+        through the activation that its input has been through."""
         return bool(self.gradient_tile) and self.prologue is None
 
     def take_derivative(self):
@@ -178,7 +178,7 @@ class ConvNode(Node):
         return self._handed_on(Y, run)
 
     def _source(self, given):
-        """What the input has been through."""
+        """The prologue, of what the node before has handed on."""
         if isinstance(given, Measured):
             normed = given if given.of_batch else None
             return Source(given.affine, self.prologue.activation, self.prologue.alpha, normed)

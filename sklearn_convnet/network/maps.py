@@ -1,4 +1,4 @@
-"""What neighbouring nodes hand to each other besides plain arrays.
+"""The values that neighbouring nodes hand to each other besides plain arrays.
 
 # Design:
 # * Only nodes that passes have made neighbours for it see these: what takes plain arrays gets them.

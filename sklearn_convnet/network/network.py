@@ -75,8 +75,8 @@ def _merged(segments, weight_decay, decay_all):
 
 
 def _leave_cast_to_last(nodes):
-    """Of the nodes at the begin that take wide X, all but the last that can cast it leave the cast
-    to that; says whether there is one."""
+    """Lets nodes at the begin that take wide X leave the cast to the last of them that can; says
+    whether there is one."""
     wide = list(takewhile(lambda node: node.takes_wide, nodes))
     casting = [i for i, node in enumerate(wide) if hasattr(node, "centred")]
     for node in wide[: casting[-1]] if casting else []:
@@ -326,7 +326,7 @@ class Network:
         return self._seed * 2**20 + self.step
 
     def _counts_one(self, X, weight):
-        """Whether a batch norm may see the values of a single sample."""
+        """True if a batch norm may see the values of a single sample."""
         if self.smallest_batch == 1:
             return False
         return (len(X) if weight is None else np.count_nonzero(weight)) == 1
@@ -492,7 +492,7 @@ class Network:
         return self._twin(self._passes).input_gradient(X, dY, n_threads, self.eager)
 
     def probe(self):
-        """What looks at each layer, and feeds gradients in there: see `Probe`.
+        """A look at each layer, and a way to feed gradients in there: see `Probe`.
 
         Returns
         -------
@@ -548,7 +548,7 @@ class Network:
         return peaks
 
     def plan(self, n_samples=1, *, training=False, sample_weight=False):
-        """What a pass will do, without doing it.
+        """The steps of a pass, without doing them.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What every node is, and what one pass through a network carries along.
+"""The base class of nodes, and the run through a network that they are given.
 
 # Design:
 # * A node owns no arrays but views: `Network` binds weights, gradients and buffers to it.
@@ -199,12 +199,12 @@ class Run:
             self.saved[node.path] = arrays
 
     def recall(self, node):
-        """What the node saved, once: its memory is free when backward is through with it."""
+        """The arrays that the node saved, once: their memory is free when backward has read it."""
         return self.saved.pop(node.path)
 
     @contextmanager
     def within(self, node):
-        """What is called inside is the node's; so is the memory that there is not."""
+        """Steps inside are the node's; so is the memory that there is not."""
         before = None if self.tracer is None else self.tracer.enter(node.path)
         try:
             yield
@@ -291,7 +291,7 @@ class Node:
 
     @cached_property
     def has_weights(self):
-        """Whether it, or a node inside it, has weights."""
+        """True if it, or a node inside it, has weights."""
         return bool(self.weights) or any(n.has_weights for c in self.chains for n in c)
 
     def gradient(self, name):

@@ -195,7 +195,7 @@ class MomentsNode(Node):
             )
 
     def _has_one_value(self, run):
-        """Whether there is a single value of each channel, which has no variance."""
+        """True if there is a single value of each channel, which has no variance."""
         return self.positions == 1 and run.one_sample
 
     def _running(self):
@@ -217,7 +217,7 @@ class MomentsNode(Node):
 
     @property
     def trains(self):
-        """Whether scale and offset are trained."""
+        """True if scale and offset are trained."""
         return not self.frozen
 
     def _batch_backward(self, X, affine, mean, variance, gradient, dX, run):
@@ -262,7 +262,7 @@ class ScaleNode(Node):
 
     @property
     def takes_addend(self):
-        """Whether its forward adds the other part of a residual sum."""
+        """True if its forward adds the other part of a residual sum."""
         return self.activation == "identity"
 
     def forward(self, measured, run, addend=None, after=None):

@@ -37,7 +37,7 @@ def merged(nodes, merge):
 
 
 def drop_identities(nodes, training):
-    """What computes nothing need not stand between two others."""
+    """Nodes that compute nothing need not stand between two others."""
     return [node for node in nodes if not isinstance(node, IdentityNode)]
 
 
@@ -152,7 +152,7 @@ _PASS_OF_NAME = {one.__name__: one for one in PASSES}
 
 
 def pass_names(passes):
-    """What a pickle holds of passes: names, and None for the usual ones. It should load where
+    """Names of passes for a pickle, None for the usual ones. It should load where
     these functions have moved, and name nothing that somebody must trust."""
     if passes == PASSES:
         return None

@@ -560,7 +560,7 @@ class IdleArenas(list):
 
 
 def result_array(handle, given):
-    """What the caller gets: a new array, or a view of what came from outside."""
+    """The array that the caller gets: a new array, or a view of what came from outside."""
     if handle.buffer.slot in given:
         return given[handle.buffer.slot].reshape(handle.shape)
     return np.empty(handle.shape, handle.dtype)
