@@ -2,7 +2,6 @@
 
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import validate_params
 
@@ -102,7 +101,8 @@ def saliency(
         For "integrated" the sample without a content, for "occlusion" what covers a window, in the
         units of X.
     n_points : int, default=64
-        For "integrated" and "smooth": the number of gradients that a mean is taken of.
+        For "integrated" and "smooth": the number of gradients that a mean is taken of. For
+        "integrated" it is tripled, and tripled again, if the sum is not yet right within 1 %.
     noise : float, default=0.15
         For "smooth": standard deviation of the noise, as a share of a sample's range of values.
     window : int or tuple of int, default=None

@@ -156,7 +156,8 @@ class Seen:
         ValueError
             If it is neither, or not finite.
         """
-        value = check_array(value, dtype="numeric", ensure_2d=False, allow_nd=True, input_name=name)
+        options = dict(ensure_2d=False, allow_nd=True, ensure_min_samples=0, input_name=name)
+        value = check_array(value, dtype="numeric", **options)
         if value.ndim == 0:
             return value
         if value.shape != self.given_shape[1:]:
