@@ -5,13 +5,15 @@
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
-from torch import nn
 
-from sklearn_convnet.inspection import saliency
-from sklearn_convnet.layers import Activation, BatchNorm, Conv2D, Dense, MaxPool2D
-from sklearn_convnet.network import compile_network
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402, N812
+
+from sklearn_convnet.inspection import saliency  # noqa: E402
+from sklearn_convnet.layers import Activation, BatchNorm, Conv2D, Dense, MaxPool2D  # noqa: E402
+from sklearn_convnet.network import compile_network  # noqa: E402
 
 SHAPE = (13, 10, 3)
 
