@@ -2,4 +2,6 @@
 
 from .displays import LearningRateDisplay
 
-__all__ = ["LearningRateDisplay"]
+__all__ = [
+    "LearningRateDisplay",
+]

@@ -1,4 +1,4 @@
-"""Displays: what is drawn, where, and what is needed for it."""
+"""`LearningRateDisplay`: what is drawn, where, and what is needed for it."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
