@@ -1,7 +1,27 @@
 """Looking at training and at what was trained."""
 
-from .displays import LearningRateDisplay
+from .displays import (
+    AugmentationDisplay,
+    BoxesDisplay,
+    FiltersDisplay,
+    HardestSamplesDisplay,
+    HistoryDisplay,
+    KeypointsDisplay,
+    LabelMapsDisplay,
+    LearningRateDisplay,
+    LearningRateRangeDisplay,
+    TopClassesDisplay,
+)
 
 __all__ = [
+    "AugmentationDisplay",
+    "BoxesDisplay",
+    "FiltersDisplay",
+    "HardestSamplesDisplay",
+    "HistoryDisplay",
+    "KeypointsDisplay",
+    "LabelMapsDisplay",
     "LearningRateDisplay",
+    "LearningRateRangeDisplay",
+    "TopClassesDisplay",
 ]

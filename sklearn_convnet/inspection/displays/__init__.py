@@ -4,6 +4,25 @@ What is drawn is kept, `plot` draws it, and where it was drawn stands in attribu
 underscore. matplotlib is imported by whoever draws.
 """
 
+from .augmentation import AugmentationDisplay
+from .boxes import BoxesDisplay
+from .filters import FiltersDisplay
+from .history import HistoryDisplay
+from .keypoints import KeypointsDisplay
+from .label_maps import LabelMapsDisplay
 from .learning_rate import LearningRateDisplay
+from .learning_rate_range import LearningRateRangeDisplay
+from .top_classes import HardestSamplesDisplay, TopClassesDisplay
 
-__all__ = ["LearningRateDisplay"]
+__all__ = [
+    "AugmentationDisplay",
+    "BoxesDisplay",
+    "FiltersDisplay",
+    "HardestSamplesDisplay",
+    "HistoryDisplay",
+    "KeypointsDisplay",
+    "LabelMapsDisplay",
+    "LearningRateDisplay",
+    "LearningRateRangeDisplay",
+    "TopClassesDisplay",
+]
