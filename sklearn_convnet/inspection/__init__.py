@@ -3,6 +3,7 @@
 from .displays import (
     AugmentationDisplay,
     BoxesDisplay,
+    FeatureMapsDisplay,
     FiltersDisplay,
     HardestSamplesDisplay,
     HistoryDisplay,
@@ -10,12 +11,16 @@ from .displays import (
     LabelMapsDisplay,
     LearningRateDisplay,
     LearningRateRangeDisplay,
+    MaximizedUnitsDisplay,
+    NearestSamplesDisplay,
+    SaliencyDisplay,
     TopClassesDisplay,
 )
 
 __all__ = [
     "AugmentationDisplay",
     "BoxesDisplay",
+    "FeatureMapsDisplay",
     "FiltersDisplay",
     "HardestSamplesDisplay",
     "HistoryDisplay",
@@ -23,5 +28,8 @@ __all__ = [
     "LabelMapsDisplay",
     "LearningRateDisplay",
     "LearningRateRangeDisplay",
+    "MaximizedUnitsDisplay",
+    "NearestSamplesDisplay",
+    "SaliencyDisplay",
     "TopClassesDisplay",
 ]

@@ -66,6 +66,11 @@ def augmented_batches(estimator, given, n_samples, n_draws, random_state):
         The samples as they are, then each of the draws. The target is encoded, or None without y.
     """
     check_estimator_kind(estimator)
+    if estimator.augmentation is None and estimator.multi_crop is None:
+        raise ValueError(
+            f"this {type(estimator).__name__} has neither augmentation nor multi_crop: training "
+            "sees X as it is"
+        )
     twin = clone(estimator).set_params(warm_start=False)
     twin._validate()
     X, target = twin._check_X(given.X, True), None

@@ -9,7 +9,7 @@
 """
 
 from collections import namedtuple
-from math import ceil, sqrt
+from math import ceil, prod, sqrt
 from numbers import Integral
 
 import numpy as np
@@ -85,6 +85,15 @@ def fitted_samples(estimator, X):
     check_is_fitted(estimator)
     X = estimator._check_X(X, reset=False)
     return X, kind_of_samples(estimator)
+
+
+def channels_last(estimator, values):
+    """Values in the order of a fitted estimator's X, of its samples or of crops of them, with the
+    channels last."""
+    inputs = estimator._inputs
+    if values[0].size == prod(inputs.shape):
+        values = values.reshape(len(values), *inputs.shape)
+    return np.moveaxis(values, 1, -1) if inputs.turned else values
 
 
 def kind_of_samples(estimator):
@@ -167,6 +176,14 @@ def grid_of_axes(display, axes, shape, size=(CELL, CELL), **options):
     for ax in axes.flat:
         ax.set_axis_off()
     return Grid(figure, axes)
+
+
+def add_legend(figure, labels):
+    """A legend below a figure: labels by the colour of their line."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=color, label=label) for label, color in labels.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
 
 
 def one_axes(display, ax, size=None):

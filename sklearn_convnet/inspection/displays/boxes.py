@@ -7,6 +7,7 @@ from ...metrics import box_iou
 from ._pictures import (
     PREDICTED_COLOR,
     TRUE_COLOR,
+    add_legend,
     check_units,
     fitted_samples,
     in_pixels,
@@ -166,6 +167,8 @@ class BoxesDisplay:
             self.iou_ = box_iou(*(c.reshape(n, 8) for c in corners))
             for ax, iou in zip(self.axes_, self.iou_, strict=True):
                 ax.set_title("no box" if np.isnan(iou) else f"IoU {iou:.2f}", fontsize=9)
+            if axes is None:
+                add_legend(self.figure_, {"true": TRUE_COLOR, "predicted": PREDICTED_COLOR})
         for i, ax in enumerate(self.axes_):
             keep_in_view(ax, samples.size, [c[i] for c in corners if c is not None])
         return self

@@ -5,6 +5,7 @@ import numpy as np
 from ._pictures import (
     PREDICTED_COLOR,
     TRUE_COLOR,
+    add_legend,
     check_units,
     fitted_samples,
     in_pixels,
@@ -192,6 +193,8 @@ class KeypointsDisplay:
             self.errors_ = mean_distances(true, predicted)
             for ax, error in zip(self.axes_, self.errors_, strict=True):
                 ax.set_title("" if np.isnan(error) else f"{error:.2g} pixels off", fontsize=9)
+            if axes is None:
+                add_legend(self.figure_, {"true": TRUE_COLOR, "predicted": PREDICTED_COLOR})
         for i, ax in enumerate(self.axes_):
             keep_in_view(ax, samples.size, [p[i] for p in (true, predicted) if p is not None])
         return self

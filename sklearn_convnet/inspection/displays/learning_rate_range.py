@@ -101,7 +101,7 @@ class LearningRateRangeDisplay:
             See the class.
         stop_factor : float, default=1.0
             The test ends when the smoothed loss lies above its minimum by more than so many times
-            the first loss, or when it is no longer finite.
+            the first loss, or when it is no longer finite. ``np.inf`` stops for the latter alone.
         ax, line_kw
             See `plot`.
 
@@ -196,7 +196,8 @@ def range_test(trainer, samples, n_steps, smoothing, stop_factor):
             break
         losses.append(total / len(batch))
         curve = smoothed(losses, smoothing)
-        if curve[-1] - curve.min() > stop_factor * max(abs(losses[0]), abs(curve.min())):
+        begin = float(max(abs(losses[0]), abs(curve.min())))
+        if curve[-1] - curve.min() > float(stop_factor) * begin:
             break
     if len(losses) < 2:
         raise ValueError(
