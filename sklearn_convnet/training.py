@@ -196,6 +196,17 @@ class Trainer:
             Mean loss over the samples, each before the step that it took part in. It is
             not finite if training diverged; the pass then ends early.
         """
+        total = 0.0
+        for batch in self.batches(samples):
+            loss, Z = self.run_step(batch)
+            total += loss
+            if not isfinite(total):
+                break
+            score.add(Z, batch.target, batch.score_weight)
+        return total / len(samples)
+
+    def batches(self, samples):
+        """The batches of one pass over the samples, in a new order, as `run_step` takes them."""
         n = len(samples)
         edges = batches_of(n, self.batch_size, self.network.smallest_batch)
         order = np.random.RandomState(self._seed()).permutation(n) if self.shuffle else None
@@ -204,7 +215,6 @@ class Trainer:
         if samples.scale != 1:
             shares = shares * samples.scale
         take_rows = row_taker(samples.X, self.network, self.n_threads)
-        total = 0.0
         for i, (start, stop) in enumerate(edges):
             which = slice(start, stop) if order is None else order[start:stop]
             batch = samples.take(which, take_rows)
@@ -213,12 +223,7 @@ class Trainer:
             batch.share = shares[start:stop]
             if batch.pixel_weight is not None:
                 batch.share = batch.pixel_weight * (samples.scale / len(batch))
-            loss, Z = self.run_step(batch)
-            total += loss
-            if not isfinite(total):
-                break
-            score.add(Z, batch.target, batch.score_weight)
-        return total / n
+            yield batch
 
     def _augmented(self, batch, random_state):
         # Rows that were taken are a copy already, a slice of the user's X is not.

@@ -240,25 +240,8 @@ class BaseConvNet(
         be of a single sample, of which there are no statistics, and a step is as long as its
         weights say; in a fit only their proportions count.
         """
-        network, loss = self.network_, self._loss()
-        if not self._target.has_begun:
-            self._begin_outputs(checked.y, in_range(self._target.weight_of_loss(checked.weight)))
-        rows, target = checked.rows, self._target.encode(checked.y, network.dtype)
-        weight, counted = self._with_class_weights(target, checked.weight, not partial)
-        if not counted.all():  # of a class without weight
-            rows, target = rows[counted], target[counted]
-        samples = self._weighted(checked.X, rows, target, weight, not partial)
-        trainer = self._trainer(samples, weight, partial)
-        self._training_state = trainer.state
-        if copied is not None and progress.epoch == 0:
-            shares = of_samples(weight)
-            network.fit_statistics(
-                lambda: (
-                    (trainer.seen(samples.take(slice(start, stop)).X), shares[start:stop])
-                    for start, stop in batches_of(len(samples), PREDICT_ROWS)
-                ),
-                copied,
-            )
+        loss = self._loss()
+        trainer, samples = self._ready(checked, copied, partial, progress.epoch == 0)
         self._early_stopped, self._validated = self.early_stopping, validation is not None
         table = EpochTable([] if progress.epoch else self._history.names)
 
@@ -288,11 +271,37 @@ class BaseConvNet(
         if not partial:
             self._warn_of_the_end(progress)
 
+    def _ready(self, checked, copied, partial=False, begins=True):
+        """The trainer and its samples, before the next epoch; if training `begins`, the network has
+        what it begins with. `copied` and `partial` are those of `_learn`."""
+        network = self.network_
+        if not self._target.has_begun:
+            self._begin_outputs(checked.y, in_range(self._target.weight_of_loss(checked.weight)))
+        rows, target = checked.rows, self._target.encode(checked.y, network.dtype)
+        weight, counted = self._with_class_weights(target, checked.weight, not partial)
+        if not counted.all():  # of a class without weight
+            rows, target = rows[counted], target[counted]
+        samples = self._weighted(checked.X, rows, target, weight, not partial)
+        trainer = self._trainer(samples, weight, partial)
+        self._training_state = trainer.state
+        if copied is not None and begins:
+            shares = of_samples(weight)
+            network.fit_statistics(
+                lambda: (
+                    (trainer.seen(samples.take(slice(start, stop)).X), shares[start:stop])
+                    for start, stop in batches_of(len(samples), PREDICT_ROWS)
+                ),
+                copied,
+            )
+        return trainer, samples
+
     def _trainer(self, samples, weight, partial):
         """The trainer of the steps; `weight` is that of the samples, or of their pixels."""
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(200, len(samples))
+        edges = batches_of(len(samples), batch_size, self.network_.smallest_batch)
+        self._n_of_batch = max(stop - start for start, stop in edges)
         weight = self._target.weight_of_loss(weight)
         return Trainer(
             self.network_,

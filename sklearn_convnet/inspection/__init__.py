@@ -1,13 +1,44 @@
 """Looking at training and at what was trained."""
 
-from .displays import LearningRateDisplay
+from .displays import (
+    AugmentationDisplay,
+    BoxesDisplay,
+    FeatureMapsDisplay,
+    FiltersDisplay,
+    HardestSamplesDisplay,
+    HistoryDisplay,
+    KeypointsDisplay,
+    LabelMapsDisplay,
+    LearningRateDisplay,
+    LearningRateRangeDisplay,
+    MaximizedUnitsDisplay,
+    NearestSamplesDisplay,
+    SaliencyDisplay,
+    TopClassesDisplay,
+)
 from .localization import weakly_supervised_box
 from .maximize import maximize_unit
+from .receptive_field import ReceptiveField, receptive_field
 from .saliency import saliency
 
 __all__ = [
+    "AugmentationDisplay",
+    "BoxesDisplay",
+    "FeatureMapsDisplay",
+    "FiltersDisplay",
+    "HardestSamplesDisplay",
+    "HistoryDisplay",
+    "KeypointsDisplay",
+    "LabelMapsDisplay",
     "LearningRateDisplay",
+    "LearningRateRangeDisplay",
+    "MaximizedUnitsDisplay",
+    "NearestSamplesDisplay",
+    "ReceptiveField",
+    "SaliencyDisplay",
+    "TopClassesDisplay",
     "maximize_unit",
+    "receptive_field",
     "saliency",
     "weakly_supervised_box",
 ]

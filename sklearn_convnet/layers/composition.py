@@ -11,7 +11,7 @@
 
 from contextlib import contextmanager
 
-from .base import Layer
+from .base import Chain, Layer
 from .shapes import AXIS_NAMES
 
 PASSTHROUGH = "passthrough"
@@ -343,6 +343,9 @@ class Sequential(LayerComposition, Layer):
         for name, layer in check_layers(self.layers):
             input_shape = shape_at(name, layer, input_shape)
         return input_shape
+
+    def chains(self, input_shape):
+        return [Chain(check_layers(self.layers), input_shape)]
 
 
 def with_channels(layers, input_shape):

@@ -1,9 +1,8 @@
-"""Pictures, in the convention of scikit-learn's displays: what is drawn is kept, and `plot`
-draws it. matplotlib is imported by whoever draws."""
+"""`LearningRateDisplay`."""
 
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from ..schedules import as_schedule
+from ...schedules import as_schedule
 
 
 class LearningRateDisplay:

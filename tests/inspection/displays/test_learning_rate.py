@@ -1,14 +1,10 @@
-"""Displays: what is drawn, where, and what is needed for it."""
+"""`LearningRateDisplay`: what is drawn, where, and what is needed for it."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-
-mpl.use("Agg")
-
 from matplotlib import pyplot as plt
 
 from sklearn_convnet.inspection import LearningRateDisplay
@@ -18,12 +14,6 @@ from sklearn_convnet.schedules import (
     OneCycle,
     ReduceOnPlateau,
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_figures_left():
-    yield
-    plt.close("all")
 
 
 def test_a_schedule_is_drawn():
@@ -81,19 +71,3 @@ def test_the_rates_of_a_fit():
     assert display.plot() is display
     np.testing.assert_array_equal(display.line_.get_ydata(), [0.1, 0.1, 0.01])
     assert display.ax_.get_legend() is None
-
-
-def test_matplotlib_is_needed_only_to_draw(run_python):
-    printed = run_python(
-        """
-        import sys
-        sys.modules["matplotlib"] = None
-        from sklearn_convnet.inspection import LearningRateDisplay
-        display = LearningRateDisplay([0.1])
-        try:
-            display.plot()
-        except ImportError as error:
-            print(error)
-        """
-    )
-    assert printed.startswith("LearningRateDisplay.plot requires matplotlib.")

@@ -1,0 +1,90 @@
+"""An estimator as it is when training begins: what displays of training look at."""
+
+from copy import copy
+
+from sklearn.base import clone
+
+from ...estimators.targets.base import Target
+from ...optimizers import OPTIMIZERS
+from ._pictures import check_estimator_kind
+
+
+def begun(estimator, given, learning_rate):
+    """A trainer and its samples, where `fit` of an estimator would begin.
+
+    It trains a network of its own: a new one, or with ``warm_start=True`` a copy of the last one.
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier or ConvNetRegressor
+        It stays as it is.
+    given : Given
+        What `fit` would be given.
+    learning_rate : Schedule
+        It takes the place of the optimiser's.
+
+    Returns
+    -------
+    trainer : Trainer
+    samples : Samples
+    """
+    check_estimator_kind(estimator)
+    estimator._validate()
+    warm = estimator.warm_start and hasattr(estimator, "network_")
+    twin = copy(estimator) if warm else clone(estimator)
+    optimizer = clone(estimator._resolved(estimator.optimizer, OPTIMIZERS))
+    twin.optimizer = optimizer.set_params(learning_rate=learning_rate)
+    news = twin._news() if warm else frozenset()
+    checked = twin._checked(twin._check_X(given.X, not warm, news), given)
+    copied = None
+    if warm:
+        twin._training_state = None
+        twin._go_on(news)
+    else:
+        copied = twin._begin(checked)
+    return twin._ready(checked, copied)
+
+
+def augmented_batches(estimator, given, n_samples, n_draws, random_state):
+    """The first samples, and what training makes of them, time and again.
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier or ConvNetRegressor
+        It stays as it is, and need not be fitted.
+    given : Given
+        As for `fit`; y may be None.
+    n_samples, n_draws : int
+        Number of samples, and how often each is changed.
+    random_state : RandomState
+
+    Returns
+    -------
+    twin : ConvNetClassifier or ConvNetRegressor
+        It knows what X and y are.
+    batches : list of (X, target)
+        The samples as they are, then each of the draws. The target is encoded, or None without y.
+    """
+    check_estimator_kind(estimator)
+    if estimator.augmentation is None and estimator.multi_crop is None:
+        raise ValueError(
+            f"this {type(estimator).__name__} has neither augmentation nor multi_crop: training "
+            "sees X as it is"
+        )
+    twin = clone(estimator).set_params(warm_start=False)
+    twin._validate()
+    X, target = twin._check_X(given.X, True), None
+    dtype = twin._work_dtype(X)
+    if given.y is None:
+        twin._target, X = Target(), X[:n_samples]
+    else:
+        checked = twin._checked(X, given)
+        checked = checked.take(slice(n_samples))
+        twin._begin(checked)
+        X, target = checked.X[checked.rows], twin._target.encode(checked.y, dtype)
+    augment = twin._augment()
+    batches = [(X, target)]
+    for _ in range(n_draws):
+        changed, moved, _ = augment(X.astype(dtype, order="C"), target, None, random_state)
+        batches.append((changed, None if target is None else moved))
+    return twin, batches

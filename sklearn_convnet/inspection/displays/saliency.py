@@ -1,0 +1,220 @@
+"""`SaliencyDisplay`."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_scalar
+
+from ._pictures import (
+    SIGNED,
+    channels_last,
+    first_of,
+    fitted_samples,
+    flat_map,
+    numbers,
+    same_length,
+    samples_on_grid,
+)
+
+#: Colour map of maps without a sign.
+UNSIGNED = "inferno"
+
+
+class SaliencyDisplay:
+    """Samples with saliency maps over them: what in each counts for a prediction.
+
+    A map with negative values is signed: red raises the score, blue lowers it. Any other is drawn
+    from dark to bright. Where a map is near zero it is transparent, so that the sample shows. Each
+    sample has its own range.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, *sample_shape)
+        Images, signals or volumes, channels last.
+    maps : array-like of shape (n_samples, *size) or (n_samples, *size, n_channels)
+        Saliency maps, of the size of the samples.
+    titles : list of str of shape (n_samples,), default=None
+        What to write above each.
+    kind : {"auto", "signal", "image", "volume"}, default="auto"
+        What a sample is; "auto" goes by its shape.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes of shape (n_drawn,)
+        The axes, a sample on each.
+    figure_ : matplotlib Figure
+        Their figure.
+    overlays_ : list of AxesImage
+        The maps.
+
+    See Also
+    --------
+    sklearn_convnet.inspection.saliency : The numbers alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_convnet.inspection import SaliencyDisplay
+    >>> maps = np.zeros((1, 8, 8))
+    >>> maps[0, 2, 3], maps[0, 5, 5] = 2.0, -1.0
+    >>> display = SaliencyDisplay(np.ones((1, 8, 8)), maps, titles=["cat"]).plot(percentile=100)
+    >>> display.overlays_[0].get_clim()
+    (-2.0, 2.0)
+    """
+
+    def __init__(self, X, maps, *, titles=None, kind="auto"):
+        self.X = X
+        self.maps = maps
+        self.titles = titles
+        self.kind = kind
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        method="gradient",
+        target=None,
+        layer=None,
+        saliency_kw=None,
+        n_samples=12,
+        reduce="sum",
+        percentile=99.0,
+        alpha=0.9,
+        axes=None,
+        im_kw=None,
+    ):
+        """Draw what counts for the predictions of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : ConvNetClassifier or ConvNetRegressor
+            A fitted one.
+        X : array-like of shape (n_samples, *sample_shape)
+            Samples, as for `predict`.
+        method, target, layer
+            See :func:`sklearn_convnet.inspection.saliency`.
+        saliency_kw : dict, default=None
+            Other arguments of that function.
+        n_samples, reduce, percentile, alpha, axes, im_kw
+            See `plot`.
+
+        Returns
+        -------
+        SaliencyDisplay
+        """
+        shown, kind = fitted_samples(estimator, X)
+        n = first_of(n_samples, shown)
+        options = {"method": method, "target": target, "layer": layer, **(saliency_kw or {})}
+        from ..saliency import saliency
+
+        maps = saliency(estimator, X[:n], **options)
+        if np.shape(maps) == np.shape(X[:n]):
+            maps = channels_last(estimator, maps)
+        display = cls(shown[:n], maps, titles=titles_of(estimator, X[:n], target), kind=kind)
+        return display.plot(
+            n_samples=n_samples,
+            reduce=reduce,
+            percentile=percentile,
+            alpha=alpha,
+            axes=axes,
+            im_kw=im_kw,
+        )
+
+    def plot(
+        self, axes=None, *, n_samples=12, reduce="sum", percentile=99.0, alpha=0.9, im_kw=None
+    ):
+        """Draw them.
+
+        Parameters
+        ----------
+        axes : array-like of matplotlib Axes, default=None
+            One for each sample that is drawn; None makes a new figure.
+        n_samples : int, default=12
+            The first so many samples are drawn; None draws all.
+        reduce : {"sum", "max"}, default="sum"
+            What to make of several channels: their sum, which keeps the sign, or their largest
+            magnitude.
+        percentile : float, default=99.0
+            The strongest colour is that of this percentile of a map's magnitudes, so that a few
+            large values do not hide the others; 100 is the largest.
+        alpha : float, default=0.9
+            Opacity of the strongest colour, from 0 to 1.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow` for the samples.
+
+        Returns
+        -------
+        SaliencyDisplay
+
+        Raises
+        ------
+        ValueError
+            If maps do not fit the samples, or a parameter is out of range.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_scalar(alpha, "alpha", Real, min_val=0, max_val=1)
+        check_scalar(percentile, "percentile", Real, min_val=0, max_val=100)
+        if reduce not in ("sum", "max"):
+            raise ValueError(f"reduce must be 'sum' or 'max', got {reduce!r}")
+        maps = numbers(self.maps, "maps")
+        same_length(X=np.asarray(self.X), maps=maps, titles=self.titles)
+        samples, self.figure_, self.axes_ = samples_on_grid(
+            self, axes, self.X, self.kind, n_samples, None, im_kw
+        )
+        maps = of_size(maps[: len(samples)], samples.size, reduce)
+        self.overlays_ = [
+            draw_saliency(ax, one, samples.kind, percentile, alpha)
+            for ax, one in zip(self.axes_, maps, strict=True)
+        ]
+        for ax, title in zip(self.axes_, self.titles or (), strict=False):
+            ax.set_title(title, fontsize=9)
+        return self
+
+
+def titles_of(estimator, X, target):
+    """What is explained in each sample, where that is one label; else None."""
+    classes = getattr(estimator, "classes_", None)
+    if target is None and isinstance(classes, np.ndarray) and estimator._target.map_size is None:
+        predicted = estimator.predict(X)
+        return [str(label) for label in predicted] if predicted.ndim == 1 else None
+    if target is None or np.ndim(target) > 0:
+        return None
+    return [str(target)] * len(X)
+
+
+def of_size(maps, size, reduce):
+    """Maps (n, *size), without channels."""
+    if maps.shape[1:] == tuple(size):
+        return maps
+    if maps.shape[1:-1] != tuple(size):
+        raise ValueError(
+            f"maps are of shape {maps.shape[1:]}, but samples are of size {tuple(size)}"
+        )
+    return maps.sum(axis=-1) if reduce == "sum" else np.abs(maps).max(axis=-1)
+
+
+def draw_saliency(ax, values, kind, percentile, alpha):
+    """Draws a map over a sample, the more opaque the larger its values are."""
+    finite = np.abs(values[np.isfinite(values)])
+    limit = float(np.percentile(finite, percentile)) if finite.size else 0.0
+    limit = limit or float(finite.max(initial=0.0)) or 1.0
+    signed = np.nanmin(values, initial=0.0) < 0
+    flat = np.nan_to_num(flat_map(values, kind))
+    options = {
+        "cmap": SIGNED if signed else UNSIGNED,
+        "vmin": -limit if signed else 0.0,
+        "vmax": limit,
+        "interpolation": "nearest",
+        "alpha": alpha * np.minimum(np.abs(flat) / limit, 1),
+    }
+    if kind != "signal":
+        return ax.imshow(flat, **options)
+    low, high = ax.get_ylim()
+    extent = (-0.5, len(flat) - 0.5, low, high)
+    options["alpha"] = options["alpha"][np.newaxis]
+    image = ax.imshow(flat[np.newaxis], extent=extent, aspect="auto", zorder=0, **options)
+    ax.set(xlim=extent[:2], ylim=extent[2:])
+    return image

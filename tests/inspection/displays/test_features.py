@@ -1,0 +1,230 @@
+"""Displays of what a network makes of samples: what is drawn of given numbers, and where."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
+
+from sklearn_convnet.inspection import (
+    FeatureMapsDisplay,
+    MaximizedUnitsDisplay,
+    NearestSamplesDisplay,
+    SaliencyDisplay,
+)
+
+# ---------------------------------------------------------------------------
+# SaliencyDisplay
+# ---------------------------------------------------------------------------
+
+
+def test_a_signed_map_lies_over_the_sample():
+    X = np.random.RandomState(0).uniform(size=(2, 4, 5))
+    maps = np.zeros((2, 4, 5))
+    maps[0, 1, 2], maps[0, 3, 3] = -2, 1
+    maps[1, 0, 0] = 3
+    display = SaliencyDisplay(X, maps, titles=["a", "b"]).plot(percentile=100, alpha=0.8)
+    signed, unsigned = display.overlays_
+    for i, overlay in enumerate(display.overlays_):
+        assert display.axes_[i].images[1] is overlay
+        np.testing.assert_array_equal(display.axes_[i].images[0].get_array(), X[i])
+        np.testing.assert_array_equal(overlay.get_array(), maps[i])
+    assert signed.get_clim() == (-2, 2)
+    assert signed.get_cmap().name == "RdBu_r"
+    assert unsigned.get_clim() == (0, 3)
+    assert unsigned.get_cmap().name == "inferno"
+    expected = 0.8 * np.abs(maps[0]) / 2
+    np.testing.assert_allclose(signed.get_alpha(), expected)
+    assert [ax.get_title() for ax in display.axes_] == ["a", "b"]
+
+
+def test_the_strongest_colour_is_that_of_a_percentile():
+    values = np.arange(100.0).reshape(1, 10, 10)
+    display = SaliencyDisplay(values, values).plot(percentile=90)
+    limit = np.percentile(values, 90)
+    assert display.overlays_[0].get_clim() == (0, limit)
+    assert display.overlays_[0].get_alpha().max() == 0.9
+    few = np.zeros((1, 10, 10))
+    few[0, 0, 0] = 4  # the percentile is 0
+    display = SaliencyDisplay(few, few).plot(percentile=50)
+    assert display.overlays_[0].get_clim() == (0, 4)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "max"])
+def test_channels_of_maps(reduce):
+    maps = np.random.RandomState(0).normal(size=(1, 4, 5, 3))
+    display = SaliencyDisplay(np.abs(maps), maps).plot(reduce=reduce)
+    expected = maps.sum(axis=-1) if reduce == "sum" else np.abs(maps).max(axis=-1)
+    np.testing.assert_allclose(display.overlays_[0].get_array(), expected[0])
+
+
+def test_saliency_of_signals_and_volumes():
+    signals = np.random.RandomState(0).normal(size=(1, 30, 2))
+    display = SaliencyDisplay(signals, signals).plot()
+    overlay = display.overlays_[0]
+    np.testing.assert_allclose(overlay.get_array()[0], signals[0].sum(axis=1))
+    assert overlay.get_extent()[:2] == [-0.5, 29.5]
+    assert len(display.axes_[0].get_lines()) == 2
+    volume = np.arange(24.0).reshape(1, 4, 3, 2)
+    display = SaliencyDisplay(volume, volume, kind="volume").plot()
+    picture = display.overlays_[0].get_array()
+    np.testing.assert_array_equal(picture[4:, 3:], volume[0, 3])
+
+
+@pytest.mark.parametrize(
+    ("maps", "options", "message"),
+    [
+        (np.ones((2, 4, 6)), {}, r"maps are of shape \(4, 6\), but samples are of size \(4, 5\)"),
+        (np.ones((1, 4, 5)), {}, "number of samples: X has 2, maps has 1"),
+        (np.ones((2, 4, 5)), {"alpha": -1}, "alpha == -1, must be >= 0"),
+        (np.ones((2, 4, 5)), {"percentile": 101}, "percentile == 101, must be <= 100"),
+        (np.ones((2, 4, 5)), {"reduce": "mean"}, "reduce must be 'sum' or 'max', got 'mean'"),
+    ],
+)
+def test_bad_saliency(maps, options, message):
+    with pytest.raises(ValueError, match=message):
+        SaliencyDisplay(np.ones((2, 4, 5)), maps).plot(**options)
+
+
+# ---------------------------------------------------------------------------
+# MaximizedUnitsDisplay
+# ---------------------------------------------------------------------------
+
+
+def test_each_unit_has_its_own_range():
+    X = np.stack([np.eye(4), 100 * np.eye(4)])
+    display = MaximizedUnitsDisplay(X, ["one", "two"]).plot()
+    assert [image.get_clim() for image in display.artists_] == [(0, 1), (0, 100)]
+    for image, ax, expected in zip(display.artists_, display.axes_, X, strict=True):
+        np.testing.assert_array_equal(image.get_array(), expected)
+        assert image.axes is ax
+    assert [ax.get_title() for ax in display.axes_] == ["one", "two"]
+
+
+def test_bad_units():
+    with pytest.raises(ValueError, match="number of samples: X has 2, names has 1"):
+        MaximizedUnitsDisplay(np.ones((2, 4, 4)), ["one"]).plot()
+    with pytest.raises(ValueError, match="X must hold real numbers"):
+        MaximizedUnitsDisplay([["a"]]).plot()
+
+
+# ---------------------------------------------------------------------------
+# FeatureMapsDisplay
+# ---------------------------------------------------------------------------
+
+
+def test_a_row_of_maps_for_each_layer():
+    rng = np.random.RandomState(0)
+    maps = {"conv1": rng.normal(size=(6, 6, 10)), "relu": rng.uniform(size=(3, 3, 4))}
+    sample = rng.uniform(size=(8, 8))
+    display = FeatureMapsDisplay(maps, sample).plot(n_maps=5)
+    assert display.axes_.shape == (3, 5)
+    np.testing.assert_array_equal(display.axes_[0, 0].images[0].get_array(), sample)
+    for row, name, n in ((1, "conv1", 5), (2, "relu", 4)):
+        images = display.artists_[name]
+        assert [image.axes for image in images] == display.axes_[row, :n].tolist()
+        for j, image in enumerate(images):
+            np.testing.assert_array_equal(image.get_array(), maps[name][..., j])
+        assert len({image.get_clim() for image in images}) == 1
+        assert display.axes_[row, 0].get_title(loc="left") == name
+    largest = np.abs(maps["conv1"][..., :5]).max()
+    assert display.artists_["conv1"][0].get_clim() == (-largest, largest)
+    assert display.artists_["relu"][0].get_clim()[0] == 0
+    assert not display.axes_[0, 1].axison
+
+
+def test_maps_of_signals_and_volumes():
+    signals = {"conv1": np.random.RandomState(0).uniform(size=(20, 3))}
+    display = FeatureMapsDisplay(signals).plot()
+    assert display.axes_.shape == (1, 3)
+    (line,) = display.artists_["conv1"][2]
+    np.testing.assert_array_equal(line.get_ydata(), signals["conv1"][:, 2])
+    volumes = {"conv1": np.ones((4, 3, 2, 5))}
+    display = FeatureMapsDisplay(volumes, np.ones((6, 5, 4))).plot()
+    assert display.artists_["conv1"][0].get_array().shape == (7, 5)
+
+
+@pytest.mark.parametrize(
+    ("maps", "options", "message"),
+    [
+        ({}, {}, "maps is empty"),
+        ({"a": np.ones((4, 4, 2)), "dense1": np.ones(8)}, {}, "dense1 must have 3 axes, got"),
+        ({"dense1": np.ones(8)}, {}, "one to three axes and one of maps, got 1"),
+        ({"a": np.ones((4, 4, 2))}, {"n_maps": 0}, "n_maps == 0"),
+    ],
+)
+def test_bad_maps(maps, options, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureMapsDisplay(maps).plot(**options)
+
+
+# ---------------------------------------------------------------------------
+# NearestSamplesDisplay
+# ---------------------------------------------------------------------------
+
+X = 10 + np.arange(2)[:, None, None] * np.ones((2, 4, 4))
+REFERENCE = np.arange(5)[:, None, None] * np.ones((5, 4, 4))
+DISTANCES, INDICES = [[0.25, 1.5], [3.0, 4.0]], [[4, 1], [0, 2]]
+
+
+def test_neighbours_beside_their_sample():
+    display = NearestSamplesDisplay(
+        X, REFERENCE, DISTANCES, INDICES, y=["a", "b"], y_reference=list("bbbaa")
+    ).plot()
+    means = [[ax.images[0].get_array().mean() for ax in row] for row in display.axes_]
+    assert means == [[10, 4, 1], [11, 0, 2]]
+    titles = [[ax.get_title() for ax in row] for row in display.axes_]
+    assert titles == [["a", "a, 0.25", "b, 1.5"], ["b", "b, 3", "b, 4"]]
+    colors = [[ax.title.get_color() for ax in row[1:]] for row in display.axes_]
+    assert colors == [["tab:green", "tab:red"], ["tab:green", "tab:green"]]
+    assert len({ax.images[0].get_clim() for ax in display.axes_.flat}) == 1
+
+
+def test_neighbours_without_labels():
+    display = NearestSamplesDisplay(X, REFERENCE, DISTANCES, INDICES).plot(n_samples=1)
+    assert [ax.get_title() for ax in display.axes_[0]] == ["", "0.25", "1.5"]
+    display = NearestSamplesDisplay(X, REFERENCE, DISTANCES, INDICES, y_reference=range(5)).plot()
+    assert {to_rgb(ax.title.get_color()) for ax in display.axes_.flat} == {to_rgb("black")}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "options", "message"),
+    [
+        (
+            (DISTANCES, [[0, 5], [1, 2]]),
+            {},
+            "indices must be positions in X_reference, from 0 to 4",
+        ),
+        ((DISTANCES, [[0.0, 1.0], [1, 2]]), {}, "indices must be positions"),
+        ((DISTANCES, [[0], [1]]), {}, r"distances has shape \(2, 2\), indices \(2, 1\)"),
+        ((DISTANCES[:1], INDICES[:1]), {}, "number of samples: X has 2, distances has 1"),
+        ((DISTANCES, INDICES), {"y": [1]}, "y has 1"),
+        ((DISTANCES, INDICES), {"y_reference": [1]}, "y_reference has 1"),
+    ],
+)
+def test_bad_neighbours(numbers, options, message):
+    with pytest.raises(ValueError, match=message):
+        NearestSamplesDisplay(X, REFERENCE, *numbers, **options).plot()
+
+
+# ---------------------------------------------------------------------------
+# All of them
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("display", "n_axes"),
+    [
+        (SaliencyDisplay(X, X), 2),
+        (MaximizedUnitsDisplay(X), 2),
+        (FeatureMapsDisplay({"a": np.ones((4, 4, 2)), "b": np.ones((4, 4, 1))}), 4),
+        (NearestSamplesDisplay(X, REFERENCE, DISTANCES, INDICES), 6),
+    ],
+)
+def test_given_axes(display, n_axes):
+    figure, axes = plt.subplots(1, n_axes)
+    assert display.plot(axes) is display
+    assert display.axes_.ravel().tolist() == axes.tolist()
+    assert display.figure_ is figure
