@@ -4,6 +4,7 @@ from functools import reduce
 from numbers import Integral
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.utils import check_random_state
 
 from .constraints import Options, StrOptions
@@ -11,6 +12,12 @@ from .layers.shapes import AXIS_NAMES, per_axis
 from .parameters import Parametrized
 
 __all__ = ["MultiCrop"]
+
+
+def log_mean_exp(log_P, axis):
+    """The logarithm of the mean of numbers whose logarithms these are."""
+    n = np.prod([log_P.shape[i] for i in np.atleast_1d(axis)])
+    return logsumexp(log_P, axis=axis) - np.log(n).astype(log_P.dtype)
 
 
 class MultiCrop(Parametrized):
@@ -27,8 +34,12 @@ class MultiCrop(Parametrized):
     n_crops : {1, 5, 10}, default=10
         The views of an image: 1 is the centre; 5 the four corners and the centre; 10 these and
         their mirror images, left and right exchanged.
-    voting : {"soft", "hard"}, default="soft"
-        "soft" is the mean of the views' probabilities, "hard" a majority of the views.
+    voting : {"soft", "hard", "dense"}, default="soft"
+        "soft" is the mean of the views' probabilities, "hard" a majority of the views. "dense" is
+        the mean over all crops that the network sees when it is moved over the whole image, and
+        with ten crops over its mirror image (Simonyan and Zisserman, "Very deep convolutional
+        networks for large-scale image recognition", 2015): `scan` does so, and says which
+        networks can.
 
     Examples
     --------
@@ -45,7 +56,7 @@ class MultiCrop(Parametrized):
     _parameter_constraints = {
         "size": "no_validation",
         "n_crops": [Options(Integral, {1, 5, 10})],
-        "voting": [StrOptions({"soft", "hard"})],
+        "voting": [StrOptions({"soft", "hard", "dense"})],
     }
 
     def __init__(self, size, n_crops=10, voting="soft"):
@@ -156,6 +167,23 @@ class MultiCrop(Parametrized):
             for top, left in places:
                 yield X[:, top : top + height, left : left + width][:, :, ::mirror]
 
+    def whole_views(self, X):
+        """The whole images and, with ten crops, their mirror images: those of dense voting.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, height, width) or (n, height, width, n_channels)
+            Images.
+
+        Yields
+        ------
+        ndarray of X's shape
+            A view of X's memory.
+        """
+        self.output_shape(X.shape[1:])
+        for mirror in (1, -1) if self.n_crops == 10 else (1,):
+            yield X[:, :, ::mirror]
+
     def vote(self, P):
         """The result that the views agree on.
 
@@ -167,14 +195,14 @@ class MultiCrop(Parametrized):
         Returns
         -------
         ndarray of shape (n, n_classes)
-            Its largest entries are the vote, its rows sum to 1. "soft": the mean over the
-            views. "hard": the share of the views whose most probable class it is, in which the
+            Its largest entries are the vote, its rows sum to 1. "soft" and "dense": the mean over
+            the views. "hard": the share of the views whose most probable class it is, in which the
             mean counts as one view more; so it decides where views are tied.
         """
         P = np.asarray(P)
         n_views, _, n_classes = P.shape
         mean = sum(P) / n_views  # one by one: a sum that does not depend on n
-        if self.voting == "soft":
+        if self.voting != "hard":
             return mean
         votes = sum(np.eye(n_classes, dtype=P.dtype)[view.argmax(axis=1)] for view in P)
         return (votes + mean) / (n_views + 1)
@@ -195,7 +223,7 @@ class MultiCrop(Parametrized):
         n_views, _, n_classes = log_P.shape
         log = np.log(np.arange(1, n_views + 2, dtype=log_P.dtype))
         log_mean = reduce(np.logaddexp, log_P) - log[n_views - 1]
-        if self.voting == "soft":
+        if self.voting != "hard":
             return log_mean
         votes = sum(np.eye(n_classes, dtype=int)[view.argmax(axis=1)] for view in log_P)
         log_votes = np.where(votes > 0, log[votes - 1], -np.inf).astype(log_P.dtype)

@@ -22,6 +22,7 @@ from .fitted import FittedMixin
 from .history import EpochTable
 from .networks import NetworkMixin
 from .samples import Given, SamplesMixin
+from .scanning import ScanMixin
 from .tasks import CallbackSupportMixin, NoTasks, fit_tasks, with_callbacks
 from .weights import in_range, of_samples
 
@@ -39,7 +40,13 @@ def unchanged_on_error(estimator):
 
 
 class BaseConvNet(
-    CallbackSupportMixin, SamplesMixin, NetworkMixin, FittedMixin, LayerComposition, Parametrized
+    CallbackSupportMixin,
+    SamplesMixin,
+    NetworkMixin,
+    FittedMixin,
+    ScanMixin,
+    LayerComposition,
+    Parametrized,
 ):
     """Base class of `ConvNetClassifier` and `ConvNetRegressor`."""
 

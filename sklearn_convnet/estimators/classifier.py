@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..constraints import StrOptions
 from ..losses import CLASSIFICATION_LOSSES
+from ..multi_crop import log_mean_exp
 from .base import BaseConvNet
 from .checks import check_labels, check_labels_and_boxes, is_absent
 from .samples import Given
@@ -395,17 +396,15 @@ default=None
             )
         return self._partial_fit(Given(X, y, sample_weight, boxes), classes)
 
-    def _voted(self, X, finish, vote):
-        """The network's output through `finish`; those of several crops through `vote`."""
+    def _voted(self, X, finish, vote, mean):
+        """The network's output through `finish`; those of several crops through `vote`, or `mean`
+        over an axis where they are moved over X."""
         check_is_fitted(self)
-        X = self._check_X(X, reset=False)
-        views = (self._of_view(view, finish) for view in self._views(X))
-        return next(views) if vote is None else vote(list(views))
-
-    def _of_view(self, X, finish):
+        X = self._check_X(X, reset=False, any_size=True)
         if isinstance(self.classes_, list):  # an array for each column
             return finish(self._raw_predict(X))
-        return self._raw_predict(X, finish)
+        views = self._of_views(X, finish, mean)
+        return views[0] if vote is None else vote(views)
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -424,7 +423,8 @@ list of ndarray
         """
         check_is_fitted(self)
         vote = getattr(self._fitted["multi_crop"], "vote", None)
-        return self._voted(X, lambda Z: self._target.probabilities(Z, self.network_.kernels), vote)
+        kernels = self.network_.kernels
+        return self._voted(X, lambda Z: self._target.probabilities(Z, kernels), vote, np.mean)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
@@ -444,7 +444,7 @@ list of ndarray
         """
         check_is_fitted(self)
         vote = getattr(self._fitted["multi_crop"], "log_vote", None)
-        return self._voted(X, self._target.log_probabilities, vote)
+        return self._voted(X, self._target.log_probabilities, vote, log_mean_exp)
 
     def predict(self, X):
         """The most probable class; for several labels at once those above one half.
@@ -462,7 +462,9 @@ list of ndarray
         check_is_fitted(self)
         if self._fitted["multi_crop"] is not None:
             return self._target.decode(self.predict_proba(X))
-        return self._outputs(X, lambda Z: self._target.predict(Z, self.network_.kernels))
+        X = self._check_X(X, reset=False, any_size=True)
+        target = self._target.of_size(X.shape[1:])
+        return self._raw_predict(X, lambda Z: target.predict(Z, self.network_.kernels))
 
     def predict_box(self, X):
         """The boxes that the network sees, whatever the class.
@@ -488,7 +490,8 @@ list of ndarray
                 "predict_box needs a network that was fitted with boxes: give them to fit, as "
                 "boxes= or in the columns of y with box_weight"
             )
-        return self._target.boxes(self._outputs(X))
+        X = self._check_X(X, reset=False, any_size=True)
+        return self._target.of_size(X.shape[1:]).boxes(self._raw_predict(X))
 
     def score(self, X, y, sample_weight=None):
         """Accuracy; its mean over columns or pixels where y has several labels a sample.

@@ -74,17 +74,30 @@ class FittedMixin:
     def _raw_predict(self, X, finish=None):
         """The output of the last layer, for X as `_check_X` returns it, or what `finish` makes of
         that, chunk by chunk."""
-        return predict_in_chunks(self.network_, X, effective_n_threads(self.n_threads), finish)
+        network = self._network_for(X)
+        return predict_in_chunks(network, X, effective_n_threads(self.n_threads), finish)
 
-    def _views(self, X):
-        """The views of X that the network is shown: all of it, or several crops."""
+    def _network_for(self, X):
+        """The network for checked X, whose samples may be of another size."""
+        if self._fitted["multi_crop"] is not None or X.shape[1:] == self.input_shape_:
+            return self.network_
+        return self.network_.resized(X.shape[1:])
+
+    def _of_views(self, X, finish, mean):
+        """For each view of checked X, which is all of it or several crops, the result that `finish`
+        makes of the network's output. Where crops are moved over X, it is the `mean` over them."""
         multi_crop = self._fitted["multi_crop"]
-        return [X] if multi_crop is None else multi_crop.views(X)
+        if multi_crop is None:
+            return [self._raw_predict(X, finish)]
+        if multi_crop.voting == "dense":
+            views = multi_crop.whole_views(X)
+            return [self._mean_over_windows(view, finish, mean) for view in views]
+        return [self._raw_predict(view, finish) for view in multi_crop.views(X)]
 
     def _outputs(self, X, finish=None):
         """The output of the last layer, for any X, or what `finish` makes of it."""
         check_is_fitted(self)
-        return self._raw_predict(self._check_X(X, reset=False), finish)
+        return self._raw_predict(self._check_X(X, reset=False, any_size=True), finish)
 
     def get_weights(self):
         """Copies of the trained arrays and the statistics of the fitted network.

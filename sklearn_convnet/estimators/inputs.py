@@ -87,6 +87,18 @@ class Inputs:
             self.has_channels and len(shape) > len(self.shape)
         )
 
+    def resizes(self, shape):
+        """True if samples of this shape are of another size, with as many axes and channels; flat
+        samples have features, whose number does not change."""
+        if self.fits(shape) or len(self.shape) == 1 or len(shape) != len(self.shape):
+            return False
+        axis = 0 if self.channels_first else -1
+        return not self.has_channels or shape[axis] == self.shape[axis]
+
+    def turn(self, X):
+        """X with the channels last, a view."""
+        return X.transpose(0, *range(2, X.ndim), 1) if self.turned else X
+
     def view(self, X, name="the estimator"):
         """X with the channels last, without a copy.
 
@@ -102,7 +114,7 @@ class Inputs:
                     f"of shape {self.shape}"
                 )
             X = X.reshape(len(X), *self.shape)
-        return X.transpose(0, *range(2, X.ndim), 1) if self.turned else X
+        return self.turn(X)
 
     def as_given(self, X):
         """The inverse of `view`: in the order of the user's X again."""

@@ -264,8 +264,8 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             Shaped as y was.
         """
         check_is_fitted(self)
-        X = self._check_X(X, reset=False)
-        views = [self._raw_predict(view, self._values) for view in self._views(X)]
+        X = self._check_X(X, reset=False, any_size=True)
+        views = self._of_views(X, self._values, np.mean)
         return views[0] if len(views) == 1 else sum(views) / len(views)
 
     def score(self, X, y, sample_weight=None):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import (
     check_array,
 )
 
+from ..layers.composition import ShapeError
 from ..messages import about
 from ..training import Samples
 from .checks import check_range
@@ -77,9 +78,10 @@ class Checked:
 class SamplesMixin:
     """X, y and weights: checked, and as the trainer takes them."""
 
-    def _check_X(self, X, reset, renewed=frozenset()):
+    def _check_X(self, X, reset, renewed=frozenset(), any_size=False):
         """X as an array, in its own dtype, with the channels last; how it comes in is learnt if
-        `reset`, or compared. `renewed` are parameters that were changed since the last fit."""
+        `reset`, or compared. `renewed` are parameters that were changed since the last fit. With
+        `any_size`, samples may be of another size, if the layers can do with it."""
         if type(X) is not np.ndarray or X.dtype.kind not in "biuf":
             X = stacked_cells(X)
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
@@ -88,6 +90,8 @@ class SamplesMixin:
         check_range(X, self._work_dtype(X) if reset else self.network_.dtype, "X")
         if not reset and X.shape[1:] != self._inputs.shape and len(self._inputs.shape) > 1:
             refuse_single(X.shape, self._inputs.fits)
+            if any_size and self._inputs.resizes(X.shape[1:]):
+                return self._of_other_size(X)
         if X.ndim == 2 and (not reset or self.input_shape is None):
             _check_n_features(self, X, reset=reset)
         if reset:
@@ -97,6 +101,20 @@ class SamplesMixin:
         elif not renewed.isdisjoint(INPUT_PARAMS):
             self._inputs = renewed_inputs(self._inputs, *self._input_params())
         return self._inputs.view(X, type(self).__name__)
+
+    def _of_other_size(self, X):
+        """Checked X of another size than that of the fit, channels last; raises ValueError if the
+        network cannot see it."""
+        turned = self._inputs.turn(X)
+        try:
+            self._network_for(turned)
+        except ShapeError as error:
+            raise ValueError(
+                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted with "
+                f"samples of shape {self._inputs.shape}, and not all of its layers can do with "
+                f"another size: {error}. Resize X, or let scan move the network over larger samples"
+            ) from None
+        return turned
 
     def _input_params(self):
         return self.layers, self.input_shape, self.data_format, self.input_kind

@@ -13,7 +13,7 @@ from sklearn.utils import check_scalar
 from ..initializers import initial_weights
 from ..kernels import loader
 from ..layers.blocks import Outputs
-from ..layers.composition import ShapeError
+from ..layers.composition import ShapeError, with_channels
 from ..layers.shapes import check_values
 from ..threads import effective_n_threads
 from .node import EagerRun, Run, chain_backward, chain_forward, walk
@@ -22,6 +22,7 @@ from .plan import plan_table, profile_table
 from .probe import Probe
 from .program import (
     ALIGNMENT,
+    MAX_PROGRAMS,
     THREADS,
     Arena,
     IdleArenas,
@@ -55,6 +56,21 @@ def _check_weight(path, shape):
         check_values(shape, "this weight")
     except ValueError as error:
         raise ShapeError(path, str(error)) from None
+
+
+def _check_same_arrays(other, network):
+    """Raises ShapeError unless two networks have weights and statistics of the same sizes."""
+    own = {path: array.size for path, array in network.buffers().items()}
+    own.update((segment.path, prod(segment.shape)) for segment in network.segments)
+    found = {segment.path: segment.shape for segment in other.segments}
+    for node in walk(other.nodes):
+        found.update((f"{node.path}/{name}", a.shape) for name, a in node.buffers.items())
+    for path, shape in found.items():
+        if own.get(path) != prod(shape):
+            layer, _, name = path.rpartition("/")
+            raise ShapeError(
+                layer, f"its {name} would have the shape {shape}, but has {own.get(path, 0)} values"
+            )
 
 
 def _merged(segments, weight_decay, decay_all):
@@ -166,6 +182,7 @@ class Network:
         self._arena = Arena()  # of training
         self._idle = IdleArenas()  # of predictions
         self._twins = {}  # of passes that fuse
+        self._resized = Recent()  # networks for samples of other shapes
 
     def _views(self, vector):
         return {s.path: vector[s.start : s.stop].reshape(s.shape) for s in self.segments}
@@ -206,6 +223,63 @@ class Network:
         self.__dict__.update(state)
         self._build()
         self._bind()
+
+    def sharing(self, layers, input_shape):
+        """The same weights in other layers, or for samples of another shape.
+
+        Parameters
+        ----------
+        layers : list of (str, Layer)
+            Layers whose weights and statistics have the paths of this network's, and as many
+            values in the same order.
+        input_shape : tuple of int
+            Shape of a sample, with channels.
+
+        Returns
+        -------
+        Network
+            It has the very arrays of this network.
+
+        Raises
+        ------
+        ShapeError
+            If a layer does not fit the shape, or has other weights; the message names it.
+        """
+        other = Network.__new__(Network)
+        own = {"layers": layers, "_given_shape": tuple(input_shape)}
+        other.__dict__.update({**self.__getstate__(), **own})
+        other._passes = named_passes(other.__dict__.pop("passes"))
+        other._build()
+        _check_same_arrays(other, self)
+        other._bind()
+        return other
+
+    def resized(self, input_shape):
+        """The network for samples of another size, with the same weights.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of a sample.
+
+        Returns
+        -------
+        Network
+            The few that were asked for last are kept.
+
+        Raises
+        ------
+        ShapeError
+            If a layer does not fit the shape, or would have other weights; the message names it.
+        """
+        shape = with_channels(self.layers, input_shape)
+        if shape == self.input_shape:
+            return self
+        network = self._resized.find(shape)
+        if network is None:
+            network = self.sharing(self.layers, input_shape)
+            self._resized.add(shape, network, MAX_PROGRAMS)
+        return network
 
     # --- what it knows -----------------------------------------------------------------
 
@@ -517,6 +591,8 @@ class Network:
         """
         for arenas in (self._arena, self._idle, *self._twins.values()):
             arenas.release()
+        for network in self._resized.snapshot():
+            network.release_memory()
 
     def trim(self):
         """Give up what only training and gradients need: their memory with all plans.
@@ -524,7 +600,7 @@ class Network:
         The next training forward makes them anew.
         """
         self._pending = self.grads = None
-        self._twins = {}
+        self._twins, self._resized = {}, Recent()
         self._arena = Arena()  # what is bound to it holds views of the gradients, as steps do
         self._programs[True] = Recent()
         for node in walk(self._nodes):

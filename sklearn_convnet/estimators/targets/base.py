@@ -27,6 +27,10 @@ class Target:
     #: Paths of what `weights` returns.
     own_weights = ()
 
+    def of_size(self, sample_shape):
+        """The target for samples of another size, channels last."""
+        return self
+
     def share_that_is_there(self, target, weight):
         """Which share of an encoded target is not missing, by weights (n,) or (n, *map_size)."""
         return 1.0
@@ -115,7 +119,7 @@ class Target:
                 "multi_crop votes over labels or values, but y holds what has a place in the "
                 "image, or several columns of classes: leave it out"
             )
-        if voting not in self.votings:
+        if voting != "dense" and voting not in self.votings:
             raise ValueError(
                 f"multi_crop: voting={voting!r} needs one label a sample, use voting='soft'"
             )

@@ -1,5 +1,7 @@
 """Labels with boxes."""
 
+from copy import copy
+
 import numpy as np
 
 from ...layers import Dense
@@ -41,6 +43,14 @@ class BoxTarget(ClassTarget):
         self.outline = outline
         self.image_size = image_size
         self.has_begun = False
+
+    def of_size(self, sample_shape):
+        size = tuple(sample_shape[1::-1])
+        if self.image_size in (None, size):
+            return self
+        other = copy(self)
+        other.image_size = size
+        return other
 
     def output_layers(self, input_shape):
         box = ("box", Dense(self.n_coordinates, activation="identity"))

@@ -1,5 +1,7 @@
 """Maps: a label or values for each pixel."""
 
+from copy import copy
+
 import numpy as np
 
 from ...layers import Conv1D, Conv2D, Conv3D
@@ -37,13 +39,14 @@ class LabelMapTarget(ClassTarget):
     def output_layers(self, input_shape):
         return map_output(self.n_outputs, self.map_size, input_shape)
 
-    def _maps(self, y):
-        """y without the last axis that it may have, or refused."""
-        if y.shape[1:] == (*self.map_size, 1):
+    def _maps(self, y, size=None):
+        """y without the last axis that it may have, or refused if it is not of a size."""
+        size = self.map_size if size is None else size
+        if y.shape[1:] == (*size, 1):
             y = y[..., 0]
-        if y.shape[1:] != self.map_size:
+        if y.shape[1:] != size:
             raise ValueError(
-                f"y has shape {y.shape}, expected maps of {pixels(self.map_size)} labels, as before"
+                f"y has shape {y.shape}, expected maps of {pixels(size)} labels, as before"
             )
         return y
 
@@ -99,10 +102,11 @@ class LabelMapTarget(ClassTarget):
 
     def score(self, y, predicted, sample_weight):
         """Share of right pixels, of those that are not ignored."""
-        y, predicted = np.asarray(y), self._maps(predicted)
+        size = predicted.shape[1 : 1 + len(self.map_size)]
+        y, predicted = np.asarray(y), self._maps(predicted, size)
         if y.shape not in (predicted.shape, (*predicted.shape, 1)):
             raise ValueError(f"y has shape {y.shape}, expected {predicted.shape}, as predicted")
-        y = self._maps(y)
+        y = self._maps(y, size)
         weight = np.ones(len(y)) if sample_weight is None else sample_weight
         right = total = 0.0
         for block in blocks_of(y):
@@ -154,6 +158,18 @@ class ValueMapTarget(ValueTarget):
             raise ValueError(
                 f"{error}. If y is points (n_samples, n_points, 2), set target='points'"
             ) from None
+
+    def score(self, y, predicted, sample_weight):
+        n_axes = len(self.map_size)
+        if predicted.shape[1 : 1 + n_axes] == self.map_size:
+            return super().score(y, predicted, sample_weight)
+        other = copy(self)  # of samples of another size
+        other.sample_shape = predicted.shape[1:]
+        other.map_size = predicted.shape[1 : 1 + n_axes]
+        return other.score(y, predicted, sample_weight)
+
+    def _in_shape(self, values):
+        return values.reshape(*values.shape[:-1], *self.sample_shape[len(self.map_size) :])
 
     def _columns(self, y):
         if y.shape[1:] != self.sample_shape:

@@ -131,7 +131,11 @@ class ValueTarget(Target):
         """Values in the shape and the units of y; in float64 where float32 would round too much."""
         dtype = self._dtype_of_y(values.dtype)
         mean, deviation = self.mean.astype(dtype), self.deviation.astype(dtype)
-        return (values * deviation + mean).reshape(len(values), *self.sample_shape)
+        return self._in_shape(values * deviation + mean)
+
+    def _in_shape(self, values):
+        """Values (n, n_outputs), or of maps, in the shape of y."""
+        return values.reshape(len(values), *self.sample_shape)
 
     def new_score(self, loss):
         return RunningR2(loss.inverse_link, self.deviation if self.shares_unit else None)
@@ -146,7 +150,7 @@ class ValueTarget(Target):
         if y.dtype.kind == "f" and np.isinf(y).any():
             raise ValueError("Input y contains infinity")
         weight = np.ones(len(y)) if sample_weight is None else sample_weight
-        values, predicted = self._columns(y.reshape(predicted.shape)), self._columns(predicted)
+        values, predicted = (self._columns(a) for a in (y.reshape(predicted.shape), predicted))
         if weight.ndim == 1 and not (values.dtype.kind == "f" and np.isnan(values).any()):
             from sklearn.metrics import r2_score  # slow to import
 

@@ -1,0 +1,446 @@
+"""A trained network moved over samples that are larger than those that it was trained on.
+
+# Design:
+# * What a network makes of each window of a larger sample is computed layer by layer, each value
+#   once, by the layers that `network/scan.py` makes of its own; no weight is copied.
+# * Windows lie as far apart as all strides together. A finer grid is put together of several scans,
+#   each of the sample without its first few rows and columns ("shift and stitch": Sermanet et al.,
+#   "OverFeat", 2014).
+# * Large samples are scanned in tiles of few sizes, so that memory does not grow with them. A layer
+#   with padding would see zeros at the border of a tile: its networks see samples as a whole.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
+
+from ..layers.shapes import per_axis
+from ..network.scan import scanning
+from ..threads import effective_n_threads
+from ..training import chunk_rows
+from .inputs import as_array
+from .targets.boxes import BoxTarget
+from .targets.values import PointTarget
+
+#: The longest side of a tile, unless four windows are longer, by the number of axes.
+TILE = {1: 2**14, 2: 384, 3: 64}
+
+OUTPUTS = {
+    "classifier": ("auto", "proba", "decision", "box"),
+    "regressor": ("auto", "values"),
+}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a network makes of the windows of larger samples; `scan` returns it.
+
+    Window ``(i, j)`` of a map begins ``i * stride[0]`` rows and ``j * stride[1]`` columns from the
+    corner of the sample at its scale.
+
+    Attributes
+    ----------
+    maps : list of ndarray of shape (n_samples, *grid, n_outputs)
+        One for each scale: the outputs for each window. Where samples differ in size, each is a
+        list of an array ``(*grid, n_outputs)`` for each sample.
+    window, stride : tuple of int
+        Size of a window and the step to the next, along each axis, in positions of a sample at its
+        scale.
+    sizes : list of tuple of int
+        Size of each sample along each axis.
+    scales : list of list of tuple of float
+        For each scale and sample how many times as large along each axis as the sample that was
+        scanned was, after sizes were rounded to whole numbers.
+    is_exact : bool
+        Whether each output is what the network makes of the window by itself, up to rounding: it
+        has no layer with padding, for which what lies around a window is not zero here.
+    """
+
+    maps: list
+    window: tuple
+    stride: tuple
+    sizes: list
+    scales: list
+    is_exact: bool
+
+    def windows(self, scale=0, sample=0):
+        """Where the windows are in a sample.
+
+        Parameters
+        ----------
+        scale : int, default=0
+            Index of a scale.
+        sample : int, default=0
+            Index of a sample.
+
+        Returns
+        -------
+        ndarray of shape (*grid, 2 * n_axes)
+            The corner with the smallest coordinates and the one opposite: of images
+            ``x1, y1, x2, y2`` in pixels of the sample itself, whose pixel centres are at whole
+            numbers, so that its left edge is at -1/2.
+        """
+        grid = self.maps[scale][sample].shape[:-1]
+        corners = np.stack(np.indices(grid)[::-1], axis=-1).astype(float)  # x before y
+        corners *= self.stride[::-1]
+        factor = np.array(self.scales[scale][sample][::-1])
+        low, high = corners / factor - 0.5, (corners + self.window[::-1]) / factor - 0.5
+        return np.concatenate([low, high], axis=-1)
+
+    def __repr__(self):
+        grids = [
+            " x ".join(map(str, maps[0].shape[:-1])) if len(maps) else "no" for maps in self.maps
+        ]
+        return (
+            f"<Scan of {len(self.sizes)} samples: windows of {' x '.join(map(str, self.window))}, "
+            f"{' x '.join(map(str, self.stride))} apart; of the first {' and '.join(grids)}>"
+        )
+
+
+class ScanMixin:
+    """Scanning: `scan`, and predictions for samples of another size."""
+
+    def scan(self, X, *, stride=None, scales=(1.0,), output="auto", batch=None):
+        """Move the network over samples that are larger than those that it was trained on.
+
+        The result is what predicting each window by itself would give, but each value of each map
+        is computed once: dense layers become convolutions of the size of the map that they flatten,
+        global pools become windows of that size. Nothing is trained again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
+            Samples at least as large as a window along each axis, with as many channels as in
+            `fit`; those in a list may differ in size.
+        stride : int, tuple of int or None, default=None
+            Step from one window to the next, along each axis. None is the product of the strides of
+            the network's layers, which costs least; others must divide it, or be multiples of it.
+        scales : sequence of float, default=(1.0,)
+            Samples are scanned in so many times their size each, so that larger and smaller things
+            than those of the training data are found.
+        output : {"auto", "proba", "decision", "values", "box"}, default="auto"
+            "proba" are the probabilities of the classes, "decision" what these are made of, "box"
+            the coordinates of the boxes; of a regressor, "values" are what it predicts. Coordinates
+            of boxes and points are in the units of `fit`, but of the larger sample. "auto" is
+            "proba" or "values".
+        batch : int or None, default=None
+            Number of samples at a time; None is as many as a prediction takes.
+
+        Returns
+        -------
+        Scan
+
+        Raises
+        ------
+        ValueError
+            If a parameter is invalid, a sample is smaller than a window, or a layer cannot be moved
+            over a larger sample; the message names it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_digits
+        >>> from sklearn_convnet import ConvNetClassifier
+        >>> from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
+        >>> X, y = load_digits(return_X_y=True)
+        >>> layers = [Conv2D(8, 3), MaxPool2D(2), Dense(32)]
+        >>> clf = ConvNetClassifier(layers, max_iter=20, random_state=0)
+        >>> clf = clf.fit(X.reshape(-1, 8, 8)[:500], y[:500])
+        >>> scene = np.zeros((1, 20, 30))
+        >>> scene[0, 6:14, 16:24] = X[0].reshape(8, 8)
+        >>> scan = clf.scan(scene)
+        >>> scan.maps[0].shape, scan.stride
+        ((1, 7, 12, 10), (2, 2))
+        >>> int(scan.maps[0][0, 3, 8].argmax()), scan.windows()[3, 8].tolist()
+        (0, [15.5, 5.5, 23.5, 13.5])
+        """
+        check_is_fitted(self)
+        output = _check_output(self, output)
+        scales, batch = _check_scales(scales), _check_batch(batch)
+        scanner = _Scanner(self, output, stride, batch)
+        X, is_array = _samples(self, X)
+        blocks = [X] if is_array else [sample[np.newaxis] for sample in X]
+        sizes = [block.shape[1:-1] for block in blocks for _ in block]
+        maps, factors = [], []
+        for scale in scales:
+            parts = [scanner.scan(block, scale) for block in blocks]
+            maps.append(parts[0][0] if is_array else [part[0] for part, _ in parts])
+            counts = map(len, blocks)
+            factors.append([f for (_, f), n in zip(parts, counts, strict=True) for _ in range(n)])
+        return Scan(
+            maps, scanner.window, scanner.stride, sizes, factors, not scanner.scanning.padded
+        )
+
+    def _mean_over_windows(self, X, finish, mean):
+        """The mean over all windows of checked X of what `finish` makes of the network's output."""
+        scanner = _Scanner(self, finish, None, None)
+        n_axes = len(scanner.window)
+        maps, _ = scanner.scan(X if X.ndim == n_axes + 2 else X[..., np.newaxis], 1.0)
+        means = mean(maps, axis=tuple(range(1, n_axes + 1)))
+        return means.reshape(len(X), *scanner.output_shape)
+
+
+class _Scanner:
+    """Scans blocks of samples of one size.
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier or ConvNetRegressor
+        Fitted.
+    output : str or callable
+        What `scan` returns, or a function of the network's output ``(n, n_outputs)``.
+    stride : int, tuple of int or None
+    batch : int or None
+    """
+
+    def __init__(self, estimator, output, stride, batch):
+        self.network, self.batch = estimator.network_, batch
+        self.scanning = scanning(self.network)
+        self.window, self.step = self.scanning.window[:-1], self.scanning.stride
+        self.stride = _check_stride(stride, self.step)
+        self.n_threads = effective_n_threads(estimator.n_threads)
+        self.finish, self.move = (
+            (output, None) if callable(output) else _finish(estimator, output, self.window)
+        )
+        self.output_shape = ()  # of what `finish` makes of a sample
+        self._networks = {}
+
+    def scan(self, X, scale):
+        """Maps of samples (n, *sizes, channels), and by how much they were made larger."""
+        size = X.shape[1:-1]
+        X = resized(X, scale, self.network.input_dtype(X.dtype))
+        factor = tuple(a / b for a, b in zip(X.shape[1:-1], size, strict=True))
+        self._check_size(X.shape[1:-1], scale)
+        maps = self._stitched(X)
+        if self.move is not None:
+            maps = self.move(maps, self.stride, factor, size)
+        return maps, factor
+
+    def _check_size(self, size, scale):
+        if any(a < b for a, b in zip(size, self.window, strict=True)):
+            at = "" if scale == 1 else f" at scale {scale:g}"
+            raise ValueError(
+                f"X has a sample of {' x '.join(map(str, size))}{at}, which is smaller than the "
+                f"{' x '.join(map(str, self.window))} of a window: pad it, or use larger scales"
+            )
+
+    def _stitched(self, X):
+        """The outputs at all windows, put together of scans that begin a little further on."""
+        sizes = X.shape[1:-1]
+        grid = self._grid(sizes, self.stride)
+        finer = [max(1, s // t) for s, t in zip(self.step, self.stride, strict=True)]
+        coarser = [max(1, t // s) for s, t in zip(self.step, self.stride, strict=True)]
+        maps = None
+        for first in product(*(range(min(n, m)) for n, m in zip(finer, grid, strict=True))):
+            shift = [i * t for i, t in zip(first, self.stride, strict=True)]
+            part = self._tiled(X[(slice(None), *(slice(s, None) for s in shift))])
+            part = part[(slice(None), *(slice(None, None, m) for m in coarser))]
+            if maps is None:
+                maps = np.empty((len(X), *grid, part.shape[-1]), part.dtype)
+            places = (slice(i, None, n) for i, n in zip(first, finer, strict=True))
+            maps[(slice(None), *places)] = part
+        return maps
+
+    def _grid(self, sizes, stride):
+        """How many windows fit along each axis."""
+        return tuple(
+            (size - w) // s + 1 for size, w, s in zip(sizes, self.window, stride, strict=True)
+        )
+
+    def _tiled(self, X):
+        """The outputs at the windows of the network's own stride, tile by tile."""
+        grid = self._grid(X.shape[1:-1], self.step)
+        tile = grid if self.scanning.padded else tuple(map(min, grid, self._tile()))
+        network = self._network(tile)
+        rows = self.batch or chunk_rows(network)
+        maps = None
+        for start in range(0, max(1, len(X)), rows):
+            for corner in product(*(_corners(n, t) for n, t in zip(grid, tile, strict=True))):
+                part = self._outputs(X[start : start + rows], network, corner)
+                if maps is None:
+                    maps = np.empty((len(X), *grid, part.shape[-1]), part.dtype)
+                places = (slice(c, c + t) for c, t in zip(corner, tile, strict=True))
+                maps[(slice(start, start + rows), *places)] = part
+        return maps
+
+    def _tile(self):
+        """The most windows of a tile along each axis."""
+        longest = TILE[len(self.window)]
+        return [
+            max(1, (max(longest, 4 * w) - w) // s + 1)
+            for w, s in zip(self.window, self.step, strict=True)
+        ]
+
+    def _network(self, grid):
+        """The network whose input has so many windows."""
+        if grid not in self._networks:
+            sizes = tuple(
+                w + (n - 1) * s for w, n, s in zip(self.window, grid, self.step, strict=True)
+            )
+            shape = (*sizes, self.scanning.window[-1])
+            self._networks[grid] = self.network.sharing(self.scanning.layers, shape)
+        return self._networks[grid]
+
+    def _outputs(self, X, network, corner):
+        """The outputs at the windows of one tile, which begins at window `corner`."""
+        places = (
+            slice(c * s, c * s + size)
+            for c, s, size in zip(corner, self.step, network.input_shape, strict=False)
+        )
+        Z = network.forward(X[(slice(None), *places)], n_threads=self.n_threads)
+        made = self.finish(np.ascontiguousarray(Z.reshape(-1, Z.shape[-1])))
+        self.output_shape = made.shape[1:]
+        return made.reshape(*Z.shape[:-1], prod(self.output_shape))
+
+
+def _corners(n, tile):
+    """Where tiles begin; the last ends with the map."""
+    return [*range(0, n - tile, tile), n - tile]
+
+
+def resized(X, scale, dtype):
+    """Samples (n, *sizes, channels) in `scale` times their size, by linear interpolation; smaller
+    ones are smoothed before, so that no detail is taken for another."""
+    if scale == 1:
+        return X
+    from scipy import ndimage  # slow to import
+
+    sizes = [max(1, round(size * scale)) for size in X.shape[1:-1]]
+    factors = [a / b for a, b in zip(sizes, X.shape[1:-1], strict=True)]
+    X = X.astype(dtype)
+    if scale < 1:
+        sigma = [0, *((1 / f - 1) / 2 for f in factors), 0]
+        X = ndimage.gaussian_filter(X, sigma, mode="nearest")
+    return ndimage.zoom(X, [1, *factors, 1], order=1, mode="nearest", grid_mode=True)
+
+
+# --- outputs -----------------------------------------------------------------------------
+
+
+def _finish(estimator, output, window):
+    """A function that makes of the network's output (n, n_outputs) what is asked for, and one that
+    moves coordinates from windows to the whole, or None."""
+    target, kernels = estimator._target, estimator.network_.kernels
+    if output == "proba":
+        return (lambda Z: target.probabilities(Z, kernels)), None
+    if output == "decision":
+        return (lambda Z: Z[:, : target.n_outputs]), None
+    if output == "box":
+        return (lambda Z: Z[:, target.n_outputs :]), _Move("share", target.units, window)
+
+    def values(Z):
+        return estimator._values(Z).reshape(len(Z), -1)
+
+    if isinstance(target, PointTarget) and len(window) == 2:
+        return values, _Move(target.units, target.units, window)
+    return values, None
+
+
+class _Move:
+    """Moves coordinates in windows to where they are in the whole image.
+
+    Parameters
+    ----------
+    before, after : {"share", "pixels"}
+        Units in a window, and in the image.
+    window : tuple of int
+        (height, width) of a window.
+    """
+
+    def __init__(self, before, after, window):
+        self.before, self.after = before, after
+        self.window = np.array(window[::-1])  # x before y
+
+    def __call__(self, maps, stride, factor, size):
+        n, *grid, n_outputs = maps.shape
+        points = maps.reshape(n, *grid, n_outputs // 2, 2)
+        corners = np.stack(np.indices(grid)[::-1], axis=-1) * stride[::-1]
+        edges = points * self.window if self.before == "share" else points + 0.5
+        edges = (edges + corners[:, :, np.newaxis]) / factor[::-1]
+        moved = edges / size[::-1] if self.after == "share" else edges - 0.5
+        return moved.reshape(maps.shape).astype(maps.dtype)
+
+
+# --- checks ------------------------------------------------------------------------------
+
+
+def _check_output(estimator, output):
+    kind = "classifier" if is_classifier(estimator) else "regressor"
+    if output not in OUTPUTS[kind]:
+        raise ValueError(
+            f"output must be one of {', '.join(map(repr, OUTPUTS[kind]))} for a {kind}, "
+            f"got {output!r}"
+        )
+    target = estimator._target
+    if isinstance(getattr(target, "n_classes", None), (list, tuple, np.ndarray)):
+        raise ValueError("scan tells one label or several of a window, but y has several columns")
+    if output == "box" and not (isinstance(target, BoxTarget) and target.image_size is not None):
+        raise ValueError("output='box' needs a network for images that was fitted with boxes")
+    if output == "auto":
+        return "proba" if kind == "classifier" else "values"
+    return output
+
+
+def _check_scales(scales):
+    scales = [scales] if isinstance(scales, Real) else list(scales)
+    if not scales or not all(isinstance(s, Real) and 0 < s < np.inf for s in scales):
+        raise ValueError(f"scales must be numbers above 0, such as (0.5, 1.0), got {scales!r}")
+    return scales
+
+
+def _check_batch(batch):
+    valid = isinstance(batch, Integral) and not isinstance(batch, bool) and batch > 0
+    if batch is not None and not valid:
+        raise ValueError(f"batch must be an integer of at least 1, or None, got {batch!r}")
+    return batch
+
+
+def _check_stride(stride, step):
+    """The stride along each axis; raises ValueError if no network with this step makes it."""
+    if stride is None:
+        return step
+    strides = per_axis(stride, len(step), "stride")
+    for given, own in zip(strides, step, strict=True):
+        if own % given and given % own:
+            raise ValueError(
+                f"stride={stride!r} must divide the product of the strides of the layers, "
+                f"{' x '.join(map(str, step))}, or be a multiple of it"
+            )
+    return strides
+
+
+def _samples(estimator, X):
+    """Samples with the channels last: an array, or a list of arrays of different sizes; and which
+    of the two."""
+    if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object):
+        samples = [np.asarray(sample) for sample in X]
+        if len({sample.shape for sample in samples}) != 1:
+            if not samples:
+                raise ValueError("X is an empty list: give at least one sample")
+            return [_with_channels(estimator, sample[np.newaxis])[0] for sample in samples], False
+        X = np.stack(samples)
+    return _with_channels(estimator, np.asarray(X)), True
+
+
+def _with_channels(estimator, X):
+    """Checked samples of one size, channels last."""
+    n_axes, channels = len(estimator.network_.input_shape) - 1, estimator.network_.input_shape[-1]
+    wanted = f"{n_axes} axes" + (f" and {channels} channels" if channels > 1 else "")
+    if X.ndim not in (n_axes + 1, n_axes + 2) or (X.ndim == n_axes + 1 and channels > 1):
+        raise ValueError(
+            f"X has samples of shape {X.shape[1:]}, expected samples of {wanted}: of one sample "
+            "give X[np.newaxis]"
+        )
+    X = as_array(X.reshape(len(X), -1) if X.ndim == 1 else X, estimator)
+    if X.ndim == n_axes + 1:
+        return X[..., np.newaxis]
+    if estimator._inputs.channels_first:
+        X = np.moveaxis(X, 1, -1)
+    if X.shape[-1] != channels:
+        raise ValueError(f"X has {X.shape[-1]} channels, expected samples of {wanted}")
+    return X
