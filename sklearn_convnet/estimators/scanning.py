@@ -149,7 +149,7 @@ class ScanMixin:
         >>> from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
         >>> X, y = load_digits(return_X_y=True)
         >>> layers = [Conv2D(8, 3), MaxPool2D(2), Dense(32)]
-        >>> clf = ConvNetClassifier(layers, max_iter=20, random_state=0)
+        >>> clf = ConvNetClassifier(layers, batch_size=32, max_iter=10, random_state=0)
         >>> clf = clf.fit(X.reshape(-1, 8, 8)[:500], y[:500])
         >>> scene = np.zeros((1, 20, 30))
         >>> scene[0, 6:14, 16:24] = X[0].reshape(8, 8)

@@ -5,7 +5,6 @@ from functools import cached_property
 from itertools import takewhile
 from math import prod
 from numbers import Integral
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_scalar
@@ -13,8 +12,7 @@ from sklearn.utils import check_scalar
 from ..initializers import initial_weights
 from ..kernels import loader
 from ..layers.blocks import Outputs
-from ..layers.composition import ShapeError, with_channels
-from ..layers.shapes import check_values
+from ..layers.composition import with_channels
 from ..threads import effective_n_threads
 from .node import EagerRun, Run, chain_backward, chain_forward, walk
 from .passes import fuse, make_nodes, named_passes, pass_names
@@ -37,57 +35,8 @@ from .program import (
     result_array,
     run_forward,
 )
+from .segments import Segment, check_same_arrays, check_weight, merged_stretches
 from .twin import Twin, check_gradient
-
-
-class Segment(NamedTuple):
-    """Where a parameter lies in the vector of all parameters."""
-
-    path: str
-    start: int
-    stop: int
-    shape: tuple
-    decayed: bool
-    trainable: bool
-
-
-def _check_weight(path, shape):
-    try:
-        check_values(shape, "this weight")
-    except ValueError as error:
-        raise ShapeError(path, str(error)) from None
-
-
-def _check_same_arrays(other, network):
-    """Raises ShapeError unless two networks have weights and statistics of the same sizes."""
-    own = {path: array.size for path, array in network.buffers().items()}
-    own.update((segment.path, prod(segment.shape)) for segment in network.segments)
-    found = {segment.path: segment.shape for segment in other.segments}
-    for node in walk(other.nodes):
-        found.update((f"{node.path}/{name}", a.shape) for name, a in node.buffers.items())
-    for path, shape in found.items():
-        if own.get(path) != prod(shape):
-            layer, _, name = path.rpartition("/")
-            raise ShapeError(
-                layer, f"its {name} would have the shape {shape}, but has {own.get(path, 0)} values"
-            )
-
-
-def _merged(segments, weight_decay, decay_all):
-    """Start and stop of stretches of trained segments of equal decay, and these decays."""
-    rows, decay = [], []
-    mergeable = False
-    for segment in segments:
-        wanted = weight_decay if segment.decayed or decay_all else 0.0
-        if not segment.trainable:
-            mergeable = False
-        elif mergeable and decay[-1] == wanted:
-            rows[-1][1] = segment.stop
-        else:
-            rows.append([segment.start, segment.stop])
-            decay.append(wanted)
-            mergeable = True
-    return rows, decay
 
 
 def _leave_cast_to_last(nodes):
@@ -167,7 +116,7 @@ class Network:
             for name, weight in node.weights.items():
                 stop = start + prod(weight.shape)
                 path = f"{node.path}/{name}"
-                _check_weight(path, weight.shape)
+                check_weight(path, weight.shape)
                 self.segments.append(
                     Segment(path, start, stop, weight.shape, weight.decayed, weight.trainable)
                 )
@@ -250,7 +199,7 @@ class Network:
         other.__dict__.update({**self.__getstate__(), **own})
         other._passes = named_passes(other.__dict__.pop("passes"))
         other._build()
-        _check_same_arrays(other, self)
+        check_same_arrays(other, self)
         other._bind()
         return other
 
@@ -339,7 +288,7 @@ class Network:
         """
         key = (weight_decay, decay_all)
         if key not in self._stretches:
-            rows, decay = _merged(self.segments, weight_decay, decay_all)
+            rows, decay = merged_stretches(self.segments, weight_decay, decay_all)
             rows = np.array(rows, np.int64).reshape(-1, 2)
             self._stretches = {key: (rows, np.array(decay, self.dtype))}
         return self._stretches[key]
