@@ -25,6 +25,7 @@ _MODULES = (
     "multi_crop",
     "network",
     "optimizers",
+    "scan",
     "schedules",
     "testing",
 )

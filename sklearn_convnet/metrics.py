@@ -14,7 +14,12 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_sample_weight
 
-__all__ = ["box_iou", "localization_accuracy", "percentage_of_correct_keypoints"]
+__all__ = [
+    "box_iou",
+    "detection_average_precision",
+    "localization_accuracy",
+    "percentage_of_correct_keypoints",
+]
 
 _SHARE = [Interval(Real, 0, 1, closed="both")]
 
@@ -188,6 +193,105 @@ def localization_accuracy(y_true, y_pred, iou=0.5, *, missing_box=np.nan, sample
     overlaps = box_iou(y_true[:, 1:], y_pred[:, 1:]) > iou
     right = (y_true[:, 0] == y_pred[:, 0]) & (missing | overlaps)
     return float(np.average(right, weights=sample_weight))
+
+
+def detection_average_precision(objects_true, objects_pred, iou=0.5):
+    """Mean over the classes of the average precision with which objects are found.
+
+    Found objects of a class, by falling score, are right if they overlap with an object of that
+    class in the same image that none before them has found. The average precision of a class is the
+    area under the largest precision that there is at each recall or a higher one.
+
+    Parameters
+    ----------
+    objects_true : list of dict
+        For each image "labels" (n_objects,) and "boxes" (n_objects, 4 or 8), as :func:`box_iou`
+        takes them.
+    objects_pred : list of dict
+        For each image "labels", "boxes" and "scores" (n_objects,), as
+        :func:`~sklearn_convnet.scan.find_objects` returns them.
+    iou : float, default=0.5
+        The intersection over union has to be above it.
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN if there is no true object.
+
+    Raises
+    ------
+    ValueError
+        If the two have another number of images, or an image has other numbers of labels and boxes.
+
+    References
+    ----------
+    M. Everingham et al., "The PASCAL visual object classes (VOC) challenge", 2010, with the area as
+    it was computed from that year on.
+
+    Examples
+    --------
+    One of two objects is found, after something that is none:
+
+    >>> import numpy as np
+    >>> from sklearn_convnet.metrics import detection_average_precision
+    >>> true = [{"labels": [3, 3], "boxes": [[0, 0, 9, 9], [20, 0, 29, 9]]}]
+    >>> found = [{"labels": [3, 3], "boxes": [[50, 0, 59, 9], [1, 0, 9, 9]], "scores": [0.9, 0.8]}]
+    >>> detection_average_precision(true, found)
+    0.25
+    """
+    if len(objects_true) != len(objects_pred):
+        raise ValueError(
+            f"objects_true has {len(objects_true)} images, but objects_pred has "
+            f"{len(objects_pred)}: give as many"
+        )
+    true = [_objects(one, "objects_true", ()) for one in objects_true]
+    found = [_objects(one, "objects_pred", ("scores",)) for one in objects_pred]
+    labels = np.unique(np.concatenate([one["labels"] for one in true] or [[]]))
+    if len(labels) == 0:
+        return np.nan
+    return float(np.mean([_average_precision(label, true, found, iou) for label in labels]))
+
+
+def _objects(one, name, more):
+    """The arrays of the objects of an image, checked."""
+    arrays = {key: np.asarray(one[key]) for key in ("labels", "boxes", *more)}
+    sizes = {key: len(array) for key, array in arrays.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"{name} has an image with other numbers of things: {sizes}")
+    return arrays
+
+
+def _average_precision(label, true, found, iou):
+    """That of one class."""
+    n_true = sum(np.count_nonzero(one["labels"] == label) for one in true)
+    scores, right = [], []
+    for of_image, in_image in zip(true, found, strict=True):
+        boxes = of_image["boxes"][of_image["labels"] == label]
+        chosen = np.flatnonzero(in_image["labels"] == label)
+        order = chosen[np.argsort(-in_image["scores"][chosen], kind="stable")]
+        is_free = np.ones(len(boxes), bool)
+        for i in order:
+            scores.append(in_image["scores"][i])
+            right.append(_takes_one(in_image["boxes"][i], boxes, is_free, iou))
+    if not any(right):
+        return 0.0
+    order = np.argsort(-np.array(scores), kind="stable")
+    hits = np.cumsum(np.array(right)[order])
+    precision = hits / np.arange(1, len(hits) + 1)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return np.sum(np.diff(hits, prepend=0) * best) / n_true
+
+
+def _takes_one(box, boxes, is_free, iou):
+    """True if a box overlaps enough with one of those that are free, which is taken then."""
+    if not is_free.any():
+        return False
+    shared = np.where(is_free, box_iou(boxes, np.repeat(box[np.newaxis], len(boxes), axis=0)), 0)
+    best = shared.argmax()
+    if shared[best] <= iou:
+        return False
+    is_free[best] = False
+    return True
 
 
 # ---------------------------------------------------------------------------

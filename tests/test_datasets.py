@@ -308,6 +308,34 @@ def test_distractors_and_noise_are_beside_the_digit():
     assert count[2] > 1.5 * count[0]
 
 
+def test_scenes_with_several_digits():
+    images, labels, boxes, masks = make_digit_scenes(
+        8, size=96, n_digits=4, empty_share=0.2, noise=0.0, random_state=0
+    )
+    assert labels.shape == (8, 4)
+    assert boxes.shape == (8, 4, 8)
+    np.testing.assert_array_equal(np.isnan(boxes).any(axis=2), labels == -1)
+    assert 0 < np.sum(labels == -1) < 16
+    for mask, image, corners in zip(masks, images, boxes, strict=True):
+        corners = corners[~np.isnan(corners[:, 0])].reshape(-1, 4, 2) * 96
+        low, high = corners.min(axis=1), corners.max(axis=1)
+        inside = np.zeros((96, 96), int)
+        for (x1, y1), (x2, y2) in zip(low.astype(int), np.ceil(high).astype(int), strict=True):
+            inside[y1:y2, x1:x2] += 1
+            assert mask[y1:y2, x1:x2].any()
+        assert not mask[inside == 0].any()
+        for i in range(len(low)):
+            for j in range(i):
+                apart = (high[i] < low[j]) | (high[j] < low[i])
+                assert apart.any()
+        assert image[mask == 0].mean() < image[mask == 1].mean()
+
+
+def test_more_digits_than_there_is_place_for():
+    with pytest.raises(ValueError, match=r"no place for digit .* of a scene of size=40"):
+        make_digit_scenes(1, size=40, n_digits=9, random_state=0)
+
+
 def test_scenes_without_a_digit():
     _, labels, boxes, masks = make_digit_scenes(300, empty_share=0.25, random_state=0)
     empty = labels == -1

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.dummy import DummyRegressor
-from sklearn.metrics import make_scorer
+from sklearn.metrics import make_scorer, precision_recall_curve
 from sklearn.model_selection import cross_val_score
 
 from sklearn_convnet.metrics import (
     box_iou,
+    detection_average_precision,
     localization_accuracy,
     percentage_of_correct_keypoints,
 )
@@ -215,3 +216,66 @@ def test_joints_that_cannot_be_seen_do_not_count():
 def test_joints_bad_input(true, pred, length, message):
     with pytest.raises(ValueError, match=message):
         percentage_of_correct_keypoints(true, pred, length)
+
+
+# ---------------------------------------------------------------------------
+# Objects
+# ---------------------------------------------------------------------------
+
+
+def objects(*rows, scores=None):
+    """Objects of an image: rows of a label and a place, 10 wide and high."""
+    boxes = [[x, 0, x + 10, 10] for _, x in rows]
+    found = {"labels": [label for label, _ in rows], "boxes": np.reshape(boxes, (-1, 4))}
+    return found if scores is None else {**found, "scores": scores}
+
+
+def test_average_precision_of_all_and_of_nothing():
+    true = [objects((1, 0), (2, 30)), objects((1, 50))]
+    found = [objects((1, 0), (2, 30), scores=[0.5, 0.6]), objects((1, 50), scores=[0.9])]
+    assert detection_average_precision(true, found) == 1
+    nothing = [objects(scores=[]), objects(scores=[])]
+    assert detection_average_precision(true, nothing) == 0
+    assert np.isnan(detection_average_precision([objects()], nothing[:1]))
+
+
+def test_average_precision_counts_an_object_once():
+    true = [objects((1, 0))]
+    assert detection_average_precision(true, [objects((1, 0), (1, 1), scores=[0.9, 0.8])]) == 1
+    # The better one comes second: half of what is found is right until then.
+    found = [objects((1, 40), (1, 1), scores=[0.9, 0.8])]
+    assert detection_average_precision(true, found) == 0.5
+
+
+def test_average_precision_over_images_and_classes():
+    """By hand: the hits of class 1 are right, wrong, right, of 3 objects; class 2 has none."""
+    true = [objects((1, 0), (1, 30)), objects((1, 0), (2, 30))]
+    found = [
+        objects((1, 0), (1, 60), scores=[0.9, 0.8]),
+        objects((1, 1), (1, 30), scores=[0.7, 0.1]),
+    ]
+    of_class_1 = (1 + 2 / 3) / 3
+    assert detection_average_precision(true, found) == pytest.approx(of_class_1 / 2)
+    strict = detection_average_precision(true, found, iou=0.95)
+    assert strict == pytest.approx(1 / 3 / 2)
+
+
+def test_average_precision_is_that_of_scikit_learn_where_all_are_found():
+    """With an object in each image and one found in each, it is an average precision of a
+    ranking, but for the envelope."""
+    rng = np.random.RandomState(0)
+    right, scores = rng.rand(60) < 0.6, rng.rand(60)
+    true = [objects((1, 0)) if r else objects((2, 0)) for r in right]
+    found = [objects((1, 0), scores=[s]) for s in scores]
+    precision, recall, _ = precision_recall_curve(right, scores)
+    envelope = np.maximum.accumulate(precision)
+    expected = -np.sum(np.diff(recall) * envelope[:-1])
+    assert detection_average_precision(true, found) == pytest.approx(expected / 2)
+
+
+def test_average_precision_of_what_does_not_fit():
+    with pytest.raises(ValueError, match="objects_true has 1 images, but objects_pred has 0"):
+        detection_average_precision([objects()], [])
+    wrong = {"labels": [1], "boxes": np.zeros((2, 4)), "scores": [0.5]}
+    with pytest.raises(ValueError, match="objects_pred has an image with other numbers"):
+        detection_average_precision([objects()], [wrong])

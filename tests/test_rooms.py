@@ -35,7 +35,7 @@ ROOMS = (
     {"augmentation", "multi_crop"},
     {"estimators"},
     {"callbacks"},
-    {"_config", "architectures", "datasets", "inspection", "metrics", "testing"},
+    {"_config", "architectures", "datasets", "inspection", "metrics", "scan", "testing"},
     {""},  # the package itself
 )
 

@@ -43,9 +43,11 @@ from sklearn_convnet.layers import (
     TransformConv2D,
     Upsample2D,
 )
+from sklearn_convnet.metrics import box_iou
 from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.network.scan import scanning as scanning_of
+from sklearn_convnet.scan import find_objects, suppressed
 
 
 def fitted(layers, shape, *, n_classes=3, seed=0, **params):
@@ -161,8 +163,8 @@ def test_tiles_are_put_together(monkeypatch):
     X = larger(clf, 90, 61)
     whole = clf.scan(X).maps[0]
     monkeypatch.setattr(scanning, "TILE", {2: 20})  # four windows are longer
-    scanner = scanning._Scanner(clf, "proba", None, None)
-    assert_allclose(scanner.scan(X, 1.0)[0], whole, rtol=0, atol=1e-12)
+    scanner = scanning._Scanner(clf, clf._target.log_probabilities, None, None)
+    assert_allclose(np.exp(scanner.maps(X)), whole, rtol=0, atol=1e-12)
     assert list(scanner._networks) == [(10, 10)]
     assert_allclose(clf.scan(X, batch=1).maps[0], whole, rtol=0, atol=1e-12)
 
@@ -350,7 +352,7 @@ def test_layers_that_cannot_be_moved(layers, message):
 
 
 def test_samples_without_axes():
-    clf = fitted([Dense(4)], (6,))
+    clf = fitted([Dense(4)], (6,), input_kind="table")
     with pytest.raises(ValueError, match="without an axis to move along"):
         clf.scan(np.zeros((1, 12)))
 
@@ -524,6 +526,103 @@ def test_dense_voting_over_values():
     Z = [reg.network_.forward(X[:, i : i + 7, j : j + 7]) for i in range(3) for j in range(3)]
     values = [reg._values(z) for z in Z]
     assert_allclose(reg.predict(X), np.mean(values, axis=0), rtol=1e-10)
+
+
+# ---------------------------------------------------------------------------
+# Objects
+# ---------------------------------------------------------------------------
+
+
+def square_detector(boxes=False):
+    """Class 1 where a window of 7 x 7 has a bright square of 3 x 3 in the middle, else class 0."""
+    rng = np.random.RandomState(0)
+    X, y = rng.normal(size=(12, 7, 7)), np.arange(12) % 2
+    clf = ConvNetClassifier([], max_iter=1, random_state=0)
+    given = {"boxes": np.tile([2 / 7, 2 / 7, 5 / 7, 5 / 7], (12, 1))} if boxes else {}
+    with pytest.warns(match="Maximum iterations"):
+        clf.fit(X, y, **given)
+    weights = clf.network_.parameters()
+    square = -np.ones((7, 7))
+    square[2:5, 2:5] = 1
+    for path in weights:
+        weights[path][...] = 0
+    weights["output/weight"][:, 1] = square.ravel()
+    weights["output/bias"][...] = [0, -8.5]
+    if boxes:
+        weights["box/bias"][...] = given["boxes"][0]
+    return clf
+
+
+def scene_of(*corners, size=(40, 50)):
+    scene = np.zeros((1, *size))
+    for row, column in corners:
+        scene[0, row : row + 3, column : column + 3] = 1
+    return scene
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+def test_objects_are_where_they_are(boxes):
+    clf = square_detector(boxes)
+    corners = [(5, 5), (20, 30), (30, 9)]
+    (found,) = find_objects(clf, scene_of(*corners), background=0)
+    assert found.labels.tolist() == [1, 1, 1]
+    assert_allclose(found.scores, 1 / (1 + np.exp(-0.5)), rtol=1e-6)
+    low = np.array(corners)[:, ::-1] - 0.5
+    grown = 0 if boxes else 2
+    expected = np.concatenate([low - grown, low + 3 + grown], axis=1)
+    assert_allclose(found.boxes[np.lexsort(found.boxes.T[::-1])], expected[[0, 2, 1]], atol=1e-5)
+    assert [len(one.labels) for one in find_objects(clf, np.zeros((2, 9, 9)), background=0)] == [
+        0,
+        0,
+    ]
+    (few,) = find_objects(clf, scene_of(*corners), background=0, max_objects=2)
+    assert len(few.labels) == 2
+    (none,) = find_objects(clf, scene_of(*corners), background=0, threshold=0.9)
+    assert len(none.boxes) == 0
+
+
+def test_objects_of_other_sizes():
+    clf = square_detector(boxes=True)
+    scene = np.zeros((48, 60))
+    scene[12:18, 30:36] = 1  # twice as large
+    scene[30:33, 10:13] = 1
+    images = [scene, scene_of((5, 5))[0]]
+    first, second = find_objects(clf, images, background=0, scales=(0.5, 1), threshold=0.01)
+    assert_allclose(second.boxes, [[4.5, 4.5, 7.5, 7.5]], atol=1e-5)
+    overlaps = box_iou(first.boxes[:, :4], np.tile([29.5, 11.5, 35.5, 17.5], (len(first.boxes), 1)))
+    assert overlaps.max() > 0.6
+    assert len(first.boxes) == 2
+
+
+def test_suppression():
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [9, 0, 19, 10], [0, 0, 10, 10.0]])
+    scores = np.array([0.8, 0.9, 0.7, 0.9])
+    assert suppressed(scores, boxes, 0.5).tolist() == [1, 2]
+    assert suppressed(scores, boxes, 1.0).tolist() == [1, 3, 0, 2]
+    assert suppressed(scores[:0], boxes[:0], 0.5).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"estimator": ConvNetRegressor()}, TypeError, "must be a ConvNetClassifier"),
+        ({"estimator": ConvNetClassifier()}, ValueError, "not fitted"),
+        ({"background": 5}, ValueError, r"background=5 is none of the classes \[0, 1\]"),
+        ({"threshold": 2}, ValueError, "threshold == 2, must be <= 1"),
+        ({"overlap": -1}, ValueError, "overlap == -1, must be >= 0"),
+        ({"max_objects": 0}, ValueError, "max_objects == 0"),
+        ({"X": np.zeros((1, 4, 9))}, ValueError, "smaller than the 7 x 7"),
+    ],
+)
+def test_objects_of_what_is_wrong(params, error, message):
+    params = {"estimator": square_detector(), "X": np.zeros((1, 9, 9)), **params}
+    with pytest.raises(error, match=message):
+        find_objects(**params)
+
+
+def test_objects_of_signals():
+    with pytest.raises(ValueError, match="needs a network for images"):
+        find_objects(fitted([Conv1D(3, 3), Dense(4)], (9, 1)), np.zeros((1, 12, 1)))
 
 
 def test_every_layer_is_moved_or_says_why():

@@ -13,6 +13,8 @@ from .checks import _AT_LEAST_0, _AT_LEAST_1, _check_range
 
 #: Digits of scikit-learn have 8 x 8 pixels; what is at least so dark (of 1) is their ink.
 _GLYPH, _INK = 8, 0.4
+#: Places that are tried for a digit.
+_TRIES = 1000
 
 
 @validate_params(
@@ -22,6 +24,7 @@ _GLYPH, _INK = 8, 0.4
         "digits": [slice, "array-like"],
         "rotation": [tuple, list],
         "scale": [tuple, list],
+        "n_digits": _AT_LEAST_1,
         "n_distractors": [Interval(Integral, 0, None, closed="left")],
         "noise": _AT_LEAST_0,
         "empty_share": [Interval(Real, 0, 1, closed="both")],
@@ -36,12 +39,13 @@ def make_digit_scenes(
     digits=slice(None),
     rotation=(-30.0, 30.0),
     scale=(1.5, 2.5),
+    n_digits=1,
     n_distractors=0,
     noise=0.1,
     empty_share=0.0,
     random_state=None,
 ):
-    """Make scenes with a handwritten digit somewhere in them: what is it, and where?
+    """Make scenes with handwritten digits somewhere in them: what are they, and where?
 
     The digits are those of :func:`sklearn.datasets.load_digits`, turned, enlarged and moved.
     Fragments of other digits may lie about, in the manner of cluttered MNIST [1]_.
@@ -59,12 +63,15 @@ def make_digit_scenes(
         Range of the angle in degrees, anticlockwise, that a digit is turned by.
     scale : tuple of float, default=(1.5, 2.5)
         Range of the factor, drawn log-uniformly, by which a digit of 8 x 8 pixels is enlarged.
+    n_digits : int, default=1
+        Number of digits in a scene. Several do not overlap.
     n_distractors : int, default=0
         Number of fragments of digits in a scene, of 4 x 4 pixels before they are enlarged.
     noise : float, default=0.1
         Standard deviation of the noise at each pixel.
     empty_share : float, default=0.0
-        Share of scenes, on average, that have no digit: nothing but fragments.
+        Share of digits, on average, that are left out. A scene without any has nothing but
+        fragments.
     random_state : int, RandomState instance or None, default=None
         Seed of all that is drawn.
 
@@ -72,19 +79,19 @@ def make_digit_scenes(
     -------
     images : ndarray of shape (n_samples, size, size)
         Brightness from 0 to 1, float32.
-    labels : ndarray of shape (n_samples,)
-        The digits, 0 to 9; -1 where there is none.
-    boxes : ndarray of shape (n_samples, 8)
+    labels : ndarray of shape (n_samples,) or (n_samples, n_digits)
+        The digits, 0 to 9; -1 where there is none. With one digit a scene there is no second axis.
+    boxes : ndarray of shape (n_samples, 8) or (n_samples, n_digits, 8)
         Corners ``x1, y1, ..., x4, y4`` of the box around each digit, which turns with it, as
         shares of width and height. They go round clockwise and begin with the corner that is
         the upper left one of an upright digit. NaN where there is no digit.
     masks : ndarray of shape (n_samples, size, size)
-        1 where the digit is, otherwise 0, uint8.
+        1 where a digit is, otherwise 0, uint8.
 
     Raises
     ------
     ValueError
-        If `digits` picks none, or the largest digit does not fit into a scene.
+        If `digits` picks none, or the largest digit, or so many, do not fit into a scene.
 
     References
     ----------
@@ -115,21 +122,28 @@ def make_digit_scenes(
         raise ValueError(f"digits={digits!r} picks none of the {len(data.target)} digits")
     rng = check_random_state(random_state)
     images = np.zeros((n_samples, size, size))
-    labels = np.full(n_samples, -1)
-    boxes = np.full((n_samples, 8), np.nan)
+    labels = np.full((n_samples, n_digits), -1)
+    boxes = np.full((n_samples, n_digits, 8), np.nan)
     masks = np.zeros((n_samples, size, size), np.uint8)
     for i, image in enumerate(images):
-        if rng.uniform() >= empty_share:
+        there = []  # corners of the digits so far
+        for j in range(n_digits):
+            if rng.uniform() < empty_share:
+                continue
             chosen = rng.randint(len(glyphs))
-            drawn, corners = _placed_digit(glyphs[chosen], _turned(rotation, scale, rng), size, rng)
-            labels[i] = targets[chosen]
-            boxes[i] = ((corners + 0.5) / size).ravel()
-            masks[i] = drawn > _INK
+            matrix = _turned(rotation, scale, rng)
+            drawn, corners = _placed_apart(glyphs[chosen], matrix, size, rng, there)
+            there.append(corners)
+            labels[i, j] = targets[chosen]
+            boxes[i, j] = ((corners + 0.5) / size).ravel()
+            masks[i] |= drawn > _INK
             image += rng.uniform(0.6, 1.0) * drawn
         for _ in range(n_distractors):
             drawn = _placed_fragment(glyphs, _turned(rotation, scale, rng), size, rng)
             np.maximum(image, rng.uniform(0.6, 1.0) * drawn, out=image)
         image += rng.normal(scale=noise, size=image.shape)
+    if n_digits == 1:
+        labels, boxes = labels[:, 0], boxes[:, 0]
     return images.clip(0, 1).astype(np.float32), labels, boxes, masks
 
 
@@ -139,6 +153,26 @@ def _turned(rotation, scale, rng):
     factor = np.exp(rng.uniform(*np.log(scale)))
     cos, sin = factor * np.cos(angle), factor * np.sin(angle)
     return np.array([[cos, sin], [-sin, cos]])  # y points down
+
+
+def _placed_apart(glyph, matrix, size, rng, there):
+    """A digit that does not come near the others, whose corners are `there`, and its corners."""
+    for _ in range(_TRIES):
+        drawn, corners = _placed_digit(glyph, matrix, size, rng)
+        if all(_are_apart(corners, other) for other in there):
+            return drawn, corners
+    raise ValueError(
+        f"there is no place for digit {len(there) + 1} of a scene of size={size}: make n_digits or "
+        "scale smaller, or size larger"
+    )
+
+
+def _are_apart(corners, others):
+    """True if the upright boxes around two turned ones have nothing in common."""
+    (low, high), (other_low, other_high) = (
+        (points.min(axis=0), points.max(axis=0)) for points in (corners, others)
+    )
+    return bool(((high < other_low) | (other_high < low)).any())
 
 
 def _placed_digit(glyph, matrix, size, rng):

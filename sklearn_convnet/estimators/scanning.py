@@ -23,7 +23,7 @@ from ..layers.shapes import per_axis
 from ..network.scan import scanning
 from ..threads import effective_n_threads
 from ..training import chunk_rows
-from .inputs import as_array
+from .inputs import KINDS, as_array
 from .targets.boxes import BoxTarget
 from .targets.values import PointTarget
 
@@ -160,29 +160,63 @@ class ScanMixin:
         (0, [15.5, 5.5, 23.5, 13.5])
         """
         check_is_fitted(self)
-        output = _check_output(self, output)
-        scales, batch = _check_scales(scales), _check_batch(batch)
-        scanner = _Scanner(self, output, stride, batch)
-        X, is_array = _samples(self, X)
-        blocks = [X] if is_array else [sample[np.newaxis] for sample in X]
-        sizes = [block.shape[1:-1] for block in blocks for _ in block]
-        maps, factors = [], []
-        for scale in scales:
-            parts = [scanner.scan(block, scale) for block in blocks]
-            maps.append(parts[0][0] if is_array else [part[0] for part, _ in parts])
-            counts = map(len, blocks)
-            factors.append([f for (_, f), n in zip(parts, counts, strict=True) for _ in range(n)])
-        return Scan(
-            maps, scanner.window, scanner.stride, sizes, factors, not scanner.scanning.padded
-        )
+        return scans(self, X, [output], stride, scales, batch)[0]
 
     def _mean_over_windows(self, X, finish, mean):
         """The mean over all windows of checked X of what `finish` makes of the network's output."""
         scanner = _Scanner(self, finish, None, None)
         n_axes = len(scanner.window)
-        maps, _ = scanner.scan(X if X.ndim == n_axes + 2 else X[..., np.newaxis], 1.0)
+        maps = scanner.maps(X if X.ndim == n_axes + 2 else X[..., np.newaxis])
         means = mean(maps, axis=tuple(range(1, n_axes + 1)))
         return means.reshape(len(X), *scanner.output_shape)
+
+
+def window_of(estimator):
+    """The shape of a window, with its channels."""
+    shape = estimator.network_.input_shape
+    has_channels = len(shape) > KINDS[estimator._inputs.kind]
+    return shape if has_channels else (*shape, 1)
+
+
+def scans(estimator, X, outputs, stride=None, scales=(1.0,), batch=None):
+    """A `Scan` for each of several outputs, which the network computes once.
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier or ConvNetRegressor
+        Fitted.
+    X, stride, scales, batch
+        As of `ScanMixin.scan`.
+    outputs : list of str
+        Each as `output` there.
+
+    Returns
+    -------
+    list of Scan
+    """
+    outputs = [_check_output(estimator, output) for output in outputs]
+    scales, batch = _check_scales(scales), _check_batch(batch)
+    window = window_of(estimator)[:-1]
+    finish, moves = zip(*(_finish(estimator, output, window) for output in outputs), strict=True)
+    scanner = _Scanner(estimator, finish, stride, batch)
+    X, is_array = _samples(estimator, X)
+    blocks = [X] if is_array else [sample[np.newaxis] for sample in X]
+    sizes = [block.shape[1:-1] for block in blocks for _ in block]
+    maps, factors = [[] for _ in outputs], []
+    for scale in scales:
+        parts, of_scale = [[] for _ in outputs], []
+        for block in blocks:
+            made, factor = scanner.scan(block, scale)
+            of_scale += [factor] * len(block)
+            for part, values, move in zip(parts, made, moves, strict=True):
+                if move is not None:
+                    values = move(values, scanner.stride, factor, block.shape[1:-1])
+                part.append(values if is_array else values[0])
+        factors.append(of_scale)
+        for of_output, part in zip(maps, parts, strict=True):
+            of_output.append(part[0] if is_array else part)
+    is_exact = not scanner.scanning.padded
+    return [Scan(m, scanner.window, scanner.stride, sizes, factors, is_exact) for m in maps]
 
 
 class _Scanner:
@@ -192,34 +226,31 @@ class _Scanner:
     ----------
     estimator : ConvNetClassifier or ConvNetRegressor
         Fitted.
-    output : str or callable
-        What `scan` returns, or a function of the network's output ``(n, n_outputs)``.
+    finish : callable or tuple of callable
+        Make of the network's output ``(n, n_outputs)`` what is put on maps.
     stride : int, tuple of int or None
     batch : int or None
     """
 
-    def __init__(self, estimator, output, stride, batch):
+    def __init__(self, estimator, finish, stride, batch):
         self.network, self.batch = estimator.network_, batch
-        self.scanning = scanning(self.network)
+        self.scanning = scanning(self.network, window_of(estimator))
         self.window, self.step = self.scanning.window[:-1], self.scanning.stride
         self.stride = _check_stride(stride, self.step)
         self.n_threads = effective_n_threads(estimator.n_threads)
-        self.finish, self.move = (
-            (output, None) if callable(output) else _finish(estimator, output, self.window)
-        )
-        self.output_shape = ()  # of what `finish` makes of a sample
-        self._networks = {}
+        self.finish = (finish,) if callable(finish) else finish
+        self.output_shape = ()  # of what the last of `finish` makes of a sample
+        self._widths, self._networks = [], {}
 
     def scan(self, X, scale):
-        """Maps of samples (n, *sizes, channels), and by how much they were made larger."""
+        """Maps of samples (n, *sizes, channels), one for each of `finish`, and by how much the
+        samples were made larger."""
         size = X.shape[1:-1]
         X = resized(X, scale, self.network.input_dtype(X.dtype))
         factor = tuple(a / b for a, b in zip(X.shape[1:-1], size, strict=True))
         self._check_size(X.shape[1:-1], scale)
-        maps = self._stitched(X)
-        if self.move is not None:
-            maps = self.move(maps, self.stride, factor, size)
-        return maps, factor
+        maps = self.maps(X)
+        return np.split(maps, np.cumsum(self._widths)[:-1], axis=-1), factor
 
     def _check_size(self, size, scale):
         if any(a < b for a, b in zip(size, self.window, strict=True)):
@@ -229,7 +260,7 @@ class _Scanner:
                 f"{' x '.join(map(str, self.window))} of a window: pad it, or use larger scales"
             )
 
-    def _stitched(self, X):
+    def maps(self, X):
         """The outputs at all windows, put together of scans that begin a little further on."""
         sizes = X.shape[1:-1]
         grid = self._grid(sizes, self.stride)
@@ -293,9 +324,15 @@ class _Scanner:
             for c, s, size in zip(corner, self.step, network.input_shape, strict=False)
         )
         Z = network.forward(X[(slice(None), *places)], n_threads=self.n_threads)
-        made = self.finish(np.ascontiguousarray(Z.reshape(-1, Z.shape[-1])))
-        self.output_shape = made.shape[1:]
-        return made.reshape(*Z.shape[:-1], prod(self.output_shape))
+        rows = np.ascontiguousarray(Z.reshape(-1, Z.shape[-1]))
+        made = [finish(rows) for finish in self.finish]
+        self.output_shape = made[-1].shape[1:]
+        self._widths = [prod(values.shape[1:]) for values in made]
+        maps = [
+            values.reshape(*Z.shape[:-1], width)
+            for values, width in zip(made, self._widths, strict=True)
+        ]
+        return maps[0] if len(maps) == 1 else np.concatenate(maps, axis=-1)
 
 
 def _corners(n, tile):
@@ -429,7 +466,8 @@ def _samples(estimator, X):
 
 def _with_channels(estimator, X):
     """Checked samples of one size, channels last."""
-    n_axes, channels = len(estimator.network_.input_shape) - 1, estimator.network_.input_shape[-1]
+    *sizes, channels = window_of(estimator)
+    n_axes = len(sizes)
     wanted = f"{n_axes} axes" + (f" and {channels} channels" if channels > 1 else "")
     if X.ndim not in (n_axes + 1, n_axes + 2) or (X.ndim == n_axes + 1 and channels > 1):
         raise ValueError(

@@ -67,12 +67,15 @@ class Scanning:
     padded: list = field(default_factory=list)
 
 
-def scanning(network):
+def scanning(network, window=None):
     """The layers of a network for larger inputs.
 
     Parameters
     ----------
     network : Network
+    window : tuple of int, default=None
+        Shape of a sample with its channels; None is that of the network's input, which dense layers
+        alone take without.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def scanning(network):
     ShapeError
         If a layer cannot be moved over its input; the message names it.
     """
-    window = network.input_shape
+    window = network.input_shape if window is None else window
     n_axes = len(window) - 1
     if n_axes == 0:
         raise ValueError(

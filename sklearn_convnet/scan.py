@@ -1,0 +1,188 @@
+"""Finding things in samples that are larger than those that a network was trained on.
+
+`ConvNetClassifier.scan` moves a network over them; `find_objects` makes of its maps what is where.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import Bunch, check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from .estimators.scanning import Scan, scans, window_of
+from .estimators.targets.boxes import BoxTarget
+from .metrics import box_iou
+
+__all__ = ["Scan", "find_objects"]
+
+
+def find_objects(
+    estimator,
+    X,
+    *,
+    threshold=0.5,
+    overlap=0.3,
+    scales=(1.0,),
+    stride=None,
+    background=None,
+    max_objects=100,
+):
+    """Find what a classifier knows in images that are larger than those that it was trained on.
+
+    Its network is moved over the images (`scan`). Windows in which the probability of a class is
+    at least `threshold`, and larger than in the windows around, are candidates. Of two candidates
+    whose boxes overlap by more than `overlap`, the one with the larger probability stays
+    (non-maximum suppression).
+
+    Parameters
+    ----------
+    estimator : ConvNetClassifier
+        Fitted on images of one object each, with boxes or without.
+    X : array-like of shape (n_samples, height, width) or (n_samples, height, width, n_channels), \
+or list of array-like
+        Images at least as large as those of the fit; those in a list may differ in size.
+    threshold : float, default=0.5
+        The smallest probability of an object.
+    overlap : float, default=0.3
+        The largest intersection over union of the boxes of two objects.
+    scales : sequence of float, default=(1.0,)
+        Images are scanned in so many times their size each.
+    stride : int, tuple of int or None, default=None
+        Step from one window to the next: see `scan`.
+    background : label, default=None
+        The class of images without an object, which is not looked for; None if there is none.
+    max_objects : int, default=100
+        The most objects of an image: those with the largest probabilities.
+
+    Returns
+    -------
+    list of :class:`~sklearn.utils.Bunch`
+        For each image, objects by falling probability:
+
+        labels : ndarray of shape (n_objects,)
+            Their classes.
+        scores : ndarray of shape (n_objects,)
+            Their probabilities.
+        boxes : ndarray of shape (n_objects, n_coordinates)
+            The boxes that the network sees or, without, its windows as ``x1, y1, x2, y2``. They
+            are in pixels, whose centres are at whole numbers.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is no classifier with `scan`.
+    ValueError
+        If a parameter is invalid, or the network cannot be moved over images.
+
+    References
+    ----------
+    P. Sermanet et al., "OverFeat: Integrated recognition, localization and detection using
+    convolutional networks", 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_convnet import ConvNetClassifier
+    >>> from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
+    >>> from sklearn_convnet.scan import find_objects
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = np.concatenate([X.reshape(-1, 8, 8)[:300], np.zeros((30, 8, 8))])
+    >>> y = np.concatenate([y[:300], np.full(30, -1)])
+    >>> layers = [Conv2D(16, 3), MaxPool2D(2), Dense(32)]
+    >>> clf = ConvNetClassifier(layers, batch_size=32, max_iter=20, random_state=0).fit(X, y)
+    >>> scene = np.zeros((1, 20, 30))
+    >>> scene[0, 6:14, 16:24] = X[0]
+    >>> (objects,) = find_objects(clf, scene, background=-1, threshold=0.9, overlap=0.0)
+    >>> objects.labels.tolist(), objects.boxes.tolist()
+    ([0], [[15.5, 5.5, 23.5, 13.5]])
+    """
+    _check_estimator(estimator)
+    check_scalar(threshold, "threshold", Real, min_val=0, max_val=1)
+    check_scalar(overlap, "overlap", Real, min_val=0, max_val=1)
+    check_scalar(max_objects, "max_objects", Integral, min_val=1)
+    classes = estimator.classes_
+    looked_for = _classes_looked_for(classes, background)
+    outputs = ["proba"]
+    has_boxes = isinstance(estimator._target, BoxTarget)
+    if has_boxes:
+        outputs.append("box")
+    proba, *boxes = scans(estimator, X, outputs, stride, scales)
+    found = []
+    for sample, size in enumerate(proba.sizes):
+        candidates = []
+        for scale, maps in enumerate(proba.maps):
+            places, k = _peaks(maps[sample], threshold, looked_for)
+            if has_boxes:
+                of_windows = boxes[0].maps[scale][sample].astype(np.float64)
+                if estimator._target.units == "share":
+                    n_coordinates = of_windows.shape[-1]
+                    of_windows = of_windows * np.resize(size[::-1], n_coordinates) - 0.5
+            else:
+                of_windows = proba.windows(scale, sample)
+            candidates.append((k, maps[sample][(*places, k)], of_windows[places]))
+        k, scores, all_boxes = (np.concatenate(part) for part in zip(*candidates, strict=True))
+        kept = suppressed(scores, all_boxes, overlap)[:max_objects]
+        found.append(Bunch(labels=classes[k[kept]], scores=scores[kept], boxes=all_boxes[kept]))
+    return found
+
+
+def _check_estimator(estimator):
+    if not is_classifier(estimator) or not hasattr(estimator, "scan"):
+        raise TypeError(
+            f"estimator must be a ConvNetClassifier, got {estimator!r}: of a Pipeline or a search "
+            "take the estimator inside"
+        )
+    check_is_fitted(estimator)
+    window = window_of(estimator)
+    if len(window) != 3:
+        raise ValueError(
+            f"find_objects needs a network for images, but its samples have shape {window}: scan "
+            "moves networks over signals and volumes"
+        )
+
+
+def _classes_looked_for(classes, background):
+    """Indices of the classes that are not the background."""
+    if background is None:
+        return np.arange(len(classes))
+    looked_for = np.flatnonzero(classes != background)
+    if len(looked_for) == len(classes):
+        raise ValueError(f"background={background!r} is none of the classes {classes.tolist()}")
+    return looked_for
+
+
+def _peaks(P, threshold, classes):
+    """Places and classes of the largest probabilities around: rows, columns; classes."""
+    from scipy.ndimage import maximum_filter  # slow to import
+
+    of_classes = P[..., classes]
+    around = maximum_filter(of_classes, size=(3, 3, 1), mode="nearest")
+    rows, columns, k = np.nonzero((of_classes == around) & (of_classes >= threshold))
+    return (rows, columns), classes[k]
+
+
+def suppressed(scores, boxes, overlap):
+    """Which boxes are left by non-maximum suppression.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+    boxes : ndarray of shape (n, 4) or (n, 8)
+    overlap : float
+        The largest intersection over union of two boxes that both stay.
+
+    Returns
+    -------
+    ndarray of int
+        By falling score; of equal ones the first.
+    """
+    order, kept = np.argsort(-scores, kind="stable"), []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        if len(order):
+            shared = box_iou(np.repeat(boxes[best][np.newaxis], len(order), axis=0), boxes[order])
+            order = order[shared <= overlap]
+    return np.array(kept, dtype=int)
