@@ -218,10 +218,7 @@ def test_weights_are_routed(flat):
         extractor = FeatureExtractor(classifier()).set_fit_request(sample_weight=True)
         last = KNeighborsClassifier(3)  # which takes no weights
         pipe = make_pipeline(extractor, last).fit(X, y, sample_weight=weight)
-        search = GridSearchCV(pipe, {"featureextractor__layer": [-2]}, cv=2, scoring="accuracy")
-        search.fit(X, y, sample_weight=weight)
-    for fitted in (pipe, search.best_estimator_):
-        cases.assert_same_bits(fitted[0].transform(X), expected)
+    cases.assert_same_bits(pipe[0].transform(X), expected)
 
 
 def test_repr():
