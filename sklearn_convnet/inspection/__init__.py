@@ -1,5 +1,6 @@
 """Looking at training and at what was trained."""
 
+from .activations import activations
 from .displays import (
     AugmentationDisplay,
     BoxesDisplay,
@@ -16,14 +17,17 @@ from .displays import (
     SaliencyDisplay,
     TopClassesDisplay,
 )
+from .features import FeatureExtractor
 from .localization import weakly_supervised_box
 from .maximize import maximize_unit
+from .neighbors import nearest_samples
 from .receptive_field import ReceptiveField, receptive_field
 from .saliency import saliency
 
 __all__ = [
     "AugmentationDisplay",
     "BoxesDisplay",
+    "FeatureExtractor",
     "FeatureMapsDisplay",
     "FiltersDisplay",
     "HardestSamplesDisplay",
@@ -37,7 +41,9 @@ __all__ = [
     "ReceptiveField",
     "SaliencyDisplay",
     "TopClassesDisplay",
+    "activations",
     "maximize_unit",
+    "nearest_samples",
     "receptive_field",
     "saliency",
     "weakly_supervised_box",

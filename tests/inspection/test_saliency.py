@@ -154,6 +154,23 @@ def test_bytes_are_samples_as_well(method, first):
     np.testing.assert_array_equal(found, as_floats)
 
 
+@pytest.mark.parametrize("method", ["gradient", "integrated", "smooth"])
+def test_large_numbers_keep_what_tells_them_apart(method):
+    """In float32 all of X would be the same number."""
+    X = np.random.RandomState(0).normal(size=(40, 6, 6))
+    y = X[:, 2, 3] + X[:, 1, 1] ** 2
+    found = {}
+    for offset in (0.0, 1e9):
+        layers = [Standardize(), Conv2D(4, 3, activation="tanh"), Dense(8, activation="tanh")]
+        model = ConvNetRegressor(layers, dtype="float32", max_iter=5, random_state=0)
+        model.fit(X + offset, y)
+        options = dict(baseline=offset, random_state=0, n_points=20)
+        found[offset] = saliency(model, X[:5] + offset, method, **options)
+        assert found[offset].dtype == np.float32
+    scale = np.abs(found[0.0]).max()
+    np.testing.assert_allclose(found[1e9], found[0.0], rtol=1e-3, atol=1e-3 * scale)
+
+
 def test_columns_of_a_table():
     X = pd.DataFrame(np.random.RandomState(0).normal(size=(50, 4)), columns=list("abcd"))
     model = ConvNetRegressor(input_kind="table", max_iter=5, random_state=0)
