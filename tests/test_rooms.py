@@ -22,6 +22,7 @@ ROOMS = (
     {
         "_version",
         "constraints",
+        "diagram",
         "display",
         "messages",
         "moments",
