@@ -13,6 +13,8 @@ from .displays import (
     LearningRateRangeDisplay,
     MaximizedUnitsDisplay,
     NearestSamplesDisplay,
+    NetworkDisplay,
+    ReceptiveFieldDisplay,
     SaliencyDisplay,
     TopClassesDisplay,
 )
@@ -31,7 +33,9 @@ __all__ = [
     "LearningRateRangeDisplay",
     "MaximizedUnitsDisplay",
     "NearestSamplesDisplay",
+    "NetworkDisplay",
     "ReceptiveField",
+    "ReceptiveFieldDisplay",
     "SaliencyDisplay",
     "TopClassesDisplay",
     "receptive_field",
