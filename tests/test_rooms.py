@@ -22,6 +22,7 @@ ROOMS = (
     {
         "_version",
         "constraints",
+        "diagram",
         "display",
         "messages",
         "moments",
@@ -34,8 +35,16 @@ ROOMS = (
     {"losses", "optimizers", "schedules", "scores", "training"},
     {"augmentation", "multi_crop"},
     {"estimators"},
-    {"callbacks"},
-    {"_config", "architectures", "datasets", "inspection", "metrics", "scan", "testing"},
+    {
+        "_config",
+        "architectures",
+        "callbacks",
+        "datasets",
+        "inspection",
+        "metrics",
+        "scan",
+        "testing",
+    },
     {""},  # the package itself
 )
 

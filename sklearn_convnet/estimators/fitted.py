@@ -7,6 +7,8 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
 from .._version import package_version
+from ..diagram import Box, diagram, shape_text
+from ..layers.tree import parts_of_network
 from ..network.summary import network_summary
 from ..threads import effective_n_threads
 from ..training import chunk_rows, predict_in_chunks
@@ -147,6 +149,15 @@ class FittedMixin:
         check_is_fitted(self)
         network = self.network_
         return network_summary(network, training=self._n_of_batch, prediction=chunk_rows(network))
+
+    def _sk_visual_block_(self):
+        """The diagram of a notebook: with shapes once it is fitted."""
+        if not hasattr(self, "network_"):
+            return super()._sk_visual_block_()
+        network = self.network_
+        parts = parts_of_network(network.layers, network.input_shape)
+        given = Box(f"input, {shape_text(network.input_shape)}")
+        return diagram(self, [[given, *map(Box.of_part, parts)]])
 
     def __getstate__(self):
         state = super().__getstate__()

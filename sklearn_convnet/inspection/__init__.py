@@ -14,6 +14,8 @@ from .displays import (
     LearningRateRangeDisplay,
     MaximizedUnitsDisplay,
     NearestSamplesDisplay,
+    NetworkDisplay,
+    ReceptiveFieldDisplay,
     SaliencyDisplay,
     TopClassesDisplay,
 )
@@ -38,7 +40,9 @@ __all__ = [
     "LearningRateRangeDisplay",
     "MaximizedUnitsDisplay",
     "NearestSamplesDisplay",
+    "NetworkDisplay",
     "ReceptiveField",
+    "ReceptiveFieldDisplay",
     "SaliencyDisplay",
     "TopClassesDisplay",
     "activations",

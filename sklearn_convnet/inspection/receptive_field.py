@@ -92,11 +92,7 @@ def receptive_field(estimator_or_network, layer, unit=None):
     >>> field.slices
     (slice(0, 16, None), slice(12, 28, None))
     """
-    network = network_of(estimator_or_network)
-    parts = parts_of_network(network.layers, network.input_shape)
-    fields = fields_of(parts, Field.of_input(network.input_shape))
-    path = path_of(network, layer)
-    field = fields[path]
+    path, field = field_of_layer(network_of(estimator_or_network), layer)
     sizes = field.shape[:-1]
     unit = () if unit is None and not sizes else unit
     at = None if unit is None else check_unit(unit, sizes, path)
@@ -106,6 +102,13 @@ def receptive_field(estimator_or_network, layer, unit=None):
         tuple(axis.start for axis in field.axes),
         None if at is None and not field.is_whole else slices_of(field, at),
     )
+
+
+def field_of_layer(network, layer):
+    """The path and the `Field` of a layer of a network, which has a path or an index."""
+    parts = parts_of_network(network.layers, network.input_shape)
+    path = path_of(network, layer)
+    return path, fields_of(parts, Field.of_input(network.input_shape))[path]
 
 
 def slices_of(field, unit):

@@ -57,6 +57,9 @@ class Residual(LayerComposition, Layer):
         self.layers = layers
         self.shortcut = shortcut
 
+    def outline(self):
+        return [self.named_children(), [("shortcut", self.shortcut)]]
+
     def shortcut_layers(self, input_shape):
         """`(name, layer)` pairs of the shortcut; none for the identity.
 
@@ -166,6 +169,9 @@ class Parallel(LayerComposition, Layer):
             for old, (_, layer) in zip(self.branches, pairs, strict=True)
         ]
         self.branches = type(self.branches)(branches)
+
+    def outline(self):
+        return [[pair] for pair in self.named_children()]
 
     def branch_layers(self):
         """`(name, layer)` pairs of the branches, or "passthrough" for a layer."""

@@ -11,6 +11,7 @@
 
 from contextlib import contextmanager
 
+from ..diagram import chains_of, diagram
 from .base import Chain, Layer
 from .shapes import AXIS_NAMES
 
@@ -239,6 +240,15 @@ class LayerComposition:
     def named_children(self):
         """`(name, layer)` pairs of the layers in it."""
         return self._named(getattr(self, self._list_name))
+
+    def outline(self):
+        """What a diagram shows of it before a shape is known: chains of `(name, child)` pairs, side
+        by side."""
+        return [self.named_children()]
+
+    def _sk_visual_block_(self):
+        """scikit-learn's hook for the diagram of a notebook."""
+        return diagram(self, chains_of(self))
 
     def _store(self, pairs):
         """Puts `(name, layer)` pairs in the place of the list."""

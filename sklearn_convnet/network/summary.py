@@ -2,6 +2,7 @@
 
 from math import prod
 
+from ..diagram import shape_text
 from ..layers.fields import Field, fields_of
 from ..layers.tree import parts_of_network
 from ..tables import Table
@@ -57,9 +58,12 @@ def network_summary(network, **n_samples):
             memory = f"{n_bytes / 2**20:,.1f} MiB for {MAPS[name]}"
             notes.append(f"{name} of {n:,} samples: {memory}")
     formats = {
-        "output shape": shape_text, "units": ",", "receptive field": shape_text,
-        "parameters": ",", "multiply-adds": ",",
-    }  # fmt: skip
+        "output shape": shape_text,
+        "units": ",",
+        "receptive field": lambda seen: seen if seen == "all" else shape_text(seen),
+        "parameters": ",",
+        "multiply-adds": ",",
+    }
     total = ("total", None, None, units, None, *totals)
     return Table(COLUMNS, rows, formats, notes, total)
 
@@ -69,11 +73,6 @@ def seen_by(field):
     if field.is_whole:
         return "all"
     return tuple(axis.size for axis in field.axes) or None
-
-
-def shape_text(shape):
-    """A shape as people write it: 28 x 28 x 6."""
-    return shape if isinstance(shape, str) else " x ".join(map(str, shape))
 
 
 def top_path(path, tops):
