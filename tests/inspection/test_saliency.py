@@ -562,7 +562,7 @@ def test_a_wrong_option_is_named(classifier, images, options, said):
 
 def test_wrong_samples_are_refused_as_by_predict(classifier, images):
     X = images[0]
-    for wrong in (X[:2, :4], np.full(X[:1].shape, np.nan), X[0], "text"):
+    for wrong in (np.stack([X[:2]] * 3, axis=-1), np.full(X[:1].shape, np.nan), X[0], "text"):
         with pytest.raises(ValueError) as predicted:
             classifier.predict(wrong)
         with pytest.raises(ValueError, match=re.escape(str(predicted.value))):
