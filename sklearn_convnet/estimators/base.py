@@ -63,6 +63,7 @@ class BaseConvNet(
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "augmentation": [Transform, None],
         "multi_crop": [MultiCrop, None],
+        "output": [StrOptions({"auto"}), None],
         "init_from": "no_validation",  # transfer.py says more of what is wrong
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -85,7 +86,7 @@ class BaseConvNet(
     _losses: dict = {}
 
     #: Parameters that must not change where training goes on.
-    _fixed = ("init_from",)
+    _fixed = ("init_from", "output")
 
     def _check_y(self, y, boxes=None):
         """y, with the boxes beside it, in the form that a target is made of and encodes."""

@@ -65,6 +65,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     multi_crop : MultiCrop, default=None
         Training on random crops of the images, predictions by the vote of several; validation
         while training sees the centre.
+    output : "auto" or None, default="auto"
+        The layer behind the user's layers. "auto" is a dense layer or, where y is maps, a
+        convolution of size 1, with as many outputs as y needs. None: the last maps are the outputs,
+        one channel each, as of a network whose last convolution has a filter for each class; the
+        mean over all positions of a sample is taken, unless y is maps. End with `GlobalMaxPool` for
+        the maximum, and leave the activation of the last layer out.
     init_from : dict of str to ndarray or FrozenEstimator, default=None
         Weights to begin with: those that another network's `get_weights` returned, or that
         network in a `FrozenEstimator`. What has the same path and shape is copied, with the
@@ -210,6 +216,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         max_iter=200,
         augmentation=None,
         multi_crop=None,
+        output="auto",
         init_from=None,
         early_stopping=False,
         validation_fraction=0.1,
@@ -239,6 +246,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.max_iter = max_iter
         self.augmentation = augmentation
         self.multi_crop = multi_crop
+        self.output = output
         self.init_from = init_from
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -5,9 +5,10 @@ from copy import copy, deepcopy
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..layers import Sequential
+from ..layers import GlobalAvgPool, GlobalMaxPool, Sequential
 from ..layers.blocks import Outputs
 from ..layers.composition import check_layers, first_n_axes, hint_of_divisor, with_channels
+from ..messages import warn_caller
 from ..network import compile_network
 from ..optimizers import OPTIMIZERS
 from .history import History
@@ -18,6 +19,21 @@ from .weights import in_range
 
 #: Parameters that the network is compiled with.
 NETWORK_PARAMS = (*INPUT_PARAMS, "augmentation", "multi_crop")
+
+
+def warn_of_last_activation(layers):
+    """Warns if the last layer has an activation, and what it makes are the outputs."""
+    name, layer = layers[-1] if layers else ("", None)
+    if isinstance(layer, Sequential):
+        warn_of_last_activation(check_layers(layer.layers))
+    elif isinstance(layer, (GlobalAvgPool, GlobalMaxPool)):
+        warn_of_last_activation(layers[:-1])
+    elif getattr(layer, "activation", None) not in (None, "identity"):
+        warn_caller(
+            f"layer {name!r} has activation={layer.activation!r}, but with output=None it makes "
+            "the outputs of the network, which should not be bounded: set activation=None",
+            UserWarning,
+        )
 
 
 class NetworkMixin:
@@ -120,7 +136,11 @@ class NetworkMixin:
         if self.multi_crop is not None:
             self._target.check_voting(self.multi_crop.voting)
         with hint_of_format(self._inputs):
-            outputs = self._target.output_layers(last_shape)
+            if self.output is None:
+                outputs = self._target.pool_of_outputs(last_shape)
+                warn_of_last_activation(pairs)
+            else:
+                outputs = self._target.output_layers(last_shape)
         if len(outputs) > 1:
             outputs = [("output", Outputs(outputs))]
         return compile_network([*pairs, *outputs], shape, dtype=dtype, random_state=random_state)

@@ -47,6 +47,12 @@ callable, default="auto"
         See `ConvNetClassifier`; `target` says what of y moves along.
     multi_crop : MultiCrop, default=None
         See `ConvNetClassifier`; the prediction is the mean over the crops. For values only.
+    output : "auto" or None, default="auto"
+        The layer behind the user's layers. "auto" is a dense layer or, where y is maps, a
+        convolution of size 1, with as many outputs as y needs. None: the last maps are the outputs,
+        one channel each, as of a network whose last convolution has a filter for each class; the
+        mean over all positions of a sample is taken, unless y is maps. End with `GlobalMaxPool` for
+        the maximum, and leave the activation of the last layer out.
     init_from : dict of str to ndarray or FrozenEstimator, default=None
         See `ConvNetClassifier`.
     early_stopping : bool, default=False
@@ -138,6 +144,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         max_iter=200,
         augmentation=None,
         multi_crop=None,
+        output="auto",
         init_from=None,
         early_stopping=False,
         validation_fraction=0.1,
@@ -164,6 +171,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self.max_iter = max_iter
         self.augmentation = augmentation
         self.multi_crop = multi_crop
+        self.output = output
         self.init_from = init_from
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...layers import Dense
+from ...layers import Dense, GlobalAvgPool
 from ...messages import warn_caller
 
 
@@ -61,6 +61,26 @@ class Target:
             Shape of these maps.
         """
         return [("output", Dense(self.n_outputs, activation="identity"))]
+
+    def pool_of_outputs(self, last_shape):
+        """The same where the last maps, of this shape, have the outputs as their channels: a pool
+        over all positions, or nothing.
+
+        Raises
+        ------
+        ValueError
+            If they have another number of channels.
+        """
+        self._check_channels(last_shape)
+        return [] if len(last_shape) == 1 else [("output", GlobalAvgPool())]
+
+    def _check_channels(self, last_shape):
+        if last_shape[-1] != self.n_outputs:
+            raise ValueError(
+                f"output=None: y needs {self.n_outputs} outputs, but the layers end in shape "
+                f"{last_shape}: let the last one have {self.n_outputs} filters or units, and "
+                "activation=None"
+            )
 
     def encode(self, y, dtype):
         """Checked y as the loss takes it.

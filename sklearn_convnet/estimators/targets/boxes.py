@@ -56,6 +56,12 @@ class BoxTarget(ClassTarget):
         box = ("box", Dense(self.n_coordinates, activation="identity"))
         return [*super().output_layers(input_shape), box]
 
+    def pool_of_outputs(self, last_shape):
+        raise ValueError(
+            "output=None is for networks whose last maps are the outputs, but labels with boxes "
+            "need two layers: leave it at 'auto'"
+        )
+
     def begin(self, network, y, weight, loss):
         """Boxes begin as the mean box, without weights: noise in the place of a shape would let
         samples disagree about which corner is the first. Until there is a box, it is put off."""

@@ -39,6 +39,9 @@ class LabelMapTarget(ClassTarget):
     def output_layers(self, input_shape):
         return map_output(self.n_outputs, self.map_size, input_shape)
 
+    def pool_of_outputs(self, last_shape):
+        return no_pool(self, last_shape)
+
     def _maps(self, y, size=None):
         """y without the last axis that it may have, or refused if it is not of a size."""
         size = self.map_size if size is None else size
@@ -159,6 +162,9 @@ class ValueMapTarget(ValueTarget):
                 f"{error}. If y is points (n_samples, n_points, 2), set target='points'"
             ) from None
 
+    def pool_of_outputs(self, last_shape):
+        return no_pool(self, last_shape)
+
     def score(self, y, predicted, sample_weight):
         n_axes = len(self.map_size)
         if predicted.shape[1 : 1 + n_axes] == self.map_size:
@@ -191,6 +197,13 @@ class ValueMapTarget(ValueTarget):
 
     def moved(self, augmentation, X, maps, random_state, n_threads):
         return super().moved(augmentation, X, maps, random_state, n_threads) if self.moves else maps
+
+
+def no_pool(target, last_shape):
+    """No layer behind maps that are the outputs; raises ValueError if they are of another shape."""
+    map_output(target.n_outputs, target.map_size, last_shape)
+    target._check_channels(last_shape)
+    return []
 
 
 def pixels(size):

@@ -57,8 +57,8 @@ class ValueTarget(Target):
                 raise ValueError("y holds values too large to take their deviation: scale y")
         else:
             first = loss.first_output(moments.mean)
-        if first is not None:
-            arrays = network.parameters()
+        arrays = network.parameters()
+        if first is not None and "output/weight" in arrays:
             arrays["output/weight"][...], arrays["output/bias"][...] = 0, first
 
     def _moments(self, values, weight):
