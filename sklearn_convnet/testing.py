@@ -40,6 +40,7 @@ def check_layer(layer, input_shape, *, bounds=(-1.5, 1.5)):
     * Shapes and dtypes are what `output_shape` says, for an empty batch too.
     * Gradients at the input and the weights are those of central differences of fourth order in
       float64, alone and between other layers. Places next to a kink are left out.
+    * So is the gradient at the input at a prediction, which changes nothing on the network.
     * Backward fills the gradients and does not add to them, with and without the gradient at the
       input; weights that are frozen by a parameter `trainable` have none.
     * The same bits, whatever the number of threads, whatever samples are beside one, traced or
@@ -264,15 +265,18 @@ def compare_gradients(network, X, loss, seed=0, most=10**9):
         places = np.arange(array.size)
         if places.size > most:
             places = np.sort(rng.choice(places, most, replace=False))
-        numeric, spread = differences(value, array, places)
-        # Where all is zero, such as softmax of one number: relative to the loss.
-        scale = max(np.abs(numeric).max(initial=0.0), FLOOR)
-        # A kink moves the difference of fourth order by a third of this.
-        is_kink = spread > 3 * RTOL * scale
-        off = np.abs(analytic[path].reshape(-1)[places] - numeric)[~is_kink]
-        error = off.max(initial=0.0)
-        found.append(Comparison(path, error, scale, len(places), np.count_nonzero(is_kink)))
+        found.append(compared(path, analytic[path], places, *differences(value, array, places)))
     return found
+
+
+def compared(path, gradient, places, numeric, spread):
+    """The `Comparison` of a gradient with `differences` at some places."""
+    # Where all is zero, such as softmax of one number: relative to the loss.
+    scale = max(np.abs(numeric).max(initial=0.0), FLOOR)
+    # A kink moves the difference of fourth order by a third of this.
+    is_kink = spread > 3 * RTOL * scale
+    error = np.abs(gradient.reshape(-1)[places] - numeric)[~is_kink].max(initial=0.0)
+    return Comparison(path, error, scale, len(places), np.count_nonzero(is_kink))
 
 
 def require_gradients(found):
@@ -462,6 +466,23 @@ def check_need_input(subject):
     assert_same(found, expected, " without the gradient at the input")
 
 
+def compare_at_a_prediction(subject):
+    """The gradient at the input at a prediction, against differences of predictions."""
+    network, X = subject.network(), subject.batch(2).copy()
+    R = gradient_like(network.forward(X))
+    before = pickle.dumps(network)
+    dX = network.input_gradient(X, R, n_threads=1)
+    require(pickle.dumps(network) == before, "to ask for it changes the network")
+    places = np.random.RandomState(0).permutation(X.size)[:40]
+    found = differences(lambda: np.sum(R * network.forward(X, n_threads=1)), X, places)
+    return [compared("input at a prediction", dX, places, *found)]
+
+
+def check_input_gradient(subject):
+    """With `inference`, a training pass computes what a prediction does, and changes nothing."""
+    require_gradients(compare_at_a_prediction(subject))
+
+
 def check_passes_are_apart(subject):
     """What comes before a pass, or between forward and backward, changes nothing."""
     X, other = subject.batch(3), subject.batch(5, 1)
@@ -648,6 +669,7 @@ CHECKS = (
     check_gradients,
     check_need_input,
     check_frozen,
+    check_input_gradient,
     check_passes_are_apart,
     check_batch,
     check_threads,

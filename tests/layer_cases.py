@@ -54,6 +54,7 @@ from sklearn_convnet.testing import (
     DTYPES,
     Subject,
     assert_close,
+    assert_same,
     assert_same_bits,
     compare_gradients,
     random_functional,
@@ -444,6 +445,27 @@ every_case = pytest.mark.parametrize(
     "case", [*CASES.values(), *NETWORKS.values()], ids=[*CASES, *NETWORKS]
 )
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+# ---------------------------------------------------------------------------
+# What is on a network
+# ---------------------------------------------------------------------------
+
+
+def contents(network):
+    """Copies of all arrays on a network, by name, and what else a pass may change."""
+    arrays = {"parameters": network.params.copy()}
+    if network.grads is not None:
+        arrays["gradients"] = network.grads.copy()
+    arrays.update((path, array.copy()) for path, array in network.buffers().items())
+    return arrays, (network.step, network._seed, network._pending)
+
+
+def assert_unchanged(network, before):
+    """Whether all is as `contents` had it."""
+    arrays, others = contents(network)
+    assert_same(arrays, before[0])
+    assert others == before[1]
 
 
 # ---------------------------------------------------------------------------

@@ -285,6 +285,22 @@ class IsOfDoublePrecision(WrongNode):
         return Y
 
 
+class DoublesInTraining(WrongNode):
+    def forward(self, X, run):
+        Y = run.empty(X.shape, X.dtype)
+        run.call(np.multiply, X, 1 + run.training, Y)
+        return Y
+
+    def backward(self, dY, need_input, run):
+        dX = run.empty(dY.shape, dY.dtype)
+        run.call(np.multiply, dY, 2, dX)
+        return dX
+
+
+class NeedsGradients(WrongScaleNode):
+    """Right but for the twin, in which nothing has a gradient."""
+
+
 class DependsOnThreads(WrongNode):
     def forward(self, X, run):
         Y = run.empty(X.shape, X.dtype)
@@ -303,6 +319,8 @@ class DependsOnThreads(WrongNode):
         (WrongGradient, "gradients", "the gradient of 'input' is off by 9.* at a scale of"),
         (WrongGradientOfAWeight, "gradients", "the gradient of 'wrong1/scale' is off by"),
         (AddsGradients, "shapes", "'wrong1/scale' is not finite: backward must fill it"),
+        (DoublesInTraining, "input_gradient", "the gradient of 'input at a prediction' is off by"),
+        (NeedsGradients, "input_gradient", "TypeError: 'NoneType'"),
         (SkipsGradients, "need_input", "'wrong1/scale' without the gradient at the input"),
         (SeesTheBatch, "batch", "in float32, the prediction for 1 of 11 samples .* differ, by"),
         (KeepsAnAttribute, "nodes_keep_nothing", r"writes \['X'\] on the node"),

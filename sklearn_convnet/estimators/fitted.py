@@ -7,7 +7,6 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
 from .._version import package_version
-from ..layers.blocks import Outputs
 from ..network.summary import network_summary
 from ..threads import effective_n_threads
 from ..training import predict_in_chunks
@@ -70,10 +69,7 @@ class FittedMixin:
     def layers_(self):
         """`(name, layer)` pairs of the fitted network, with the output layers."""
         check_is_fitted(self)
-        pairs = []
-        for name, layer in self.network_.layers:
-            pairs += layer.branches if isinstance(layer, Outputs) else [(name, layer)]
-        return pairs
+        return self.network_.named_layers
 
     def _raw_predict(self, X, finish=None):
         """The output of the last layer, for X as `_check_X` returns it, or what `finish` makes of

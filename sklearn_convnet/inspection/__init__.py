@@ -16,6 +16,9 @@ from .displays import (
     SaliencyDisplay,
     TopClassesDisplay,
 )
+from .localization import weakly_supervised_box
+from .maximize import maximize_unit
+from .saliency import saliency
 
 __all__ = [
     "AugmentationDisplay",
@@ -32,4 +35,7 @@ __all__ = [
     "NearestSamplesDisplay",
     "SaliencyDisplay",
     "TopClassesDisplay",
+    "maximize_unit",
+    "saliency",
+    "weakly_supervised_box",
 ]

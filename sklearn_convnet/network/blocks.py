@@ -9,7 +9,7 @@ from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH
 from .activation import times_derivative
 from .conv import ConvNode
-from .node import Node, build_chain, chain_backward, chain_forward, executes
+from .node import IdentityNode, Node, build_chain, chain_backward, chain_forward, executes
 from .norm import BatchNormNode
 
 
@@ -134,7 +134,7 @@ class ParallelNode(Node):
         for name, branch in layer.branch_layers():
             layers = [] if branch == PASSTHROUGH else [(name, branch)]
             nodes, table = build_chain(layers, input_shape, prefix)
-            self.chains.append(nodes)
+            self.chains.append(nodes or [IdentityNode(prefix + name, input_shape, input_shape)])
             self.widths.append(table[-1][3][-1] if table else input_shape[-1])
 
     @staticmethod

@@ -21,7 +21,9 @@ class DropoutNode(Node):
         return Y
 
     def forward(self, X, run):
-        return self._drop(X, run) if run.training else X
+        return self._drop(X, run) if run.training and not run.inference else X
 
     def backward(self, dY, need_input, run):
-        return self._drop(dY, run) if need_input else None
+        if not need_input:
+            return None
+        return dY if run.inference else self._drop(dY, run)

@@ -1,6 +1,6 @@
 """A network: one vector of parameters, and nodes that hold views into it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import takewhile
 from math import prod
@@ -12,24 +12,31 @@ from sklearn.utils import check_scalar
 
 from ..initializers import initial_weights
 from ..kernels import loader
+from ..layers.blocks import Outputs
 from ..layers.composition import ShapeError
 from ..layers.shapes import check_values
 from ..threads import effective_n_threads
-from .node import Run, chain_backward, chain_forward, walk
+from .node import EagerRun, Run, chain_backward, chain_forward, walk
 from .passes import compile_nodes, named_passes, pass_names
 from .plan import plan_table, profile_table
+from .probe import Probe
 from .program import (
     ALIGNMENT,
     THREADS,
     Arena,
+    IdleArenas,
     LayerMemoryError,
     Part,
+    Pending,
     Recent,
     Tracer,
-    aligned_bytes,
+    aligned_zeros,
     make_program,
     name_result,
+    result_array,
+    run_forward,
 )
+from .twin import Twin, check_gradient
 
 
 class Segment(NamedTuple):
@@ -41,53 +48,6 @@ class Segment(NamedTuple):
     shape: tuple
     decayed: bool
     trainable: bool
-
-
-@dataclass(slots=True)
-class Pending:
-    """A training forward that waits for its backward."""
-
-    bound: object  # its program, with the arrays that it has left
-    given: dict  # the arrays from outside
-    seed: int
-
-    @property
-    def output_shape(self):
-        return self.given["Y"].shape
-
-    def backward(self, dY, need_input, n_threads):
-        calls = self.bound.backward(need_input)
-        self.given["dY"] = dY
-        dX = None
-        if need_input:
-            dX = self.given["dX"] = result_array(calls.result, self.given)
-        calls.run(self.given, n_threads, self.seed)
-        return dX
-
-
-@dataclass(slots=True)
-class EagerRun:
-    """The same without a program."""
-
-    nodes: list
-    run: Run
-    output_shape: tuple
-
-    def backward(self, dY, need_input, n_threads):
-        self.run.n_threads = n_threads
-        return chain_backward(self.nodes, dY, need_input, self.run)
-
-
-def result_array(handle, given):
-    """What the caller gets: a new array, or a view of what came from outside."""
-    if handle.buffer.slot in given:
-        return given[handle.buffer.slot].reshape(handle.shape)
-    return np.empty(handle.shape, handle.dtype)
-
-
-def aligned_zeros(size, dtype):
-    """Zeros whose first byte is at a multiple of ALIGNMENT."""
-    return aligned_bytes(size * dtype.itemsize, np.zeros).view(dtype)
 
 
 def _check_weight(path, shape):
@@ -205,15 +165,16 @@ class Network:
         self._pending = None
         self._programs = {True: Recent(), False: Recent()}  # of training or not
         self._arena = Arena()  # of training
-        self._idle = []  # arenas that no prediction is using
+        self._idle = IdleArenas()  # of predictions
+        self._twins = {}  # of passes that fuse
 
     def _views(self, vector):
         return {s.path: vector[s.start : s.stop].reshape(s.shape) for s in self.segments}
 
-    def _bind(self):
-        """Gives the nodes their views."""
+    def _bind(self, nodes=None):
+        """Gives nodes, the network's own unless told, their views."""
         params = self._views(self.params)
-        for node in walk(self._nodes):
+        for node in walk(self._nodes if nodes is None else nodes):
             node.params = {name: params[f"{node.path}/{name}"] for name in node.weights}
             node.state = {name: self._buffers[f"{node.path}/{name}"] for name in node.buffers}
 
@@ -321,6 +282,14 @@ class Network:
         """The executable steps, in order."""
         return tuple(self._nodes)
 
+    @property
+    def named_layers(self):
+        """`(name, layer)` pairs, those of several outputs each for itself."""
+        pairs = []
+        for name, layer in self.layers:
+            pairs += layer.branches if isinstance(layer, Outputs) else [(name, layer)]
+        return pairs
+
     # --- running -----------------------------------------------------------------------
 
     def input_dtype(self, dtype):
@@ -334,7 +303,8 @@ class Network:
             return np.dtype(np.float64)
         return self.dtype
 
-    def _check_input(self, X):
+    def check_input(self, X):
+        """A batch as the first node sees it; raises ValueError if it does not fit."""
         X = np.asarray(X)
         dtype = self.dtype if X.dtype == self.dtype else self.input_dtype(X.dtype)
         X = np.ascontiguousarray(X, dtype)
@@ -387,7 +357,7 @@ class Network:
             If X does not fit, or if in training a batch norm sees a single value of each channel
             and may not, or cannot, take its running statistics.
         """
-        X = self._check_input(X)
+        X = self.check_input(X)
         n_threads = effective_n_threads(n_threads)
         weight = None
         if sample_weight is not None:
@@ -406,18 +376,14 @@ class Network:
             return Y
         program = self._program(len(X), X.dtype, training, weight is not None, *flags)
         given = {"X": X, "weight": weight}
-        arena = self._arena if training else self._borrow()
-        try:
-            Y = given["Y"] = result_array(program.forward.result, given)
-            bound = arena.bind(program, self.kernels)
-        except MemoryError as error:
-            raise LayerMemoryError(program.path_of_largest(), error) from error
-        bound.forward.run(given, n_threads, self._mask_seed())
+        arena = self._arena if training else self._idle.borrow()
+        seed = self._mask_seed()
+        bound = run_forward(program, arena, self.kernels, given, "Y", n_threads, seed)
         if training:
-            self._pending = Pending(bound, given, self._mask_seed())
+            self._pending = Pending(bound, given, seed)
         else:
             self._idle.append(arena)
-        return Y
+        return given["Y"]
 
     def _program(self, n, dtype, training, weighted, one_sample=False, use_running=False):
         """The steps for so many samples, traced when they are first asked for."""
@@ -451,13 +417,6 @@ class Network:
 
         return make_program(n, forward, Y, saved, backward)
 
-    def _borrow(self):
-        """An arena that no other thread has."""
-        try:
-            return self._idle.pop()
-        except IndexError:  # a thread more than before
-            return Arena()
-
     def backward(self, dY, need_input=True, n_threads=None):
         """Gradients of a loss, given its gradient at the output of the last training forward.
 
@@ -485,30 +444,86 @@ class Network:
         run = self._pending
         if run is None:
             raise RuntimeError("each backward needs a forward with training=True before it")
-        dY = np.ascontiguousarray(dY, dtype=self.dtype)
-        if dY.shape != run.output_shape:
-            raise ValueError(f"dY has shape {dY.shape}, the output has shape {run.output_shape}")
+        dY = check_gradient(dY, run.output_shape, self.dtype)
         n_threads = effective_n_threads(n_threads)
         self._pending = None
         return run.backward(dY, need_input, n_threads)
+
+    def input_gradient(self, X, dY, n_threads=None):
+        """The gradient at the input at a prediction: with running statistics, without dropout.
+
+        Nothing on the network is written, and several threads may call this at once.
+
+        Parameters
+        ----------
+        X : array of shape (n, *input_shape)
+            The batch.
+        dY : array of shape (n, *output_shape)
+            Gradient of some function of the output of ``forward(X)``.
+        n_threads : int or None, default=None
+            Number of threads; it changes no bit of the result.
+
+        Returns
+        -------
+        dX : array of shape (n, *input_shape)
+            Gradient of that function at X.
+
+        Raises
+        ------
+        ValueError
+            If X or dY does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_convnet.layers import Dense, Dropout
+        >>> from sklearn_convnet.network import compile_network
+        >>> network = compile_network([Dropout(0.5), Dense(1, activation=None)], (3,))
+        >>> dX = network.input_gradient(np.zeros((1, 3)), np.ones((1, 1)))
+        >>> bool((dX == network.parameters()["dense1/weight"].T).all())
+        True
+        """
+        X, n_threads = self.check_input(X), effective_n_threads(n_threads)
+        dY = check_gradient(dY, (len(X), *self.output_shape), self.dtype)
+        return self._twin(self._passes).input_gradient(X, dY, n_threads, self.eager)
+
+    def probe(self):
+        """What looks at each layer, and feeds gradients in there: see `Probe`.
+
+        Returns
+        -------
+        Probe
+            For one thread; others may have their own.
+        """
+        return Probe(self, self._twin(()))
+
+    def _twin(self, passes):
+        """The nodes once more, frozen; made when first asked for."""
+        twin = self._twins.get(passes)
+        if twin is None:
+            shape = self._given_shape
+            nodes, _ = compile_nodes(self.layers, shape, self.dtype, passes, frozen=True)
+            _leave_cast_to_last(nodes)
+            self._bind(nodes)
+            twin = Twin(nodes, self.input_shape, self.output_shape, self.dtype, self.kernels)
+            self._twins = {**self._twins, passes: twin}
+        return twin
 
     def release_memory(self):
         """Give back what is kept for the next pass, unless it is small.
 
         Several threads may call this while others predict.
         """
-        self._arena.release()
-        borrowed = [self._borrow() for _ in range(len(self._idle))]
-        for arena in borrowed:
-            arena.release()
-        self._idle += borrowed
+        for arenas in (self._arena, self._idle, *self._twins.values()):
+            arenas.release()
 
     def trim(self):
-        """Give up what only training needs: gradients, and its memory with all plans.
+        """Give up what only training and gradients need: their memory with all plans.
 
         The next training forward makes them anew.
         """
         self._pending = self.grads = None
+        self._twins = {}
         self._arena = Arena()  # what is bound to it holds views of the gradients, as steps do
         self._programs[True] = Recent()
         for node in walk(self._nodes):
@@ -597,7 +612,7 @@ class Network:
         >>> network.profile(np.zeros((32, 28, 28, 1))).columns
         ['layer', 'step', 'microseconds', 'share', 'GFLOP/s', 'GB/s']
         """
-        X = self._check_input(X)
+        X = self.check_input(X)
         check_scalar(n_rounds, "n_rounds", Integral, min_val=1)
         before = self.snapshot()[1]
         if training and self.grads is None:
@@ -638,6 +653,6 @@ class Network:
                 node.fit_statistics((self._through(X, i), weight) for X, weight in batches())
 
     def _through(self, X, n_nodes):
-        X = self._check_input(X)
+        X = self.check_input(X)
         run = self._eager_pass(effective_n_threads())
         return chain_forward(self._nodes[:n_nodes], X, run)

@@ -73,7 +73,7 @@ def build_chain(layers, input_shape, prefix=""):
         path = prefix + name
         if isinstance(layer, Sequential):
             inner_nodes, inner_table = build_chain(layer.layers, shape, f"{path}/")
-            nodes += inner_nodes
+            nodes += inner_nodes or [IdentityNode(path, shape, shape)]
             table += inner_table
             shape = inner_table[-1][3] if inner_table else shape
             continue
@@ -83,7 +83,7 @@ def build_chain(layers, input_shape, prefix=""):
         else:
             table.append((path, layer, shape, out))
         try:
-            nodes += build_nodes(layer, path, shape)
+            nodes += build_nodes(layer, path, shape) or [IdentityNode(path, shape, shape)]
         except LayerMemoryError:
             raise  # of a layer inside
         except MemoryError as error:
@@ -104,7 +104,7 @@ def chain_forward(nodes, X, run):
     """The output of nodes one after the other."""
     for node in nodes:
         with run.within(node):
-            X = node.forward(X, run)
+            X = run.forward(node, X)
     return X
 
 
@@ -117,7 +117,7 @@ def chain_backward(nodes, dY, need_input, run):
         if not wanted and not node.has_weights:
             return None
         with run.within(node):
-            dY = node.backward(dY, wanted, run)
+            dY = run.backward(node, dY, wanted)
     return dY if need_input else None
 
 
@@ -154,7 +154,8 @@ class Weight:
 class Run:
     """One way through a network: forward, or forward and back.
 
-    With a `tracer` nothing is computed: arrays are handles, and calls are written down.
+    With a `tracer` nothing is computed: arrays are handles, and calls are written down. With
+    `inference`, one that trains keeps what backward needs, and computes what a prediction does.
     """
 
     kernels: object
@@ -165,9 +166,18 @@ class Run:
     one_sample: bool = False  # whether a single one counts
     use_running: bool = False  # where a batch norm has a single value of each channel
     recompute: bool = False  # a forward that was done before: statistics stay
+    inference: bool = False  # nothing is drawn, and nothing but the input has a gradient
     tracer: object = None
     saved: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)  # what one node has found out for another
+
+    def forward(self, node, X):
+        """The output of a node of a chain."""
+        return node.forward(X, self)
+
+    def backward(self, node, dY, need_input):
+        """The gradient at its input, None unless needed."""
+        return node.backward(dY, need_input, self)
 
     def empty(self, shape, dtype):
         """An array to fill."""
@@ -209,6 +219,19 @@ class Run:
                 self.tracer.enter(before)
 
 
+@dataclass(slots=True)
+class EagerRun:
+    """The same without a program."""
+
+    nodes: list
+    run: Run
+    output_shape: tuple
+
+    def backward(self, dY, need_input, n_threads):
+        self.run.n_threads = n_threads
+        return chain_backward(self.nodes, dY, need_input, self.run)
+
+
 class Node:
     """An executable step: base class of the nodes.
 
@@ -233,6 +256,9 @@ class Node:
         Its statistics. The network puts them here.
     chains : list of list of Node
         The nodes inside a block.
+    frozen : bool
+        Whether it learns nothing: no weight has a gradient, and a batch norm takes its running
+        statistics in training too.
     takes_wide : bool
         Whether it may see X in float64 before that is cast to the network's dtype.
     keeps_wide : bool
@@ -241,6 +267,7 @@ class Node:
 
     multiply_adds = 0
     smallest_batch = 1  # samples that a training step needs
+    frozen = False
     takes_wide = False
     keeps_wide = False
 
@@ -268,7 +295,8 @@ class Node:
     def gradient(self, name):
         """Where to put the gradient of a weight; None if it is frozen or absent."""
         weight = self.weights.get(name)
-        return self.grads[name] if weight is not None and weight.trainable else None
+        trained = weight is not None and weight.trainable and not self.frozen
+        return self.grads[name] if trained else None
 
     def forward(self, X, run):
         """The output for a batch X of shape (n, *input_shape).
@@ -285,3 +313,15 @@ class Node:
         ``run.recall(self)`` returns what forward has saved, once.
         """
         raise NotImplementedError(type(self))
+
+
+class IdentityNode(Node):
+    """Stands where a layer computes nothing, so that each layer has an output of its own."""
+
+    takes_wide = True
+
+    def forward(self, X, run):
+        return X
+
+    def backward(self, dY, need_input, run):
+        return dY if need_input else None

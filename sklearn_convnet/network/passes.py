@@ -16,9 +16,14 @@ from .blocks import ResidualNode, fuse_derivatives, fuse_sums
 from .conv import ConvNode, fuse_norms, fuse_pools, use_winograd
 from .dense import DenseNode
 from .depthwise import DepthwiseNode
-from .node import build_chain, walk
+from .node import IdentityNode, build_chain, walk
 from .norm import BatchNormNode
 from .transform_conv import TransformConvNode
+
+
+def drop_identities(nodes):
+    """What computes nothing need not stand between two others."""
+    return [node for node in nodes if not isinstance(node, IdentityNode)]
 
 
 def fuse_activations(nodes):
@@ -51,6 +56,7 @@ def fold_batch_norms(nodes):
 
 
 PASSES = (
+    drop_identities,
     fuse_activations,
     fold_batch_norms,
     use_winograd,
@@ -85,13 +91,17 @@ TAKES_ACTIVATION = (
 )
 
 
-def compile_nodes(layers, input_shape, dtype, passes):
-    """The nodes of a network and a `(path, layer, input shape, output shape)` table."""
+def compile_nodes(layers, input_shape, dtype, passes, frozen=False):
+    """The nodes of a network and a `(path, layer, input shape, output shape)` table.
+
+    With `frozen`, none of them learns anything in training.
+    """
     shape = with_channels(layers, input_shape)
     with hint_of_divisor(layers, shape):
         nodes, table = build_chain(layers, shape)
     for node in walk(nodes):
         node.dtype = dtype
+        node.frozen = node.frozen or frozen
     return apply_passes(nodes, passes), table
 
 

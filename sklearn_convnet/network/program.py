@@ -35,6 +35,11 @@ def aligned_bytes(size, make=np.empty):
     return raw[start : start + size]
 
 
+def aligned_zeros(size, dtype):
+    """Zeros whose first byte is at a multiple of ALIGNMENT."""
+    return aligned_bytes(size * dtype.itemsize, np.zeros).view(dtype)
+
+
 def place(starts, stops, sizes):
     """Offsets of arrays in one arena: arrays that live at the same time do not overlap.
 
@@ -534,6 +539,64 @@ class Arena:
         """Give the bytes back if they are more than `largest`. A pass under way keeps its own."""
         if self._bytes is not None and len(self._bytes) > largest:
             self._bytes, self._bound = None, Recent()
+
+
+class IdleArenas(list):
+    """Arenas that no pass is using. Several threads may ask at once."""
+
+    def borrow(self):
+        """An arena that no other thread has."""
+        try:
+            return self.pop()
+        except IndexError:  # a thread more than before
+            return Arena()
+
+    def release(self):
+        """Give the bytes of large ones back."""
+        borrowed = [self.borrow() for _ in range(len(self))]
+        for arena in borrowed:
+            arena.release()
+        self += borrowed
+
+
+def result_array(handle, given):
+    """What the caller gets: a new array, or a view of what came from outside."""
+    if handle.buffer.slot in given:
+        return given[handle.buffer.slot].reshape(handle.shape)
+    return np.empty(handle.shape, handle.dtype)
+
+
+def run_forward(program, arena, kernels, given, slot, n_threads, seed):
+    """Run the forward of a program in an arena; its result is then in a slot of `given`."""
+    try:
+        given[slot] = result_array(program.forward.result, given)
+        bound = arena.bind(program, kernels)
+    except MemoryError as error:
+        raise LayerMemoryError(program.path_of_largest(), error) from error
+    bound.forward.run(given, n_threads, seed)
+    return bound
+
+
+@dataclass(slots=True)
+class Pending:
+    """A training forward that waits for its backward."""
+
+    bound: object  # its program, with the arrays that it has left
+    given: dict  # the arrays from outside
+    seed: int
+
+    @property
+    def output_shape(self):
+        return self.given["Y"].shape
+
+    def backward(self, dY, need_input, n_threads):
+        calls = self.bound.backward(need_input)
+        self.given["dY"] = dY
+        dX = None
+        if need_input:
+            dX = self.given["dX"] = result_array(calls.result, self.given)
+        calls.run(self.given, n_threads, self.seed)
+        return dX
 
 
 def array_at(memory, offset, handle):

@@ -8,8 +8,10 @@ padding is done by hand, since its own does not have all of ours.
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import pickle
 from itertools import product
 from math import prod
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -429,9 +431,19 @@ def draw_lppool(rng, shape):
     return L.LpPool2D(window, stride=pick(rng, None, 1, 2), p=pick(rng, 1, 2, 3.5))
 
 
+#: As a module of PyTorch is, in training or not.
+MODE = SimpleNamespace(training=True)
+
+
+def batch_norm(X, arrays, epsilon):
+    """With statistics of the batch, or running ones."""
+    statistics = (None, None) if MODE.training else (arrays["mean"], arrays["variance"])
+    affine = (arrays["scale"], arrays["offset"])
+    return F.batch_norm(X, *statistics, *affine, training=MODE.training, eps=epsilon)
+
+
 def apply_batchnorm(layer, X, arrays):
-    scale, offset = arrays["scale"], arrays["offset"]
-    return F.batch_norm(X, None, None, scale, offset, training=True, eps=layer.epsilon)
+    return batch_norm(X, arrays, layer.epsilon)
 
 
 def apply_upsample(layer, X, arrays):
@@ -473,8 +485,7 @@ def apply_residual(layer, X, arrays):
     pixels = X[(..., *[slice(None, None, s) for s in strides])]
     weight = arrays["shortcut/conv/weight"].flatten(0, -3)[0]
     Z = torch.einsum("nc...,cf->nf...", pixels, weight)
-    scale, offset = arrays["shortcut/norm/scale"], arrays["shortcut/norm/offset"]
-    return Y + F.batch_norm(Z, None, None, scale, offset, training=True, eps=1e-5)
+    return Y + batch_norm(Z, under("shortcut/norm", arrays), 1e-5)
 
 
 def apply_parallel(layer, X, arrays):
@@ -738,8 +749,11 @@ def norm_of_one(network):
     return any(prod(node.input_shape[:-1]) == 1 for node in norms)
 
 
-def make_network(seed):
+def make_network(seed, dropout=0.0):
     drawn, shape = draw_network(seed)
+    for layer in (layer for top in drawn for layer in inside(top)):
+        if isinstance(layer, L.Dropout):
+            layer.rate = dropout
     network = compile_network(drawn, shape, dtype="float64", random_state=seed)
     rng = np.random.RandomState(seed)
     for path, array in network.parameters().items():
@@ -909,6 +923,29 @@ def assert_like_torch(network, X, seed=0):
 @pytest.mark.parametrize("seed", range(N_NETWORKS))
 def test_random_network(seed):
     assert_like_torch(*make_network(seed), seed)
+
+
+@pytest.mark.parametrize("seed", range(N_NETWORKS))
+def test_gradient_at_a_prediction(seed, monkeypatch):
+    """With running statistics and without dropout, as PyTorch in eval mode; nothing is changed."""
+    network, X = make_network(seed, dropout=0.5)
+    before = pickle.dumps(network)
+    Y = network.forward(X)
+    dY = np.random.RandomState(seed).normal(size=Y.shape)
+    dX = network.input_gradient(X, dY)
+    probe = network.probe()
+    Z = probe.forward(X, [-1])[-1]
+    dX_probe, _ = probe.backward({-1: dY})
+    assert pickle.dumps(network) == before
+
+    monkeypatch.setattr(MODE, "training", False)
+    input_ = torch.tensor(X, requires_grad=True)
+    output = torch_forward(network, input_, tensors({**network.parameters(), **network.buffers()}))
+    output.backward(torch.tensor(dY))
+    for actual, what in ((Y, "a prediction"), (Z, "the output of a probe")):
+        assert_close(actual, output, what)
+    for actual, what in ((dX, "the gradient at the input"), (dX_probe, "that of a probe")):
+        assert_close(actual, input_.grad, what)
 
 
 @pytest.mark.parametrize("pool", [None, "max", "mean"])

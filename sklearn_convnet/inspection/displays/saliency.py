@@ -5,6 +5,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_scalar
 
+from ..saliency import saliency
 from ._pictures import (
     SIGNED,
     channels_last,
@@ -107,8 +108,6 @@ class SaliencyDisplay:
         shown, kind = fitted_samples(estimator, X)
         n = first_of(n_samples, shown)
         options = {"method": method, "target": target, "layer": layer, **(saliency_kw or {})}
-        from ..saliency import saliency
-
         maps = saliency(estimator, X[:n], **options)
         if np.shape(maps) == np.shape(X[:n]):
             maps = channels_last(estimator, maps)
