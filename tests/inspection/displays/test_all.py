@@ -5,6 +5,7 @@
 
 import inspect
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sklearn_convnet import ConvNetClassifier, inspection
 from sklearn_convnet.inspection import displays
 from sklearn_convnet.layers import Dense
 
+DOCS = Path(__file__).parents[3] / "docs"
 DISPLAYS = {name: getattr(displays, name) for name in displays.__all__}
 X, Y = np.ones((2, 4, 4)), [0, 1]
 
@@ -44,6 +46,14 @@ def test_names_are_public_and_documented(name):
         assert parameter in documented
     for attribute in ("figure_", "ax"):
         assert attribute in documented
+
+
+@pytest.mark.parametrize("name", displays.__all__)
+def test_the_docs_have_a_section_and_a_picture_of_each(name):
+    page = (DOCS / "displays.md").read_text()
+    assert f"### {name}\n" in page
+    assert f"(figures/displays/{name}.png)" in page
+    assert (DOCS / "figures" / "displays" / f"{name}.png").exists()
 
 
 def test_matplotlib_is_needed_only_to_draw(run_python):
