@@ -41,6 +41,13 @@ def test_digit_scenes(capsys):
     assert "| with |" in capsys.readouterr().out
 
 
+def test_boxes_from_labels(capsys):
+    found = run("boxes_from_labels", "--quick")
+    assert found.keys() == {"class", "peak", "mean IoU", "localisation"}
+    assert all(0 <= value <= 1 for value in found.values())
+    assert "| upright, around the true ones |" in capsys.readouterr().out
+
+
 def test_segmentation(capsys):
     assert 0 <= run("segmentation", "--quick") <= 1
     assert "foreground" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Looking at training and at what was trained."""
 
+from .activations import activations
 from .displays import (
     AugmentationDisplay,
     BoxesDisplay,
@@ -16,13 +17,16 @@ from .displays import (
     SaliencyDisplay,
     TopClassesDisplay,
 )
+from .features import FeatureExtractor
 from .localization import weakly_supervised_box
 from .maximize import maximize_unit
+from .neighbors import nearest_samples
 from .saliency import saliency
 
 __all__ = [
     "AugmentationDisplay",
     "BoxesDisplay",
+    "FeatureExtractor",
     "FeatureMapsDisplay",
     "FiltersDisplay",
     "HardestSamplesDisplay",
@@ -35,7 +39,9 @@ __all__ = [
     "NearestSamplesDisplay",
     "SaliencyDisplay",
     "TopClassesDisplay",
+    "activations",
     "maximize_unit",
+    "nearest_samples",
     "saliency",
     "weakly_supervised_box",
 ]

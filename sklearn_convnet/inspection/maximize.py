@@ -137,6 +137,7 @@ def maximize_unit(
     for start in range(0, len(units), rows):
         some = slice(start, start + rows)
         U[some] = ascent.run(U[some], units[some], shifts)
+    network.release_memory()
     X = sample_like_X(estimator, ascent.to_X(U).astype(network.dtype))
     return X if _is_several(layer) or _is_several(unit) else X[0]
 

@@ -42,7 +42,6 @@ def occlusion(seen, wanted, window, stride, baseline):
             for place, value in zip(covered, scores, strict=True):
                 lost[place] += score - value
         lost /= covers
-    network.release_memory()
     return maps
 
 

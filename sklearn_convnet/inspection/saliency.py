@@ -22,6 +22,8 @@ METHODS = (
     "grad_cam",
     "occlusion",
 )
+#: Those with a number for each position.
+WITHOUT_CHANNELS = ("grad_cam", "occlusion")
 
 
 @validate_params(
@@ -55,9 +57,9 @@ def saliency(
 
     What is explained is a score: the number that the network puts out before softmax or logistic
     function (a probability near 1 hardly depends on anything), a value in the units of y (before
-    the exponential function of a Poisson loss), or a coordinate in those of the boxes. All
-    gradients are those of a prediction: without dropout, with the running statistics of batch
-    norms. The estimator is left as it is.
+    the exponential function of a Poisson loss), or a coordinate in those of the boxes; of a
+    `Network`, a number of its output as it is. All gradients are those of a prediction: without
+    dropout, with the running statistics of batch norms. The estimator is left as it is.
 
     Parameters
     ----------
@@ -169,16 +171,17 @@ def saliency(
         )
     seen = Seen.of(estimator, X)
     wanted = wanted_of(target, len(seen))
-    if method == "grad_cam":
-        return seen.like_positions(grad_cam(seen, wanted, layer))
+    rng = check_random_state(random_state)
     base = seen.one(baseline, "baseline")
-    if method == "occlusion":
-        return seen.like_positions(occlusion(seen, wanted, window, stride, base))
-    if method == "integrated":
+    if method == "grad_cam":
+        values = grad_cam(seen, wanted, layer)
+    elif method == "occlusion":
+        values = occlusion(seen, wanted, window, stride, base)
+    elif method == "integrated":
         values = gradients.integrated(seen, wanted, n_points, base)
     elif method == "smooth":
-        rng = check_random_state(random_state)
         values = gradients.smooth(seen, wanted, n_points, noise, rng)
     else:
         values = getattr(gradients, method)(seen, wanted)
-    return seen.like_X(values)
+    seen.network.release_memory()
+    return seen.like_positions(values) if method in WITHOUT_CHANNELS else seen.like_X(values)

@@ -112,7 +112,7 @@ class Seen:
             X = check_array(X, dtype="numeric", allow_nd=True, input_name="X")
             return cls(estimator, network, X, X.shape)
         checked = estimator._check_X(X, reset=False)
-        shape = np.shape(X)
+        shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
         if prod(shape) != checked.size:  # cells that hold samples
             shape = (len(checked), *estimator._inputs.shape)
         return cls(estimator, network, checked, shape)

@@ -221,7 +221,7 @@ class Run:
 
 @dataclass(slots=True)
 class EagerRun:
-    """The same without a program."""
+    """A training forward, node by node, that waits for its backward."""
 
     nodes: list
     run: Run

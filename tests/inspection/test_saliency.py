@@ -34,6 +34,7 @@ from sklearn_convnet.layers import (
 )
 from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.network import compile_network
+from sklearn_convnet.optimizers import Adam
 
 GRADIENT_METHODS = [name for name in METHODS if name not in ("grad_cam", "occlusion")]
 
@@ -153,23 +154,38 @@ def test_bytes_are_samples_as_well(method, first):
     np.testing.assert_array_equal(found, as_floats)
 
 
+@pytest.mark.parametrize("method", ["gradient", "integrated", "smooth"])
+def test_large_numbers_keep_what_tells_them_apart(method):
+    """In float32 all of X would be the same number."""
+    X = np.random.RandomState(0).normal(size=(40, 6, 6))
+    y = X[:, 2, 3] + X[:, 1, 1] ** 2
+    found = {}
+    for offset in (0.0, 1e9):
+        layers = [Standardize(), Conv2D(4, 3, activation="tanh"), Dense(8, activation="tanh")]
+        model = ConvNetRegressor(layers, dtype="float32", max_iter=5, random_state=0)
+        model.fit(X + offset, y)
+        options = dict(baseline=offset, random_state=0, n_points=20)
+        found[offset] = saliency(model, X[:5] + offset, method, **options)
+        assert found[offset].dtype == np.float32
+    scale = np.abs(found[0.0]).max()
+    np.testing.assert_allclose(found[1e9], found[0.0], rtol=1e-3, atol=1e-3 * scale)
+
+
 def test_columns_of_a_table():
-    rng = np.random.RandomState(0)
-    X = pd.DataFrame(rng.normal(size=(50, 4)), columns=list("abcd"))
+    X = pd.DataFrame(np.random.RandomState(0).normal(size=(50, 4)), columns=list("abcd"))
     model = ConvNetRegressor(input_kind="table", max_iter=5, random_state=0)
-    model.fit(X, X["b"].to_numpy() * 3)
-    expected = (
-        differences(lambda X: model.predict(pd.DataFrame(X, columns=X_names)), X[:2].to_numpy())
-        if (X_names := list("abcd"))
-        else None
-    )
-    found = saliency(model, X[:2])
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    model.fit(X, X["b"] * 3)
+
+    def predict(values):
+        return model.predict(pd.DataFrame(values, columns=X.columns))
+
+    expected = differences(predict, X[:2].to_numpy())
+    np.testing.assert_allclose(saliency(model, X[:2]), expected, rtol=1e-5, atol=1e-7)
     covered = saliency(model, X[:2], "occlusion", window=1)
     for i in range(4):
-        without = X[:2].copy()
-        without.iloc[:, i] = 0
-        lost = model.predict(X[:2]) - model.predict(without)
+        without = X[:2].to_numpy(copy=True)
+        without[:, i] = 0
+        lost = model.predict(X[:2]) - predict(without)
         np.testing.assert_allclose(covered[:, i], lost, rtol=1e-9, atol=1e-12)
 
 
@@ -209,9 +225,8 @@ def test_a_network_alone():
 def test_batches_change_nothing(classifier, images, monkeypatch):
     X = images[0][:7]
     before = {name: saliency(classifier, X, name, random_state=0) for name in METHODS}
-    for module in ("gradients", "occlusion"):
-        name = f"sklearn_convnet.inspection.{module}.{'gradient' if module == 'gradients' else 'chunk'}_rows"
-        monkeypatch.setattr(name, lambda network: 3)
+    for name in ("gradients.gradient_rows", "occlusion.chunk_rows"):
+        monkeypatch.setattr(f"sklearn_convnet.inspection.{name}", lambda network: 3)
     for name in METHODS:
         after = saliency(classifier, X, name, random_state=0)
         np.testing.assert_allclose(after, before[name], rtol=1e-9, atol=1e-12)
@@ -248,7 +263,12 @@ def relu_network(dtype="float64"):
         Dense(12),
         Dense(3, activation=None),
     ]
-    return compile_network(layers, (8, 8, 2), dtype=dtype, random_state=0)
+    network = compile_network(layers, (8, 8, 2), dtype=dtype, random_state=0)
+    rng = np.random.RandomState(1)
+    for path, values in network.parameters().items():
+        if path.endswith("bias"):  # without, a score would be proportional to X
+            values[...] = rng.normal(size=values.shape)
+    return network
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -355,7 +375,6 @@ def test_other_rectifiers_have_their_own_derivative(activation):
 @pytest.mark.parametrize("activation", ["identity", "tanh", "logistic"])
 def test_other_activations_are_left_as_they_are(method, activation):
     layers = [Conv2D(4, 3, activation=activation), Residual([Conv2D(4, 1, activation="tanh")])]
-    network = compile_network([*layers, Dense(3)], (6, 6, 1), dtype="float64", random_state=0)
     network = compile_network([*layers, Dense(3, activation=None)], (6, 6, 1), dtype="float64")
     X = np.random.RandomState(0).normal(size=(3, 6, 6, 1))
     np.testing.assert_allclose(saliency(network, X, method), saliency(network, X), rtol=1e-9)
@@ -443,12 +462,15 @@ def test_grad_cam_of_one_pixel_does_not_take_the_output(images):
 def scenes():
     """A classifier of digit scenes that has seen labels alone, and scenes that are new to it."""
     X, y, _, _ = make_digit_scenes(800, digits=slice(None, 1200), random_state=0)
-    layers = [Standardize()]
-    for filters in (16, 32):
-        layers += [Conv2D(filters, 3, padding="same"), BatchNorm(), MaxPool2D(2)]
-    layers += [Conv2D(48, 3, padding="same"), BatchNorm(), GlobalAvgPool()]
-    model = ConvNetClassifier(layers, batch_size=32, max_iter=10, random_state=0)
-    return model.fit(X, y), make_digit_scenes(100, digits=slice(1200, None), random_state=1)
+    layers = [
+        Standardize(),
+        *(Conv2D(8, 3, padding="same"), BatchNorm(), MaxPool2D(2)),
+        *(Conv2D(16, 3, padding="same"), BatchNorm()),
+        *(Conv2D(32, 3, padding="same"), BatchNorm(), GlobalAvgPool()),
+    ]
+    options = dict(optimizer=Adam(5e-3), batch_size=32, max_iter=6, random_state=0)
+    model = ConvNetClassifier(layers, **options).fit(X, y)
+    return model, make_digit_scenes(100, digits=slice(1200, None), random_state=1)
 
 
 def test_the_peak_of_grad_cam_lies_on_the_digit(scenes):
@@ -556,7 +578,7 @@ def test_grad_cam_without_maps():
 
 
 def test_what_is_no_fitted_network(images):
-    X, y = images
+    X, _ = images
     with pytest.raises(TypeError, match=r"or a Network, got Pipeline: of a pipeline, give the"):
         saliency(make_pipeline(StandardScaler(), ConvNetClassifier()), X)
     with pytest.raises(TypeError, match=r"or a Network, got StandardScaler$"):

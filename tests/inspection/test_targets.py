@@ -48,7 +48,7 @@ def refused(model, X, target, said):
 
 
 @pytest.mark.parametrize(
-    "labels", [[3, 5, 9], ["a", "b", "c"], [False, True], [0.5, 1.5]], ids=lambda x: str(x[0])
+    "labels", [[3, 5, 9], ["a", "b", "c"], [False, True], [1.0, 2.0]], ids=lambda x: str(x[0])
 )
 def test_labels(images, labels):
     y = np.array(labels)[np.arange(N) % len(labels)]
@@ -146,7 +146,8 @@ def test_a_coordinate_of_a_box(images, units):
 def test_values_in_their_own_units(images, shape):
     y = np.random.RandomState(0).normal(100, 50, size=(N, *shape))
     kind = "points" if len(shape) == 2 else "values"
-    model = fitted(ConvNetRegressor(layers(Dense(6)), target=kind), images, y)
+    model = ConvNetRegressor(layers(Dense(6)), target=kind, point_units="pixels")
+    model = fitted(model, images, y)
     for place in np.ndindex(shape):
         wanted = {0: None, 1: place[0] if place else 0, 2: place}[len(shape)]
         check(model, images, wanted, lambda X, place=place: model.predict(X)[(..., *place)])

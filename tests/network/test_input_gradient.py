@@ -149,6 +149,19 @@ def test_what_it_needs_is_made_once_and_given_up():
     cases.assert_same_bits(copy.deepcopy(network).input_gradient(X, dY), dX)
 
 
+def test_weights_that_cannot_be_written():
+    """Such as those of a pickle in a memory map."""
+    network, X = trained_network(), batch()
+    dY = gradient_like(network.forward(X))
+    expected = network.input_gradient(X, dY)
+    state = network.__getstate__()
+    for array in (state["params"], *state["_buffers"].values()):
+        array.flags.writeable = False
+    other = type(network).__new__(type(network))
+    other.__setstate__(state)
+    cases.assert_same_bits(other.input_gradient(X, dY), expected)
+
+
 def test_large_memory_is_given_back():
     network = compile_network([Conv2D(32, 3, padding=1), Dense(2)], (64, 64, 1), random_state=0)
     X = batch(4, (64, 64, 1))

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import layer_cases as cases
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sklearn_convnet.layers import (
     Activation,
@@ -19,6 +21,7 @@ from sklearn_convnet.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool,
+    Layer,
     MaxPool2D,
     Parallel,
     Residual,
@@ -28,9 +31,15 @@ from sklearn_convnet.layers import (
     TransformConv2D,
 )
 from sklearn_convnet.layers.blocks import Outputs
-from sklearn_convnet.network import compile_network
+from sklearn_convnet.network import Node, Weight, compile_network, executes
 from sklearn_convnet.network.activation import ActivationNode
-from sklearn_convnet.testing import RTOL, differences, gradient_like
+from sklearn_convnet.testing import (
+    RTOL,
+    compared,
+    differences,
+    gradient_like,
+    require_gradients,
+)
 
 SHAPE = (6, 5, 2)
 
@@ -452,6 +461,96 @@ def test_every_layer(case):
     cases.assert_close(
         probe.backward({"": dY})[0], network.input_gradient(X, dY), 1e-11, floor=1e-6
     )
+
+
+# ---------------------------------------------------------------------------
+# Random networks
+# ---------------------------------------------------------------------------
+
+
+class Shift(Layer):
+    """Y = X + b with a number for each value of a sample: by b, differences tell the gradient that
+    arrives at its output, at any place of a network."""
+
+
+@executes(Shift)
+class ShiftNode(Node):
+    def __init__(self, layer, path, input_shape):
+        super().__init__(path, input_shape, input_shape)
+        self.weights["shift"] = Weight(self.input_shape)
+
+    def forward(self, X, run):
+        Y = run.empty(X.shape, X.dtype)
+        run.call(np.add, X, self.params["shift"], Y)
+        return Y
+
+    def backward(self, dY, need_input, run):
+        assert not run.inference or self.gradient("shift") is None
+        return dY if need_input else None
+
+
+LEAVES = st.sampled_from(
+    [
+        Conv2D(3, 3, padding="same", activation="tanh"),
+        Conv2D(2, 1, activation="gelu"),
+        DepthwiseConv2D(3, padding="same", activation="softplus"),
+        BatchNorm(),
+        Dropout(0.5),
+        Activation(None),
+        Activation("logistic"),
+        SelfAttention(),
+        Shift(),
+        Shift(),
+    ]
+)
+
+
+def chains(layers):
+    return st.lists(layers, min_size=1, max_size=3)
+
+
+def blocks_of(layers):
+    branches = st.lists(st.one_of(chains(layers), st.just("passthrough")), min_size=1, max_size=3)
+    return st.one_of(
+        chains(layers).map(Residual),
+        chains(layers).map(DenseBlock),
+        chains(layers).map(Sequential),
+        branches.map(Parallel),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    chains(st.recursive(LEAVES, blocks_of, max_leaves=6)),
+    st.integers(0, 2**31 - 1),
+)
+def test_random_networks(layers, seed):
+    """Gradients that are fed in, and gradients that arrive, at all depths, by differences."""
+    layers = [("begin", Shift()), *layers, Shift(), Dense(2, activation="tanh")]
+    network = cases.LayerCase(layers, (3, 2, 2)).network(seed=seed)
+    rng = np.random.RandomState(seed)
+    X = rng.uniform(-1, 1, (1, 3, 2, 2))
+    probe = network.probe()
+
+    path = probe.paths[rng.randint(len(probe.paths))]
+    R = gradient_like(probe.forward(X, [path])[path], seed)
+    fed_in, _ = probe.backward({path: R})
+    shift = network.parameters()["begin/shift"]
+    found = differences(
+        lambda: np.sum(R * probe.forward(X, [path], backward=False)[path]), shift, np.arange(12)
+    )
+    require_gradients([compared(path, fed_in, np.arange(12), *found)])
+
+    shifts = {p: array for p, array in network.parameters().items() if p.endswith("/shift")}
+    paths = [p.removesuffix("/shift") for p in shifts]
+    dY = rng.uniform(-1, 1, (1, 2))
+    probe.forward(X, [""])
+    dX, arriving = probe.backward({"": dY}, paths)
+    cases.assert_close(dX, network.input_gradient(X, dY), 1e-10, floor=1e-6)
+    for path, array in zip(paths, shifts.values(), strict=True):
+        places = rng.permutation(array.size)[:4]
+        found = differences(lambda: np.sum(dY * network.forward(X)), array, places)
+        require_gradients([compared(path, arriving[path], places, *found)])
 
 
 # ---------------------------------------------------------------------------
