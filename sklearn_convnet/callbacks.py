@@ -10,20 +10,24 @@
 
 import copy
 import hashlib
+import io
 import logging
 import os
+import sys
 from numbers import Integral, Real
+from time import monotonic
 from weakref import WeakKeyDictionary
 
 import joblib
 import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval
 
 from .estimators import checkpoint_file
 from .estimators.transfer import weights_of
 from .parameters import Parametrized
 
-__all__ = ["Checkpoint", "EarlyStopping", "LearningRateLogger"]
+__all__ = ["Checkpoint", "EarlyStopping", "LearningRateLogger", "LivePlot"]
 
 
 class _NetworkCallback(Parametrized):
@@ -293,3 +297,103 @@ class LearningRateLogger(_NetworkCallback):
         logging.getLogger(self.logger).info(
             "%s, epoch %d: learning rate %g", type(estimator).__name__, epoch, rate
         )
+
+
+class LivePlot(_NetworkCallback):
+    """Draws the curves of a fit in a notebook, and again after each epoch.
+
+    There is one picture, which changes while the fit runs, as `HistoryDisplay` draws it: loss,
+    score and learning rate, those of validation data dashed. Outside of a notebook nothing is
+    drawn, so that the same code runs in a script and in the processes of a search.
+
+    Parameters
+    ----------
+    panels : tuple of {"loss", "score", "learning_rate"}, default=all of them
+        What to draw.
+    interval : float, default=0.5
+        After fewer seconds it is not drawn anew, so that short epochs are not held up. At the end
+        of the fit it is.
+
+    Raises
+    ------
+    ImportError
+        From `fit` in a notebook, if matplotlib is not installed.
+    ValueError
+        From `fit`, if a panel is unknown.
+
+    Examples
+    --------
+    >>> from sklearn_convnet import ConvNetClassifier
+    >>> from sklearn_convnet.callbacks import LivePlot
+    >>> clf = ConvNetClassifier().set_callbacks(LivePlot(panels=("loss", "score")))
+    """
+
+    _parameter_constraints = {
+        "panels": [tuple, list],
+        "interval": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, panels=("loss", "score", "learning_rate"), interval=0.5):
+        self.panels = panels
+        self.interval = interval
+
+    def setup(self, estimator, context):
+        super().setup(estimator, context)
+        known = ("loss", "score", "learning_rate")
+        if not self.panels or not set(self.panels) <= set(known):
+            raise ValueError(f"LivePlot: panels must be some of {known}, got {self.panels!r}")
+        if _in_notebook():
+            check_matplotlib_support("LivePlot")
+            _PICTURES[context] = _LivePicture()
+
+    def teardown(self, estimator, context):
+        _PICTURES.pop(context, None)
+
+    def on_fit_task_end(self, estimator, context):
+        is_epoch = context.task_name == "epoch"
+        picture = _PICTURES.get(context.parent if is_epoch else context)
+        if picture is None or (is_epoch and monotonic() < picture.drawn + self.interval):
+            return
+        picture.show(_curves_as_png(estimator.history_, self.panels))
+
+
+class _LivePicture:
+    """A picture in the output of a notebook's cell, which can be replaced."""
+
+    def __init__(self):
+        self.handle, self.drawn = None, -np.inf
+
+    def show(self, png):
+        from IPython.display import Image, display
+
+        picture = Image(data=png, format="png")
+        if self.handle is None:
+            self.handle = display(picture, display_id=True)
+        else:
+            self.handle.update(picture)
+        self.drawn = monotonic()
+
+
+#: The pictures of the fits that run, by their context.
+_PICTURES = WeakKeyDictionary()
+
+
+def _in_notebook():
+    """Whether there is a notebook that shows pictures. Where there is, IPython is imported."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return hasattr(shell, "kernel")
+
+
+def _curves_as_png(history, panels):
+    """The curves of a fit as bytes; pyplot hears nothing of them, and shows none a second time."""
+    from matplotlib.figure import Figure
+
+    from .inspection import HistoryDisplay
+
+    figure = Figure(figsize=(4 * len(panels), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)
+    HistoryDisplay({"": history}).plot(axes, panels=tuple(panels))
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=80)
+    return file.getvalue()

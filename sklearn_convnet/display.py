@@ -4,8 +4,7 @@
 # * scikit-learn's printer writes what is inside an object anew for each level above it, and
 #   compares parameters with their defaults by their text: of a network of hundreds of layers
 #   that took seconds. Here each object is written once; the text is the same.
-# * The table has the parameters of an estimator and of what it is given, such as an optimiser,
-#   and names its layers, not what is in them.
+# * The table has the parameters of an estimator and of what it is given, such as an optimiser.
 """
 
 import re
@@ -17,7 +16,7 @@ from sklearn.utils._pprint import KeyValTuple, _EstimatorPrettyPrinter
 
 #: Of longer lists these are shown, as in scikit-learn.
 MAX_ELEMENTS = 30
-#: Layers in the table of a notebook.
+#: Children in the table of a notebook.
 MAX_ROWS = 60
 
 _SEQUENCES = (list.__repr__, tuple.__repr__, KeyValTuple.__repr__)
@@ -32,6 +31,17 @@ def defaults_of(kind):
 def _is_default(value, default):
     """Whether a value and a default read the same, as scikit-learn decides it."""
     return value is default or (type(value) is type(default) and repr(value) == repr(default))
+
+
+def changed_params(estimator):
+    """`(name, value)` pairs of the parameters that are not at their defaults, in alphabetical
+    order."""
+    params, defaults = estimator.get_params(deep=False), defaults_of(type(estimator))
+    return sorted(
+        (name, value)
+        for name, value in params.items()
+        if not _is_default(value, defaults.get(name, Parameter.empty))
+    )
 
 
 class _Printer(_EstimatorPrettyPrinter):
@@ -64,12 +74,9 @@ class _Printer(_EstimatorPrettyPrinter):
 
     def _params(self, estimator):
         """`(name, value)` pairs to be shown, in alphabetical order."""
-        params, defaults = estimator.get_params(deep=False), defaults_of(type(estimator))
-        return sorted(
-            (name, value)
-            for name, value in params.items()
-            if not (self._changed_only and _is_default(value, defaults.get(name, Parameter.empty)))
-        )
+        if self._changed_only:
+            return changed_params(estimator)
+        return sorted(estimator.get_params(deep=False).items())
 
     def _pprint_estimator(self, object, stream, indent, allowance, context, level):
         name = type(object).__name__
@@ -93,22 +100,24 @@ def estimator_repr(self, N_CHAR_MAX=700):
     return min(text, shorter, key=len)
 
 
-def add_nested(table, estimator):
-    """Adds to the table of an estimator the parameters of what it is given, such as an optimiser,
-    and its layers by their names.
+def add_nested(table, estimator, names_children):
+    """Adds to the table of an estimator the parameters of what it is given, such as an optimiser.
 
     Parameters
     ----------
     table : ParamsDict
         With the parameters of the estimator itself; `non_default` are those set by the user.
     estimator : BaseEstimator
+    names_children : bool
+        Whether to add what it consists of, such as transforms, by name, not what is in it.
     """
     for name, value in estimator.get_params(deep=False).items():
         if isinstance(value, BaseEstimator):
             nested = value._get_params_html()
             table.update({f"{name}__{inner}": value for inner, value in nested.items()})
             table.non_default += tuple(f"{name}__{inner}" for inner in nested.non_default)
-    children = estimator.named_children() if hasattr(estimator, "named_children") else []
+    known = names_children and hasattr(estimator, "named_children")
+    children = estimator.named_children() if known else []
     table.update(children[:MAX_ROWS])
     table.non_default += tuple(name for name, _ in children)
     if len(children) > MAX_ROWS:

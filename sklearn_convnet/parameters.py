@@ -12,7 +12,8 @@ from inspect import signature
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import make_constraint, validate_parameter_constraints
 
-from .display import add_nested, estimator_repr
+from .diagram import doc_link_template
+from .display import add_nested, changed_params, estimator_repr
 
 
 @cache
@@ -48,11 +49,31 @@ class Parametrized(BaseEstimator):
         return list(_names(cls))
 
     def _get_params_html(self, deep=True, *doc_link, **named_doc_link):
-        """The table of a notebook, without the parameters of each layer."""
+        """The table of a notebook, without the parameters of each layer.
+
+        `deep` is False where what it consists of is drawn beside it.
+        """
         table = super()._get_params_html(False, *doc_link, **named_doc_link)
-        if deep:
-            add_nested(table, self)
+        add_nested(table, self, names_children=deep)
         return table
+
+    def _changed_params(self):
+        """`(name, value)` pairs of the parameters that are not at their defaults."""
+        return changed_params(self)
+
+    # Links to the documentation, in scikit-learn's way.
+
+    _doc_link_module = "sklearn_convnet"
+
+    @property
+    def _doc_link_template(self):
+        return doc_link_template()
+
+    def _doc_link_url_param_generator(self):
+        """The public module of a class, and its name."""
+        package, module, *_ = [*type(self).__module__.split("."), "estimators"]
+        module = package if module == "estimators" else f"{package}.{module}"
+        return {"estimator_module": module, "estimator_name": type(self).__name__}
 
     def _validate_params(self):
         """Raises InvalidParameterError, a ValueError, for a parameter that breaks its

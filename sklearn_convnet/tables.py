@@ -1,7 +1,7 @@
 """Tables that are read: as text, in a notebook, or as a data frame."""
 
 from html import escape
-from numbers import Number
+from numbers import Integral, Number
 
 
 class Table:
@@ -14,10 +14,12 @@ class Table:
     columns : list of str
     rows : list of tuple
         An entry for each column; None is an empty cell.
-    formats : dict of str to str, default={}
-        How the numbers of a column are written.
+    formats : dict of str to str or callable, default={}
+        How the values of a column are written: a format, or what makes text of a value.
     notes : list of str, default=[]
         Lines under the table.
+    total : tuple, default=None
+        A last row, under a rule. It is not in the frame.
 
     Examples
     --------
@@ -29,20 +31,25 @@ class Table:
     dense1    25%
     """
 
-    def __init__(self, columns, rows, formats=None, notes=()):
+    def __init__(self, columns, rows, formats=None, notes=(), total=None):
         self.columns, self.rows = list(columns), [tuple(row) for row in rows]
         self.formats, self.notes = dict(formats or {}), list(notes)
+        self.total = total
 
     def _cell(self, column, value):
         if value is None:
             return ""
-        return format(value, self.formats.get(column, ""))
+        how = self.formats.get(column, "")
+        return how(value) if callable(how) else format(value, how)
 
-    def _cells(self):
+    def _cells(self, rows):
         return [
             [self._cell(column, value) for column, value in zip(self.columns, row, strict=True)]
-            for row in self.rows
+            for row in rows
         ]
+
+    def _total_cells(self):
+        return self._cells([] if self.total is None else [self.total])
 
     def _is_right(self, i):
         """Whether a column holds numbers, which end at the same place."""
@@ -50,8 +57,9 @@ class Table:
         return bool(values) and all(isinstance(value, Number) for value in values)
 
     def __str__(self):
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
+        cells, total = self._cells(self.rows), self._total_cells()
+        columns = zip(self.columns, *cells, *total, strict=True)
+        widths = [max(map(len, column)) for column in columns]
         right = [self._is_right(i) for i in range(len(self.columns))]
 
         def line(texts):
@@ -62,8 +70,9 @@ class Table:
             return "  ".join(aligned).rstrip()
 
         head = line(self.columns)
-        rule = "-" * max([len(head), *(len(line(row)) for row in cells)])
-        return "\n".join([head, rule, *map(line, cells), *self.notes])
+        rule = "-" * max([len(head), *(len(line(row)) for row in [*cells, *total])])
+        last = [rule, *map(line, total)] if total else []
+        return "\n".join([head, rule, *map(line, cells), *last, *self.notes])
 
     __repr__ = __str__
 
@@ -78,13 +87,16 @@ class Table:
             )
             return f"<tr>{''.join(cells)}</tr>"
 
-        body = "".join(row("td", texts) for texts in self._cells())
+        body = "".join(row("td", texts) for texts in self._cells(self.rows))
+        foot = "".join(f"<tfoot>{row('th', texts)}</tfoot>" for texts in self._total_cells())
         notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
         head = row("th", self.columns)
-        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{notes}"
+        return f"<table><thead>{head}</thead><tbody>{body}</tbody>{foot}</table>{notes}"
 
     def to_frame(self):
         """The table as a `pandas.DataFrame`, with numbers as they are.
+
+        Columns of whole numbers with empty cells are of pandas' dtype Int64.
 
         Raises
         ------
@@ -93,4 +105,9 @@ class Table:
         """
         import pandas as pd  # nothing else here needs it
 
-        return pd.DataFrame(self.rows, columns=self.columns)
+        frame = pd.DataFrame(self.rows, columns=self.columns)
+        for column, values in zip(self.columns, zip(*self.rows, strict=True), strict=False):
+            known = [value for value in values if value is not None]
+            if known and len(known) < len(values) and all(isinstance(v, Integral) for v in known):
+                frame[column] = frame[column].astype("Int64")
+        return frame

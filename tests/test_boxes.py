@@ -86,7 +86,7 @@ def test_boxes_beside_names(scenes, quick):
     shapes = {path: a.shape for path, a in clf.get_weights().items() if "dense" not in path}
     assert shapes["output/weight"] == (32, 2)
     assert shapes["box/weight"] == (32, 8)
-    rows = [line.split()[0] for line in clf.summary().splitlines()]
+    rows = [line.split()[0] for line in str(clf.summary()).splitlines()]
     assert rows[rows.index("total") - 3 :][:2] == ["output", "box"]
     again = pickle.loads(pickle.dumps(clf))
     np.testing.assert_array_equal(again.predict_box(X), found)

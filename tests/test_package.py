@@ -15,9 +15,7 @@ import numpy as np
 import pytest
 
 import sklearn_convnet
-from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.kernels import loader
-from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D, Sequential
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(set(dir(sklearn_convnet)) - set(sklearn_convnet.__all__))
@@ -271,40 +269,3 @@ def test_show_config(capsys):
     assert [words[1] for words in kernels] == [f"{v}:" for v in loader.VARIANTS]
     in_use = [words[1] for words in kernels if words[-2:] == ["(in", "use)"]]
     assert in_use == [f"{loader.default_variant()}:"]
-
-
-# ---------------------------------------------------------------------------
-# The table of a network
-# ---------------------------------------------------------------------------
-
-
-def test_summary():
-    block = Sequential([("conv2", Conv2D(16, 5, use_bias=False)), MaxPool2D(2)])
-    layers = [
-        ("conv1", Conv2D(6, 5, padding=2)),
-        MaxPool2D(2),
-        ("block", block),
-        Dense(9),
-    ]
-    X = np.zeros((2, 28, 28), np.uint8)
-    clf = ConvNetClassifier(layers, max_iter=1, random_state=0).fit(X, [0, 1])
-    title, rule, *rows, second_rule, total, memory = clf.summary().splitlines()
-    assert title.split("  ")[0] == "layer"
-    assert set(rule) == set(second_rule) == {"-"}
-    assert [" ".join(row.split()) for row in rows] == [
-        "input 28 x 28 x 1",
-        "conv1 Conv2D 28 x 28 x 6 156 117,600",
-        "maxpool2d1 MaxPool2D 14 x 14 x 6 0 0",
-        "block/conv2 Conv2D 10 x 10 x 16 2,400 240,000",
-        "block/maxpool2d1 MaxPool2D 5 x 5 x 16 0 0",
-        "dense1 Dense 9 3,609 3,600",
-        "output Dense 2 20 18",
-    ]
-    assert total.split() == ["total", "6,185", "361,218"]
-    n_parameters = sum(array.size for array in clf.get_weights().values())
-    assert n_parameters == 6185
-    assert memory.startswith("training of 2 samples: ")
-    clf.predict(X)
-    assert clf.summary().splitlines()[-1].startswith("prediction of 2 samples: ")
-    # Numbers are right-aligned under their titles.
-    assert {len(row) for row in (title, *rows[1:], total)} == {len(rule)}

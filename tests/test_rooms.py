@@ -22,6 +22,7 @@ ROOMS = (
     {
         "_version",
         "constraints",
+        "diagram",
         "display",
         "messages",
         "moments",
@@ -34,8 +35,7 @@ ROOMS = (
     {"losses", "optimizers", "schedules", "scores", "training"},
     {"augmentation", "multi_crop"},
     {"estimators"},
-    {"callbacks"},
-    {"_config", "architectures", "datasets", "inspection", "metrics", "testing"},
+    {"_config", "architectures", "callbacks", "datasets", "inspection", "metrics", "testing"},
     {""},  # the package itself
 )
 

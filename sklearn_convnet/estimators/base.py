@@ -300,6 +300,8 @@ class BaseConvNet(
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(200, len(samples))
+        edges = batches_of(len(samples), batch_size, self.network_.smallest_batch)
+        self._n_of_batch = max(stop - start for start, stop in edges)
         weight = self._target.weight_of_loss(weight)
         return Trainer(
             self.network_,

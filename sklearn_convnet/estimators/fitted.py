@@ -7,9 +7,11 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
 from .._version import package_version
+from ..diagram import Box, diagram, shape_text
+from ..layers.tree import parts_of_network
 from ..network.summary import network_summary
 from ..threads import effective_n_threads
-from ..training import predict_in_chunks
+from ..training import chunk_rows, predict_in_chunks
 
 
 class FittedMixin:
@@ -119,17 +121,30 @@ class FittedMixin:
         return self
 
     def summary(self):
-        """A table of the fitted network: output shapes, parameters and multiply-adds.
+        """A table of the fitted network.
 
         Returns
         -------
-        str
-            One row a layer; multiply-adds are those of one sample. Then the memory that a
-            training step and a prediction of a batch take for maps, if there was one since
-            the network was made or loaded.
+        Table
+            A row for each layer: its kind, the shape and number of values that it makes of a
+            sample, the size of its units' receptive field (see
+            `sklearn_convnet.inspection.receptive_field`; "all" if they see all positions), numbers
+            of parameters, and of multiply-adds of a sample. Under it, the memory that maps take in
+            a training step of the last fit's batches, and in a prediction of many samples.
+            ``print`` shows it, a notebook shows HTML, `to_frame` makes a `pandas.DataFrame` of it.
         """
         check_is_fitted(self)
-        return network_summary(self.network_)
+        network = self.network_
+        return network_summary(network, training=self._n_of_batch, prediction=chunk_rows(network))
+
+    def _sk_visual_block_(self):
+        """The diagram of a notebook: with shapes once it is fitted."""
+        if not hasattr(self, "network_"):
+            return super()._sk_visual_block_()
+        network = self.network_
+        parts = parts_of_network(network.layers, network.input_shape)
+        given = Box(f"input, {shape_text(network.input_shape)}")
+        return diagram(self, [[given, *map(Box.of_part, parts)]])
 
     def __getstate__(self):
         state = super().__getstate__()

@@ -14,6 +14,8 @@ from .displays import (
     LearningRateRangeDisplay,
     MaximizedUnitsDisplay,
     NearestSamplesDisplay,
+    NetworkDisplay,
+    ReceptiveFieldDisplay,
     SaliencyDisplay,
     TopClassesDisplay,
 )
@@ -21,6 +23,7 @@ from .features import FeatureExtractor
 from .localization import weakly_supervised_box
 from .maximize import maximize_unit
 from .neighbors import nearest_samples
+from .receptive_field import ReceptiveField, receptive_field
 from .saliency import saliency
 
 __all__ = [
@@ -37,11 +40,15 @@ __all__ = [
     "LearningRateRangeDisplay",
     "MaximizedUnitsDisplay",
     "NearestSamplesDisplay",
+    "NetworkDisplay",
+    "ReceptiveField",
+    "ReceptiveFieldDisplay",
     "SaliencyDisplay",
     "TopClassesDisplay",
     "activations",
     "maximize_unit",
     "nearest_samples",
+    "receptive_field",
     "saliency",
     "weakly_supervised_box",
 ]

@@ -6,7 +6,7 @@ Maps are channels-last: a sample is ``(length, channels)``, ``(height, width, ch
 
 from .activation import Activation
 from .attention import SelfAttention
-from .base import Layer
+from .base import Chain, Layer
 from .blocks import DenseBlock, Parallel, Residual
 from .composition import Sequential
 from .conv import Conv1D, Conv2D, Conv3D
@@ -14,6 +14,7 @@ from .conv_transpose import ConvTranspose1D, ConvTranspose2D, ConvTranspose3D
 from .dense import Dense, Flatten
 from .depthwise import DepthwiseConv2D, SeparableConv2D
 from .dropout import Dropout
+from .fields import Window, pointwise
 from .norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from .pool import (
     AvgPool1D,
@@ -36,6 +37,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNorm",
+    "Chain",
     "Conv1D",
     "Conv2D",
     "Conv3D",
@@ -65,6 +67,8 @@ __all__ = [
     "Standardize",
     "TransformConv2D",
     "Upsample2D",
+    "Window",
+    "pointwise",
     "reflection",
     "rotation",
     "scaling",

@@ -4,6 +4,7 @@ from numbers import Real
 
 from ..constraints import Interval, StrOptions
 from .base import Layer
+from .fields import pointwise
 
 #: Names of activations whose parameter `alpha` is used, with its default.
 ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
@@ -68,3 +69,6 @@ class Activation(Layer):
                 f"only for {' and '.join(map(repr, ALPHA))}"
             )
         return input_shape
+
+    def windows(self, input_shape):
+        return pointwise(input_shape)

@@ -1,7 +1,27 @@
 """What every layer is: a description, without arrays."""
 
+from typing import NamedTuple
+
 from ..parameters import Parametrized
 from .shapes import check_values
+
+
+class Chain(NamedTuple):
+    """Layers one after the other inside a block.
+
+    Parameters
+    ----------
+    layers : list of (str, Layer)
+        None of them is the identity.
+    input_shape : tuple of int
+        What the first of them sees of one sample.
+    prefix : str, default=""
+        Between the path of the block and their names.
+    """
+
+    layers: list
+    input_shape: tuple
+    prefix: str = ""
 
 
 class Layer(Parametrized):
@@ -11,12 +31,14 @@ class Layer(Parametrized):
     holds no arrays. It follows scikit-learn's parameter contract: `get_params`,
     `set_params`, `clone` and `repr` work, and `__init__` checks nothing.
 
-    A subclass defines `_parameter_constraints`, in scikit-learn's form, and
-    `_output_shape`.
+    A subclass defines `_parameter_constraints`, in scikit-learn's form, `_output_shape` and, unless
+    each of its units sees all of its input, `windows`.
     """
 
     #: Number of axes besides the channels, or None for any number.
     n_axes = None
+    #: Of a block: whether a chain inside sees the outputs of those before it, beside the input.
+    accumulates = False
 
     _parameter_constraints: dict = {}
 
@@ -44,3 +66,30 @@ class Layer(Parametrized):
 
     def _output_shape(self, input_shape):
         return input_shape
+
+    def windows(self, input_shape):
+        """Positions of its input that a unit sees, from which receptive fields follow.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last, which fits.
+
+        Returns
+        -------
+        tuple of Window or None
+            One for each axis besides the channels. None, as here, if a unit sees all positions.
+        """
+        return None
+
+    def chains(self, input_shape):
+        """Layers inside a block: a list of `Chain`, side by side; no others are in it."""
+        return []
+
+    def path_inside(self, path):
+        """Begin of the paths of the layers inside a block."""
+        return f"{path}/"
+
+    def own_path(self, path):
+        """Path of a layer with this name."""
+        return path

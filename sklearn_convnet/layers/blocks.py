@@ -1,7 +1,7 @@
 """Blocks: layers that run side by side, and what becomes of their outputs."""
 
 from ..constraints import StrOptions
-from .base import Layer
+from .base import Chain, Layer
 from .composition import (
     PASSTHROUGH,
     LayerComposition,
@@ -57,6 +57,9 @@ class Residual(LayerComposition, Layer):
         self.layers = layers
         self.shortcut = shortcut
 
+    def outline(self):
+        return [self.named_children(), [("shortcut", self.shortcut)]]
+
     def shortcut_layers(self, input_shape):
         """`(name, layer)` pairs of the shortcut; none for the identity.
 
@@ -84,6 +87,14 @@ class Residual(LayerComposition, Layer):
 
     def _output_shape(self, input_shape):
         return self._shortcut_and_shape(input_shape)[1]
+
+    def chains(self, input_shape):
+        pairs = self.shortcut_layers(input_shape)
+        prefix = "shortcut/" if len(pairs) > 1 else ""
+        return [
+            Chain(check_layers(self.layers), input_shape),
+            Chain(pairs, input_shape, prefix),
+        ]
 
 
 def _projection(shape, out):
@@ -159,6 +170,9 @@ class Parallel(LayerComposition, Layer):
         ]
         self.branches = type(self.branches)(branches)
 
+    def outline(self):
+        return [[pair] for pair in self.named_children()]
+
     def branch_layers(self):
         """`(name, layer)` pairs of the branches, or "passthrough" for a layer."""
         if not self.branches:
@@ -184,6 +198,12 @@ class Parallel(LayerComposition, Layer):
             )
         return (*sizes.pop(), sum(shape[-1] for shape in shapes.values()))
 
+    def chains(self, input_shape):
+        return [
+            Chain([] if branch == PASSTHROUGH else [(name, branch)], input_shape)
+            for name, branch in self.branch_layers()
+        ]
+
 
 class Outputs(Parallel):
     """Output layers side by side, each under its own name instead of the block's.
@@ -199,6 +219,13 @@ class Outputs(Parallel):
     @staticmethod
     def _named(branches):
         return list(branches)
+
+    def path_inside(self, path):
+        return ""
+
+    def own_path(self, path):
+        # Not the path of the output layer that is called as the block is.
+        return f"{path}/outputs"
 
 
 def _as_layer(branch):
@@ -232,6 +259,8 @@ class DenseBlock(LayerComposition, Layer):
 
     _parameter_constraints = {"layers": "no_validation"}
 
+    accumulates = True
+
     def __init__(self, layers):
         self.layers = layers
 
@@ -255,3 +284,9 @@ class DenseBlock(LayerComposition, Layer):
             raise ValueError(f"DenseBlock needs maps, got the flat shape {input_shape}")
         new = sum(out[-1] for *_, out in self.layer_shapes(input_shape))
         return (*input_shape[:-1], input_shape[-1] + new)
+
+    def chains(self, input_shape):
+        return [
+            Chain([(name, layer)], shape)
+            for name, layer, shape, _ in self.layer_shapes(input_shape)
+        ]

@@ -11,7 +11,8 @@
 
 from contextlib import contextmanager
 
-from .base import Layer
+from ..diagram import chains_of, diagram
+from .base import Chain, Layer
 from .shapes import AXIS_NAMES
 
 PASSTHROUGH = "passthrough"
@@ -240,6 +241,15 @@ class LayerComposition:
         """`(name, layer)` pairs of the layers in it."""
         return self._named(getattr(self, self._list_name))
 
+    def outline(self):
+        """What a diagram shows of it before a shape is known: chains of `(name, child)` pairs, side
+        by side."""
+        return [self.named_children()]
+
+    def _sk_visual_block_(self):
+        """scikit-learn's hook for the diagram of a notebook."""
+        return diagram(self, chains_of(self))
+
     def _store(self, pairs):
         """Puts `(name, layer)` pairs in the place of the list."""
         setattr(self, self._list_name, type(getattr(self, self._list_name))(pairs))
@@ -343,6 +353,9 @@ class Sequential(LayerComposition, Layer):
         for name, layer in check_layers(self.layers):
             input_shape = shape_at(name, layer, input_shape)
         return input_shape
+
+    def chains(self, input_shape):
+        return [Chain(check_layers(self.layers), input_shape)]
 
 
 def with_channels(layers, input_shape):

@@ -7,6 +7,7 @@ from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
+from .fields import Window
 from .shapes import check_padded, per_axis, split_shape, window_outputs, window_padding
 
 
@@ -82,6 +83,12 @@ class _Conv(Layer):
         extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
         out = window_outputs(sizes, extents, stride, pads, "kernel_size")
         return (*out, self.filters)
+
+    def windows(self, input_shape):
+        return tuple(
+            Window(k, s, -before, d)
+            for k, s, (before, _), d in zip(*self.geometry(input_shape), strict=True)
+        )
 
 
 class Conv1D(_Conv):

@@ -6,6 +6,7 @@ from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
+from .fields import Window
 from .shapes import AXIS_NAMES, check_padded, per_axis, split_shape, window_padding
 
 
@@ -87,6 +88,13 @@ class _ConvTranspose(Layer):
             out.append(length)
         check_padded(out, pads, self.filters, "its output with padding")
         return (*out, self.filters)
+
+    def windows(self, input_shape):
+        # Position i of the input adds to those from i s - before to i s - before + k - 1.
+        return tuple(
+            Window(k, start=before - k + 1, divisor=s)
+            for k, s, (before, _) in zip(*self.geometry(input_shape), strict=True)
+        )
 
 
 class ConvTranspose1D(_ConvTranspose):

@@ -6,7 +6,7 @@ from numbers import Integral
 from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
-from .base import Layer
+from .base import Chain, Layer
 from .conv import Conv2D
 from .shapes import check_values
 
@@ -112,6 +112,9 @@ class DepthwiseConv2D(Layer):
     def _output_shape(self, input_shape):
         return self.as_conv(input_shape)._output_shape(input_shape)
 
+    def windows(self, input_shape):
+        return self.as_conv(input_shape).windows(input_shape)
+
 
 class SeparableConv2D(Layer):
     """A depth-wise convolution, and then a convolution of single pixels that mixes the maps.
@@ -204,3 +207,6 @@ class SeparableConv2D(Layer):
             input_shape = stage._output_shape(input_shape)
             check_values(input_shape, "the output of a stage")
         return input_shape
+
+    def chains(self, input_shape):
+        return [Chain(self.stages(), input_shape)]

@@ -4,6 +4,7 @@ from numbers import Real
 
 from ..constraints import Interval
 from .base import Layer
+from .fields import pointwise
 
 
 class Dropout(Layer):
@@ -28,3 +29,6 @@ class Dropout(Layer):
 
     def __init__(self, rate=0.5):
         self.rate = rate
+
+    def windows(self, input_shape):
+        return pointwise(input_shape)

@@ -4,10 +4,18 @@ from numbers import Integral, Real
 
 from ..constraints import Interval, StrOptions
 from .base import Layer
+from .fields import pointwise
 from .shapes import MAX_SIZE
 
 
-class Rescale(Layer):
+class _Pointwise(Layer):
+    """Base of the layers that mix no positions, at a prediction."""
+
+    def windows(self, input_shape):
+        return pointwise(input_shape)
+
+
+class Rescale(_Pointwise):
     """``Y = X scale + offset``, with fixed numbers.
 
     Parameters
@@ -34,7 +42,7 @@ class Rescale(Layer):
         self.offset = offset
 
 
-class Standardize(Layer):
+class Standardize(_Pointwise):
     """``Y = (X - mean) / deviation``, with the statistics of the training data.
 
     `fit` computes the statistics once, before training, with sample weights where they are
@@ -60,7 +68,7 @@ class Standardize(Layer):
         self.per = per
 
 
-class BatchNorm(Layer):
+class BatchNorm(_Pointwise):
     """Standardises each channel with the statistics of the batch, then scales and shifts.
 
     ``Y = scale (X - mean) / sqrt(variance + epsilon) + offset``: Ioffe and Szegedy, "Batch
@@ -97,7 +105,7 @@ class BatchNorm(Layer):
         self.trainable = trainable
 
 
-class LocalResponseNorm(Layer):
+class LocalResponseNorm(_Pointwise):
     """Divides each map by what its neighbours show at the same place.
 
     ``y_c = x_c / (bias + alpha / size * sum x_j^2)^beta``, the sum over the `size` maps

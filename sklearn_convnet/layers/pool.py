@@ -6,6 +6,7 @@ import numpy as np
 
 from ..constraints import Interval
 from .base import Layer
+from .fields import Window
 from .shapes import (
     check_padded,
     check_positions,
@@ -53,6 +54,12 @@ class _Pool(Layer):
         check_positions(sizes)
         check_padded(sizes, pads, channels)
         return (*window_outputs(sizes, window, stride, pads, "pool_size"), channels)
+
+    def windows(self, input_shape):
+        return tuple(
+            Window(size, stride, -before)
+            for size, stride, (before, _) in zip(*self.geometry(input_shape), strict=True)
+        )
 
 
 class MaxPool1D(_Pool):
@@ -302,3 +309,12 @@ class HeterogeneousMaxPool(Layer):
         check_positions(shape)
         out = [-(-size // step) for size, step in zip(shape, stride, strict=True)]
         return (*out, channels)
+
+    def windows(self, input_shape):
+        # Those of all groups: the smaller ones lie in the largest. Of one that would lie beyond the
+        # map the pixel that is nearest stands for it.
+        sizes, strides = self.geometry()
+        return tuple(
+            Window(size, stride, (stride - size) // 2, clamped=True)
+            for size, stride in zip(sizes.max(axis=0).tolist(), strides, strict=True)
+        )

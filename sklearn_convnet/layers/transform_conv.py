@@ -252,3 +252,6 @@ class TransformConv2D(Layer):
         out = self.as_conv()._output_shape(input_shape)
         check_values(out, "its maps in all transforms")
         return out if self.pool is None else (*out[:-1], self.filters)
+
+    def windows(self, input_shape):
+        return self.as_conv().windows(input_shape)

@@ -2,6 +2,7 @@
 
 from ..constraints import StrOptions
 from .base import Layer
+from .fields import Window
 from .shapes import per_axis, split_shape
 
 
@@ -37,3 +38,10 @@ class Upsample2D(Layer):
         sizes, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
         factors = per_axis(self.size, self.n_axes, "size")
         return (*(s * f for s, f in zip(sizes, factors, strict=True)), channels)
+
+    def windows(self, input_shape):
+        factors = per_axis(self.size, self.n_axes, "size")
+        if self.interpolation == "nearest":
+            return tuple(Window(k, start=1 - k, divisor=k) for k in factors)
+        # The two positions beside (2 o + 1 - k) / (2 k), or that itself.
+        return tuple(Window(4 * k - 1, 2, 2 - 3 * k, divisor=2 * k) for k in factors)

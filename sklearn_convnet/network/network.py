@@ -546,6 +546,16 @@ class Network:
                 peaks["training" if training else "prediction"] = max(ran)
         return peaks
 
+    def planned_memory(self, n_samples, training=False):
+        """Bytes that the maps, and in training their gradients, will take at the most in a pass."""
+        bare = training and self.grads is None
+        if bare:
+            self._make_gradients()  # steps hold views of them
+        n_bytes = self._program(n_samples, self.dtype, training, False).peak
+        if bare:
+            self.trim()
+        return n_bytes
+
     def plan(self, n_samples=1, *, training=False, sample_weight=False):
         """What a pass will do, without doing it.
 

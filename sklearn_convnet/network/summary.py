@@ -1,24 +1,34 @@
-"""The table that `summary` returns, and the memory under it."""
+"""The table that `summary` returns, with the memory under it."""
 
 from math import prod
 
+from ..diagram import shape_text
+from ..layers.fields import Field, fields_of
+from ..layers.tree import parts_of_network
+from ..tables import Table
 from .node import walk
 
 MAPS = {"training": "maps and their gradients", "prediction": "maps"}
+COLUMNS = [
+    "layer", "kind", "output shape", "units", "receptive field", "parameters", "multiply-adds",
+]  # fmt: skip
 
 
-def network_summary(network):
-    """One row a layer: path, kind, output shape, parameters and multiply-adds.
+def network_summary(network, **n_samples):
+    """A row for each layer: what it makes of a sample, what it sees of it, and what that takes.
 
-    Under it, what the maps took in memory, as far as they were ever computed.
+    Under it is what maps take in memory: of batches of the sizes that are given, which have not to
+    run for it; otherwise of those that ran lately.
 
     Parameters
     ----------
     network : Network
+    **n_samples : int
+        The largest batch for ``training`` or ``prediction``.
 
     Returns
     -------
-    str
+    Table
     """
     # What lies inside a block counts for the block.
     counts, work = {}, {}
@@ -29,37 +39,40 @@ def network_summary(network):
     for node in walk(network.nodes):
         top = top_path(node.path, tops)
         work[top] = work.get(top, 0) + node.multiply_adds
-    rows = [("layer", "kind", "output shape", "parameters", "multiply-adds")]
-    rows.append(("input", "", shape_text(network.input_shape), "", ""))
+    parts = parts_of_network(network.layers, network.input_shape)
+    fields = fields_of(parts, Field.of_input(network.input_shape))
+    rows = [("input", None, network.input_shape, None, None, None, None)]
     for path, layer, _, shape in network.table:
-        rows.append(
-            (
-                path,
-                type(layer).__name__,
-                shape_text(shape),
-                f"{counts.get(path, 0):,}",
-                f"{work.get(path, 0):,}",
-            )
-        )
-    total = (f"{sum(counts.values()):,}", f"{sum(work.values()):,}")
-    rows.append(("total", "", "", *total))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    lines = []
-    for row in rows:
-        texts = [text.ljust(width) for text, width in zip(row[:3], widths, strict=False)]
-        texts += [text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)]
-        lines.append("  ".join(texts).rstrip())
-    rule = "-" * max(map(len, lines))
-    memory = [
-        f"{name} of {n:,} samples: {n_bytes / 2**20:,.1f} MiB for {MAPS[name]}"
-        for name, (n, n_bytes) in network.peak_memory().items()
-    ]
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *memory])
+        kind, seen = type(layer).__name__, seen_by(fields[path])
+        numbers = (counts.get(path, 0), work.get(path, 0))
+        rows.append((path, kind, shape, prod(shape), seen, *numbers))
+    units, *totals = (sum(row[i] or 0 for row in rows) for i in (3, 5, 6))
+    notes = []
+    ran = network.peak_memory()
+    for name in MAPS:
+        if name in n_samples:
+            n = n_samples[name]
+            ran[name] = n, network.planned_memory(n, training=name == "training")
+        if name in ran:
+            n, n_bytes = ran[name]
+            memory = f"{n_bytes / 2**20:,.1f} MiB for {MAPS[name]}"
+            notes.append(f"{name} of {n:,} samples: {memory}")
+    formats = {
+        "output shape": shape_text,
+        "units": ",",
+        "receptive field": lambda seen: seen if seen == "all" else shape_text(seen),
+        "parameters": ",",
+        "multiply-adds": ",",
+    }
+    total = ("total", None, None, units, None, *totals)
+    return Table(COLUMNS, rows, formats, notes, total)
 
 
-def shape_text(shape):
-    """A shape as people write it: 28 x 28 x 6."""
-    return " x ".join(map(str, shape))
+def seen_by(field):
+    """The size of a receptive field, "all" if units see all there is, None without positions."""
+    if field.is_whole:
+        return "all"
+    return tuple(axis.size for axis in field.axes) or None
 
 
 def top_path(path, tops):

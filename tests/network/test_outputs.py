@@ -63,9 +63,9 @@ def test_paths_have_no_block():
         ("output", (4, 3, 4), (3,)),
         ("box", (4, 3, 4), (8,)),
     ]
-    rows = [line.split() for line in network_summary(network).splitlines()]
-    assert ["output", "Dense", "3", "147", "144"] in rows
-    assert ["box", "Dense", "8", "392", "384"] in rows
+    rows = network_summary(network).rows
+    assert ("output", "Dense", (3,), 3, "all", 147, 144) in rows
+    assert ("box", "Dense", (8,), 8, "all", 392, 384) in rows
 
 
 def test_output_shape_of_a_network_that_does_nothing():

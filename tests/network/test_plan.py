@@ -143,3 +143,27 @@ def test_tables():
     assert list(frame.columns) == table.columns
     assert frame["share"].tolist() == [0.5, 0.25]
     assert prod(frame.shape) == 6
+
+
+def test_a_table_with_a_total():
+    table = Table(
+        ["layer", "shape", "n"],
+        [("a", (2, 3), 1000), ("b", None, None)],
+        {"shape": lambda shape: "x".join(map(str, shape)), "n": ","},
+        ["note"],
+        ("total", None, 12_345_678),
+    )
+    assert str(table).split("\n") == [
+        "layer  shape           n",
+        "------------------------",
+        "a      2x3         1,000",
+        "b",
+        "------------------------",
+        "total         12,345,678",
+        "note",
+    ]
+    assert '<tfoot><tr><th style="text-align:left">total</th>' in table._repr_html_()
+    frame = table.to_frame()
+    assert len(frame) == 2
+    assert str(frame["n"].dtype) == "Int64"
+    assert frame["n"].tolist()[0] == 1000

@@ -15,6 +15,8 @@ from .learning_rate import LearningRateDisplay
 from .learning_rate_range import LearningRateRangeDisplay
 from .maximized_units import MaximizedUnitsDisplay
 from .nearest_samples import NearestSamplesDisplay
+from .network import NetworkDisplay
+from .receptive_field import ReceptiveFieldDisplay
 from .saliency import SaliencyDisplay
 from .top_classes import HardestSamplesDisplay, TopClassesDisplay
 
@@ -31,6 +33,8 @@ __all__ = [
     "LearningRateRangeDisplay",
     "MaximizedUnitsDisplay",
     "NearestSamplesDisplay",
+    "NetworkDisplay",
+    "ReceptiveFieldDisplay",
     "SaliencyDisplay",
     "TopClassesDisplay",
 ]

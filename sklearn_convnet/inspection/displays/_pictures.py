@@ -287,8 +287,22 @@ def as_shown(sample, kind, channel=None):
 
 def slices_of(volume):
     """At most MAX_SLICES slices of a volume along its first axis, evenly spaced."""
-    n = min(len(volume), MAX_SLICES)
-    return volume[np.round(np.linspace(0, len(volume) - 1, n)).astype(int)]
+    return volume[_places_of_slices(len(volume))]
+
+
+def _places_of_slices(depth):
+    return np.round(np.linspace(0, depth - 1, min(depth, MAX_SLICES))).astype(int)
+
+
+def slice_corners(size):
+    """`(place, (top, left))` of the slices of a volume: where each is drawn."""
+    depth, height, width = size
+    places = _places_of_slices(depth).tolist()
+    n_columns = ceil(sqrt(len(places)))
+    return [
+        (place, (i // n_columns * (height + 1), i % n_columns * (width + 1)))
+        for i, place in enumerate(places)
+    ]
 
 
 def montage(pictures, n_columns=None):
