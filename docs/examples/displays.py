@@ -182,7 +182,9 @@ def pictures(networks):
         "AugmentationDisplay": lambda: show.AugmentationDisplay.from_estimator(
             networks.finder, X_train, y_train, boxes=boxes_train, n_samples=3, random_state=0
         ),
+        "NetworkDisplay": lambda: show.NetworkDisplay.from_estimator(networks.finder),
         "FiltersDisplay": lambda: show.FiltersDisplay.from_estimator(clf),
+        "ReceptiveFieldDisplay": lambda: show.ReceptiveFieldDisplay.from_estimator(clf, X[2]),
         "FeatureMapsDisplay": lambda: show.FeatureMapsDisplay.from_estimator(
             clf, X, ["conv1", "conv2", "conv3"]
         ),

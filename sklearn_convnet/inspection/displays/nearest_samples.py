@@ -106,6 +106,7 @@ class NearestSamplesDisplay:
         """
         shown, kind = fitted_samples(estimator, X)
         reference, _ = fitted_samples(estimator, X_reference)
+        same_length(X=shown, y=y)
         n = first_of(n_samples, shown)
         distances, indices = nearest_samples(
             estimator, X_reference, X[:n], n_neighbors=n_neighbors, layer=layer

@@ -106,6 +106,20 @@ def test_x_comes_in_as_the_estimator_takes_it():
     np.testing.assert_allclose(display.axes_[1, 0].images[0].get_array(), images[1, 0])
 
 
+def test_what_is_not_drawn_has_to_fit_as_well(
+    fitted, digits, localizer, pointer, segmenter, scenes
+):
+    images, _, masks = scenes
+    for display, estimator, X, given in (
+        (displays.BoxesDisplay, localizer, images, (np.ones((11, 4)),)),
+        (displays.KeypointsDisplay, pointer, images, (np.ones((11, 4)),)),
+        (displays.LabelMapsDisplay, segmenter, images, (masks[:11],)),
+        (displays.TopClassesDisplay, fitted, digits[0], (digits[1][:250],)),
+    ):
+        with pytest.raises(ValueError, match="give the same number of samples: X has"):
+            display.from_estimator(estimator, X, *given, n_samples=2)
+
+
 def test_looking_changes_nothing(fitted, digits):
     samples, y = digits
     before = pickle.dumps(fitted)
