@@ -1,6 +1,7 @@
 """The demonstration runs through, in small."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,19 +67,24 @@ def test_results_table_has_the_best_first(demo):
     assert second.split() == ["0.2500", "0.1000", "1.00", "s", "1"]
 
 
-def test_hardest_begins_with_what_was_misread_worst(demo):
-    class Model:
-        classes_ = np.array([3, 7])
+def test_the_first_network_reads_well(demo):
+    data = demo.load(None, 0)
+    first = demo.lenet(demo.FOR_8X8, 0)
+    demo.train(first, data)
+    assert first.score(data.X_test, data.y_test) > 0.95
 
-        def predict_proba(self, X):
-            return np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.45, 0.55]])
 
-    y = np.array([3, 3, 7, 7])  # right, wrong, wrong, right with doubt
-    X = np.arange(4)
-    data = demo.Data("", X, X, y, y, ["3", "7"])
-    images, true, _ = demo.hardest(Model(), data, 3)
-    np.testing.assert_array_equal(images, [1, 2, 3])
-    np.testing.assert_array_equal(true, [0, 1, 1])
+def test_progress_of_the_search(demo, small, capsys):
+    pytest.importorskip("sklearn.callback")
+    pytest.importorskip("rich")
+    data = demo.load(None, 0)
+    demo.search(demo.lenet(small.FOR_8X8, 0), small.FOR_8X8, data, 0)
+    assert "GridSearchCV" in capsys.readouterr().out
+
+
+def test_a_search_without_progress_bars(demo, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.callback", None)
+    assert demo.show_progress("search") == "search"
 
 
 def test_reload_that_predicts_something_else_is_noticed(demo, monkeypatch):

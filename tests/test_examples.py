@@ -84,6 +84,13 @@ def test_mnist_augmented(monkeypatch, capsys):
     assert "| with |" in capsys.readouterr().out
 
 
+def test_displays(tmp_path):
+    paths = run("displays", "--quick", "--output", str(tmp_path / "pictures"))
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    shown = EXAMPLES.parent / "figures" / "displays"
+    assert {path.name for path in paths} == {path.name for path in shown.iterdir()}
+
+
 def test_own_layers(capsys):
     accuracy = run("own_layers", "--quick")
     assert 0 <= accuracy <= 1

@@ -39,7 +39,7 @@ HEAD = [Conv2D(8, 3), MaxPool2D(2)]
 
 def test_probabilities_are_those_of_the_mean_over_positions(digits):
     X, y = digits
-        clf = ConvNetClassifier(
+    clf = ConvNetClassifier(
         [Standardize(), *HEAD, scores(10)],
         output=None,
         optimizer=Adam(0.02),

@@ -31,6 +31,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.datasets import read_idx_folder
+from sklearn_convnet.inspection import FiltersDisplay, HardestSamplesDisplay, HistoryDisplay
 from sklearn_convnet.layers import Conv2D, Dense, Dropout, MaxPool2D, Standardize
 from sklearn_convnet.optimizers import Adam
 
@@ -61,6 +62,7 @@ class Recipe(NamedTuple):
 
     kernel_size: int
     conv2_padding: str
+    first_filters: tuple  # of both convolutions, before the search
     conv1_filters: list  # to search over
     conv2_filters: list
     droppable: str  # a pool that the search may leave out
@@ -71,22 +73,44 @@ class Recipe(NamedTuple):
 
 
 FOR_8X8 = Recipe(
-    3, "same", [8, 32], [16, 64], "pool1", 2000, search_epochs=15, epochs=30, batch_size=64
+    3,
+    "same",
+    (16, 32),
+    [8, 32],
+    [16, 64],
+    "pool1",
+    2000,
+    search_epochs=15,
+    epochs=30,
+    batch_size=64,
 )
 FOR_28X28 = Recipe(
-    5, "valid", [6, 12], [16, 32], "pool2", 1500, search_epochs=4, epochs=3, batch_size=64
+    5,
+    "valid",
+    (6, 16),
+    [6, 12],
+    [16, 32],
+    "pool2",
+    1500,
+    search_epochs=4,
+    epochs=3,
+    batch_size=64,
 )
 
 
 def lenet(recipe, seed):
-    """LeNet with its 6 and 16 filters: where the search begins."""
-    kernel_size = recipe.kernel_size
+    """LeNet: where the search begins.
+
+    Images of 8 x 8 pixels have more filters than its 6 and 16: after two pools their maps are so
+    small that with dropout little would be left of them.
+    """
+    kernel_size, (conv1, conv2) = recipe.kernel_size, recipe.first_filters
     return ConvNetClassifier(
         [
             Standardize(),
-            ("conv1", Conv2D(6, kernel_size, padding="same")),
+            ("conv1", Conv2D(conv1, kernel_size, padding="same")),
             ("pool1", MaxPool2D(2)),
-            ("conv2", Conv2D(16, kernel_size, padding=recipe.conv2_padding)),
+            ("conv2", Conv2D(conv2, kernel_size, padding=recipe.conv2_padding)),
             ("pool2", MaxPool2D(2)),
             Dropout(0.25),
             ("dense", Dense(120)),
@@ -144,7 +168,18 @@ def search(model, recipe, data, seed):
         )
     model = clone(model).set_params(max_iter=recipe.search_epochs)
     grid = GridSearchCV(model, choices(recipe), cv=3, n_jobs=N_JOBS, refit=False)
-    return grid.fit(X, y)
+    return show_progress(grid).fit(X, y)
+
+
+def show_progress(grid):
+    """The same search with a bar for each of its loops, if scikit-learn (1.9) and rich are new
+    enough for that."""
+    try:
+        from sklearn.callback import ProgressBar
+
+        return grid.set_callbacks(ProgressBar(max_propagation_depth=0))
+    except ImportError:
+        return grid
 
 
 def train(model, data):
@@ -196,40 +231,12 @@ def save_and_reload(model, path, X):
 
 def draw_filters(model):
     """The filters of the first layer: red is positive, blue negative."""
-    weights = model.get_weights()["conv1/weight"][:, :, 0]
-    n_filters = weights.shape[-1]
-    n_columns = min(8, n_filters)
-    n_rows = -(-n_filters // n_columns)
-    figure, axes = plt.subplots(
-        n_rows,
-        n_columns,
-        figsize=(n_columns, n_rows + 0.6),
-        squeeze=False,
-        layout="constrained",
-    )
-    largest = np.abs(weights).max()
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for ax, kernel in zip(axes.flat, np.moveaxis(weights, -1, 0), strict=False):
-        ax.imshow(kernel, cmap="RdBu_r", vmin=-largest, vmax=largest)
-    figure.suptitle(f"The {n_filters} filters of the first layer")
-    return figure
+    return FiltersDisplay.from_estimator(model, "conv1").figure_
 
 
 def draw_losses(models):
-    """Training loss of some models, by name."""
-    figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-    for name, model in models.items():
-        curve = model.loss_curve_
-        ax.semilogy(np.arange(1, len(curve) + 1), curve, ".-", label=name)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.yaxis.set_major_formatter("{x:g}")
-    if max(ax.get_ylim()) < 10 * min(ax.get_ylim()):  # no two powers of ten to label
-        ax.yaxis.set_minor_formatter("{x:g}")
-    ax.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy")
-    ax.grid(alpha=0.3)
-    ax.legend()
-    return figure
+    """Loss, score and learning rate of some models, by name."""
+    return HistoryDisplay.from_estimators(models).figure_
 
 
 def draw_confusion(data, predicted):
@@ -253,52 +260,18 @@ def draw_confusion(data, predicted):
     return figure
 
 
-def hardest(model, data, n):
-    """The test images that were misread worst, then those that nearly were."""
-    P = model.predict_proba(data.X_test)
-    true = np.searchsorted(model.classes_, data.y_test)
-    right = P.argmax(axis=1) == true
-    order = np.lexsort((P[np.arange(len(P)), true], right))[:n]
-    return data.X_test[order], true[order], P[order]
-
-
 def draw_hardest(model, data, n=8):
     """The hardest images, each with the five most probable classes."""
-    images, true, P = hardest(model, data, n)
-    n_columns = 4
-    n_rows = -(-len(images) // n_columns)
-    figure, axes = plt.subplots(
-        2 * n_rows,
-        n_columns,
-        figsize=(2.4 * n_columns, 4 * n_rows + 0.6),
-        height_ratios=[3, 2] * n_rows,
-        squeeze=False,
-        layout="constrained",
+    display = HardestSamplesDisplay.from_estimator(
+        model,
+        data.X_test,
+        data.y_test,
+        n_samples=n,
+        display_labels=data.names,
+        im_kw={"cmap": "gray_r"},
     )
-    for ax in axes.flat:
-        ax.set_axis_off()
-    pairs = zip(axes[::2].flat, axes[1::2].flat, strict=True)
-    for (top, bottom), image, label, p in zip(pairs, images, true, P, strict=False):
-        verdict = "misread" if p.argmax() != label else "read with doubt"
-        top.imshow(image, cmap="gray_r")
-        top.set_title(f"{data.names[label]}, {verdict}", fontsize="medium")
-        draw_bars(bottom, p, label, data.names)
-    figure.suptitle("The hardest test images and the top five guesses (green is right)")
-    return figure
-
-
-def draw_bars(ax, p, label, names):
-    """The five largest probabilities."""
-    top = np.argsort(p)[::-1][:5]
-    ax.set_axis_on()
-    colors = ["tab:green" if i == label else "tab:gray" for i in top]
-    bars = ax.barh(range(len(top)), p[top], color=colors)
-    ax.bar_label(bars, [f"{value:.2f}" for value in p[top]], padding=3, fontsize=8)
-    ax.set_yticks(range(len(top)), [names[i] for i in top], fontsize=8)
-    ax.set(xlim=(0, 1.3), xticks=[])
-    ax.tick_params(left=False)
-    ax.invert_yaxis()
-    ax.spines[:].set_visible(False)
+    display.figure_.suptitle("The hardest test images and the top five guesses (green is right)")
+    return display.figure_
 
 
 # %%

@@ -17,6 +17,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
+from ...estimators.base import BaseConvNet
 from ...estimators.inputs import KINDS, likely_kind
 
 #: Colour of pixels that are NaN or infinite.
@@ -102,9 +103,9 @@ def kind_of_samples(estimator):
     return "signal" if KINDS[kind] < 2 else kind
 
 
-def check_estimator_kind(estimator, attribute="get_weights"):
+def check_estimator_kind(estimator):
     """Raises TypeError if it is no estimator of this package."""
-    if not hasattr(estimator, attribute):
+    if not isinstance(estimator, BaseConvNet):
         raise TypeError(
             "estimator must be a ConvNetClassifier or ConvNetRegressor, got "
             f"{type(estimator).__name__}: of a Pipeline or a search give the network itself, "

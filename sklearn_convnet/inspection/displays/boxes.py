@@ -9,6 +9,7 @@ from ._pictures import (
     TRUE_COLOR,
     add_legend,
     check_units,
+    first_of,
     fitted_samples,
     in_pixels,
     keep_in_view,
@@ -87,8 +88,10 @@ class BoxesDisplay:
                 "estimator must be a ConvNetClassifier that was fitted with boxes, got "
                 f"{type(estimator).__name__}; KeypointsDisplay draws points"
             )
-        units = estimator._fitted["box_units"]
-        display = cls(shown, boxes, estimator.predict_box(X), box_units=units)
+        same_length(X=shown, boxes=boxes)
+        n, units = first_of(n_samples, shown), estimator._fitted["box_units"]
+        boxes = None if boxes is None else boxes[:n]
+        display = cls(shown[:n], boxes, estimator.predict_box(X[:n]), box_units=units)
         return display.plot(n_samples=n_samples, channel=channel, axes=axes, im_kw=im_kw)
 
     @classmethod

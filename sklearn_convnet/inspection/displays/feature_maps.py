@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils import check_scalar
 
+from ..activations import activations
 from ._pictures import (
     SIGNED,
     Samples,
@@ -93,8 +94,6 @@ class FeatureMapsDisplay:
         if layers is None:
             n_axes = len(network.input_shape)
             layers = [path for path, _, _, shape in network.table if len(shape) == n_axes]
-        from ..activations import activations
-
         found = activations(estimator, X[index : index + 1], layers)
         display = cls({name: maps[0] for name, maps in found.items()}, shown[index], kind=kind)
         return display.plot(n_maps=n_maps, channel=channel, axes=axes, im_kw=im_kw)

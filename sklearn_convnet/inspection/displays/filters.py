@@ -167,6 +167,7 @@ class FiltersDisplay:
             ax.axhline(0, color="0.8", linewidth=0.8, zorder=0)
             return draw_signal(ax, picture)
         bare(ax)
+        ax.set_facecolor("0.85")  # between slices
         return show_image(ax, picture, limits, im_kw, cmap=SIGNED)
 
 

@@ -139,6 +139,7 @@ class HistoryDisplay:
     def _draw(self, ax, panel):
         ax.set_axis_on()
         several = len(self.histories) > 1
+        validated = any(f"validation_{panel}" in one for one in self.histories.values())
         colors = colors_of(len(self.histories)) if several else [None]
         for (name, history), color in zip(self.histories.items(), colors, strict=True):
             for curve, style in ((panel, "-"), (f"validation_{panel}", "--")):
@@ -148,8 +149,9 @@ class HistoryDisplay:
                         np.arange(1, len(values) + 1),
                         values,
                         style,
+                        drawstyle="steps-mid" if panel == "learning_rate" else "default",
                         color=color,
-                        label=label_of(name, curve),
+                        label=label_of(name, curve, validated or not name),
                         marker="." if len(values) <= 20 else None,
                     )
         ax.set(xlabel="epoch", ylabel=panel.replace("_", " "))
@@ -159,10 +161,13 @@ class HistoryDisplay:
             ax.legend(fontsize=8)
 
 
-def label_of(name, curve):
-    """A curve's label in the legend, such as "LeNet, validation"."""
+def label_of(name, curve, told_apart):
+    """A curve's label in the legend, such as "LeNet, validation", or without what it is a curve of,
+    where all are of the same."""
     part = "validation" if curve.startswith("validation") else "training"
-    return ", ".join(filter(None, [name, "" if curve == "learning_rate" else part]))
+    if curve == "learning_rate" or not told_apart:
+        part = ""
+    return ", ".join(filter(None, [name, part]))
 
 
 def spans_a_decade(values):

@@ -7,6 +7,7 @@ from ._pictures import (
     TRUE_COLOR,
     add_legend,
     check_units,
+    first_of,
     fitted_samples,
     in_pixels,
     keep_in_view,
@@ -104,8 +105,10 @@ class KeypointsDisplay:
                 "estimator must be a ConvNetRegressor with target='points', got "
                 f"{type(estimator).__name__} with target={estimator.target!r}"
             )
-        units = estimator._fitted["point_units"]
-        display = cls(shown, y, estimator.predict(X), point_units=units, edges=edges)
+        same_length(X=shown, y=y)
+        n, units = first_of(n_samples, shown), estimator._fitted["point_units"]
+        y = None if y is None else y[:n]
+        display = cls(shown[:n], y, estimator.predict(X[:n]), point_units=units, edges=edges)
         return display.plot(n_samples=n_samples, channel=channel, axes=axes, im_kw=im_kw)
 
     @classmethod

@@ -130,6 +130,7 @@ class LabelMapsDisplay:
                 "estimator must be a ConvNetClassifier that was fitted with maps of labels: "
                 f"this {type(estimator).__name__} was not"
             )
+        same_length(X=shown, y=y)
         n = first_of(n_samples, shown)
         display = cls(
             shown[:n],

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..maximize import maximize_unit
 from ._pictures import (
     CELL,
     Samples,
@@ -89,8 +90,6 @@ class MaximizedUnitsDisplay:
         """
         check_estimator_kind(estimator)
         units = list(units)
-        from ..maximize import maximize_unit
-
         X = maximize_unit(estimator, layer, units, **(maximize_kw or {}))
         layers = layer if isinstance(layer, (list, tuple)) else [layer] * len(units)
         names = [f"{one} {unit}" for one, unit in zip(layers, units, strict=True)]

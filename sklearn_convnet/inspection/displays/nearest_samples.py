@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..neighbors import nearest_samples
 from ._pictures import (
     CELL,
     Samples,
@@ -105,9 +106,8 @@ class NearestSamplesDisplay:
         """
         shown, kind = fitted_samples(estimator, X)
         reference, _ = fitted_samples(estimator, X_reference)
+        same_length(X=shown, y=y)
         n = first_of(n_samples, shown)
-        from ..neighbors import nearest_samples
-
         distances, indices = nearest_samples(
             estimator, X_reference, X[:n], n_neighbors=n_neighbors, layer=layer
         )

@@ -5,8 +5,8 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_scalar
 
+from ..saliency import saliency
 from ._pictures import (
-    SIGNED,
     channels_last,
     first_of,
     fitted_samples,
@@ -16,6 +16,9 @@ from ._pictures import (
     samples_on_grid,
 )
 
+#: Colours of signed maps, from negative to positive. None is white, which would look like a bright
+#: part of the sample: where the map is near zero it is transparent.
+SIGNED = ("#0050ff", "#80a8ff", "#ff8080", "#ff0000")
 #: Colour map of maps without a sign.
 UNSIGNED = "inferno"
 
@@ -107,8 +110,6 @@ class SaliencyDisplay:
         shown, kind = fitted_samples(estimator, X)
         n = first_of(n_samples, shown)
         options = {"method": method, "target": target, "layer": layer, **(saliency_kw or {})}
-        from ..saliency import saliency
-
         maps = saliency(estimator, X[:n], **options)
         if np.shape(maps) == np.shape(X[:n]):
             maps = channels_last(estimator, maps)
@@ -198,13 +199,15 @@ def of_size(maps, size, reduce):
 
 def draw_saliency(ax, values, kind, percentile, alpha):
     """Draws a map over a sample, the more opaque the larger its values are."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     finite = np.abs(values[np.isfinite(values)])
     limit = float(np.percentile(finite, percentile)) if finite.size else 0.0
     limit = limit or float(finite.max(initial=0.0)) or 1.0
     signed = np.nanmin(values, initial=0.0) < 0
     flat = np.nan_to_num(flat_map(values, kind))
     options = {
-        "cmap": SIGNED if signed else UNSIGNED,
+        "cmap": LinearSegmentedColormap.from_list("signed", SIGNED) if signed else UNSIGNED,
         "vmin": -limit if signed else 0.0,
         "vmax": limit,
         "interpolation": "nearest",

@@ -62,6 +62,9 @@ class TopClassesDisplay:
            [1, 2]])
     """
 
+    #: Whether all samples are needed to know which of them to draw.
+    _needs_all = False
+
     def __init__(self, X, proba, classes, *, y=None, display_labels=None, kind="auto"):
         self.X = X
         self.proba = proba
@@ -104,9 +107,10 @@ class TopClassesDisplay:
         TopClassesDisplay
         """
         shown, kind = fitted_samples(estimator, X)
-        display = cls._of(
-            shown, y, probabilities_of(estimator, X), estimator.classes_, display_labels, kind
-        )
+        same_length(X=shown, y=y)
+        n = len(shown) if cls._needs_all else first_of(n_samples, shown)
+        proba, y = probabilities_of(estimator, X[:n]), None if y is None else y[:n]
+        display = cls._of(shown[:n], y, proba, estimator.classes_, display_labels, kind)
         return display.plot(k=k, n_samples=n_samples, channel=channel, axes=axes, im_kw=im_kw)
 
     @classmethod
@@ -251,6 +255,8 @@ class HardestSamplesDisplay(TopClassesDisplay):
     >>> HardestSamplesDisplay.from_predictions(X, y, proba, n_samples=2).indices_
     array([1, 2])
     """
+
+    _needs_all = True
 
     @classmethod
     def from_estimator(

@@ -5,6 +5,7 @@
 
 import inspect
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sklearn_convnet import ConvNetClassifier, inspection
 from sklearn_convnet.inspection import displays
 from sklearn_convnet.layers import Dense
 
+DOCS = Path(__file__).parents[3] / "docs"
 DISPLAYS = {name: getattr(displays, name) for name in displays.__all__}
 X, Y = np.ones((2, 4, 4)), [0, 1]
 
@@ -44,6 +46,14 @@ def test_names_are_public_and_documented(name):
         assert parameter in documented
     for attribute in ("figure_", "ax"):
         assert attribute in documented
+
+
+@pytest.mark.parametrize("name", displays.__all__)
+def test_the_docs_have_a_section_and_a_picture_of_each(name):
+    page = (DOCS / "displays.md").read_text()
+    assert f"### {name}\n" in page
+    assert f"(figures/displays/{name}.png)" in page
+    assert (DOCS / "figures" / "displays" / f"{name}.png").exists()
 
 
 def test_matplotlib_is_needed_only_to_draw(run_python):
@@ -94,6 +104,20 @@ def test_x_comes_in_as_the_estimator_takes_it():
     rows = images[:, 0].reshape(6, 20)
     display = displays.TopClassesDisplay.from_estimator(flat.fit(rows, [0, 1] * 3), rows)
     np.testing.assert_allclose(display.axes_[1, 0].images[0].get_array(), images[1, 0])
+
+
+def test_what_is_not_drawn_has_to_fit_as_well(
+    fitted, digits, localizer, pointer, segmenter, scenes
+):
+    images, _, masks = scenes
+    for display, estimator, X, given in (
+        (displays.BoxesDisplay, localizer, images, (np.ones((11, 4)),)),
+        (displays.KeypointsDisplay, pointer, images, (np.ones((11, 4)),)),
+        (displays.LabelMapsDisplay, segmenter, images, (masks[:11],)),
+        (displays.TopClassesDisplay, fitted, digits[0], (digits[1][:250],)),
+    ):
+        with pytest.raises(ValueError, match="give the same number of samples: X has"):
+            display.from_estimator(estimator, X, *given, n_samples=2)
 
 
 def test_looking_changes_nothing(fitted, digits):

@@ -8,12 +8,18 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
+from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.inspection import (
     FeatureMapsDisplay,
     MaximizedUnitsDisplay,
     NearestSamplesDisplay,
     SaliencyDisplay,
+    activations,
+    maximize_unit,
+    nearest_samples,
+    saliency,
 )
+from sklearn_convnet.layers import Conv2D
 
 # ---------------------------------------------------------------------------
 # SaliencyDisplay
@@ -32,7 +38,9 @@ def test_a_signed_map_lies_over_the_sample():
         np.testing.assert_array_equal(display.axes_[i].images[0].get_array(), X[i])
         np.testing.assert_array_equal(overlay.get_array(), maps[i])
     assert signed.get_clim() == (-2, 2)
-    assert signed.get_cmap().name == "RdBu_r"
+    assert signed.get_cmap().name == "signed"
+    red, _, blue = signed.get_cmap()(1.0)[:3]
+    assert red > blue
     assert unsigned.get_clim() == (0, 3)
     assert unsigned.get_cmap().name == "inferno"
     expected = 0.8 * np.abs(maps[0]) / 2
@@ -207,6 +215,93 @@ def test_neighbours_without_labels():
 def test_bad_neighbours(numbers, options, message):
     with pytest.raises(ValueError, match=message):
         NearestSamplesDisplay(X, REFERENCE, *numbers, **options).plot()
+
+
+# ---------------------------------------------------------------------------
+# Of estimators
+# ---------------------------------------------------------------------------
+
+
+def test_saliency_of_an_estimator(fitted, digits):
+    samples = digits[0]
+    display = SaliencyDisplay.from_estimator(fitted, samples, method="integrated", n_samples=3)
+    expected = saliency(fitted, samples[:3], "integrated")
+    for overlay, values in zip(display.overlays_, expected, strict=True):
+        np.testing.assert_array_equal(overlay.get_array(), values)
+    titles = [ax.get_title() for ax in display.axes_]
+    assert titles == [str(label) for label in fitted.predict(samples[:3])]
+
+
+def test_arguments_of_saliency(fitted, digits):
+    samples = digits[0][:2]
+    options = {"baseline": 4.0, "window": 3}
+    display = SaliencyDisplay.from_estimator(
+        fitted, samples, method="occlusion", target=7, saliency_kw=options
+    )
+    np.testing.assert_array_equal(
+        display.maps, saliency(fitted, samples, "occlusion", target=7, **options)
+    )
+    assert [ax.get_title() for ax in display.axes_] == ["7", "7"]
+    display = SaliencyDisplay.from_estimator(fitted, samples, method="grad_cam", layer="conv1")
+    np.testing.assert_array_equal(
+        display.maps, saliency(fitted, samples, "grad_cam", layer="conv1")
+    )
+
+
+def test_saliency_of_pixels_and_points_has_no_titles(segmenter, pointer, scenes):
+    for estimator, target in ((segmenter, (2, 3, 1)), (pointer, (0, 1))):
+        display = SaliencyDisplay.from_estimator(estimator, scenes[0][:1], target=target)
+        assert display.axes_[0].get_title() == ""
+
+
+def test_saliency_of_channels_first():
+    X = np.random.RandomState(0).normal(size=(6, 3, 5, 4))
+    clf = ConvNetClassifier([Conv2D(2, 3)], data_format="channels_first", max_iter=1)
+    display = SaliencyDisplay.from_estimator(clf.fit(X, [0, 1] * 3), X, n_samples=1)
+    expected = saliency(clf, X[:1])[0].sum(axis=0)
+    np.testing.assert_allclose(display.overlays_[0].get_array(), expected)
+
+
+def test_units_of_an_estimator(fitted):
+    options = {"n_steps": 3, "random_state": 0}
+    display = MaximizedUnitsDisplay.from_estimator(
+        fitted, ["conv1", "output"], [(1, 2, 3), 4], maximize_kw=options
+    )
+    expected = maximize_unit(fitted, ["conv1", "output"], [(1, 2, 3), 4], **options)
+    np.testing.assert_array_equal(display.X, expected)
+    assert [ax.get_title() for ax in display.axes_] == ["conv1 (1, 2, 3)", "output 4"]
+    display = MaximizedUnitsDisplay.from_estimator(fitted, "dense1", [0], maximize_kw=options)
+    np.testing.assert_array_equal(
+        display.artists_[0].get_array(), maximize_unit(fitted, "dense1", 0, **options)
+    )
+
+
+def test_maps_of_an_estimator(fitted, digits):
+    samples = digits[0]
+    display = FeatureMapsDisplay.from_estimator(fitted, samples, index=2, n_maps=4)
+    assert list(display.artists_) == ["rescale1", "conv1", "pool1"]  # what ends in maps
+    np.testing.assert_array_equal(display.axes_[0, 0].images[0].get_array(), samples[2])
+    maps = activations(fitted, samples[2:3], ["pool1"])["pool1"][0]
+    for j, image in enumerate(display.artists_["pool1"]):
+        np.testing.assert_array_equal(image.get_array(), maps[..., j])
+    with pytest.raises(ValueError, match="dense1 must have 3 axes"):
+        FeatureMapsDisplay.from_estimator(fitted, samples, ["dense1"])
+    with pytest.raises(ValueError, match="index == 300, must be <= 299"):
+        FeatureMapsDisplay.from_estimator(fitted, samples, index=300)
+
+
+def test_neighbours_of_an_estimator(fitted, digits):
+    samples, y = digits
+    display = NearestSamplesDisplay.from_estimator(
+        fitted, samples[:200], samples[200:], y=y[200:], y_reference=y[:200], n_samples=2
+    )
+    distances, indices = nearest_samples(fitted, samples[:200], samples[200:202])
+    assert display.axes_.shape == (2, 6)
+    for i, row in enumerate(display.axes_):
+        assert row[0].get_title() == str(y[200 + i])
+        for ax, distance, index in zip(row[1:], distances[i], indices[i], strict=True):
+            np.testing.assert_array_equal(ax.images[0].get_array(), samples[index])
+            assert ax.get_title() == f"{y[index]}, {distance:.3g}"
 
 
 # ---------------------------------------------------------------------------
