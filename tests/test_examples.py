@@ -48,6 +48,17 @@ def test_boxes_from_labels(capsys):
     assert "| upright, around the true ones |" in capsys.readouterr().out
 
 
+def test_find_digits(capsys, tmp_path):
+    pytest.importorskip("matplotlib").use("agg")
+    figure = tmp_path / "scene.png"
+    precision, ratio, difference = run("find_digits", "--quick", "--figure", str(figure))
+    assert 0 <= precision <= 1
+    assert ratio > 0
+    assert difference < 1e-5
+    assert figure.stat().st_size > 1000
+    assert "average precision at IoU 0.5" in capsys.readouterr().out
+
+
 def test_segmentation(capsys):
     assert 0 <= run("segmentation", "--quick") <= 1
     assert "foreground" in capsys.readouterr().out
