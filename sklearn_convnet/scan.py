@@ -6,6 +6,7 @@
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
@@ -31,8 +32,8 @@ def find_objects(
     """Find what a classifier knows in images that are larger than those that it was trained on.
 
     Its network is moved over the images (`scan`). Windows in which the probability of a class is
-    at least `threshold`, and larger than in the windows around, are candidates. Of two candidates
-    whose boxes overlap by more than `overlap`, the one with the larger probability stays
+    at least `threshold`, and its odds are larger than in the windows around, are candidates. Of two
+    candidates whose boxes overlap by more than `overlap`, the one with the larger odds stays
     (non-maximum suppression).
 
     Parameters
@@ -104,16 +105,17 @@ or list of array-like
     check_scalar(max_objects, "max_objects", Integral, min_val=1)
     classes = estimator.classes_
     looked_for = _classes_looked_for(classes, background)
-    outputs = ["proba"]
+    outputs = ["proba", "decision"]
     has_boxes = isinstance(estimator._target, BoxTarget)
     if has_boxes:
         outputs.append("box")
-    proba, *boxes = scans(estimator, X, outputs, stride, scales)
+    proba, decision, *boxes = scans(estimator, X, outputs, stride, scales)
     found = []
     for sample, size in enumerate(proba.sizes):
         candidates = []
         for scale, maps in enumerate(proba.maps):
-            places, k = _peaks(maps[sample], threshold, looked_for)
+            odds = _log_odds(decision.maps[scale][sample], estimator)
+            places, k = _peaks(maps[sample], odds, threshold, looked_for)
             if has_boxes:
                 of_windows = boxes[0].maps[scale][sample].astype(np.float64)
                 if estimator._target.units == "share":
@@ -121,9 +123,10 @@ or list of array-like
                     of_windows = of_windows * np.resize(size[::-1], n_coordinates) - 0.5
             else:
                 of_windows = proba.windows(scale, sample)
-            candidates.append((k, maps[sample][(*places, k)], of_windows[places]))
-        k, scores, all_boxes = (np.concatenate(part) for part in zip(*candidates, strict=True))
-        kept = suppressed(scores, all_boxes, overlap)[:max_objects]
+            at = (*places, k)
+            candidates.append((k, maps[sample][at], odds[at], of_windows[places]))
+        k, scores, odds, all_boxes = (np.concatenate(p) for p in zip(*candidates, strict=True))
+        kept = suppressed(odds, all_boxes, overlap)[:max_objects]
         found.append(Bunch(labels=classes[k[kept]], scores=scores[kept], boxes=all_boxes[kept]))
     return found
 
@@ -153,13 +156,25 @@ def _classes_looked_for(classes, background):
     return looked_for
 
 
-def _peaks(P, threshold, classes):
-    """Places and classes of the largest probabilities around: rows, columns; classes."""
+def _log_odds(Z, estimator):
+    """Logarithms of the odds of each class: where probabilities are 1 but for rounding, these still
+    tell which window is the best."""
+    Z = Z.astype(np.float64)
+    if estimator.out_activation_ == "logistic":
+        return Z
+    others = [logsumexp(np.delete(Z, k, axis=-1), axis=-1) for k in range(Z.shape[-1])]
+    return Z - np.stack(others, axis=-1)
+
+
+def _peaks(P, odds, threshold, classes):
+    """Places and classes of probable windows with the largest odds around: rows, columns;
+    classes."""
     from scipy.ndimage import maximum_filter  # slow to import
 
-    of_classes = P[..., classes]
+    of_classes = odds[..., classes]
     around = maximum_filter(of_classes, size=(3, 3, 1), mode="nearest")
-    rows, columns, k = np.nonzero((of_classes == around) & (of_classes >= threshold))
+    is_peak = (of_classes == around) & (P[..., classes] >= threshold)
+    rows, columns, k = np.nonzero(is_peak)
     return (rows, columns), classes[k]
 
 

@@ -1,15 +1,12 @@
 """Receptive fields: the part of a sample that a unit sees."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from numbers import Integral
-
-from sklearn.utils.validation import check_is_fitted
 
 from ..layers.fields import Field, fields_of
 from ..layers.shapes import plain
 from ..layers.tree import parts_of_network
-from ..network import Network
+from .samples import network_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def receptive_field(estimator_or_network, layer, unit=None):
     ValueError
         If there is no such layer, or no such unit.
     TypeError
-        If it is neither an estimator nor a network.
+        If it is neither an estimator nor a network, or the layer neither a path nor an index.
 
     References
     ----------
@@ -107,7 +104,7 @@ def receptive_field(estimator_or_network, layer, unit=None):
 def field_of_layer(network, layer):
     """The path and the `Field` of a layer of a network, which has a path or an index."""
     parts = parts_of_network(network.layers, network.input_shape)
-    path = path_of(network, layer)
+    path = network.probe().path(layer) or parts[-1].path
     return path, fields_of(parts, Field.of_input(network.input_shape))[path]
 
 
@@ -122,67 +119,6 @@ def slices_of(field, unit):
 def plain_number(fraction):
     """An int where it is whole."""
     return int(fraction) if fraction.denominator == 1 else fraction
-
-
-def network_of(estimator_or_network):
-    """The network of a fitted estimator, or itself."""
-    if isinstance(estimator_or_network, Network):
-        return estimator_or_network
-    if not hasattr(estimator_or_network, "get_weights"):
-        raise TypeError(
-            "estimator_or_network must be a ConvNetClassifier, a ConvNetRegressor or a Network, "
-            f"got {estimator_or_network!r}: of a Pipeline or a search take the estimator inside"
-        )
-    check_is_fitted(estimator_or_network)
-    return estimator_or_network.network_
-
-
-def path_of(network, layer):
-    """The path of a layer, from a path or an index.
-
-    Raises
-    ------
-    ValueError
-        If the network has no such layer.
-    """
-    if isinstance(layer, Integral) and not isinstance(layer, bool):
-        tops = top_paths(network)
-        if not -len(tops) <= layer < len(tops):
-            raise ValueError(f"layer={layer}: there are {len(tops)} layers, {', '.join(tops)}")
-        return tops[layer]
-    paths = all_paths(network)
-    if not isinstance(layer, str) or layer not in paths:
-        near = get_close_matches(str(layer), paths, n=5, cutoff=0.3) or paths[:5]
-        raise ValueError(
-            f"layer must be an index or the path of one of the network's {len(paths)} layers, such "
-            f"as {', '.join(map(repr, near))}; got {layer!r}"
-        )
-    return layer
-
-
-def top_paths(network):
-    """The paths of the layers that lie in no block, the output layers among them."""
-    parts = parts_of_network(network.layers, network.input_shape)
-    return [path for part in parts for path in _own_paths(part)]
-
-
-def _own_paths(part):
-    """That of a part, or those of the output layers side by side."""
-    inside = part.layer.path_inside(part.name)
-    return [part.path] if inside else [inner.path for chain in part.chains for inner in chain]
-
-
-def all_paths(network):
-    """The paths of all layers, at any depth, in order."""
-
-    def walk(parts):
-        for part in parts:
-            for chain in part.chains:
-                yield from walk(chain)
-            if part.layer.path_inside(part.name):
-                yield part.path
-
-    return list(walk(parts_of_network(network.layers, network.input_shape)))
 
 
 def check_unit(unit, sizes, path):

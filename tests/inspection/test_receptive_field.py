@@ -336,7 +336,7 @@ def test_estimators_and_output_layers(digits):
     assert receptive_field(clf, 1) == receptive_field(clf, "block")
     assert receptive_field(clf, "block/maxpool2d1").size == (4, 4)
     assert receptive_field(clf.network_, "conv", (1, 2)).slices == (slice(1, 4), slice(2, 5))
-    with pytest.raises(ValueError, match="there are 6 layers, conv, block, flatten1, dense1, out"):
+    with pytest.raises(ValueError, match="layer=6 does not exist: the network has 6 layers"):
         receptive_field(clf, 6)
 
 
@@ -377,16 +377,29 @@ def test_windows():
 # ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", ["conv", "block", "block/conv2d3", "", None, 1.0, True, ()])
+@pytest.mark.parametrize("layer", ["conv", "block", "block/conv2d3"])
 def test_a_layer_that_is_not_there(layer):
     network = network_of([Residual([Conv2D(1, 3, padding="same")])], (6, 6))
-    with pytest.raises(ValueError, match=r"one of the network's 2 layers.*'residual1"):
+    with pytest.raises(
+        ValueError, match=f"there is no layer '{layer}': the layers are 'residual1'"
+    ):
         receptive_field(network, layer)
+
+
+@pytest.mark.parametrize("layer", [None, 1.0, True, ()])
+def test_what_is_no_layer(layer):
+    with pytest.raises(TypeError, match="a layer must be given by its path"):
+        receptive_field(network_of([Conv2D(1, 3)], (6, 6)), layer)
+
+
+def test_the_whole_network():
+    network = network_of([Conv2D(1, 3), MaxPool2D(2)], (6, 6))
+    assert receptive_field(network, "") == receptive_field(network, -1)
 
 
 @pytest.mark.parametrize("index", [-2, 1])
 def test_an_index_that_is_not_there(index):
-    with pytest.raises(ValueError, match=rf"layer={index}: there are 1 layers, conv2d1"):
+    with pytest.raises(ValueError, match=f"layer={index} does not exist: the network has 1"):
         receptive_field(network_of([Conv2D(1, 3)], (6, 6)), index)
 
 
@@ -410,7 +423,7 @@ def test_units_may_be_arrays():
 def test_what_is_no_network(digits):
     X, y = digits
     clf = ConvNetClassifier([Dense(2)], max_iter=1)
-    with pytest.raises(TypeError, match="of a Pipeline or a search take the estimator inside"):
+    with pytest.raises(TypeError, match="of a pipeline, give the last step"):
         receptive_field(make_pipeline(clf).fit(X, y), "dense1")
     with pytest.raises(ValueError, match="not fitted yet"):
         receptive_field(ConvNetClassifier(), "dense1")

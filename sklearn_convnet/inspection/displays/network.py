@@ -8,7 +8,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ...diagram import shape_text
 from ...layers.tree import parts_of_network, walk_parts
-from ..receptive_field import network_of
+from ..samples import network_of
 from ._blocks import GAP, Chain, Columns, Frame, Leaf, Line
 
 #: Colours of the families of layers, which are named after their modules.

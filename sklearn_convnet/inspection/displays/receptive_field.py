@@ -1,7 +1,8 @@
 """`ReceptiveFieldDisplay`."""
 
 from ...diagram import shape_text
-from ..receptive_field import field_of_layer, network_of, receptive_field, top_paths
+from ..receptive_field import field_of_layer, receptive_field
+from ..samples import network_of
 from ._pictures import Samples, colors_of, fitted_samples, grid_of_axes, slice_corners
 
 
@@ -142,7 +143,7 @@ class ReceptiveFieldDisplay:
 def _growing(network):
     """Paths of the layers outside of blocks whose units see more than those before them."""
     paths, before = [], None
-    for path in top_paths(network):
+    for path, _ in network.named_layers:
         _, field = field_of_layer(network, path)
         size = tuple(axis.size for axis in field.axes)
         if not field.is_whole and any(n > 1 for n in size) and size != before:
