@@ -16,7 +16,7 @@
 #   (turned.pxi).
 # * Where images can fill the vectors better than filters, vectors of images are worked on
 #   interleaved (interleaved.pxi), by the same sums in the same order.
-# * The kernels check arrays and choose a form, by the cost models of costs.pxi.
+# * The kernels check arrays and ask which form to take: see forms.pxi.
 
 def conv_forward(
     const real[:, :, :, :, ::1] X,  # IN  (n, depth, height, width, channels)
@@ -58,9 +58,8 @@ def conv_backward(
     n_threads = checked(
         n_threads, X is None or W is None or Y is None or dY is None,
         "X, W, Y, dY")
-    cdef Conv given, back
-    cdef bint is_turned = False
-    cdef double turned_cost
+    cdef Conv given
+    cdef FormCode form
     cdef bint need_dW = dW is not None, need_db = db is not None
     conv_geometry(&given, X.shape, W.shape, Y.shape, stride, padding, dilation, groups)
     same_sizes(Y.shape, dY.shape, 5, "dY")
@@ -84,20 +83,19 @@ def conv_backward(
     given.dY = &dY[0, 0, 0, 0, 0]
     given.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
     n_threads = threads_for_products(n_products(&given), n_threads)
-    if dX is not None and not is_pointwise(&given) and can_turn(&given):
-        turned_geometry(&back, &given)
-        turned_cost = convolution_cost(&back)
-        if interleaves(&back, NULL):
-            turned_cost = interleaved_cost(&back, NULL)
-        is_turned = turned_cost * back.n_windows < scatter_cost(&given) * given.n_windows
-    if is_turned:
-        given.dX = NULL
-        turned_input_gradient(&back, &given, n_threads)
-    if need_dW and interleaves_gradient(&given):
+    if dX is not None:
+        form = choose_form(INPUT_GRADIENT, &given, NULL)
+        given.scatters = form == SCATTER
+        if form == TURNED:
+            turned_input_gradient(&given, n_threads)
+            given.dX = NULL
+    form = choose_form(WEIGHT_GRADIENT, &given, NULL)
+    if need_dW and form == INTERLEAVED:
         interleaved_gradients(
             &given, &dW[0, 0, 0, 0, 0], NULL if db is None else &db[0], n_threads)
         need_dW = need_db = False
     if given.dX is NULL and not need_dW and not need_db:
         return
     direct_gradients(
-        &given, &dW[0, 0, 0, 0, 0] if need_dW else NULL, &db[0] if need_db else NULL, n_threads)
+        &given, &dW[0, 0, 0, 0, 0] if need_dW else NULL, &db[0] if need_db else NULL,
+        width_of(form, &given), n_threads)

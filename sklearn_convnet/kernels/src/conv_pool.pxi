@@ -11,7 +11,6 @@ def conv_pool_forward(
     """Y = the maximum over windows of f(conv(X, W) + b)."""
     n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef ConvPool p
-    cdef Py_ssize_t n_done = 0
     conv_pool_geometry(&p, X.shape, W.shape, Y.shape, stride, padding, pool_size)
     p.conv.code = activation_code(activation, True)
     p.conv.alpha = alpha
@@ -26,17 +25,7 @@ def conv_pool_forward(
     p.conv.b = NULL if b is None else &b[0]
     p.conv.Y = &Y[0, 0, 0, 0, 0]
     p.index = NULL if index is None else &index[0, 0, 0, 0, 0]
-    if takes_interleaved(&p.conv, &p.pool):
-        n_done = interleaved_images(&p.conv, &p.pool, p.index, n_threads)
-    if p.conv.n_images == 0:
-        return
-    if p.index is not NULL:
-        p.index += n_done * p.rows * p.pool.out[2] * p.conv.n_filters
-    n_threads = threads_for_products(n_products(&p.conv), n_threads)
-    if is_narrow(&p):
-        narrow_forward(&p, n_threads)
-        return
-    pool_directly(&p, n_threads)
+    convolve_and_pool(&p, n_threads)
 
 
 def conv_pool_backward(

@@ -17,7 +17,9 @@ def _flushing(kernel):
     return call
 
 
+NO_KERNELS = ("view", "conv_form", "force_form")
+
 if HANDS_ON_MODE:
     for _name, _kernel in list(globals().items()):
-        if callable(_kernel) and not _name.startswith("_") and _name != "view":
+        if callable(_kernel) and not _name.startswith("_") and _name not in NO_KERNELS:
             globals()[_name] = _flushing(_kernel)

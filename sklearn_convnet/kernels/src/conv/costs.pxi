@@ -1,10 +1,13 @@
-# Cost models: the time that a form takes for an output position, by which it is chosen. The unit
-# is a multiply-add of a vector in the widest tile. Shapes of one image decide, so that its bits do
-# not depend on how many there are.
+# Cost models: the time that a form takes, by which it is chosen. The unit is a multiply-add of a
+# vector in the widest tile. Costs of a forward pass are those of an output position, costs of an
+# input gradient those of an image: shapes of one image decide, so that its bits do not depend on
+# how many there are. Costs of a weight gradient, which is a sum over the batch, are those of it.
 
 cdef enum:
     ADDING = 8       # multiply-adds that take as long as to add a vector to memory
     SETTING_UP = 8   # and as to begin a position in the direct form
+
+cdef double NARROW_SHARE = 0.99  # of the time of the direct form: no model, but that it is less
 
 
 cdef extern from *:
@@ -21,19 +24,12 @@ cdef extern from *:
     const double MAPS_WAIT, GRADIENT_WAIT
 
 
-cdef double scatter_cost(const Conv* q) noexcept nogil:
-    """Time of a window in `add_input_gradient`: each tile is added to memory."""
-    cdef Py_ssize_t n_vec = vectors_for(q.run_width)
-    cdef Py_ssize_t width = ceil_div(n_vec, panels_for(n_vec))
-    return q.n_groups * q.n_runs * n_vec * (tile_wait(width) * q.group_filters + ADDING)
-
-
-cdef double convolution_cost(const Conv* q) noexcept nogil:
-    """Time of an output position, in the same unit: a multiply-add of a vector."""
+cdef double convolution_cost(const Conv* q, Py_ssize_t width) noexcept nogil:
+    """Time of the tiles of an output position, with so many of these taken together."""
     cdef Py_ssize_t n_vec = vectors_for(q.group_filters)
     cdef Py_ssize_t n_taps = q.kernel[0] * q.kernel[1] * q.group_channels
     if q.n_groups == 1:
-        return n_taps * cost_of_width(q, best_width(q))
+        return n_taps * cost_of_width(q, width)
     return n_taps * q.n_groups * tile_wait(n_vec) * n_vec * q.kernel[2]
 
 
@@ -55,8 +51,22 @@ cdef double numbers_seen(const Conv* q, const Interleaved* s) noexcept nogil:
     return positions / (s.rows * s.columns) * q.n_channels
 
 
+# --- forward -----------------------------------------------------------------------------
+
+cdef double direct_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return convolution_cost(q, 1) + SETTING_UP
+
+
+cdef double widened_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return convolution_cost(q, best_width(q)) + SETTING_UP
+
+
+cdef double narrow_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return NARROW_SHARE * widened_cost(q, pool)
+
+
 cdef double interleaved_cost(const Conv* q, const Pool* pool) noexcept nogil:
-    """Time of an output position in the unit of `convolution_cost`."""
+    """Time of an output position; it is infinite if a strip does not fit the cache."""
     cdef Interleaved s = interleaved_geometry(q, pool, 1, LANE_BYTES * LANES, 1)
     cdef double share = 1
     if (s.x_size + s.z_size) * sizeof(real) > 8 * LANE_BYTES * LANES:
@@ -70,20 +80,50 @@ cdef double interleaved_cost(const Conv* q, const Pool* pool) noexcept nogil:
             + q.n_filters + 2 * numbers_seen(q, &s))
 
 
-cdef bint interleaves(const Conv* q, const Pool* pool) noexcept nogil:
-    """True if that is faster, by the shapes of one image: so its bits do not depend on how many
-    there are."""
-    if not q.is_running or (pool is not NULL and pool.window[0] > 1):
-        return False
-    return interleaved_cost(q, pool) < convolution_cost(q) + SETTING_UP
+# --- input gradient ----------------------------------------------------------------------
+
+cdef double rows_cost(const Conv* q, Py_ssize_t adding) noexcept nogil:
+    """Time of products of dz and the filters, where to add a vector of them takes so long."""
+    cdef Py_ssize_t n_vec = vectors_for(q.run_width)
+    cdef Py_ssize_t width = ceil_div(n_vec, panels_for(n_vec))
+    return (q.n_groups * q.n_runs * n_vec * (tile_wait(width) * q.group_filters + adding)
+            * q.n_windows)
 
 
-cdef bint interleaves_gradient(const Conv* q) noexcept nogil:
-    """The same for the weight gradient. Lanes without an image take time too."""
+cdef double scatter_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return rows_cost(q, ADDING)
+
+
+cdef double pointwise_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return rows_cost(q, 0)
+
+
+cdef double turned_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    """Time of the forward pass that gives dX, interleaved if there are images enough."""
+    cdef Conv back = turned_geometry(q)
+    cdef double cost = convolution_cost(&back, best_width(&back)), interleaved = INFINITY
+    if back.is_running:
+        interleaved = interleaved_cost(&back, NULL)
+    if interleaved < cost + SETTING_UP:
+        cost = interleaved
+    return cost * back.n_windows
+
+
+# --- weight gradient ---------------------------------------------------------------------
+
+cdef double direct_gradient_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return direct_cost(q, pool) * q.n_images
+
+
+cdef double widened_gradient_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return widened_cost(q, pool) * q.n_images
+
+
+cdef double interleaved_gradient_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    """Lanes without an image take time too."""
     cdef Interleaved s = interleaved_geometry(q, NULL, 1, STRIP_BYTES, 1)
     cdef Py_ssize_t n_lanes = ceil_div(q.n_images, LANES) * LANES
     cdef double cost = (
         GRADIENT_WAIT * q.n_taps * q.n_filters / LANES
         + 2 * q.n_filters + numbers_seen(q, &s))
-    return (interleaved_sums(q) * sizeof(real) <= SUMS_BYTES
-            and cost * n_lanes < (convolution_cost(q) + SETTING_UP) * q.n_images)
+    return cost * n_lanes

@@ -132,8 +132,9 @@ cdef real* forward_work(const Conv* given, Conv* q, int n_threads) except NULL:
     return memory
 
 
-cdef int convolve_images(const Conv* given, int n_threads) except -1:
-    cdef Conv q = widened(given, best_width(given))
+cdef int convolve_images(const Conv* given, Py_ssize_t width, int n_threads) except -1:
+    """Y, with so many neighbouring positions taken together."""
+    cdef Conv q = widened(given, width)
     cdef Py_ssize_t* tables
     cdef real* memory
     cdef Py_ssize_t n_tasks, task, n_chunks

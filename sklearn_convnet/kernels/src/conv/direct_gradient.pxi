@@ -80,7 +80,7 @@ cdef void conv_backward_block(
     cdef real* dx = dz + MC * q.n_groups * q.filter_lanes + slack
     cdef real* padded = dx
     cdef const real* x = NULL
-    cdef bint scatters = q.dX is not NULL and not is_pointwise(given)
+    cdef bint scatters = q.dX is not NULL and given.scatters
     if scatters:
         padded = dx + q.block_images * q.padded_size + slack
         memset(dx, 0, n_images * q.padded_size * sizeof(real))
@@ -123,9 +123,12 @@ cdef void conv_backward_piece(
         conv_backward_block(q, given, block, dW, db, scratch)
 
 
-cdef int direct_gradients(Conv* given, real* dW, real* db, int n_threads) except -1:
-    """The gradients whose arrays are there; dX is that of the geometry."""
-    cdef Conv q = widened(given, best_width(given))
+cdef int direct_gradients(
+    Conv* given, real* dW, real* db, Py_ssize_t width, int n_threads
+) except -1:
+    """The gradients whose arrays are there, with so many neighbouring positions taken together; dX
+    is that of the geometry, added up where windows overlap."""
+    cdef Conv q = widened(given, width)
     cdef Py_ssize_t* tables
     cdef Py_ssize_t* given_tables = NULL
     cdef real* work

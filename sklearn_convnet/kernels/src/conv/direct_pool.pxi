@@ -56,9 +56,9 @@ cdef void conv_pool_task(
         pool_unit(p, &u, image, z, pool_row)
 
 
-cdef int pool_directly(ConvPool* p, int n_threads) except -1:
-    """Y, and the index if it is there."""
-    cdef Conv q = widened(&p.conv, best_width(&p.conv))
+cdef int pool_directly(ConvPool* p, Py_ssize_t width, int n_threads) except -1:
+    """Y, and the index if it is there, with so many neighbouring positions taken together."""
+    cdef Conv q = widened(&p.conv, width)
     cdef Py_ssize_t* tables
     cdef real* memory
     cdef Py_ssize_t task

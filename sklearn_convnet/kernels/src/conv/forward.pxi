@@ -1,14 +1,43 @@
-# The forward pass in the form that takes least time.
-
-cdef inline bint takes_interleaved(const Conv* q, const Pool* pool) noexcept nogil:
-    """True if there are vectors of images, and they are faster interleaved."""
-    return interleaved_blocks(q) > 0 and interleaves(q, pool)
-
+# The passes that several forms share: forward, and the input gradient, which may be one.
 
 cdef int convolve(Conv* given, int n_threads) except -1:
-    """Images that fill vectors interleaved, if that is faster, and the others as they are."""
-    if takes_interleaved(given, NULL):
+    """Y: whole vectors of images interleaved, if that form is chosen, the others directly."""
+    cdef FormCode form = choose_form(FORWARD, given, NULL)
+    if form == INTERLEAVED:
         interleaved_images(given, NULL, NULL, n_threads)
+        form = choose_form(FORWARD, given, NULL)
     if given.n_images > 0:
-        convolve_images(given, threads_for_products(n_products(given), n_threads))
+        convolve_images(given, width_of(form, given),
+                        threads_for_products(n_products(given), n_threads))
     return 0
+
+
+cdef int turned_input_gradient(const Conv* q, int n_threads) except -1:
+    """dX as a forward pass."""
+    cdef Conv back = turned_geometry(q)
+    cdef real* W = <real*> allocate(
+        q.kernel[0] * q.kernel[1] * q.kernel[2] * q.group_filters * q.n_channels * sizeof(real))
+    try:
+        turn_filters(q, W, n_threads)
+        back.W = W
+        convolve(&back, n_threads)
+    finally:
+        free(W)
+    return 0
+
+
+cdef int convolve_and_pool(ConvPool* p, int n_threads) except -1:
+    """Y and the index: the same with a max pool."""
+    cdef FormCode form = choose_form(POOL_FORWARD, &p.conv, &p.pool)
+    cdef Py_ssize_t n_done
+    if form == INTERLEAVED:
+        n_done = interleaved_images(&p.conv, &p.pool, p.index, n_threads)
+        if p.index is not NULL:
+            p.index += n_done * p.rows * p.pool.out[2] * p.conv.n_filters
+        form = choose_form(POOL_FORWARD, &p.conv, &p.pool)
+    if p.conv.n_images == 0:
+        return 0
+    n_threads = threads_for_products(n_products(&p.conv), n_threads)
+    if form == NARROW:
+        return narrow_forward(p, n_threads)
+    return pool_directly(p, width_of(form, &p.conv), n_threads)

@@ -22,15 +22,10 @@ cdef struct Narrow:
     real* b                   # (n_groups, NARROW_FILTERS)
 
 
-cdef bint is_narrow(const ConvPool* p) noexcept nogil:
-    """True if this form applies and is faster: filters do not fill vectors, rows of Y do."""
-    cdef const Conv* q = &p.conv
+cdef bint fills_rows(const Conv* q, const Pool* pool) noexcept nogil:
+    """True if not much is idle: lanes behind rows of Y, and filters of a tile."""
     cdef Py_ssize_t filters = ceil_div(q.n_filters, NARROW_FILTERS) * NARROW_FILTERS
-    cdef Conv wide = widened(q, best_width(q))
-    return (
-        p.pool.window[0] == 1 and p.pool.window[1] == 2 and p.pool.window[2] == 2
-        and q.kernel[0] == 1 and wide.n_taps <= KC and q.n_filters % LANES > 0
-        and 4 * filters * whole_vectors(p.pool.out[2]) <= 7 * q.n_filters * p.pool.out[2])
+    return 4 * filters * whole_vectors(pool.out[2]) <= 7 * q.n_filters * pool.out[2]
 
 
 cdef Narrow narrow_geometry(const ConvPool* p, int n_threads) noexcept nogil:

@@ -7,7 +7,7 @@
 #   sees of them is interleaved, in padding, in the scratch of a thread; its output is put in order
 #   again. Both are transpositions, of LANES rows that lie an image apart.
 # * Transpositions take as long as several multiply-adds of each number, so short sums of many
-#   filters are faster in the direct form (`interleaves`).
+#   filters are faster in the direct form.
 
 cdef enum:
     LANE_BYTES = 1 << 14      # of a strip's input and output: those of all lanes stay in L2

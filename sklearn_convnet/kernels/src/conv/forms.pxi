@@ -1,0 +1,295 @@
+# The forms of a convolution: for each pass an ordered list, from which one is chosen.
+#
+# Design:
+# * The first form of a list applies to every geometry. A later one is taken if it applies and costs
+#   less than those before it. A form says why it does not apply, and costs.pxi has its cost, from
+#   constants of the variant.
+# * Who chooses stands above all forms: kernels ask `choose_form` and call what it names.
+# * `conv_form` tells the choice, and why not the others, without computing anything.
+# * A form can be forced, for tests: it is taken wherever it applies.
+
+cdef enum Pass:
+    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT
+    POOL_FORWARD, POOL_INPUT_GRADIENT, POOL_WEIGHT_GRADIENT  # the same with a max pool
+
+cdef enum FormCode:
+    DIRECT, WIDENED, NARROW, INTERLEAVED, SCATTER, POINTWISE, TURNED, SPARSE
+
+cdef enum:
+    N_PASSES = 6
+    MAX_FORMS = 4  # of a pass
+    FREE = -1      # no form is forced
+
+PASSES = ("forward", "input_gradient", "weight_gradient")
+FORM_NAMES = (
+    "direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "turned", "sparse")
+
+ctypedef const char* (*WhyNot)(const Conv* q, const Pool* pool) noexcept nogil
+ctypedef double (*Cost)(const Conv* q, const Pool* pool) noexcept nogil
+
+
+cdef struct Form:
+    FormCode code
+    WhyNot why_not   # NULL is the reason where the form applies
+    Cost cost
+
+
+cdef struct FormList:
+    int n
+    Form form[MAX_FORMS]
+
+
+# --- why a form does not apply -------------------------------------------------------------
+
+cdef const char* always(const Conv* q, const Pool* pool) noexcept nogil:
+    return NULL
+
+
+cdef const char* not_widened(const Conv* q, const Pool* pool) noexcept nogil:
+    if q.n_groups > 1:
+        return b"filters are in groups"
+    if q.dilation[2] > 1:
+        return b"filters are dilated along rows"
+    if best_width(q) == 1:
+        return b"filters fill vectors best as they are"
+    return NULL
+
+
+cdef const char* not_narrow(const Conv* q, const Pool* pool) noexcept nogil:
+    cdef Conv wide = widened(q, best_width(q))
+    if pool.window[0] > 1 or pool.window[1] != 2 or pool.window[2] != 2:
+        return b"windows of the pool are not 2 x 2"
+    if q.kernel[0] > 1:
+        return b"filters have several planes"
+    if wide.n_taps > KC:
+        return b"sums are long"
+    if q.n_filters % LANES == 0:
+        return b"filters fill vectors"
+    if not fills_rows(q, pool):
+        return b"rows of the pool leave lanes idle"
+    return NULL
+
+
+cdef const char* not_interleaved(const Conv* q, const Pool* pool) noexcept nogil:
+    if interleaved_blocks(q) == 0:
+        return b"images do not fill vectors"
+    if not q.is_running:
+        return b"sums are long"
+    if pool is not NULL and pool.window[0] > 1:
+        return b"windows of the pool have several planes"
+    if interleaved_cost(q, pool) == INFINITY:
+        return b"a strip of all images does not fit the cache"
+    return NULL
+
+
+cdef const char* not_pointwise(const Conv* q, const Pool* pool) noexcept nogil:
+    if not is_pointwise(q):
+        return b"windows are not pixels of whole vectors"
+    return NULL
+
+
+cdef const char* not_turned(const Conv* q, const Pool* pool) noexcept nogil:
+    cdef Conv back
+    if not can_turn(q):
+        return b"strides or padding are too large"
+    if is_pointwise(q):
+        return b"windows are pixels: nothing is added up"
+    back = turned_geometry(q)
+    if <double> back.padded[0] * back.padded[1] * back.padded[2] * back.n_channels > MAX_NUMBERS:
+        return b"the gradient in its padding is too large"
+    return NULL
+
+
+cdef const char* not_interleaved_gradient(const Conv* q, const Pool* pool) noexcept nogil:
+    if interleaved_sums(q) * sizeof(real) > SUMS_BYTES:
+        return b"sums in all lanes do not fit the cache"
+    return NULL
+
+
+cdef double no_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return 0
+
+
+# --- the lists -----------------------------------------------------------------------------
+
+cdef FormList FORMS[N_PASSES]
+
+
+cdef int add_form(Pass step, FormCode code, WhyNot why_not, Cost cost) except -1:
+    cdef FormList* forms = &FORMS[<int> step]
+    forms.form[forms.n] = Form(code, why_not, cost)
+    forms.n += 1
+    return 0
+
+
+add_form(FORWARD, DIRECT, always, direct_cost)
+add_form(FORWARD, WIDENED, not_widened, widened_cost)
+add_form(FORWARD, INTERLEAVED, not_interleaved, interleaved_cost)
+
+add_form(POOL_FORWARD, DIRECT, always, direct_cost)
+add_form(POOL_FORWARD, WIDENED, not_widened, widened_cost)
+add_form(POOL_FORWARD, NARROW, not_narrow, narrow_cost)
+add_form(POOL_FORWARD, INTERLEAVED, not_interleaved, interleaved_cost)
+
+add_form(INPUT_GRADIENT, SCATTER, always, scatter_cost)
+add_form(INPUT_GRADIENT, POINTWISE, not_pointwise, pointwise_cost)
+add_form(INPUT_GRADIENT, TURNED, not_turned, turned_cost)
+
+add_form(WEIGHT_GRADIENT, DIRECT, always, direct_gradient_cost)
+add_form(WEIGHT_GRADIENT, WIDENED, not_widened, widened_gradient_cost)
+add_form(WEIGHT_GRADIENT, INTERLEAVED, not_interleaved_gradient, interleaved_gradient_cost)
+
+add_form(POOL_INPUT_GRADIENT, SPARSE, always, no_cost)
+add_form(POOL_WEIGHT_GRADIENT, SPARSE, always, no_cost)
+
+
+# --- the choice ----------------------------------------------------------------------------
+
+cdef extern from *:
+    """
+    static int forced_form = -1;
+
+    static inline int form_forced(void)
+    {
+        return __atomic_load_n(&forced_form, __ATOMIC_RELAXED);
+    }
+
+    static inline int exchange_forced(int code)
+    {
+        return __atomic_exchange_n(&forced_form, code, __ATOMIC_RELAXED);
+    }
+    """
+    int form_forced() noexcept nogil
+    int exchange_forced(int code) noexcept nogil
+
+
+cdef FormCode choose_form(Pass step, const Conv* q, const Pool* pool) noexcept nogil:
+    """The form that a pass takes."""
+    cdef const FormList* forms = &FORMS[<int> step]
+    cdef FormCode best = forms.form[0].code
+    cdef double least = INFINITY, cost
+    cdef int i, forced = form_forced()
+    for i in range(forms.n):
+        if forms.form[i].why_not(q, pool) is not NULL:
+            continue
+        if forms.form[i].code == forced:
+            return forms.form[i].code
+        cost = forms.form[i].cost(q, pool)
+        if cost < least:
+            best, least = forms.form[i].code, cost
+    return best
+
+
+cdef Py_ssize_t width_of(FormCode code, const Conv* q) noexcept nogil:
+    """The output positions that the direct form takes together, for itself or for the images that
+    another form leaves to it."""
+    return 1 if code == DIRECT else best_width(q)
+
+
+def force_form(name):
+    """Makes a form the choice of every pass that it applies to, in all threads; None frees them.
+
+    Kernels that run meanwhile take either. The bits of results may depend on the form.
+
+    Parameters
+    ----------
+    name : {"direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "turned", \
+"sparse"} or None
+
+    Returns
+    -------
+    before : str or None
+        The form that was forced until now.
+    """
+    cdef int before
+    if name is not None and name not in FORM_NAMES:
+        raise ValueError(f"form must be None or one of {', '.join(FORM_NAMES)}, got {name!r}")
+    before = exchange_forced(FREE if name is None else FORM_NAMES.index(name))
+    return None if before == FREE else FORM_NAMES[before]
+
+
+def conv_form(str step, Py_ssize_t n, maps, weight, stride, padding, dilation, Py_ssize_t groups,
+              pool_size=None):
+    """The form that a pass of `conv_forward` and `conv_backward` takes, or of those with a pool.
+
+    Parameters
+    ----------
+    step : {"forward", "input_gradient", "weight_gradient"}
+    n : int
+        Images.
+    maps : tuple of 4 int
+        Depth, height, width and channels of an image.
+    weight : tuple of 5 int
+        The shape of the filters.
+    stride, padding, dilation, groups
+        As in `conv_forward`.
+    pool_size : tuple of 3 int or None
+        Windows of the max pool behind the convolution, if there is one.
+
+    Returns
+    -------
+    name : str
+    others : list of (str, str)
+        The other forms of the pass, each with the reason why it is not taken.
+    """
+    cdef Conv q
+    cdef Pool pool
+    cdef const Pool* behind = NULL
+    cdef Py_ssize_t[5] shape_X
+    cdef Py_ssize_t[5] shape_W
+    cdef int number
+    memset(&q, 0, sizeof(Conv))
+    if step not in PASSES:
+        raise ValueError(f"step must be one of {', '.join(PASSES)}, got {step!r}")
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    shape_X[0] = n
+    read_sizes(maps, 4, 1, "maps", &shape_X[1])
+    read_sizes(weight, 5, 1, "weight", shape_W)
+    conv_geometry(&q, shape_X, shape_W, NULL, stride, padding, dilation, groups)
+    number = PASSES.index(step)
+    if pool_size is not None:
+        pool_of_output(&pool, &q, pool_size)
+        behind = &pool
+        number += 3
+    return describe_forms(&FORMS[number], choose_form(<Pass> number, &q, behind), &q, behind)
+
+
+cdef int pool_of_output(Pool* pool, const Conv* q, pool_size) except -1:
+    """The geometry of a pool whose windows lie side by side in the output."""
+    cdef Py_ssize_t[5] maps
+    cdef Py_ssize_t[5] pooled
+    cdef Py_ssize_t windows[3]
+    cdef int axis
+    read_sizes(pool_size, 3, 1, "pool_size", windows)
+    maps[0], maps[4] = q.n_images, q.n_filters
+    pooled[0], pooled[4] = q.n_images, q.n_filters
+    for axis in range(3):
+        maps[1 + axis] = q.out[axis]
+        pooled[1 + axis] = q.out[axis] // windows[axis]
+    return pool_geometry(
+        pool, maps, pooled, pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
+
+
+cdef tuple describe_forms(
+    const FormList* forms, FormCode chosen, const Conv* q, const Pool* pool
+):
+    """The name of the chosen form, and the others with the reasons against them."""
+    cdef double least = 0
+    cdef const char* reason
+    cdef int i
+    others = []
+    for i in range(forms.n):
+        if forms.form[i].code == chosen:
+            least = forms.form[i].cost(q, pool)
+    for i in range(forms.n):
+        if forms.form[i].code == chosen:
+            continue
+        reason = forms.form[i].why_not(q, pool)
+        if reason is not NULL:
+            words = reason.decode("ascii")
+        else:
+            ratio = forms.form[i].cost(q, pool) / least
+            words = f"is estimated to take {ratio:.2f} times as long"
+        others.append((FORM_NAMES[<int> forms.form[i].code], words))
+    return FORM_NAMES[<int> chosen], others

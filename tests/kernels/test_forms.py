@@ -1,0 +1,300 @@
+"""The forms of a convolution: each computes the same, and one of them is chosen."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+import kernel_cases as cases
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from sklearn_convnet.kernels import loader, reference
+from sklearn_convnet.kernels.reference.forms import FORM_NAMES, PASSES
+
+#: The forms of each pass, without and with a max pool.
+FORMS = {
+    "forward": {"direct", "widened", "interleaved"},
+    "input_gradient": {"scatter", "pointwise", "turned"},
+    "weight_gradient": {"direct", "widened", "interleaved"},
+}
+POOL_FORMS = {
+    "forward": {"direct", "widened", "narrow", "interleaved"},
+    "input_gradient": {"sparse"},
+    "weight_gradient": {"sparse"},
+}
+
+every_form = pytest.mark.parametrize("form", FORM_NAMES)
+every_pass = pytest.mark.parametrize("step", PASSES)
+
+
+@contextmanager
+def forced(kernels, form):
+    before = kernels.force_form(form)
+    try:
+        yield
+    finally:
+        kernels.force_form(before)
+
+
+def chosen(kernels, step, case, n=None):
+    """What `conv_form` says of a case."""
+    return kernels.conv_form(
+        step, n or case.n, case.input_shape[1:], case.weight_shape, case.stride, case.padding,
+        case.dilation, case.groups, getattr(case, "pool_size", None),
+    )  # fmt: skip
+
+
+def results(kernels, case, dtype, n_threads=1, seed=0):
+    """Y and the gradients, of a pool also the index, all from the same Y."""
+    X, W, b, dY = case.arrays(dtype, seed)
+    is_pool = hasattr(case, "pool_size")
+    family = "conv_pool" if is_pool else "conv"
+    Y = cases.output(case.output_shape, dtype)
+    index = [cases.output(Y.shape, np.int32)] if is_pool else []
+    getattr(kernels, f"{family}_forward")(X, W, b, Y, *index, *case.options, n_threads)
+    saved = [cases.output(a.shape, a.dtype) for a in (Y, *index)]
+    getattr(reference, f"{family}_forward")(X, W, b, *saved, *case.options, 1)
+    gradients = [cases.output(shape, dtype) for shape in (X.shape, W.shape, W.shape[-1:])]
+    arguments = (X, W, *saved, dY, *gradients, *case.options, n_threads)
+    getattr(kernels, f"{family}_backward")(*arguments)
+    return [Y, *index, *gradients]
+
+
+def assert_like_reference(kernels, case, dtype, n_threads=1, seed=0):
+    actual = results(kernels, case, dtype, n_threads, seed)
+    expected = results(reference, case, dtype, seed=seed)
+    for a, e in zip(actual, expected, strict=True):
+        if a.dtype.kind == "f":
+            cases.assert_close(a, e, floor=1.0)
+
+
+# ---------------------------------------------------------------------------
+# Every form computes the same
+# ---------------------------------------------------------------------------
+
+
+@cases.every_compiled
+@every_form
+@settings(cases.quick, max_examples=15)
+@given(case=cases.conv_cases(), seed=cases.seeds, n_threads=cases.thread_counts)
+def test_like_reference(kernels, dtype, form, case, seed, n_threads):
+    with forced(kernels, form):
+        assert_like_reference(kernels, case, dtype, n_threads, seed)
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("form", sorted(POOL_FORMS["forward"]))
+@settings(cases.quick, max_examples=15)
+@given(case=cases.conv_pool_cases(), seed=cases.seeds, n_threads=cases.thread_counts)
+def test_pools_like_reference(kernels, dtype, form, case, seed, n_threads):
+    with forced(kernels, form):
+        assert_like_reference(kernels, case, dtype, n_threads, seed)
+
+
+@cases.every_compiled
+@every_form
+@pytest.mark.parametrize("case", cases.CONV_CASES)
+def test_larger_like_reference(kernels, dtype, form, case):
+    case = cases.CONV_CASES[case]
+    if any(form in FORMS[step] and applies(kernels, form, step, case) for step in FORMS):
+        with forced(kernels, form):
+            assert_like_reference(kernels, case, dtype, n_threads=2)
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("form", sorted(POOL_FORMS["forward"]))
+@pytest.mark.parametrize("case", cases.CONV_POOL_CASES)
+def test_larger_pools_like_reference(kernels, dtype, form, case):
+    case = cases.CONV_POOL_CASES[case]
+    if applies(kernels, form, "forward", case):
+        with forced(kernels, form):
+            assert_like_reference(kernels, case, dtype, n_threads=2)
+
+
+# ---------------------------------------------------------------------------
+# The choice
+# ---------------------------------------------------------------------------
+
+
+def applies(kernels, form, step, case):
+    """True if a form is chosen, or is only slower."""
+    name, others = chosen(kernels, step, case)
+    return name == form or "estimated" in dict(others)[form]
+
+
+@cases.every_compiled
+@every_pass
+@cases.quick
+@given(case=cases.conv_cases())
+def test_one_form_is_chosen_and_the_others_have_reasons(kernels, dtype, step, case):
+    name, others = chosen(kernels, step, case)
+    assert {name, *dict(others)} == FORMS[step]
+    assert len(others) == len(FORMS[step]) - 1
+    for reason in dict(others).values():
+        if "estimated" in reason:
+            assert float(reason.split()[-4]) >= 1
+        else:
+            assert reason
+
+
+@cases.every_compiled
+@every_pass
+@cases.quick
+@given(case=cases.conv_pool_cases())
+def test_one_form_is_chosen_before_a_pool(kernels, dtype, step, case):
+    name, others = chosen(kernels, step, case)
+    assert {name, *dict(others)} == POOL_FORMS[step]
+
+
+@cases.every_compiled
+@every_form
+@every_pass
+@settings(cases.quick, max_examples=15)
+@given(case=cases.conv_cases())
+def test_a_form_is_forced_where_it_applies(kernels, dtype, form, step, case):
+    free, _ = chosen(kernels, step, case)
+    does = form in FORMS[step] and applies(kernels, form, step, case)
+    with forced(kernels, form):
+        assert chosen(kernels, step, case)[0] == (form if does else free)
+
+
+@cases.every_compiled
+def test_each_form_is_chosen_for_what_it_is_for(kernels, dtype):
+    def form(step, n, size, channels, filters, kernel, pad=0, **options):
+        case = cases.ConvCase(
+            n, (1, size, size), channels, filters, (1, kernel, kernel),
+            padding=((0, 0), (pad, pad), (pad, pad)), **options,
+        )  # fmt: skip
+        return chosen(kernels, step, case)[0]
+
+    assert form("forward", 128, 28, 1, 6, 5, 2) == "interleaved"
+    assert form("forward", 1, 28, 1, 1, 5, 2) == "widened"
+    assert form("forward", 1, 14, 64, 64, 3, 1) == "direct"
+    assert form("weight_gradient", 128, 28, 1, 6, 5, 2) == "interleaved"
+    assert form("weight_gradient", 1, 14, 64, 64, 3, 1) == "direct"
+    assert form("input_gradient", 8, 14, 64, 64, 1) == "pointwise"
+    assert form("input_gradient", 8, 14, 64, 8, 3, 1) == "turned"
+    assert form("input_gradient", 8, 15, 3, 64, 3, stride=(1, 2, 2)) == "scatter"
+
+
+@cases.every_compiled
+def test_few_filters_before_a_pool_are_narrow(kernels, dtype):
+    case = cases.ConvPoolCase(1, (1, 28, 28), 1, 5, (1, 5, 5), padding=((0, 0), (2, 2), (2, 2)))
+    assert chosen(kernels, "forward", case)[0] == "narrow"
+    assert (
+        "2 x 2" in dict(chosen(kernels, "forward", replace(case, pool_size=(1, 3, 3)))[1])["narrow"]
+    )
+
+
+@cases.every_compiled
+@cases.quick
+@given(case=cases.conv_cases())
+def test_the_number_of_images_does_not_choose(kernels, dtype, case):
+    """Shapes of one image choose, once there are images enough for a vector."""
+    case = replace(case, groups=1, channels=case.channels // case.groups)
+    names = {chosen(kernels, "input_gradient", case, n)[0] for n in (1, 2, 17, 64)}
+    assert len(names) == 1
+    names = {chosen(kernels, "forward", case, n)[0] for n in (64, 77, 640)}
+    assert len(names) == 1
+
+
+@cases.every_compiled
+def test_a_forced_form_computes_in_another_order(kernels, dtype):
+    case = cases.ConvCase(64, (1, 9, 9), 3, 5, (1, 3, 3), padding=((0, 0), (1, 1), (1, 1)))
+    found = {}
+    for form in ("direct", "interleaved", "scatter", "turned"):
+        with forced(kernels, form):
+            _, dX, dW, _ = results(kernels, case, dtype)
+        found[form] = dX.tobytes(), dW.tobytes()
+    assert found["scatter"][0] != found["turned"][0]
+    assert found["direct"][1] != found["interleaved"][1]
+
+
+@cases.every_compiled
+@every_form
+@pytest.mark.parametrize("case", ["lenet1", "vgg", "few", "signal"])
+def test_threads_do_not_matter(kernels, dtype, form, case):
+    case = replace(cases.CONV_CASES[case], n=18)
+    with forced(kernels, form):
+        cases.assert_threads_do_not_matter(
+            lambda n_threads: results(kernels, case, dtype, n_threads)
+        )
+
+
+# ---------------------------------------------------------------------------
+# What is asked
+# ---------------------------------------------------------------------------
+
+
+@cases.every_compiled
+def test_all_threads_see_a_forced_form(kernels, dtype):
+    with ThreadPoolExecutor(1) as pool:
+        assert kernels.force_form("scatter") is None
+        try:
+            assert pool.submit(kernels.force_form, "turned").result() == "scatter"
+            assert kernels.force_form("turned") == "turned"
+        finally:
+            kernels.force_form(None)
+    assert kernels.force_form(None) is None
+
+
+@cases.every_variant
+def test_bad_arguments(kernels, dtype):
+    with pytest.raises(ValueError, match=r"form must be None or one of direct, .*, got 'fast'"):
+        kernels.force_form("fast")
+    good = (
+        "forward",
+        2,
+        (1, 5, 5, 3),
+        (1, 3, 3, 3, 4),
+        cases.ONES,
+        cases.NO_PADDING,
+        cases.ONES,
+        1,
+    )
+    assert kernels.conv_form(*good)
+    with pytest.raises(ValueError, match=r"step must be one of forward, .*, got 'backward'"):
+        kernels.conv_form("backward", *good[1:])
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        kernels.conv_form("forward", 0, *good[2:])
+
+
+@cases.every_compiled
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"maps": (5, 5, 3)},
+        {"maps": (1, 2, 5, 3)},
+        {"weight": (1, 3, 3, 2, 4)},
+        {"stride": (1, 0, 1)},
+        {"padding": ((0, 0), (0, -1), (0, 0))},
+        {"dilation": (1, 3, 1)},
+        {"groups": 2},
+        {"pool_size": (1, 0, 2)},
+        {"pool_size": (1, 4, 2)},
+        {"pool_size": (2, 2)},
+    ],
+)
+def test_geometries_that_do_not_fit(kernels, dtype, changes):
+    good = {
+        "step": "forward", "n": 2, "maps": (1, 5, 5, 3), "weight": (1, 3, 3, 3, 4),
+        "stride": cases.ONES, "padding": cases.NO_PADDING, "dilation": cases.ONES, "groups": 1,
+    }  # fmt: skip
+    assert kernels.conv_form(**good, pool_size=(1, 2, 2))
+    with pytest.raises(ValueError):
+        kernels.conv_form(**{**good, **changes})
+
+
+def test_the_twin_has_one_form():
+    case = cases.CONV_CASES["vgg"]
+    assert chosen(reference, "forward", case) == ("reference", [])
+    assert reference.force_form("direct") is None
+
+
+def test_names_are_those_of_the_kernels():
+    kernels = loader.kernels(np.float32, loader.COMPILED[-1])
+    assert (kernels.FORM_NAMES, kernels.PASSES) == (FORM_NAMES, PASSES)
