@@ -11,11 +11,11 @@ from sklearn.base import is_classifier
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from .estimators.scanning import Scan, scans, window_of
+from .estimators.scanning import scans, window_of
 from .estimators.targets.boxes import BoxTarget
 from .metrics import box_iou
 
-__all__ = ["Scan", "find_objects"]
+__all__ = ["find_objects"]
 
 
 def find_objects(

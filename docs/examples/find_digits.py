@@ -47,6 +47,7 @@ def network(epochs, seed):
     ]
     return ConvNetClassifier(
         layers,
+        box_weight=10.0,  # near the size of the loss of the class
         optimizer=Adam(CosineDecay(2e-3, period=epochs)),
         batch_size=64,
         max_iter=epochs,

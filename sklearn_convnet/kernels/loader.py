@@ -23,6 +23,10 @@ COMPILED = ("avx512", "avx2", "baseline")
 VARIANTS = (*COMPILED, "reference")
 DTYPES = ("float32", "float64")
 ENVIRONMENT = "SKLEARN_CONVNET_KERNELS"
+#: The form that convolutions take wherever it applies, for tests.
+FORM_ENVIRONMENT = "SKLEARN_CONVNET_FORMS"
+#: Winograd's form, by the size of its tiles; networks choose between it and those of the kernels.
+WINOGRAD = {"winograd4": 4, "winograd2": 2}
 
 
 def _is_built(variant):
@@ -57,6 +61,15 @@ def default_variant():
     return os.environ.get(ENVIRONMENT) or _best_variant()
 
 
+def forced_form(names):
+    """The form that the environment forces, one of `names` or of `WINOGRAD`, or None."""
+    name = os.environ.get(FORM_ENVIRONMENT) or None
+    allowed = (*WINOGRAD, *names)
+    if name is not None and name not in allowed:
+        raise ValueError(f"{FORM_ENVIRONMENT} must be one of {', '.join(allowed)}, got {name!r}")
+    return name
+
+
 @functools.cache
 def _load(dtype, variant):
     reason = why_not(variant)
@@ -66,7 +79,11 @@ def _load(dtype, variant):
         raise ValueError(f"There are kernels for {' and '.join(DTYPES)}, not {dtype.name}.")
     name = "reference" if variant == "reference" else f"_{variant}_{dtype.name}"
     # A variant's module initialisation is itself compiled for its CPU: import it only now.
-    return importlib.import_module(f"{__package__}.{name}")
+    module = importlib.import_module(f"{__package__}.{name}")
+    form = forced_form(module.FORM_NAMES)
+    if form in module.FORM_NAMES:
+        module.force_form(form)
+    return module
 
 
 def kernels(dtype, variant=None):

@@ -6,6 +6,7 @@ from math import ceil, prod
 
 import numpy as np
 
+from ..kernels import loader
 from ..layers.conv import Conv1D, Conv2D, Conv3D
 from .activation import ActivationNode
 from .maps import Activated, Gradient, Measured
@@ -31,11 +32,9 @@ def largest_tile():
     return int(value)
 
 
-def winograd_tile(kernel, out, channels, filters, direct_cost=1.0):
-    """The tile with which a convolution of stride 1 takes least time; 0 is the direct form, whose
-    multiply-adds take `direct_cost` each."""
-    if kernel != (3, 3):
-        return 0
+def winograd_tile(out, channels, filters, direct_cost=1.0):
+    """The tile with which a 3 x 3 convolution of stride 1 takes least time; 0 is the direct form,
+    whose multiply-adds take `direct_cost` each."""
     times = {0: direct_cost * 9 * prod(out) * channels * filters}
     for m, (product, transform) in _TILE_COSTS.items():
         tile = product * channels * filters + transform * (channels + filters)
@@ -104,33 +103,49 @@ class ConvNode(Node):
         self.moments = None  # the moments node that goes on with the moments of the output
 
     def choose_form(self):
-        """Takes Winograd's form if it applies and is faster."""
-        stride, pads, dilation, groups = self.geometry
-        is_image = len(self.input_shape) == 3 and self.dtype == np.float32
-        if is_image and {*stride, *dilation, groups} == {1} and max(map(max, pads)) <= 2:
+        """Takes Winograd's form if it applies and is faster, or the one that is forced."""
+        if self._why_not_winograd() is None:
             self.tile = self.gradient_tile = self._fastest_tile()
 
     def _fastest_tile(self, direct_cost=1.0):
-        *kernel, channels, filters = self.weights["weight"].shape
-        return winograd_tile(tuple(kernel), self.maps_out[1:3], channels, filters, direct_cost)
+        forced = loader.forced_form(loader.kernels(self.dtype).FORM_NAMES)
+        if forced is not None:
+            return loader.WINOGRAD.get(forced, 0)
+        *_, channels, filters = self.weights["weight"].shape
+        return winograd_tile(self.maps_out[1:3], channels, filters, direct_cost)
 
-    def form(self, step):
-        """The form that a step of a pass takes, and why."""
-        tile = self.gradient_tile if step.endswith("backward") else self.tile
-        if tile:
-            return f"Winograd {tile} x {tile}", "takes least time"
+    def _why_not_winograd(self):
+        """The reason why Winograd's form does not apply, or None."""
         stride, pads, dilation, groups = self.geometry
-        kernel = self.weights["weight"].shape[:-2]
         reasons = {
             "float64": self.dtype != np.float32,
             "no image": len(self.input_shape) != 3,
             "strided": max(stride) > 1,
             "dilated": max(dilation) > 1,
             "in groups": groups > 1,
-            "not 3 x 3": kernel != (3, 3),
+            "not 3 x 3": self.weights["weight"].shape[:-2] != (3, 3),
             "wide padding": max(map(max, pads)) > 2,
         }
-        return "direct", next((why for why, holds in reasons.items() if holds), "takes least time")
+        return next((why for why, holds in reasons.items() if holds), None)
+
+    def form(self, step, n_samples, kernels):
+        """The form that each pass of a step takes, and why it is not Winograd's, or is.
+
+        Parameters
+        ----------
+        step : list of {"forward", "input_gradient", "weight_gradient"}
+            Passes, without the first or with it alone.
+        n_samples : int
+        kernels : module
+        """
+        tile = self.tile if "forward" in step else self.gradient_tile
+        if tile:
+            return f"Winograd {tile} x {tile}", "takes least time"
+        pool_size = self.pool_size if self.pools else None
+        geometry = (self.maps_in, self.weight_3d, *self.geometry, pool_size)
+        forms = [kernels.conv_form(one, max(1, n_samples), *geometry)[0] for one in step]
+        why = self._why_not_winograd()
+        return ", ".join(forms), f"no Winograd: {why}" if why else "takes least time"
 
     def take_pool(self, node):
         """Takes over a max pool of its output if it can; says whether."""

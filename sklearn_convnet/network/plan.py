@@ -35,16 +35,17 @@ def multiply_adds(step, node, n_samples):
         n, length, heads, width = args[0].shape
         return (4 if name.endswith("backward") else 2) * n * heads * length**2 * width
     if name.startswith(LAYER_PRODUCTS):
-        return node.multiply_adds * n_samples * _n_products(step)
+        return node.multiply_adds * n_samples * len(passes_of(step))
     return 0
 
 
-def _n_products(step):
-    """How many products as large as the forward's a step of a convolution is."""
+def passes_of(step):
+    """The passes that a step of a convolution is, each a product as large as the forward's."""
     if not step.name.endswith("backward"):
-        return 1
+        return ["forward"]
+    names = ("input_gradient", "weight_gradient")
     places = GRADIENTS.get(step.name, (4, 5))
-    return sum(step.args[i] is not None for i in places)
+    return [name for name, i in zip(names, places, strict=True) if step.args[i] is not None]
 
 
 def executed(network, program):
@@ -59,7 +60,9 @@ def plan_table(network, program):
     for i, step in enumerate(program.steps):
         node = nodes.get(step.path)
         has_form = hasattr(node, "form") and isinstance(step.call, str)
-        form, why = node.form(step.name) if has_form else (None, None)
+        form, why = None, None
+        if has_form:
+            form, why = node.form(passes_of(step), program.n_samples, network.kernels)
         products = multiply_adds(step, node, program.n_samples)
         total += products
         rows.append(

@@ -82,13 +82,62 @@ def test_forms_and_why():
         return {pair for pair in pairs if pair[0]}
 
     assert forms(Conv2D(64, 3, padding=1)) == {("Winograd 4 x 4", "takes least time")}
-    assert forms(Conv2D(64, 3, padding=1), dtype="float64") == {("direct", "float64")}
-    assert forms(Conv2D(64, 3, stride=2)) == {("direct", "strided")}
-    assert forms(Conv2D(64, 3, dilation=2)) == {("direct", "dilated")}
-    assert forms(Conv2D(64, 3, groups=2)) == {("direct", "in groups")}
-    assert forms(Conv2D(64, 5)) == {("direct", "not 3 x 3")}
-    assert forms(Conv2D(2, 3), shape=(6, 6, 1)) == {("direct", "takes least time")}
+
+    def reason(*layers, **options):
+        (why,) = {why for _, why in forms(*layers, **options)}
+        return why
+
+    assert reason(Conv2D(64, 3, padding=1), dtype="float64") == "no Winograd: float64"
+    assert reason(Conv2D(64, 3, stride=2)) == "no Winograd: strided"
+    assert reason(Conv2D(64, 3, dilation=2)) == "no Winograd: dilated"
+    assert reason(Conv2D(64, 3, groups=2)) == "no Winograd: in groups"
+    assert reason(Conv2D(64, 5)) == "no Winograd: not 3 x 3"
+    assert reason(Conv2D(2, 3), shape=(6, 6, 1)) == "takes least time"
     assert forms(DepthwiseConv2D(3), Dense(2)) == set()
+
+
+def test_forms_are_those_that_kernels_take():
+    network = compile_network([Conv2D(8, 3), Conv2D(64, 1)], (16, 16, 8), random_state=0)
+    plan = network.plan(4, training=True)
+    where = ((1, 16, 16, 8), (1, 3, 3, 8, 8), (1, 1, 1), ((0, 0),) * 3, (1, 1, 1), 1)
+    of_first = [
+        network.kernels.conv_form(step, 4, *where)[0] for step in ("forward", "weight_gradient")
+    ]
+    steps = zip(column(plan, "layer"), column(plan, "step"), column(plan, "form"), strict=True)
+    found = {(layer, step.rpartition("_")[2]): form for layer, step, form in steps if form}
+    if not network.fused(True)[0].tile:
+        assert [found["conv2d1", "forward"], found["conv2d1", "backward"]] == of_first
+    assert len(found["conv2d2", "backward"].split(", ")) == 2  # at the input, and the weights
+
+
+FORCED = """
+    from sklearn_convnet.layers import Conv2D
+    from sklearn_convnet.network import compile_network
+    network = compile_network([Conv2D(64, 3), Conv2D(64, 3, stride=2)], (20, 20, 64))
+    table = network.plan(4, training=True)
+    print([row[table.columns.index("form")] for row in table.rows if row[2]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("winograd4", "Winograd 4 x 4"), ("winograd2", "Winograd 2 x 2"), ("direct", "direct")],
+)
+def test_a_form_is_forced(run_python, name, first):
+    found = run_python(FORCED, SKLEARN_CONVNET_FORMS=name)
+    assert found.startswith(f"['{first}', ")
+
+
+def test_forms_have_names(run_python):
+    script = """
+        from sklearn_convnet.kernels import loader
+        try:
+            loader.kernels("float32")
+        except ValueError as error:
+            print(error)
+    """
+    found = run_python(script, SKLEARN_CONVNET_FORMS="fast")
+    assert "SKLEARN_CONVNET_FORMS must be one of winograd4, winograd2, direct" in found
 
 
 def test_steps_belong_to_their_layers():
