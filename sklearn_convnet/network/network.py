@@ -609,8 +609,8 @@ class Network:
         >>> network = compile_network([Conv2D(6, 5), Dense(10)], (28, 28, 1))
         >>> network.plan(32).columns
         ['layer', 'step', 'form', 'why', 'multiply-adds', 'MiB touched', 'MiB live']
-        >>> [row[:3] for row in network.plan(32).rows]
-        [('conv2d1', 'conv_forward', 'direct'), ('dense1', 'dense_forward', None)]
+        >>> [row[:2] for row in network.plan(32).rows]
+        [('conv2d1', 'conv_forward'), ('dense1', 'dense_forward')]
         """
         check_scalar(n_samples, "n_samples", Integral, min_val=0)
         if training and self.grads is None:

@@ -183,6 +183,9 @@ cdef Py_ssize_t* conv_tables(Conv* q, Py_ssize_t segment=0) except NULL:
         (2 * n_window + q.n_taps + q.n_runs + q.n_filters) * sizeof(Py_ssize_t))
     cdef Py_ssize_t row = q.padded[2] * q.n_channels, plane = q.padded[1] * row
     cdef Py_ssize_t i, d, h, w, c, at = 0, run_at = 0, start
+    # Names of their own, since the compiler takes it that the table might hold those of q.
+    cdef Py_ssize_t* window = memory
+    cdef Py_ssize_t width = q.out[2], step = q.stride[2] * q.n_channels
     q.window = memory
     q.tap = q.window + n_window
     q.run = q.tap + q.n_taps
@@ -193,12 +196,10 @@ cdef Py_ssize_t* conv_tables(Conv* q, Py_ssize_t segment=0) except NULL:
     for i in range(q.block_images):
         for d in range(q.out[0]):
             for h in range(q.out[1]):
-                for w in range(q.out[2]):
-                    q.window[at] = (
-                        i * q.padded_size + d * q.stride[0] * plane
-                        + h * q.stride[1] * row + w * q.stride[2] * q.n_channels)
-                    at += 1
-    at = 0
+                start = i * q.padded_size + d * q.stride[0] * plane + h * q.stride[1] * row
+                for w in range(width):
+                    window[w] = start + w * step
+                window += width
     for d in range(q.kernel[0]):
         for h in range(q.kernel[1]):
             for w in range(q.kernel[2]):
