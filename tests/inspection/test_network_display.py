@@ -236,7 +236,7 @@ def test_wrong_options(options, error, match):
 
 
 def test_what_is_no_network():
-    with pytest.raises(TypeError, match="must be a ConvNetClassifier"):
+    with pytest.raises(TypeError, match="expected a fitted ConvNetClassifier"):
         NetworkDisplay.from_network(lenet5())
     with pytest.raises(ValueError, match="not fitted yet"):
         NetworkDisplay.from_estimator(ConvNetClassifier())
@@ -318,7 +318,7 @@ def test_chosen_layers_and_units(fitted):
     assert list(more.fields)[-1] == "norm: 3 x 3"
     with pytest.raises(ValueError, match="units has 'pool', but layers does not"):
         ReceptiveFieldDisplay.from_estimator(clf, X[0], ["conv"], units={"pool": (0, 0)})
-    with pytest.raises(ValueError, match="the path of one of the network's"):
+    with pytest.raises(ValueError, match="there is no layer 'conv9'"):
         ReceptiveFieldDisplay.from_estimator(clf, X[0], ["conv9"])
     with pytest.raises(ValueError, match="samples of shape"):
         ReceptiveFieldDisplay.from_estimator(clf, X[0, :9])
