@@ -37,8 +37,12 @@ class _RunningScore:
 
     def _count_waiting(self):
         waiting, self._waiting, self._n_waiting = self._waiting, [], 0
-        one = len(waiting) == 1  # a copy of a large one would be for nothing
-        self._count(*(waiting[0] if one else map(np.concatenate, zip(*waiting, strict=True))))
+        alike = {}  # maps may differ in size
+        for batch in waiting:
+            alike.setdefault(batch[0].shape[1:], []).append(batch)
+        for some in alike.values():
+            one = len(some) == 1  # a copy of a large one would be for nothing
+            self._count(*(some[0] if one else map(np.concatenate, zip(*some, strict=True))))
 
     def _count(self, Z, target, weight):
         raise NotImplementedError(type(self))

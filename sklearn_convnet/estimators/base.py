@@ -16,6 +16,7 @@ from ..messages import warn_caller
 from ..multi_crop import MultiCrop
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..parameters import Parametrized
+from ..ragged import Ragged
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, Progress, Trainer, batches_of, train
 from .fitted import FittedMixin
@@ -193,7 +194,7 @@ class BaseConvNet(
         self._validate()
         warm = self.warm_start and hasattr(self, "network_")
         news = self._news() if warm else frozenset()
-        X = self._check_X(given.X, not warm, news)
+        X = self._check_X(given.X, not warm, news, sizes="unequal")
         checked = self._checked(X, given)
         copied = None
         if warm:
@@ -201,6 +202,7 @@ class BaseConvNet(
             self._go_on(news)
         else:
             copied = self._begin(checked)
+        self._check_training(X)
         validation = self._validation(given_val)
         holds_out = self.early_stopping and validation is None
         self._split_seed = self._random_state.randint(2**31 - 1) if holds_out else None
@@ -212,7 +214,7 @@ class BaseConvNet(
         if holds_out:
             checked, validation = self._split(checked)
         tasks.train_on(
-            X_given if len(checked) == len(X) else lambda: X_given[checked.rows],
+            X_given if len(checked) == len(X) else lambda: self._inputs.as_given(X[checked.rows]),
             checked.y,
             None if given.weight is None else {"sample_weight": checked.weight},
         )
@@ -231,13 +233,14 @@ class BaseConvNet(
             self._validate()
             first = not hasattr(self, "network_")
             news = frozenset() if first else self._news()
-            X = self._check_X(given.X, first, news)
+            X = self._check_X(given.X, first, news, sizes="unequal")
             checked = self._checked(X, given, relative=False)
             copied = None
             if first:
                 copied = self._begin(checked, classes)
             else:
                 self._go_on(news)
+            self._check_training(X)
             self._learn(checked, None, 1, copied, Progress(), NoTasks(), partial=True)
         return self
 
@@ -293,15 +296,19 @@ class BaseConvNet(
         trainer = self._trainer(samples, weight, partial)
         self._training_state = trainer.state
         if copied is not None and begins:
-            shares = of_samples(weight)
-            network.fit_statistics(
-                lambda: (
-                    (trainer.seen(samples.take(slice(start, stop)).X), shares[start:stop])
-                    for start, stop in batches_of(len(samples), PREDICT_ROWS)
-                ),
-                copied,
-            )
+            network.fit_statistics(lambda: self._seen_parts(trainer, samples, weight), copied)
         return trainer, samples
+
+    def _seen_parts(self, trainer, samples, weight):
+        """What the network sees of samples, some of one size at a time, and their weights."""
+        shares = of_samples(weight)
+        for start, stop in batches_of(len(samples), PREDICT_ROWS):
+            some, rows = samples.take(slice(start, stop)).X, np.arange(start, stop)
+            if isinstance(some, Ragged):
+                for part in some.parts():
+                    yield trainer.seen(some.stacked(part)), shares[rows[part]]
+            else:
+                yield trainer.seen(some), shares[start:stop]
 
     def _trainer(self, samples, weight, partial):
         """The trainer of the steps; `weight` is that of the samples, or of their pixels."""

@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from ..constraints import StrOptions
 from ..losses import CLASSIFICATION_LOSSES
 from ..multi_crop import log_mean_exp
+from ..ragged import each_size
+from ..training import PREDICT_ROWS
 from .base import BaseConvNet
 from .checks import check_labels, check_labels_and_boxes, is_absent
 from .samples import Given
@@ -408,11 +410,15 @@ default=None
         """The network's output through `finish`; those of several crops through `vote`, or `mean`
         over an axis where they are moved over X."""
         check_is_fitted(self)
-        X = self._check_X(X, reset=False, any_size=True)
-        if isinstance(self.classes_, list):  # an array for each column
-            return finish(self._raw_predict(X))
-        views = self._of_views(X, finish, mean)
-        return views[0] if vote is None else vote(views)
+        X = self._check_X(X, reset=False, sizes="any")
+
+        def voted(part):
+            if isinstance(self.classes_, list):  # an array for each column
+                return finish(self._raw_predict(part))
+            views = self._of_views(part, finish, mean)
+            return views[0] if vote is None else vote(views)
+
+        return each_size(X, voted, PREDICT_ROWS)
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -470,9 +476,13 @@ list of ndarray
         check_is_fitted(self)
         if self._fitted["multi_crop"] is not None:
             return self._target.decode(self.predict_proba(X))
-        X = self._check_X(X, reset=False, any_size=True)
-        target = self._target.of_size(X.shape[1:])
-        return self._raw_predict(X, lambda Z: target.predict(Z, self.network_.kernels))
+        X = self._check_X(X, reset=False, sizes="any")
+
+        def predicted(part):
+            target = self._target.of_size(part.shape[1:])
+            return self._raw_predict(part, lambda Z: target.predict(Z, self.network_.kernels))
+
+        return each_size(X, predicted, PREDICT_ROWS)
 
     def predict_box(self, X):
         """The boxes that the network sees, whatever the class.
@@ -498,8 +508,12 @@ list of ndarray
                 "predict_box needs a network that was fitted with boxes: give them to fit, as "
                 "boxes= or in the columns of y with box_weight"
             )
-        X = self._check_X(X, reset=False, any_size=True)
-        return self._target.of_size(X.shape[1:]).boxes(self._raw_predict(X))
+        X = self._check_X(X, reset=False, sizes="any")
+
+        def boxes(part):
+            return self._target.of_size(part.shape[1:]).boxes(self._raw_predict(part))
+
+        return each_size(X, boxes, PREDICT_ROWS)
 
     def score(self, X, y, sample_weight=None):
         """Accuracy; its mean over columns or pixels where y has several labels a sample.

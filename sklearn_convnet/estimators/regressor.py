@@ -9,6 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 from ..constraints import StrOptions
 from ..losses import REGRESSION_LOSSES
 from ..messages import warn_caller
+from ..ragged import each_size
+from ..training import PREDICT_ROWS
 from .base import BaseConvNet
 from .checks import check_values, is_absent
 from .samples import Given
@@ -272,7 +274,11 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             Shaped as y was.
         """
         check_is_fitted(self)
-        X = self._check_X(X, reset=False, any_size=True)
+        X = self._check_X(X, reset=False, sizes="any")
+        return each_size(X, self._mean_of_views, PREDICT_ROWS)
+
+    def _mean_of_views(self, X):
+        """The values of samples of one size."""
         views = self._of_views(X, self._values, np.mean)
         return views[0] if len(views) == 1 else sum(views) / len(views)
 
