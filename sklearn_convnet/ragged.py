@@ -68,10 +68,10 @@ class Ragged:
         return self.samples[int(np.argmax(self.rank))].shape
 
     def first_of_sizes(self):
-        """Index of the first sample of each size, the largest first, by shape."""
+        """Index of the first sample of each shape, by shape, in order."""
         firsts = {}
-        for i in np.argsort(-self.rank, kind="stable"):
-            firsts.setdefault(self.samples[i].shape, int(i))
+        for i, sample in enumerate(self.samples):
+            firsts.setdefault(sample.shape, i)
         return firsts
 
     def parts(self, most=None):

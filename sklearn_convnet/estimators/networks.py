@@ -121,6 +121,7 @@ class NetworkMixin:
         """Pairs of the user's layers, the shape of what they are given, and that of what they end
         in; checked X is looked at where its samples differ in size."""
         layers, shape = self.layers, self._inputs.network_shape
+        self._check_crops(X)
         with hint_of_format(self._inputs):
             if self.multi_crop is not None:
                 shape = self.multi_crop.output_shape(shape)

@@ -71,11 +71,21 @@ class UnequalMixin:
         if not isinstance(X, Ragged):
             return
         for shape, i in X.first_of_sizes().items():
-            with about(f"X[{i}] of shape {self._inputs.order_of(shape)}"):
-                seen = self._seen_shape(shape)
-                seen = with_channels(pairs, seen)
+            with self._about_sample(i, shape):
+                seen = with_channels(pairs, self._seen_shape(shape))
                 with hint_of_divisor(pairs, seen):
                     Sequential(pairs).output_shape(seen)
+
+    def _check_crops(self, X):
+        """Raises ValueError for a sample that is smaller than its crops."""
+        if isinstance(X, Ragged) and self.multi_crop is not None:
+            for shape, i in X.first_of_sizes().items():
+                with self._about_sample(i, shape):
+                    self._seen_shape(shape)
+
+    def _about_sample(self, i, shape):
+        """A ValueError inside names the sample, of a shape with the channels last."""
+        return about(f"X[{i}] of shape {self._inputs.order_of(shape)}")
 
     def _seen_shape(self, shape):
         """What the network sees of a sample of a shape, channels last."""
