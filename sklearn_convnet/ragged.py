@@ -92,9 +92,30 @@ class Ragged:
         return Ragged(map(function, self.samples))
 
 
+def as_ragged(y):
+    """A list or an array of objects as `Ragged`, if it holds arrays that differ in size; else None.
+
+    Raises
+    ------
+    ValueError
+        If they have not as many axes.
+    """
+    if not isinstance(y, (list, tuple)) and getattr(y, "dtype", None) != object:
+        return None
+    if np.ndim(y[0] if isinstance(y, (list, tuple)) else np.ravel(y)[0]) == 0:
+        return None
+    samples = [np.asarray(sample) for sample in y]
+    n_axes = {sample.ndim for sample in samples}
+    if len(n_axes) > 1:
+        raise ValueError(f"the entries of y have {sorted(n_axes)} axes: give each as many")
+    return Ragged(samples) if len({sample.shape for sample in samples}) > 1 else None
+
+
 def rows_of(array, rows):
     """Rows of an array, or of `Ragged` samples that have one size there: an array."""
-    return array.stacked(rows) if isinstance(array, Ragged) else array[rows]
+    if isinstance(array, Ragged):
+        return array.stacked(np.arange(len(array))[rows])
+    return array[rows]
 
 
 def each_size(X, function, most=None):

@@ -35,7 +35,7 @@ from sklearn_convnet.layers import (
 )
 from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.network import compile_network
-from sklearn_convnet.optimizers import SGD
+from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.ragged import Ragged, each_size
 from sklearn_convnet.training import Samples, Trainer
 
@@ -358,7 +358,9 @@ def test_batches_are_of_like_sizes():
     assert sum(same, []) == orders[0]
     kept = [p.target for b in trainer_of(X.samples, 20, False).batches(samples) for p in b]
     for i in range(10):
-        assert sorted(np.concatenate(kept)[20 * i : 20 * i + 20]) == list(range(20 * i, 20 * i + 20))
+        assert sorted(np.concatenate(kept)[20 * i : 20 * i + 20]) == list(
+            range(20 * i, 20 * i + 20)
+        )
 
 
 def test_parts_of_a_step_have_masks_of_their_own():
@@ -373,7 +375,9 @@ def test_parts_of_a_step_have_masks_of_their_own():
 
 
 def test_one_pass_at_a_time_waits_for_its_backward():
-    network = compile_network([Conv1D(2, 3, activation=None)], (9, 1), dtype="float64", random_state=0)
+    network = compile_network(
+        [Conv1D(2, 3, activation=None)], (9, 1), dtype="float64", random_state=0
+    )
     network.forward(np.zeros((1, 9, 1)), training=True)
     other = network.resized((7, 1))
     other.forward(np.zeros((1, 7, 1)), training=True)
@@ -687,3 +691,158 @@ def test_what_takes_one_size_says_so():
         clf.scan(np.zeros((1, 30, 2)))
     with pytest.raises(ValueError, match=re.escape("X has samples of shape (4, 3)")):
         clf.predict(np.zeros((1, 4, 3)))
+
+
+# ---------------------------------------------------------------------------
+# Maps: a label or values for each pixel
+# ---------------------------------------------------------------------------
+
+MAPPING = [Conv2D(6, 3, padding="same"), Conv2D(6, 3, padding="same")]
+
+
+def scenes(n=12, seed=0):
+    """Images of three sizes, and which of their pixels are bright."""
+    X, _ = images(n, seed)
+    return X, [(x[..., 0] > 0.5).astype(int) for x in X]
+
+
+def test_maps_of_labels():
+    X, y = scenes()
+    clf = quick(MAPPING, max_iter=60, batch_size=4, optimizer="adam").fit(X, y)
+    assert clf.input_shape_ == (None, None, 1)
+    assert_array_equal(clf.classes_, [0, 1])
+    found, P = clf.predict(X), clf.predict_proba(X)
+    for i, x in enumerate(X):
+        assert found[i].shape == y[i].shape
+        assert_array_equal(P[i], clf.predict_proba(x[np.newaxis])[0])
+        assert_array_equal(found[i], P[i].argmax(axis=-1))
+    weight = np.arange(1.0, 13)
+    pixels = np.repeat(weight, [m.size for m in y])
+    right = np.concatenate([(a == b).ravel() for a, b in zip(found, y, strict=True)])
+    assert clf.score(X, y) == pytest.approx(right.mean())
+    assert clf.score(X, y) > 0.9
+    assert clf.score(X, y, sample_weight=weight) == pytest.approx(np.average(right, weights=pixels))
+    turned = [m[..., np.newaxis] for m in y]
+    assert quick(MAPPING).fit(X, turned).predict(X)[0].shape == turned[0].shape
+
+
+def test_curves_and_gradients_of_maps():
+    X, y = scenes()
+    clf = quick(MAPPING, batch_size=12, shuffle=False, optimizer=SGD(0.1, momentum=0))
+    clf.partial_fit(X, y, classes=[0, 1])
+    P = clf.predict_proba(X)
+    pairs = list(zip(P, y, strict=True))
+    losses = [-np.log(np.take_along_axis(p, m[..., None], -1)).mean() for p, m in pairs]
+    total = {}
+    before = clf.get_weights()
+    for x, m in zip(X, y, strict=True):
+        own = compile_network(clf.layers_, x.shape, dtype="float64", random_state=0)
+        own.restore(clf.network_.snapshot())
+        Z = own.forward(x[np.newaxis], training=True)
+        gradient = np.exp(Z) / np.exp(Z).sum(axis=-1, keepdims=True) - np.eye(2)[m]
+        own.backward(gradient / m.size / 12)
+        for path, value in own.gradients().items():
+            total[path] = total.get(path, 0) + value
+    clf.partial_fit(X, y)
+    for path, value in clf.get_weights().items():
+        assert_allclose(value, before[path] - 0.1 * total[path], atol=1e-12)
+    assert clf.loss_curve_[-1] == pytest.approx(np.mean(losses))
+    right = np.concatenate([(p.argmax(-1) == m).ravel() for p, m in pairs])
+    assert clf.history_["score"][-1] == pytest.approx(right.mean())
+
+
+def test_ignored_pixels_and_class_weights():
+    X, y = scenes()
+    masked = [np.where(np.arange(m.shape[1]) % 3 == 0, -1, m) for m in y]
+    params = dict(ignore_label=-1, class_weight={0: 1, 1: 2}, early_stopping=True)
+    clf = quick(MAPPING, **params).fit(X, masked)
+    assert_array_equal(clf.classes_, [0, 1])
+    seen = np.concatenate([m.ravel() for m in masked])
+    found = np.concatenate([m.ravel() for m in clf.predict(X)])
+    assert clf.score(X, masked) == pytest.approx(np.mean((found == seen)[seen >= 0]))
+    # What is ignored does not matter.
+    other = [np.where(m < 0, -1, m) for m in masked]
+    assert_array_equal(quick(MAPPING, **params).fit(X, other).network_.params, clf.network_.params)
+
+
+@pytest.mark.parametrize("channels", [None, 2])
+def test_maps_of_values(channels):
+    X, _ = scenes()
+    y = [x[..., 0] + 3 for x in X]
+    if channels:
+        y = [np.stack([m, 2 * m], axis=-1) for m in y]
+    y[0] = y[0].copy()
+    y[0][0, 0] = np.nan
+    reg = quick([Conv2D(4, 1)], ConvNetRegressor, target="maps", max_iter=60, optimizer=Adam(0.05))
+    reg.fit(X, y, X_val=X[:3], y_val=y[:3])
+    found = reg.predict(X)
+    assert [m.shape for m in found] == [m.shape for m in y]
+    values = np.concatenate([m.reshape(-1, channels or 1) for m in y])
+    mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    assert_allclose(reg.get_weights()["output/target_mean"], mean)
+    assert_allclose(reg.get_weights()["output/target_deviation"], deviation)
+    predicted = np.concatenate([m.reshape(-1, channels or 1) for m in found])
+    error, spread = np.nansum((values - predicted) ** 2), np.nansum((values - mean) ** 2)
+    assert reg.score(X, y) == pytest.approx(1 - error / spread)
+    assert reg.score(X, y) > 0.9
+    assert reg.validation_scores_[-1] == pytest.approx(reg.score(X[:3], y[:3]), rel=1e-3)
+
+
+def test_labels_of_steps():
+    X, _ = series()
+    y = [(x[:, 0] > 0).astype(int) for x in X]
+    clf = quick([Conv1D(8, 1)], max_iter=80, optimizer=Adam(0.05)).fit(X, y)
+    assert [m.shape for m in clf.predict(X)] == [m.shape for m in y]
+    assert clf.score(X, y) > 0.9
+    assert cross_val_score(clf, X, in_objects(y), cv=2).min() > 0.5
+
+
+def test_maps_move_with_their_images():
+    X, y = scenes()
+    clf = quick(MAPPING, augmentation=RandomFlip()).fit(X, y)
+    assert not np.array_equal(clf.network_.params, quick(MAPPING).fit(X, y).network_.params)
+    values = [m.astype(float) for m in y]
+    reg = quick(MAPPING, ConvNetRegressor, target="maps", augmentation=RandomFlip())
+    assert np.isfinite(reg.fit(X, values).score(X, values))
+
+
+def test_maps_in_a_stream():
+    X, y = scenes()
+    clf = quick(MAPPING)
+    for i in range(4):
+        clf.partial_fit(X[i : i + 1], y[i : i + 1], classes=[0, 1])
+    clf.partial_fit(X, y)
+    assert clf.t_ == 16
+    assert clf.predict(X)[2].shape == y[2].shape
+
+
+def test_refused_maps():
+    X, y = scenes()
+    wrong = [*y[:5], np.zeros((3, 3), int), *y[6:]]
+    with pytest.raises(ValueError, match=r"y\[5\] has shape \(3, 3\).*X\[5\].*12 x 9"):
+        quick(MAPPING).fit(X, wrong)
+    with pytest.raises(ValueError, match=r"y\[5\] has shape \(3, 3\)"):
+        quick(MAPPING).fit(X, y, X_val=X, y_val=wrong)
+    with pytest.raises(ValueError, match="samples of X have one size"):
+        quick(MAPPING).fit(np.zeros((12, 8, 10, 1)), y)
+    with pytest.raises(ValueError, match="sample_weight holds maps of unequal sizes"):
+        quick(MAPPING).fit(X, y, sample_weight=[np.ones(m.shape) for m in y])
+    with pytest.raises(ValueError, match=r"entries of y have \[1, 2\] axes"):
+        quick(MAPPING).fit(X, [*y[:-1], np.zeros(3)])
+    with pytest.raises(ValueError, match="target='labels'"):
+        quick(MAPPING, target="labels").fit(X, y)
+    with pytest.raises(ValueError, match=r"y\[0\] has shape \(0, 3\)"):
+        quick(MAPPING).fit(X, [np.zeros((0, 3), int), *y[1:]])
+    values = [m.astype(float) for m in y]
+    with pytest.raises(ValueError, match=r"y\[3\].*infinity"):
+        bad = [*values[:3], np.full(y[3].shape, np.inf), *values[4:]]
+        quick(MAPPING, ConvNetRegressor).fit(X, bad)
+    with pytest.raises(ValueError, match="as many points"):
+        quick(MAPPING, ConvNetRegressor, target="points").fit(X, values)
+    with pytest.raises(ValueError, match="NaN alone"):
+        quick(MAPPING, ConvNetRegressor).fit(X, [np.full(m.shape, np.nan) for m in values])
+    clf = quick(MAPPING).fit(X, y)
+    with pytest.raises(ValueError, match="y has 11 samples"):
+        clf.score(X, y[:-1])
+    with pytest.raises(ValueError, match=r"expected \(1, 12, 9\)"):
+        clf.score(X, wrong)

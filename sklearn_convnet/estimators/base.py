@@ -19,6 +19,7 @@ from ..parameters import Parametrized
 from ..ragged import Ragged
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, Progress, Trainer, batches_of, train
+from .checks import pieces
 from .fitted import FittedMixin
 from .history import EpochTable
 from .networks import NetworkMixin
@@ -109,7 +110,8 @@ class BaseConvNet(
     def _objective(self, target, weight, relative):
         """The objective of training, for encoded y. Weights are `relative` to a mean of 1."""
         loss = self._loss()
-        loss.check_target(target)
+        for (some,) in pieces(target):
+            loss.check_target(some)
         return self._target.objective(loss, target, weight)
 
     # --- fit -----------------------------------------------------------------------------
@@ -288,7 +290,7 @@ class BaseConvNet(
         network = self.network_
         if not self._target.has_begun:
             self._begin_outputs(checked.y, in_range(self._target.weight_of_loss(checked.weight)))
-        rows, target = checked.rows, self._target.encode(checked.y, network.dtype)
+        rows, target = checked.rows, self._encode(checked)
         weight, counted = self._with_class_weights(target, checked.weight, not partial)
         if not counted.all():  # of a class without weight
             rows, target = rows[counted], target[counted]

@@ -13,9 +13,9 @@ from sklearn.utils.validation import (
 
 from ..layers.composition import ShapeError
 from ..messages import about
-from ..ragged import Ragged
+from ..ragged import Ragged, as_ragged
 from ..training import Samples
-from .checks import check_range
+from .checks import check_range, pieces
 from .inputs import (
     INPUT_PARAMS,
     as_array,
@@ -169,6 +169,11 @@ class SamplesMixin(UnequalMixin):
         """Weights of samples (n,), or of pixels (n, *map_size)."""
         if sample_weight is None:
             return np.ones(len(X))
+        if as_ragged(sample_weight) is not None:
+            raise ValueError(
+                "sample_weight holds maps of unequal sizes: give a weight for each sample, and let "
+                "pixels that do not count have ignore_label, or be NaN"
+            )
         if np.asarray(sample_weight).ndim < 2:
             return _check_sample_weight(
                 sample_weight, np.empty(len(X)), dtype=np.float64, ensure_non_negative=True
@@ -203,6 +208,11 @@ class SamplesMixin(UnequalMixin):
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         y = self._check_y(given.y, given.boxes)
+        if isinstance(y, Ragged) and not isinstance(X, Ragged):
+            raise ValueError(
+                f"y holds entries of unequal sizes, such as {y[0].shape} and {y.largest}, but the "
+                "samples of X have one size: give maps of the sizes that the layers end in"
+            )
         if len(X) != len(y):
             fix = ", or X[np.newaxis] if X is one sample" if len(y) == 1 else ""
             raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many{fix}")
@@ -251,15 +261,21 @@ class SamplesMixin(UnequalMixin):
             self._target.weight_of_loss(checked.weight)
         with about("y_val"):
             samples = self._encoded(checked)
-            self._loss().check_target(samples.target)
+            for (some,) in pieces(samples.target):
+                self._loss().check_target(some)
             return samples
 
     def _encoded(self, checked):
         """Samples to validate with, as the network and the loss take them."""
         weight = in_range(checked.weight)
         weight = weight / weight.mean()
-        target = self._target.encode(checked.y, self.network_.dtype)
-        return self._weighted(checked.X, checked.rows, target, weight)
+        return self._weighted(checked.X, checked.rows, self._encode(checked), weight)
+
+    def _encode(self, checked):
+        """y as the loss takes it."""
+        if self._target.any_size:
+            self._check_maps(checked)
+        return self._target.encode(checked.y, self.network_.dtype)
 
     def _weighted(self, X, rows, target, weight, relative=True):
         """Samples with weights, their own or those of their pixels."""

@@ -20,6 +20,7 @@ from ..ragged import Ragged
 from .checks import check_range
 from .inputs import as_array, learn_unequal
 from .targets.boxes import BoxTarget
+from .targets.maps import pixels
 
 
 def refuse_unequal(X):
@@ -113,6 +114,8 @@ class UnequalMixin:
         """Raises ValueError if the network cannot be trained on checked X; sizes that
         are new are then known."""
         self._widen(self._inputs.order_of(X.shape[1:]))
+        if self._inputs.differ and self.multi_crop is None:
+            self._target.any_size = self._target.map_size is not None
         if not isinstance(X, Ragged):
             return
         if isinstance(self._target, BoxTarget) and self._target.units == "pixels":
@@ -136,6 +139,21 @@ class UnequalMixin:
                         "leave it out"
                     )
 
+    def _check_maps(self, checked):
+        """Raises ValueError for a map in y that is not of the size of what the network makes of its
+        sample."""
+        sizes, n_axes = {}, len(self._target.map_size)
+        for row, y in zip(checked.rows, checked.y, strict=True):
+            shape = checked.X[int(row)].shape
+            if shape not in sizes:
+                sizes[shape] = self.network_.resized(shape).output_shape[:-1]
+            if y.shape[:n_axes] != sizes[shape]:
+                raise ValueError(
+                    f"y[{row}] has shape {y.shape}, but of X[{row}], of shape "
+                    f"{self._inputs.order_of(shape)}, the layers make maps of {pixels(sizes[shape])}: "
+                    "give y in the size of the maps, or let the layers keep that of the samples"
+                )
+
     def _widen(self, shape):
         """Training goes on with samples of another shape too, in the order of X."""
         inputs = self._inputs
@@ -145,4 +163,3 @@ class UnequalMixin:
             self._inputs = replace(inputs, shape=both, largest=inputs.concrete)
             self.input_shape_ = self._inputs.sample_shape
             vars(self).pop("n_features_in_", None)
-
