@@ -100,11 +100,15 @@ def as_ragged(y):
     ValueError
         If they have not as many axes.
     """
-    if not isinstance(y, (list, tuple)) and getattr(y, "dtype", None) != object:
+    if isinstance(y, (list, tuple)):
+        samples = y
+    elif hasattr(y, "dtype") and y.dtype.kind == "O" and np.ndim(y) == 1:
+        samples = np.asarray(y)
+    else:
         return None
-    if np.ndim(y[0] if isinstance(y, (list, tuple)) else np.ravel(y)[0]) == 0:
+    if len(samples) == 0 or np.ndim(samples[0]) == 0:
         return None
-    samples = [np.asarray(sample) for sample in y]
+    samples = [np.asarray(sample) for sample in samples]
     n_axes = {sample.ndim for sample in samples}
     if len(n_axes) > 1:
         raise ValueError(f"the entries of y have {sorted(n_axes)} axes: give each as many")

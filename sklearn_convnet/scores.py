@@ -95,8 +95,8 @@ class RunningR2(_RunningScore):
         errors and spreads are then summed before they are divided, so that an output that hardly
         varies counts little ("variance_weighted"). None is the mean over the outputs.
     pooled : bool, default=False
-        Whether all pixels of maps ``(n, *map_size, n_values)`` are values of the same outputs, as they
-        are where maps differ in size, and not each an output.
+        Whether all pixels of maps ``(n, *map_size, n_values)`` are values of the same outputs, as
+        they are where maps differ in size, and not each an output.
     """
 
     def __init__(self, inverse_link=None, scale=None, pooled=False):

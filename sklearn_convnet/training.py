@@ -7,8 +7,8 @@
 #   small remainder whose gradient is mostly noise.
 # * A pass makes the same random draws whatever the number of samples, so that a sample of
 #   weight 2 and the same sample twice train alike where a batch holds them all.
-# * A step has parts, one unless samples differ in size: each goes forward and backward by itself, and
-#   the optimiser gets the sum of their gradients. Nothing is padded.
+# * A step has parts, one unless samples differ in size: each goes forward and backward by itself,
+#   and the optimiser gets the sum of their gradients. Nothing is padded.
 """
 
 from dataclasses import dataclass

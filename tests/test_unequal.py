@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import RandomAffine, RandomFlip
 from sklearn_convnet.callbacks import Checkpoint
-from sklearn_convnet.inspection import LearningRateRangeDisplay
+from sklearn_convnet.inspection import LearningRateRangeDisplay, saliency
 from sklearn_convnet.layers import (
     BatchNorm,
     Conv1D,
@@ -220,7 +220,7 @@ def test_one_channel_may_have_no_axis():
 
 
 @pytest.mark.parametrize(
-    "dtypes, expected",
+    ("dtypes", "expected"),
     [
         (("f8", "f8"), "float64"),
         (("f4", "f8"), "float32"),
@@ -244,7 +244,7 @@ def test_dtypes(dtypes, expected):
 
 def gradients_sample_by_sample(clf, X, codes, share):
     """Those of the cross-entropy, from a network for each sample."""
-    total = {path: 0 for path in clf.network_.parameters()}
+    total = dict.fromkeys(clf.network_.parameters(), 0)
     for x, k, s in zip(X, codes, share, strict=True):
         own = compile_network(clf.layers_, x.shape, dtype="float64", random_state=0)
         own.restore(clf.network_.snapshot())
@@ -355,7 +355,7 @@ def test_batches_are_of_like_sizes():
     firsts = [lengths[row] for row in orders[0][::20]]
     assert firsts != sorted(firsts)  # batches are shuffled
     same = [p.target.tolist() for b in trainer_of(X.samples, 20).batches(samples) for p in b]
-    assert sum(same, []) == orders[0]
+    assert np.concatenate(same).tolist() == orders[0]
     kept = [p.target for b in trainer_of(X.samples, 20, False).batches(samples) for p in b]
     for i in range(10):
         assert sorted(np.concatenate(kept)[20 * i : 20 * i + 20]) == list(
@@ -483,8 +483,8 @@ def test_early_stopping_holds_out_rows():
 
 def test_searches_and_cross_validation():
     X, y = series(30)
-    for given in (X, in_objects(X)):
-        scores = cross_val_score(quick(), given, y, cv=3)
+    for samples in (X, in_objects(X)):
+        scores = cross_val_score(quick(), samples, y, cv=3)
         expected = []
         for fold in range(3):
             held = np.flatnonzero(np.arange(30) // 10 == fold)
@@ -674,7 +674,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("layers, X, params, message", REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize(("layers", "X", "params", "message"), REFUSED.values(), ids=REFUSED.keys())
 def test_refused(layers, X, params, message):
     if layers is None:
         layers = None if "input_kind" in params else [Conv1D(4, 3), GlobalMaxPool()]
@@ -689,6 +689,10 @@ def test_what_takes_one_size_says_so():
     clf = quick().fit(X, y)
     with pytest.raises(ValueError, match="fitted with samples of unequal sizes"):
         clf.scan(np.zeros((1, 30, 2)))
+    with pytest.raises(ValueError, match="fitted with samples of unequal sizes"):
+        saliency(clf, np.zeros((1, 9, 2)))
+    with pytest.raises(ValueError, match="X must be an array of samples of one size"):
+        saliency(clf, X)
     with pytest.raises(ValueError, match=re.escape("X has samples of shape (4, 3)")):
         clf.predict(np.zeros((1, 4, 3)))
 
@@ -834,8 +838,8 @@ def test_refused_maps():
     with pytest.raises(ValueError, match=r"y\[0\] has shape \(0, 3\)"):
         quick(MAPPING).fit(X, [np.zeros((0, 3), int), *y[1:]])
     values = [m.astype(float) for m in y]
+    bad = [*values[:3], np.full(y[3].shape, np.inf), *values[4:]]
     with pytest.raises(ValueError, match=r"y\[3\].*infinity"):
-        bad = [*values[:3], np.full(y[3].shape, np.inf), *values[4:]]
         quick(MAPPING, ConvNetRegressor).fit(X, bad)
     with pytest.raises(ValueError, match="as many points"):
         quick(MAPPING, ConvNetRegressor, target="points").fit(X, values)

@@ -156,15 +156,16 @@ class BaseConvNet(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples, with the channels where `data_format` says, or flat with `input_shape`.
-            Bytes and memory maps are converted batch by batch.
+            Bytes and memory maps are converted batch by batch. Those in a list may differ in size,
+            if the layers can do with it.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
-            Values, as `target` says.
+            Values, as `target` says; a list of maps where samples differ in size.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights, of which only the proportions count; those of pixels where y is maps. Samples
             of weight zero are left out.
-        X_val : array-like of shape (n_val, *sample_shape), default=None
+        X_val : array-like of shape (n_val, *sample_shape), or list of array-like, default=None
             Samples to validate with after each epoch. Their loss and score are in `history_`;
             with ``early_stopping=True`` they decide when to stop and whose weights are kept,
             and nothing is held out of X. In a `Pipeline`, ``transform_input=["X_val"]``

@@ -230,7 +230,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Values, as in `fit`.
@@ -265,13 +265,14 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data; an axis of one channel may be left out.
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
+            Samples of the shape of the training data; an axis of one channel may be left out. They
+            may have other sizes, and those in a list different ones, if the layers can do with it.
 
         Returns
         -------
         ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
-            Shaped as y was.
+            Shaped as y was; a list of maps where these differ in size.
         """
         check_is_fitted(self)
         X = self._check_X(X, reset=False, sizes="any")
@@ -292,7 +293,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             True values, NaN where one is missing.

@@ -1,9 +1,9 @@
 """X whose samples differ in size: checked sample by sample, and by what the layers can do with it.
 
 # Design:
-# * Samples are a `Ragged`, each as it was given and with the channels last. What works on arrays works
-#   on the parts of it that have one size, in `Network.resized`. Nothing is padded, so nothing can
-#   depend on what a sample was padded with.
+# * Samples are a `Ragged`, each as it was given and with the channels last. What works on arrays
+#   works on the parts of it that have one size, in `Network.resized`. Nothing is padded, so nothing
+#   can depend on what a sample was padded with.
 # * The network itself is compiled for the largest sample, which its tables tell of.
 # * What cannot be is told before training begins, with the sample and the layer.
 """
@@ -128,14 +128,14 @@ class UnequalMixin:
             self._check_variances(X)
 
     def _check_variances(self, X):
-        """Raises ValueError for a batch norm that sees a single value of each channel of a sample."""
+        """Raises ValueError for a batch norm that sees one value of each channel of a sample."""
         for shape, i in X.first_of_sizes().items():
             for node in walk(self.network_.resized(shape).nodes):
                 if node.smallest_batch > 1:
                     raise ValueError(
-                        f"layer {node.path!r}: of X[{i}] of shape {self._inputs.order_of(shape)} it "
-                        "sees one value of each channel, and a batch may hold no second sample of "
-                        "that size to take a variance from: put it before the global pool, or "
+                        f"layer {node.path!r}: of X[{i}] of shape {self._inputs.order_of(shape)} "
+                        "it sees one value of each channel, and a batch may hold no second sample "
+                        "of that size to take a variance from: put it before the global pool, or "
                         "leave it out"
                     )
 
@@ -150,8 +150,9 @@ class UnequalMixin:
             if y.shape[:n_axes] != sizes[shape]:
                 raise ValueError(
                     f"y[{row}] has shape {y.shape}, but of X[{row}], of shape "
-                    f"{self._inputs.order_of(shape)}, the layers make maps of {pixels(sizes[shape])}: "
-                    "give y in the size of the maps, or let the layers keep that of the samples"
+                    f"{self._inputs.order_of(shape)}, the layers make maps of "
+                    f"{pixels(sizes[shape])}: give y in the size of the maps, or let the layers "
+                    "keep that of the samples"
                 )
 
     def _widen(self, shape):

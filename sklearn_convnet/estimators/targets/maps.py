@@ -241,8 +241,8 @@ class ValueMapTarget(ValueTarget):
 
 
 def scored(y, predicted, weight):
-    """Arrays of y, of what was predicted for it, and of weights: all at once, or where maps differ in
-    size sample by sample."""
+    """Arrays of y, of what was predicted for it, and of weights: all at once, or where maps differ
+    in size sample by sample."""
     weight = np.ones(len(predicted)) if weight is None else weight
     if not isinstance(predicted, list):
         yield y, predicted, weight
@@ -327,8 +327,8 @@ def holds_maps(y, last_shape, n_steps=None, classes=None):
 
 
 def shape_of_maps(y, last_shape):
-    """The shape of an entry of y; where they differ in size, of that for the largest sample, of which
-    the layers make `last_shape`."""
+    """The shape of an entry of y; where they differ in size, of that for the largest sample, of
+    which the layers make `last_shape`."""
     shape = y.shape[1:]
     return (*last_shape[:-1], *shape[len(last_shape) - 1 :]) if isinstance(y, Ragged) else shape
 
