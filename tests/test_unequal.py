@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.architectures import unet
 from sklearn_convnet.augmentation import RandomAffine, RandomFlip
 from sklearn_convnet.callbacks import Checkpoint
 from sklearn_convnet.inspection import LearningRateRangeDisplay, saliency
@@ -26,11 +27,15 @@ from sklearn_convnet.layers import (
     Conv1D,
     Conv2D,
     Dense,
+    DenseBlock,
     Dropout,
     Flatten,
     GlobalAvgPool,
     GlobalMaxPool,
     MaxPool1D,
+    Parallel,
+    Residual,
+    SelfAttention,
     Standardize,
 )
 from sklearn_convnet.multi_crop import MultiCrop
@@ -257,18 +262,30 @@ def gradients_sample_by_sample(clf, X, codes, share):
     return total
 
 
+SMOOTH = {
+    "convolution": [Conv1D(4, 2, activation="tanh"), GlobalAvgPool(), Dense(3)],
+    "frozen": [Conv1D(4, 2, trainable=False), GlobalMaxPool(), Dense(3)],
+    "residual": [Conv1D(4, 1), Residual([Conv1D(4, 3, padding="same")]), GlobalAvgPool()],
+    "dense block": [DenseBlock([Conv1D(3, 3, padding="same")] * 2), GlobalAvgPool()],
+    "branches": [Parallel([Conv1D(2, 1), Conv1D(3, 3, padding="same")]), GlobalMaxPool()],
+    "attention": [SelfAttention(2), GlobalAvgPool()],
+}
+
+
+@pytest.mark.parametrize("layers", SMOOTH.values(), ids=SMOOTH.keys())
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_step_is_the_sum_over_all_samples(weighted):
+def test_a_step_is_the_sum_over_all_samples(layers, weighted):
     X, y = series()
     weight = np.random.RandomState(3).uniform(0.5, 2, len(X)) if weighted else np.ones(len(X))
-    layers = [Conv1D(4, 2, activation="tanh"), GlobalAvgPool(), Dense(3)]
     clf = quick(layers, optimizer=SGD(0.1, momentum=0), batch_size=24, shuffle=False)
     clf.partial_fit(X, y, classes=[0, 1])
     before = clf.get_weights()
     expected = gradients_sample_by_sample(clf, X, y, weight / len(X))
+    frozen = {segment.path for segment in clf.network_.segments if not segment.trainable}
     clf.partial_fit(X, y, sample_weight=weight)
     for path, value in clf.get_weights().items():
-        assert_allclose(value, before[path] - 0.1 * expected[path], atol=1e-12)
+        step = 0 if path in frozen else 0.1 * expected[path]
+        assert_allclose(value, before[path] - step, atol=1e-12)
 
 
 def test_running_statistics_are_means_over_the_parts():
@@ -818,6 +835,17 @@ def test_maps_in_a_stream():
     clf.partial_fit(X, y)
     assert clf.t_ == 16
     assert clf.predict(X)[2].shape == y[2].shape
+
+
+def test_u_nets_say_what_divides_sizes():
+    X, y = images(6, sizes=((16, 8), (8, 24)))
+    masks = [(x[..., 0] > 0.5).astype(int) for x in X]
+    layers = unet(1 / 16, depth=2)
+    clf = quick(layers, max_iter=1).fit(X, masks)
+    assert [m.shape for m in clf.predict(X)] == [m.shape for m in masks]
+    X[4], masks[4] = X[4][:14], masks[4][:14]
+    with pytest.raises(ValueError, match=r"X\[4\] of shape \(14, 8, 1\).*must be a multiple of 4"):
+        quick(layers, max_iter=1).fit(X, masks)
 
 
 def test_refused_maps():
