@@ -838,7 +838,7 @@ def test_maps_in_a_stream():
 
 
 def test_u_nets_say_what_divides_sizes():
-    X, y = images(6, sizes=((16, 8), (8, 24)))
+    X, _ = images(6, sizes=((16, 8), (8, 24)))
     masks = [(x[..., 0] > 0.5).astype(int) for x in X]
     layers = unet(1 / 16, depth=2)
     clf = quick(layers, max_iter=1).fit(X, masks)
