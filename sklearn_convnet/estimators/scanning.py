@@ -173,8 +173,13 @@ class ScanMixin:
 
 def window_of(estimator):
     """The shape of a window, with its channels."""
-    shape = estimator.network_.input_shape
-    has_channels = len(shape) > KINDS[estimator._inputs.kind]
+    inputs, shape = estimator._inputs, estimator.network_.input_shape
+    if inputs.differ and estimator._fitted["multi_crop"] is None:
+        raise ValueError(
+            f"the network was fitted with samples of unequal sizes, {inputs.shape}, so there is no "
+            "window to move over larger ones: predict takes samples of any size"
+        )
+    has_channels = len(shape) > KINDS[inputs.kind]
     return shape if has_channels else (*shape, 1)
 
 

@@ -190,11 +190,11 @@ def range_test(trainer, samples, n_steps, smoothing, stop_factor):
     """The loss of each step, until there is no more, or it explodes."""
     batches = chain.from_iterable(trainer.batches(samples) for _ in count())
     losses = []
-    for batch, _ in zip(batches, range(n_steps), strict=False):
-        total, _ = trainer.run_step(batch)
+    for parts, _ in zip(batches, range(n_steps), strict=False):
+        total, _ = trainer.run_step(parts)
         if not np.isfinite(total):
             break
-        losses.append(total / len(batch))
+        losses.append(total / sum(map(len, parts)))
         curve = smoothed(losses, smoothing)
         begin = float(max(abs(losses[0]), abs(curve.min())))
         if curve[-1] - curve.min() > float(stop_factor) * begin:
