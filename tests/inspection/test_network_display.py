@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 mpl.use("Agg")
@@ -361,3 +362,11 @@ def test_fields_that_do_not_fit():
     display = ReceptiveFieldDisplay(image, fields).plot()
     assert display.patches_["nothing"] == []
     assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["all"]
+
+
+def test_receptive_fields_over_a_row_of_a_table():
+    X = pd.DataFrame(np.arange(6 * 64.0).reshape(6, 64)).add_prefix("pixel")
+    clf = ConvNetClassifier([Conv2D(2, 3)], input_shape=(8, 8), max_iter=1).fit(X, [0, 1] * 3)
+    display = ReceptiveFieldDisplay.from_estimator(clf, X.iloc[1])
+    shown = display.ax_.images[0].get_array()
+    np.testing.assert_array_equal(shown, X.to_numpy()[1].reshape(8, 8))

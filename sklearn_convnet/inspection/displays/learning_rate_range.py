@@ -142,7 +142,7 @@ class LearningRateRangeDisplay:
         Raises
         ------
         ValueError
-            If rates and losses are none, or do not fit each other.
+            If rates and losses are none, do not fit each other, or are not finite.
         ImportError
             If matplotlib is not installed.
         """
@@ -151,6 +151,8 @@ class LearningRateRangeDisplay:
         same_length(learning_rates=rates, losses=losses)
         if not (rates > 0).all() or not (np.diff(rates) > 0).all():
             raise ValueError("learning_rates must be positive and rising")
+        if not np.isfinite(losses).all():
+            raise ValueError("losses must be finite: give those before the first that is not")
         self.smoothed_ = smoothed(losses, self.smoothing)
         self.suggestion_ = steepest(rates, self.smoothed_)
         ax = one_axes(self, ax, (5, 3.5))
