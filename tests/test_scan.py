@@ -489,6 +489,29 @@ def test_layers_that_stand_in_the_way():
         clf.partial_fit(larger(clf, 14, 12), [0, 1])
 
 
+@pytest.mark.parametrize(
+    ("layers", "name"),
+    [
+        ([Conv2D(4, 3), Dense(5)], "dense1"),
+        ([Conv2D(4, 3), Flatten(), BatchNorm(), Dense(5)], "flatten1"),
+        ([Standardize(per="value"), Conv2D(4, 3), GlobalAvgPool()], "standardize1"),
+        ([Conv2D(4, 3), Parallel([Sequential([Dense(5)])])], "parallel1/branch1/dense1"),
+    ],
+)
+def test_as_many_values_in_other_places(layers, name):
+    """Weights of a turned sample have the right size, but not the right places."""
+    clf = fitted(layers, (9, 8, 2))
+    with pytest.raises(ValueError, match=f"layer '{name}': it would see"):
+        clf.predict(larger(clf, 8, 9))
+
+
+def test_pools_may_hide_another_size():
+    clf = fitted([MaxPool2D(2), Dense(5)], (9, 8, 2))
+    X = larger(clf, 8, 9)
+    padded = np.concatenate([X[:, :, :8], X[:, :1, :8]], axis=1)
+    assert_array_equal(clf.predict_proba(X), clf.predict_proba(padded))
+
+
 def test_standardized_values_have_one_size():
     clf = fitted([Standardize(per="value"), Conv2D(4, 3), GlobalAvgPool()], (9, 9, 2))
     with pytest.raises(ValueError, match="layer 'standardize1': its mean"):

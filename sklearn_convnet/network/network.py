@@ -35,7 +35,7 @@ from .program import (
     result_array,
     run_forward,
 )
-from .segments import Segment, check_same_arrays, check_weight, merged_stretches
+from .segments import Segment, check_same_arrays, check_same_sizes, check_weight, merged_stretches
 from .twin import Twin, check_gradient
 
 
@@ -227,6 +227,7 @@ class Network:
         network = self._resized.find(shape)
         if network is None:
             network = self.sharing(self.layers, input_shape)
+            check_same_sizes(network.nodes, self.nodes)
             self._resized.add(shape, network, MAX_PROGRAMS)
         return network
 
