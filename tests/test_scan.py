@@ -623,6 +623,39 @@ def test_suppression():
     assert suppressed(scores, boxes, 0.5).tolist() == [1, 2]
     assert suppressed(scores, boxes, 1.0).tolist() == [1, 3, 0, 2]
     assert suppressed(scores[:0], boxes[:0], 0.5).tolist() == []
+    assert suppressed(scores, boxes, 1.0, 2).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("n_coordinates", [4, 8])
+@pytest.mark.parametrize("overlap", [0, 0.3, 1])
+def test_suppression_of_random_boxes(n_coordinates, overlap):
+    """As the definition says, where all pairs are compared."""
+    rng = np.random.RandomState(0)
+    low = rng.uniform(0, 30, (80, 2))
+    boxes = np.concatenate([low, low + rng.uniform(1, 9, (80, 2))], axis=1)
+    if n_coordinates == 8:
+        x1, y1, x2, y2 = boxes.T
+        boxes = np.stack([(x1 + x2) / 2, y1, x2, y2, (x1 + x2) / 2, y2 + 3, x1, y2], axis=1)
+    scores, expected = rng.uniform(size=80), []
+    for i in np.argsort(-scores):
+        if all(box_iou(boxes[[i]], boxes[[j]])[0] <= overlap + 1e-9 for j in expected):
+            expected.append(i)
+    assert suppressed(scores, boxes, overlap).tolist() == expected
+
+
+def test_a_blank_image_compares_few_boxes(monkeypatch):
+    """All its windows are candidates; each is compared with those around it."""
+    compared = []
+
+    def spy(A, B):
+        compared.append(len(A))
+        return box_iou(A, B)
+
+    monkeypatch.setattr("sklearn_convnet.scan.box_iou", spy)
+    (found,) = find_objects(square_detector(), np.zeros((1, 60, 60)), max_objects=20)
+    assert len(found.labels) == 20
+    assert len(compared) == 20
+    assert max(compared) <= 13**2
 
 
 @pytest.mark.parametrize(
