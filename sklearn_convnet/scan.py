@@ -138,7 +138,7 @@ def _check_estimator(estimator):
             "take the estimator inside"
         )
     check_is_fitted(estimator)
-    window = window_of(estimator)
+    window = window_of(estimator.network_, estimator._inputs.kind)
     if len(window) != 3:
         raise ValueError(
             f"find_objects needs a network for images, but its samples have shape {window}: scan "

@@ -383,6 +383,7 @@ def test_maps_are_predicted_at_any_size():
         ({"stride": (1, 1, 1)}, "stride must be .* tuple of 2"),
         ({"scales": ()}, "scales must be numbers above 0"),
         ({"scales": (1, -1)}, "scales must be numbers above 0"),
+        ({"scales": None}, r"scales must be numbers above 0, .* got None"),
         ({"scales": "all"}, "scales must be numbers above 0"),
         ({"scales": 0.5}, "sample of 10 x 10 at scale 0.5, which is smaller than the 13 x 12"),
         ({"output": "values"}, "output must be one of 'auto', 'proba', .* for a classifier"),
@@ -413,6 +414,12 @@ def test_invalid_samples(X, message):
     clf = fitted(IMAGES["lenet"], (13, 12, 2))
     with pytest.raises(ValueError, match=message):
         clf.scan(X)
+
+
+def test_samples_beyond_float32():
+    clf = fitted(IMAGES["lenet"], (13, 12, 2), dtype="float32")
+    with pytest.raises(ValueError, match=r"too large for dtype.*float32"):
+        clf.scan(np.full((1, 20, 20, 2), 1e39))
 
 
 def test_channels_first():
@@ -549,6 +556,34 @@ def test_dense_voting_over_values():
     Z = [reg.network_.forward(X[:, i : i + 7, j : j + 7]) for i in range(3) for j in range(3)]
     values = [reg._values(z) for z in Z]
     assert_allclose(reg.predict(X), np.mean(values, axis=0), rtol=1e-10)
+
+
+def test_dense_voting_is_refused_before_training():
+    clf = ConvNetClassifier(
+        [Conv2D(4, 3), SelfAttention(1), Dense(5)], multi_crop=MultiCrop(7, voting="dense")
+    )
+    with pytest.raises(ValueError, match=r"'selfattention1': .* use voting='soft'"):
+        clf.fit(np.zeros((4, 9, 9)), [0, 1, 0, 1])
+    flat = ConvNetClassifier([Dense(3)], multi_crop=MultiCrop(7, voting="dense"), max_iter=1)
+    with pytest.warns(match="Maximum iterations"):
+        flat.fit(np.random.RandomState(0).normal(size=(4, 9, 8)), [0, 1, 0, 1])
+
+
+def test_dense_voting_takes_samples_in_parts(monkeypatch):
+    clf = fitted([Conv2D(4, 3), Dense(5)], (13, 14, 2), multi_crop=MultiCrop(9, voting="dense"))
+    X = larger(clf, 13, 14, n=7)
+    whole = clf.predict_proba(X)
+    seen = []
+    maps = scanning._Scanner.maps
+
+    def spy(self, X):
+        seen.append(len(X))
+        return maps(self, X)
+
+    monkeypatch.setattr(scanning._Scanner, "maps", spy)
+    monkeypatch.setattr(scanning, "PREDICT_ROWS", 3)
+    assert_allclose(clf.predict_proba(X), whole, rtol=1e-12)
+    assert seen == [3, 3, 1] * 2
 
 
 # ---------------------------------------------------------------------------
