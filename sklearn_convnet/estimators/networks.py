@@ -8,12 +8,20 @@ from sklearn.utils import check_random_state
 
 from ..layers import GlobalAvgPool, GlobalMaxPool, Sequential
 from ..layers.blocks import Outputs
-from ..layers.composition import check_layers, first_n_axes, hint_of_divisor, with_channels
+from ..layers.composition import (
+    ShapeError,
+    check_layers,
+    first_n_axes,
+    hint_of_divisor,
+    with_channels,
+)
 from ..messages import warn_caller
 from ..network import compile_network
+from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
 from .history import History
 from .inputs import INPUT_PARAMS, default_layers, hint_of_format, warn_if_turned
+from .scanning import window_of
 from .transfer import copy_weights, weights_of
 from .warm_start import carry_over, changed, check_dtype, check_loss, kept, refuse, state_for
 from .weights import in_range
@@ -35,6 +43,16 @@ def warn_of_last_activation(layers):
             "the outputs of the network, which should not be bounded: set activation=None",
             UserWarning,
         )
+
+
+def check_dense_voting(network, kind):
+    """Raises ShapeError before training if the network cannot be moved over whole images."""
+    try:
+        scanning(network, window_of(network, kind))
+    except ShapeError as error:
+        raise ShapeError(
+            error.path, f"{error.problem}. voting='dense' needs that: use voting='soft'"
+        ) from None
 
 
 class NetworkMixin:
@@ -147,7 +165,11 @@ class NetworkMixin:
                 outputs = self._target.output_layers(last_shape)
         if len(outputs) > 1:
             outputs = [("output", Outputs(outputs))]
-        return compile_network([*pairs, *outputs], shape, dtype=dtype, random_state=random_state)
+        layers = [*pairs, *outputs]
+        network = compile_network(layers, shape, dtype=dtype, random_state=random_state)
+        if self.multi_crop is not None and self.multi_crop.voting == "dense":
+            check_dense_voting(network, self._inputs.kind)
+        return network
 
     def _check_images(self, pairs):
         """Raises ValueError if what is for images alone is asked of other samples."""

@@ -91,6 +91,7 @@ class StandardizeNode(_AffineNode):
     def __init__(self, layer, path, input_shape):
         columns = input_shape[-1] if layer.per == "channel" else np.prod(input_shape)
         super().__init__(layer, path, input_shape, int(columns))
+        self.one_size = layer.per == "value"
         self.buffers["mean"] = np.zeros(self.n_columns)
         self.buffers["deviation"] = np.ones(self.n_columns)
 

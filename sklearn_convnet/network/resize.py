@@ -2,7 +2,7 @@
 
 from ..layers.composition import with_channels
 from .passes import named_passes
-from .segments import check_same_arrays
+from .segments import check_same_arrays, check_same_sizes
 
 #: So many networks for other sizes are kept, those asked for last.
 MAX_SIZES = 64
@@ -68,6 +68,7 @@ class ResizableMixin:
         network = self._resized.find(shape)
         if network is None:
             network = self.sharing(self.layers, input_shape)
+            check_same_sizes(network.nodes, self.nodes)
             network._lender = self
             network._arena, network._idle = self._arena, self._idle
             self._resized.add(shape, network, MAX_SIZES)

@@ -413,6 +413,11 @@ NORMED = {
         tiled(),
     ],
     "before activation": [tiled(), *[Residual([*BEFORE_ACTIVATION, *BEFORE_ACTIVATION])] * 2],
+    "more filters before activation": [
+        tiled(),
+        Residual([*BEFORE_ACTIVATION[:-1], tiled(24)], shortcut=Conv2D(24, 1)),
+        tiled(),
+    ],
     "dense": [tiled(), DenseBlock([Sequential(BEFORE_ACTIVATION)] * 2)],
     "strided": [Conv2D(16, 3, stride=2, activation="relu"), tiled(activation="elu"), tiled()],
     "frozen": [tiled(), BatchNorm(trainable=False), Activation("relu"), tiled()],
