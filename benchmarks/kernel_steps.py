@@ -79,16 +79,21 @@ def direct(net, batch, threads):
 
     kernels = loader.kernels("float32")
     shape, what = KERNELS[net]
-    end = ("identity", 0.0, threads)
     if len(shape) == 2:
         arrays = draw(batch, shape[0]), draw(*shape), draw(batch, shape[1])
+        end = ("identity", 0.0, threads)
         return one_pass(what, kernels.dense_forward, kernels.dense_backward, *arrays, end)
     X, W, Y = convolution_arrays(shape, batch)
     ones, pads = (1, 1, 1), (shape[-1], shape[-1])
-    options = (ones, ((0, 0), pads, pads), ones, 1, *end)
-    step, filled = one_pass(
-        what, kernels.conv_forward, kernels.conv_backward, X[:, None], W[None], Y[:, None], options
-    )
+    options = (ones, ((0, 0), pads, pads), ones, 1, "identity", 0.0, ones, threads)
+
+    def forward(X, W, b, Y, *options):
+        kernels.conv_forward(X, W, b, Y, None, *options)
+
+    def backward(X, W, Y, *rest):
+        kernels.conv_backward(X, W, Y, None, *rest)
+
+    step, filled = one_pass(what, forward, backward, X[:, None], W[None], Y[:, None], options)
     return step, {name: array.reshape(-1) for name, array in filled.items()}
 
 
@@ -99,15 +104,15 @@ def winograd(net, batch, threads):
     kernels = loader.kernels("float32")
     shape, what = KERNELS[net]
     X, W, Y = convolution_arrays(shape, batch)
-    tile = winograd_tile(W.shape[:2], Y.shape[1:3], *W.shape[2:])
+    tile = winograd_tile(Y.shape[1:3], *W.shape[2:])
     pads = (shape[-1], shape[-1])
-    options = ((pads, pads), tile, *2 * ("identity", 0.0), threads)
+    options = ((pads, pads), tile, *2 * ("identity", 0.0), (1, 1), threads)
 
     def forward(X, W, b, Y, *options):
-        kernels.winograd_forward(X, None, W, b, Y, None, None, *options)
+        kernels.winograd_forward(X, None, W, b, Y, None, None, None, *options)
 
     def backward(X, W, Y, dY, dX, *rest):
-        kernels.winograd_backward(X, None, W, Y, dY, None, None, None, dX, None, *rest)
+        kernels.winograd_backward(X, None, W, Y, None, dY, None, None, None, dX, None, *rest)
 
     step, filled = one_pass(what, forward, backward, X, W, Y, options)
     return step, {name: array.reshape(-1) for name, array in filled.items()}

@@ -185,7 +185,7 @@ def test_all_kernels_are_included():
         "base/checks.pxi": {"checked", "MAX_SIZE", "MAX_NUMBERS"},
         "micro/tile.pxi": {"tile", "tile_loop", "matrix_rows", "FROM_INIT", "ADD_C"},
         "micro/transforms.pxi": {"transform_1d", "Transform", "INPUT_2", "OUTPUT_4", "FOLD_4"},
-        "blocking/tasks.pxi": {"Shares", "shares", "next_task", "PRODUCTS"},
+        "blocking/tasks.pxi": {"Shares", "next_task", "Task", "run_tasks", "PRODUCTS"},
         "epilogue/activation.pxi": {"IDENTITY", "GELU", "ACTIVATIONS", "TAIL", "activate"},
         "conv/geometry.pxi": {"Conv", "conv_geometry", "conv_tables"},
         "optimizer.pxi": {"Rule", "take_step", "adam_step"},

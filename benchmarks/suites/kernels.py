@@ -20,7 +20,7 @@ def axes(letters, shape):
 
 
 def convolution(case):
-    options = ("stride", "padding", "dilation", "groups", "activation", "alpha")
+    options = ("stride", "padding", "dilation", "groups", "activation", "alpha", "pool_size")
     return {
         **axes("n D H W C", case.input_shape),
         **axes("n OD OH OW F", case.output_shape),
@@ -30,17 +30,10 @@ def convolution(case):
     }
 
 
-def conv_pool(case):
-    return convolution(case) | named(pool_size=case.pool_size)
-
-
 def winograd(case):
     without_norm = named(affine=None, moments=None, normed=None, centre=None, sums=None)
-    return convolution(case) | without_norm | named(padding=case.padding[1:])
-
-
-def winograd_pool(case):
-    return winograd(case) | named(pool_size=case.pool_size[1:])
+    geometry = named(padding=case.padding[1:], pool_size=case.pool_size[1:])
+    return convolution(case) | without_norm | geometry
 
 
 def pool(case):
@@ -93,9 +86,9 @@ def activation(name):
 
 TABLES = {
     "conv": (cases.CONV_CASES, convolution),
+    "conv, pool": (cases.CONV_POOL_CASES, convolution),
     "winograd": (cases.WINOGRAD_CASES, winograd),
-    "conv_pool": (cases.CONV_POOL_CASES, conv_pool),
-    "winograd_pool": (cases.WINOGRAD_POOL_CASES, winograd_pool),
+    "winograd, pool": (cases.WINOGRAD_POOL_CASES, winograd),
     "depthwise": (cases.DEPTHWISE_CASES, convolution),
     "dense": (cases.DENSE_CASES, dense),
     "maxpool": (cases.POOL_CASES, pool),
@@ -124,35 +117,35 @@ PARAMETERS = named(p=2**17, segments=SEGMENTS)
 # Calls
 
 
-def cases_of(kernel):
-    """The cases of a kernel by name, and what a case changes."""
-    family = kernel
-    for suffix in ("_forward", "_backward", "_statistics"):
-        family = family.removesuffix(suffix)
-    large = PARAMETERS if "p" in cases.GOOD_CALLS[kernel].sizes else MAPS
+def cases_of(name):
+    """The cases of a good call by name, and what a case changes."""
+    family = name
+    for step in ("_forward", "_backward", "_statistics"):
+        family = family.replace(step, "")
+    large = PARAMETERS if "p" in cases.GOOD_CALLS[name].sizes else MAPS
     return TABLES.get(family, ({"large": large}, dict))
 
 
-def make_call(kernel, changes):
-    """The good call of a kernel with those of the changes that it knows."""
-    call = cases.GOOD_CALLS[kernel]
+def make_call(name, changes):
+    """A good call with those of the changes that it knows."""
+    call = cases.GOOD_CALLS[name]
     known = call.sizes.keys() | call.arguments.keys()
     return call.replace(**{key: value for key, value in changes.items() if key in known})
 
 
-def make_arguments(kernels, kernel, changes):
+def make_arguments(kernels, of_call, changes):
     """Random numbers, and for a gradient what the forward kernel has saved."""
-    call = make_call(kernel, changes)
+    call = make_call(of_call, changes)
     arguments = call.make(np.float32)
     rng = np.random.default_rng(0)
     for name, array in call.arrays.items():
         value = arguments[name]
         if value.dtype.kind == "f" and array.is_read:
             arguments[name] = rng.random(value.shape).astype(value.dtype)
-    forward = kernel.replace("_backward", "_forward")
-    if forward != kernel:
+    forward = of_call.replace("_backward", "_forward")
+    if forward != of_call:
         saved = make_arguments(kernels, forward, changes)
-        getattr(kernels, forward)(**saved)
+        cases.kernel_of(kernels, forward)(**saved)
         arrays = cases.GOOD_CALLS[forward].arrays
         arguments |= {
             name: saved[name]
@@ -169,14 +162,15 @@ class _Kernel:
         kernels = loader.kernels("float32")
         table, change = cases_of(self.name)
         changes = change(table[name]) | named(n_threads=threads)
-        self.run = getattr(kernels, self.name)
+        self.run = cases.kernel_of(kernels, self.name)
         self.arguments = make_arguments(kernels, self.name, changes)
 
     def time_call(self, name, threads):
         self.run(**self.arguments)
 
 
-# A benchmark for each kernel, under its name.
+# A benchmark for each call, under its name: conv_forward, conv_forward_pool ...
 for _name in cases.GOOD_CALLS:
     _members = {"name": _name, "params": (list(cases_of(_name)[0]), THREADS)}
-    globals()[_name] = type(_name, (_Kernel,), _members)
+    _class = _name.replace(", ", "_")
+    globals()[_class] = type(_class, (_Kernel,), _members)

@@ -146,8 +146,7 @@ class ConvNode(Node):
         tile = self.tile if "forward" in step else self.gradient_tile
         if tile:
             return f"Winograd {tile} x {tile}", "takes least time"
-        pool_size = self.pool_size if self.pools else None
-        geometry = (self.maps_in, self.weight_3d, *self.geometry, pool_size)
+        geometry = (self.maps_in, self.weight_3d, *self.geometry, self.pool_size)
         forms = [kernels.conv_form(one, max(1, n_samples), *geometry)[0] for one in step]
         why = self._why_not_winograd()
         return ", ".join(forms), f"no Winograd: {why}" if why else "takes least time"
@@ -191,10 +190,10 @@ class ConvNode(Node):
         source = self._source(given)
         run.save(self, X, Y, index, source)
         arrays = (*folded_weights(self, run), Y)
-        end = (*(after or (self.activation, self.alpha)), run.n_threads)
+        activation = after or (self.activation, self.alpha)
         if self.tile:
-            return self._tiled_forward(X, source, *arrays, index, addend, end, run)
-        self._direct_forward(X, *arrays, index, end, run)
+            return self._tiled_forward(X, source, *arrays, index, addend, activation, run)
+        self._direct_forward(X, *arrays, index, activation, run)
         return self._handed_on(Y, run)
 
     def _source(self, given):
@@ -211,31 +210,28 @@ class ConvNode(Node):
             return Activated(Y, self.activation, self.alpha)
         return Y
 
-    def _tiled_forward(self, X, source, weight, bias, Y, index, addend, end, run):
+    def _tiled_forward(self, X, source, weight, bias, Y, index, addend, activation, run):
         _, pads, _, _ = self.geometry
-        arrays, form = (X, source.affine, weight, bias, Y), (pads[1:], self.tile)
-        end = (source.activation, source.alpha, *end)
-        if self.pools:
-            run.kernels.winograd_pool_forward(*arrays, index, *form, self.pool_size[1:], *end)
-            return self._handed_on(Y, run)
         strips = None
         if self.moments is not None:
             strips = of_strips(Y, self.tile, 1 + 2 * Y.shape[-1], run)
-        run.kernels.winograd_forward(*arrays, strips, addend, *form, *end)
+        arrays = (X, source.affine, weight, bias, Y, index, strips, addend)
+        activations = (source.activation, source.alpha, *activation)
+        run.kernels.winograd_forward(
+            *arrays, pads[1:], self.tile, *activations, self.pool_size[1:], run.n_threads
+        )
         if self.moments is None:
             return self._handed_on(Y, run)
         with run.within(self.moments):
             return self.moments.measure(Y, strips, run)
 
-    def _direct_forward(self, X, weight, bias, Y, index, end, run):
-        stride, pads, dilation, groups = self.geometry
-        maps = (X.reshape(len(X), *self.maps_in), weight.reshape(self.weight_3d), bias)
-        maps_out = Y.reshape(len(X), *self.maps_out)
-        if not self.pools:
-            run.kernels.conv_forward(*maps, maps_out, stride, pads, dilation, groups, *end)
-            return
-        index = None if index is None else index.reshape(maps_out.shape)
-        run.kernels.conv_pool_forward(*maps, maps_out, index, stride, pads, self.pool_size, *end)
+    def _direct_forward(self, X, weight, bias, Y, index, activation, run):
+        Y = Y.reshape(len(X), *self.maps_out)
+        index = None if index is None else index.reshape(Y.shape)
+        arrays = (X.reshape(len(X), *self.maps_in), weight.reshape(self.weight_3d), bias, Y, index)
+        run.kernels.conv_forward(
+            *arrays, *self.geometry, *activation, self.pool_size, run.n_threads
+        )
 
     def backward(self, dY, need_input, run, addend=None):
         """The gradients; `addend`, which only Winograd's form takes, is added to that at the
@@ -249,13 +245,12 @@ class ConvNode(Node):
         X, Y, index, source = run.recall(self)
         dX = run.empty(X.shape, X.dtype) if need_input else None
         arrays = (X, Y, index, dY, dX, self.gradient("weight"), self.gradient("bias"))
-        end = (*activation, run.n_threads)
         if self.gradient_tile:
-            return self._tiled_backward(source, *arrays, addend, end, run)
-        self._direct_backward(*arrays, end, run)
+            return self._tiled_backward(source, *arrays, addend, activation, run)
+        self._direct_backward(*arrays, activation, run)
         return dX
 
-    def _tiled_backward(self, source, X, Y, index, dY, dX, dW, db, addend, end, run):
+    def _tiled_backward(self, source, X, Y, index, dY, dX, dW, db, addend, activation, run):
         _, pads, _, _ = self.geometry
         normed, sums = (None, None), None
         if source.normed is not None and dX is not None:
@@ -263,24 +258,21 @@ class ConvNode(Node):
             sums = of_strips(dX, self.gradient_tile, 2 * dX.shape[-1], run)
         weight = self.params["weight"]
         arrays = (X, source.affine, weight, Y, index, dY, addend, *normed, dX, sums, dW, db)
-        geometry = (pads[1:], self.gradient_tile, self.pool_size[1:])
-        end = (source.activation, source.alpha, *end)
-        run.kernels.winograd_pool_backward(*arrays, *geometry, *end)
+        activations = (source.activation, source.alpha, *activation)
+        run.kernels.winograd_backward(
+            *arrays, pads[1:], self.gradient_tile, *activations, self.pool_size[1:], run.n_threads
+        )
         return dX if source is PLAIN or dX is None else Gradient(dX, sums=sums)
 
-    def _direct_backward(self, X, Y, index, dY, dX, dW, db, end, run):
-        n, weight = len(X), self.params["weight"].reshape(self.weight_3d)
-        stride, pads, dilation, groups = self.geometry
-        Y, dY = (array.reshape(n, *self.maps_out) for array in (Y, dY))
-        gradients = (
-            None if dX is None else dX.reshape(n, *self.maps_in),
-            None if dW is None else dW.reshape(self.weight_3d),
-            db,
-        )
-        arrays = (X.reshape(n, *self.maps_in), weight, Y)
-        if self.pools:
-            arrays = (*arrays, index.reshape(Y.shape), dY, *gradients)
-            run.kernels.conv_pool_backward(*arrays, stride, pads, self.pool_size, *end)
-        else:
-            geometry = (stride, pads, dilation, groups)
-            run.kernels.conv_backward(*arrays, dY, *gradients, *geometry, *end)
+    def _direct_backward(self, X, Y, index, dY, dX, dW, db, activation, run):
+        def shaped(array, *shape):
+            return None if array is None else array.reshape(*shape)
+
+        n, weight = len(X), self.params["weight"]
+        Y, index, dY = (shaped(array, n, *self.maps_out) for array in (Y, index, dY))
+        X, dX = (shaped(array, n, *self.maps_in) for array in (X, dX))
+        weight, dW = (shaped(array, *self.weight_3d) for array in (weight, dW))
+        run.kernels.conv_backward(
+            X, weight, Y, index, dY, dX, dW, db, *self.geometry, *activation, self.pool_size,
+            run.n_threads,
+        )  # fmt: skip

@@ -32,7 +32,7 @@ class ConvTransposeNode(Node):
         lead = 3 - len(kernel)
         ones = (1,) * lead
         pads = ((0, 0),) * lead + pads
-        self.adjoint = (ones + stride, pads, (1, 1, 1), 1, "identity", 0.0)
+        self.adjoint = (ones + stride, pads, (1, 1, 1), 1, "identity", 0.0, (1, 1, 1))
         self.maps_in = (*ones, *self.input_shape)
         self.maps_out = (*ones, *self.output_shape)
         shape = layer.weight_shape(input_shape)
@@ -64,7 +64,7 @@ class ConvTransposeNode(Node):
         Y = run.empty((n, *self.maps_out), X.dtype)
         maps = X.reshape(n, *self.maps_in)
         run.kernels.conv_backward(
-            Y, self._adjoint_weight(run), maps, maps, Y, None, None, *self.adjoint,
+            Y, self._adjoint_weight(run), maps, None, maps, Y, None, None, *self.adjoint,
             run.n_threads,
         )  # fmt: skip
         if "bias" in self.params:
@@ -82,13 +82,13 @@ class ConvTransposeNode(Node):
         dX = None
         if need_input:
             dX = run.empty(maps.shape, maps.dtype)
-            run.kernels.conv_forward(dY, weight, None, dX, *self.adjoint, run.n_threads)
+            run.kernels.conv_forward(dY, weight, None, dX, None, *self.adjoint, run.n_threads)
             dX = dX.reshape(n, *self.input_shape)
         dW = self.gradient("weight")
         if dW is not None:
             adjoint_dW = run.empty(weight.shape, weight.dtype)
             run.kernels.conv_backward(
-                dY, weight, maps, maps, None, adjoint_dW, None, *self.adjoint,
+                dY, weight, maps, None, maps, None, adjoint_dW, None, *self.adjoint,
                 run.n_threads,
             )  # fmt: skip
             run.call(exchange_maps, adjoint_dW, dW)

@@ -11,7 +11,7 @@ from .program import Handle
 #: Kernels whose multiply-adds are those of their layer, in the direct form.
 LAYER_PRODUCTS = ("conv", "winograd", "depthwise")
 #: Where dX and dW are among the arguments of a backward.
-GRADIENTS = {"conv_pool_backward": (5, 6), "winograd_pool_backward": (9, 11)}
+GRADIENTS = {"conv_backward": (5, 6), "winograd_backward": (9, 11), "depthwise_backward": (4, 5)}
 MIB = 2**20
 
 
@@ -44,7 +44,7 @@ def passes_of(step):
     if not step.name.endswith("backward"):
         return ["forward"]
     names = ("input_gradient", "weight_gradient")
-    places = GRADIENTS.get(step.name, (4, 5))
+    places = GRADIENTS[step.name]
     return [name for name, i in zip(names, places, strict=True) if step.args[i] is not None]
 
 

@@ -101,9 +101,11 @@ class TransformConvNode(Node):
             self._bank(run),
             self._bank_bias(run),
             Y[:, None],
+            None,
             *self.geometry,
             self.activation,
             self.alpha,
+            (1, 1, 1),
             run.n_threads,
         )
         run.save(self, X, Y)
@@ -119,6 +121,7 @@ class TransformConvNode(Node):
             X[:, None],
             self._bank(run),
             Y[:, None],
+            None,
             dY[:, None],
             None if dX is None else dX[:, None],
             d_bank,
@@ -126,6 +129,7 @@ class TransformConvNode(Node):
             *self.geometry,
             self.activation,
             self.alpha,
+            (1, 1, 1),
             run.n_threads,
         )
         if dW is not None:

@@ -6,7 +6,18 @@
 # ruff: noqa: F401
 
 from .bad_calls import BAD_CALLS, bad_arrays
-from .calls import GOOD_CALLS, IN, INOUT, OUT, ROW_CASES, Array, Call, named
+from .calls import (
+    GOOD_CALLS,
+    IN,
+    INOUT,
+    OUT,
+    ROW_CASES,
+    Array,
+    Call,
+    kernel_name,
+    kernel_of,
+    named,
+)
 from .comparisons import (
     ALL_ACTIVATIONS,
     DTYPES,

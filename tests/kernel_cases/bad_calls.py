@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from .calls import IN, named
+from .calls import IN, OUT, named
 
 # Calls whose arrays agree with one another but not with the geometry, or whose numbers
 # do not fit the arrays: kernel, what is wrong, the changes to the good call.
@@ -47,8 +47,16 @@ BAD_CALLS = [
             ("filters for another number of groups", named(groups=1)),
             ("filters for more maps", named(c=4)),
             ("no input maps a group", named(C=0, c=0)),
+            ("windows behind groups", named(pool_size=(2, 2, 2), OD=2, OH=2, OW=3)),
         )
     ),
+    ("conv_forward", "an index without windows", named(index=OUT("n OD OH OW F", "int32"))),
+    ("conv_backward", "an index without windows", named(index=IN("n OD OH OW F", "int32"))),
+    (
+        "winograd_forward, pool", "moments of pooled maps",
+        named(moments=OUT("n*((OH+3)//4) 1+2*F", "float64")),
+    ),
+    ("winograd_forward, pool", "a sum of pooled maps", named(addend=IN("n OH OW F"))),
     *(
         (kernel, *bad)
         for kernel in ("winograd_forward", "winograd_backward")
@@ -68,7 +76,7 @@ BAD_CALLS = [
     ),
     *(
         (kernel, *bad)
-        for kernel in ("conv_pool_forward", "conv_pool_backward")
+        for kernel in ("conv_forward, pool", "conv_backward, pool")
         for bad in (
             ("output too low", named(OH=3)),
             ("output too wide", named(OW=4)),
@@ -77,6 +85,9 @@ BAD_CALLS = [
             ("windows larger than the map", named(pool_size=(2, 6, 2), OH=1)),
             ("windows of another size", named(pool_size=(2, 3, 2))),
             ("windows of size 0", named(pool_size=(2, 0, 2))),
+            ("an index without windows", named(pool_size=(1, 1, 1), OD=4, OH=5, OW=7)),
+            ("windows behind groups", named(groups=2)),
+            ("windows behind dilated filters", named(dilation=(1, 2, 1))),
             ("output of another stride", named(stride=(1, 2, 1))),
             ("negative padding", named(padding=((1, 1), (1, 0), (2, -1)))),
             ("stride 0", named(stride=(1, 0, 1))),
@@ -90,7 +101,7 @@ BAD_CALLS = [
     ),
     *(
         (kernel, *bad)
-        for kernel in ("winograd_pool_forward", "winograd_pool_backward")
+        for kernel in ("winograd_forward, pool", "winograd_backward, pool")
         for bad in (
             ("tiles of another size", named(m=3)),
             ("larger filters", named(three=4, OH=2)),
@@ -206,8 +217,8 @@ BAD_CALLS = [
     *(
         (kernel, *bad)
         for kernel in (
-            "winograd_forward", "winograd_backward", "winograd_pool_forward",
-            "winograd_pool_backward",
+            "winograd_forward", "winograd_backward", "winograd_forward, pool",
+            "winograd_backward, pool",
         )
         for bad in (
             ("input's activation that needs its input", named(input_activation="gelu")),
@@ -216,7 +227,7 @@ BAD_CALLS = [
     ),
     *(
         (kernel, *bad)
-        for kernel in ("winograd_backward", "winograd_pool_backward")
+        for kernel in ("winograd_backward", "winograd_backward, pool")
         for bad in (
             ("sums of nothing", named(normed=None)),
             ("sums about nothing", named(centre=None)),

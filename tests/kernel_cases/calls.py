@@ -84,6 +84,16 @@ class Call:
         return {k: v for k, v in self.arguments.items() if isinstance(v, Array)}
 
 
+def kernel_name(name):
+    """The name of the kernel of a call of GOOD_CALLS."""
+    return name.partition(",")[0]
+
+
+def kernel_of(kernels, name):
+    """The kernel of a call of GOOD_CALLS."""
+    return getattr(kernels, kernel_name(name))
+
+
 # Batches of all samples: samples, numbers of each, and which are taken.
 ROW_CASES = {
     "images": named(
@@ -99,6 +109,7 @@ _CONV_OPTIONS = named(
     groups=2,
     activation="relu",
     alpha=0.0,
+    pool_size=ONES,
     n_threads=2,
 )
 _ROW_SIZES = named(m=3, N=5, P=7)
@@ -110,17 +121,11 @@ _WINOGRAD_OPTIONS = named(
     input_alpha=0.0,
     activation="relu",
     alpha=0.0,
+    pool_size=(1, 1),
     n_threads=2,
 )
 _CONV_POOL_SIZES = named(n=2, D=3, H=6, W=7, C=4, KD=2, KH=3, KW=2, F=6, OD=2, OH=2, OW=3)
-_CONV_POOL_OPTIONS = named(
-    stride=ONES,
-    padding=((1, 1), (1, 0), (0, 1)),
-    pool_size=(2, 2, 2),
-    activation="relu",
-    alpha=0.0,
-    n_threads=2,
-)
+_CONV_POOL_OPTIONS = _CONV_OPTIONS | named(groups=1, pool_size=(2, 2, 2))
 #: Of 4 x 5 x 7 positions, the first in each window.
 _FIRST_PLACES = [[[0, 2, 4], [14, 16, 18]], [[70, 72, 74], [84, 86, 88]]]
 _CONV_POOL_INDEX = np.broadcast_to(np.array(_FIRST_PLACES)[..., None], (2, 2, 2, 3, 6)).tolist()
@@ -128,10 +133,7 @@ _CONV_POOL_INDEX = np.broadcast_to(np.array(_FIRST_PLACES)[..., None], (2, 2, 2,
 _FIRST_OF_PLANE = [[0, 2], [10, 12], [20, 22]]
 _WINOGRAD_POOL_INDEX = np.broadcast_to(np.array(_FIRST_OF_PLANE)[..., None], (2, 3, 2, 6)).tolist()
 _WINOGRAD_POOL_SIZES = _WINOGRAD_SIZES | named(OH=3, OW=2)
-_WINOGRAD_POOL_OPTIONS = {
-    **named(padding=((2, 0), (0, 0)), m=4, pool_size=(2, 2)),
-    **{k: v for k, v in _WINOGRAD_OPTIONS.items() if k not in ("padding", "m")},
-}
+_WINOGRAD_POOL_OPTIONS = _WINOGRAD_OPTIONS | named(pool_size=(2, 2))
 _DENSE_SIZES = named(n=3, I=5, U=4)
 _DENSE_OPTIONS = named(activation="tanh", alpha=0.0, n_threads=2)
 _POOL_SIZES = named(n=2, D=3, H=5, W=6, C=4, OD=3, OH=5, OW=7)
@@ -140,7 +142,7 @@ _POOL_OPTIONS = named(
 )
 _GLOBAL_SIZES = named(n=2, P=5, C=4)
 _DEPTHWISE_SIZES = _CONV_SIZES | named(F=8, one=1)
-_DEPTHWISE_OPTIONS = {k: v for k, v in _CONV_OPTIONS.items() if k != "groups"}
+_DEPTHWISE_OPTIONS = {k: v for k, v in _CONV_OPTIONS.items() if k not in ("groups", "pool_size")}
 _LPPOOL_OPTIONS = {
     **{k: v for k, v in _POOL_OPTIONS.items() if k != "n_threads"},
     **named(p=3.0, n_threads=2),
@@ -152,44 +154,26 @@ _RESAMPLE_SIZES = named(n=2, H=4, W=5, C=3, two=2, three=3)
 _ATTENTION_SIZES = named(n=2, L=6, heads=3, d=4)
 _SEGMENTS = IN("s two", "int64", ((0, 5), (7, 11)))
 
+#: By the name of the kernel, and behind a comma what the call is to do besides.
 GOOD_CALLS = {
     "conv_forward": Call(
         _CONV_SIZES,
         named(
             X=IN("n D H W C"), W=IN("KD KH KW c F"), b=IN("F"), Y=OUT("n OD OH OW F"),
-            **_CONV_OPTIONS,
+            index=None, **_CONV_OPTIONS,
         ),
         optional=("b",),
     ),
     "conv_backward": Call(
         _CONV_SIZES,
         named(
-            X=IN("n D H W C"), W=IN("KD KH KW c F"), Y=IN("n OD OH OW F"),
+            X=IN("n D H W C"), W=IN("KD KH KW c F"), Y=IN("n OD OH OW F"), index=None,
             dY=IN("n OD OH OW F"), dX=OUT("n D H W C"), dW=OUT("KD KH KW c F"),
             db=OUT("F"), **_CONV_OPTIONS,
         ),
         optional=("dX", "dW", "db"),
     ),
-    "winograd_forward": Call(
-        _WINOGRAD_SIZES,
-        named(
-            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), b=IN("F"),
-            Y=OUT("n OH OW F"), moments=OUT("n*((OH+3)//4) 1+2*F", "float64"),
-            addend=IN("n OH OW F"), **_WINOGRAD_OPTIONS,
-        ),
-        optional=("b", "moments", "addend"),
-    ),
-    "winograd_backward": Call(
-        _WINOGRAD_SIZES,
-        named(
-            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), Y=IN("n OH OW F"),
-            dY=IN("n OH OW F"), addend=IN("n H W C"), normed=IN("n H W C"), centre=IN("C"),
-            dX=OUT("n H W C"), sums=OUT("n*((H+3)//4) 2*C", "float64"), dW=OUT("three three C F"),
-            db=OUT("F"), **_WINOGRAD_OPTIONS,
-        ),
-        optional=("addend", "dW", "db"),
-    ),
-    "conv_pool_forward": Call(
+    "conv_forward, pool": Call(
         _CONV_POOL_SIZES,
         named(
             X=IN("n D H W C"), W=IN("KD KH KW C F"), b=IN("F"), Y=OUT("n OD OH OW F"),
@@ -198,7 +182,7 @@ GOOD_CALLS = {
         optional=("b", "index"),
         free=("D", "H", "W", "KD", "KH", "KW"),  # windows may leave out pixels
     ),
-    "conv_pool_backward": Call(
+    "conv_backward, pool": Call(
         _CONV_POOL_SIZES,
         named(
             X=IN("n D H W C"), W=IN("KD KH KW C F"), Y=IN("n OD OH OW F"),
@@ -207,22 +191,41 @@ GOOD_CALLS = {
         ),
         optional=("dX", "dW", "db"),
     ),
-    "winograd_pool_forward": Call(
+    "winograd_forward": Call(
+        _WINOGRAD_SIZES,
+        named(
+            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), b=IN("F"),
+            Y=OUT("n OH OW F"), index=None, moments=OUT("n*((OH+3)//4) 1+2*F", "float64"),
+            addend=IN("n OH OW F"), **_WINOGRAD_OPTIONS,
+        ),
+        optional=("b", "moments", "addend"),
+    ),
+    "winograd_backward": Call(
+        _WINOGRAD_SIZES,
+        named(
+            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), Y=IN("n OH OW F"),
+            index=None, dY=IN("n OH OW F"), addend=IN("n H W C"), normed=IN("n H W C"),
+            centre=IN("C"), dX=OUT("n H W C"), sums=OUT("n*((H+3)//4) 2*C", "float64"),
+            dW=OUT("three three C F"), db=OUT("F"), **_WINOGRAD_OPTIONS,
+        ),
+        optional=("addend", "dW", "db"),
+    ),
+    "winograd_forward, pool": Call(
         _WINOGRAD_POOL_SIZES,
         named(
             X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), b=IN("F"),
-            Y=OUT("n OH OW F"), index=OUT("n OH OW F", "int32"), **_WINOGRAD_POOL_OPTIONS,
+            Y=OUT("n OH OW F"), index=OUT("n OH OW F", "int32"), moments=None, addend=None,
+            **_WINOGRAD_POOL_OPTIONS,
         ),
         optional=("b", "index"),
         free=("H", "W"),
     ),
-    "winograd_pool_backward": Call(
+    "winograd_backward, pool": Call(
         _WINOGRAD_POOL_SIZES,
         named(
             X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), Y=IN("n OH OW F"),
             index=IN("n OH OW F", "int32", _WINOGRAD_POOL_INDEX), dY=IN("n OH OW F"),
-            addend=IN("n H W C"),
-            normed=IN("n H W C"), centre=IN("C"), dX=OUT("n H W C"),
+            addend=IN("n H W C"), normed=IN("n H W C"), centre=IN("C"), dX=OUT("n H W C"),
             sums=OUT("n*((H+3)//4) 2*C", "float64"), dW=OUT("three three C F"), db=OUT("F"),
             **_WINOGRAD_POOL_OPTIONS,
         ),

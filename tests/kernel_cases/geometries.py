@@ -42,6 +42,9 @@ class ConvCase:
     alpha: float = 0.3
     use_bias: bool = True
 
+    #: Windows of one position, which are no pool.
+    pool_size = ONES
+
     @property
     def input_shape(self):
         return (self.n, *self.size, self.channels)
@@ -60,7 +63,7 @@ class ConvCase:
         """What follows the arrays in a call, without the number of threads."""
         return (
             self.stride, self.padding, self.dilation, self.groups, self.activation,
-            self.alpha,
+            self.alpha, self.pool_size,
         )  # fmt: skip
 
     def arrays(self, dtype, seed=0):
@@ -191,10 +194,6 @@ class ConvPoolCase(ConvCase):
     def output_shape(self):
         n, *size, filters = self.maps_shape
         return (n, *(s // p for s, p in zip(size, self.pool_size, strict=True)), filters)
-
-    @property
-    def options(self):
-        return self.stride, self.padding, self.pool_size, self.activation, self.alpha
 
 
 @dataclass(frozen=True)
@@ -403,14 +402,15 @@ CONV_POOL_CASES = {
 @st.composite
 def conv_pool_cases(draw):
     """Convolutions of rank 1 to 3, with any windows that fit."""
-    case = draw(conv_cases())
+    case = draw(conv_cases().filter(lambda case: max(case.output_shape[1:4]) > 1))
     case = ConvPoolCase(
         case.n, case.size, draw(st.integers(1, 20)), draw(st.integers(1, 20)), case.kernel,
         stride=case.stride, padding=case.padding, activation=case.activation,
         use_bias=case.use_bias,
     )  # fmt: skip
     sizes = case.maps_shape[1:4]
-    return replace(case, pool_size=tuple(draw(st.integers(1, min(s, 4))) for s in sizes))
+    windows = st.tuples(*(st.integers(1, min(s, 4)) for s in sizes))
+    return replace(case, pool_size=draw(windows.filter(lambda sizes: max(sizes) > 1)))
 
 
 @st.composite

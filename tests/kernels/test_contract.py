@@ -21,7 +21,7 @@ every_kernel = pytest.mark.parametrize("name", cases.GOOD_CALLS)
 @cases.every_variant
 @every_kernel
 def test_signature(name, kernels, dtype):
-    kernel = getattr(kernels, name)
+    kernel = cases.kernel_of(kernels, name)
     assert list(inspect.signature(kernel).parameters) == list(cases.GOOD_CALLS[name].arguments)
 
 
@@ -32,7 +32,7 @@ def test_nothing_but_the_listed_kernels_is_public(kernels, dtype):
         for name, value in vars(kernels).items()
         if callable(value) and not name.startswith("_")
     }
-    assert public == {*cases.GOOD_CALLS, "view", "conv_form", "force_form"}
+    assert public == {*map(cases.kernel_name, cases.GOOD_CALLS), "view", "conv_form", "force_form"}
 
 
 @cases.every_variant
@@ -46,7 +46,7 @@ def test_fills_every_output_and_takes_read_only_inputs(name, kernels, dtype):
             value.fill(np.nan if value.dtype.kind == "f" else -1)
     before = {k: v.copy() for k, v in arguments.items() if k in call.arrays}
 
-    getattr(kernels, name)(**arguments)
+    cases.kernel_of(kernels, name)(**arguments)
 
     for array in call.arrays:
         if arguments[array].flags.writeable:
@@ -71,7 +71,10 @@ def test_optional_array_changes_nothing_else(name, optional, kernels, dtype):
         with_all[optional] = np.full_like(with_all[optional], neutral)
     without[optional] = None
 
-    results = [getattr(kernels, name)(**with_all), getattr(kernels, name)(**without)]
+    results = [
+        cases.kernel_of(kernels, name)(**with_all),
+        cases.kernel_of(kernels, name)(**without),
+    ]
 
     assert results[0] == results[1]
     for array in call.arrays:
@@ -95,7 +98,7 @@ def test_empty_batch(name, kernels, dtype):
     arguments = call.make(dtype)
     before = {k: v.copy() for k, v in arguments.items() if k in call.arrays}
 
-    result = getattr(kernels, name)(**arguments)
+    result = cases.kernel_of(kernels, name)(**arguments)
 
     assert result is None or result == 0
     for array in call.arrays:
@@ -112,7 +115,7 @@ def test_empty_batch(name, kernels, dtype):
 def test_bad_geometry(name, changes, kernels, dtype):
     arguments = cases.GOOD_CALLS[name].replace(**changes).make(dtype)
     with pytest.raises(ValueError):
-        getattr(kernels, name)(**arguments)
+        cases.kernel_of(kernels, name)(**arguments)
 
 
 @cases.every_variant
@@ -120,7 +123,7 @@ def test_bad_geometry(name, changes, kernels, dtype):
 def test_bad_arrays(name, kernels, dtype):
     for what, arguments in cases.bad_arrays(cases.GOOD_CALLS[name], dtype):
         try:
-            getattr(kernels, name)(**arguments)
+            cases.kernel_of(kernels, name)(**arguments)
         except ValueError:
             continue
         pytest.fail(f"accepted {what}")
@@ -129,9 +132,9 @@ def test_bad_arrays(name, kernels, dtype):
 # Arrays that may be None without being left out: the call is another one then.
 NONE_MEANS_ANOTHER_CALL = {
     "winograd_forward": {"affine"},
-    "winograd_pool_forward": {"affine"},
+    "winograd_forward, pool": {"affine"},
     "winograd_backward": {"affine", "normed", "centre", "dX", "sums"},
-    "winograd_pool_backward": {"affine", "normed", "centre", "dX", "sums"},
+    "winograd_backward, pool": {"affine", "normed", "centre", "dX", "sums"},
     "batchnorm_statistics": {"moments"},
     "batchnorm_backward": {"sums"},
     "rmsprop_step": {"mean"},
@@ -153,7 +156,7 @@ def test_none_for_an_array(name, kernels, dtype):
     for array in call.arrays:
         if array not in {*call.optional, *NONE_MEANS_ANOTHER_CALL.get(name, ())}:
             arguments = call.make(dtype) | {array: None}
-            assert_refused(getattr(kernels, name), arguments, f"None for {array}")
+            assert_refused(cases.kernel_of(kernels, name), arguments, f"None for {array}")
 
 
 @cases.every_variant
@@ -162,7 +165,7 @@ def test_no_threads(name, kernels, dtype):
     for n_threads in (0, -1, -(2**31)):
         arguments = cases.GOOD_CALLS[name].make(dtype) | {"n_threads": n_threads}
         with pytest.raises(ValueError, match="n_threads"):
-            getattr(kernels, name)(**arguments)
+            cases.kernel_of(kernels, name)(**arguments)
 
 
 @cases.every_compiled
@@ -171,7 +174,7 @@ def test_more_threads_than_anybody_has(name, kernels, dtype):
     """Their number is bounded, and changes no bit."""
     call = cases.GOOD_CALLS[name]
     few, many = call.make(dtype), call.make(dtype) | {"n_threads": 2**31 - 1}
-    assert getattr(kernels, name)(**few) == getattr(kernels, name)(**many)
+    assert cases.kernel_of(kernels, name)(**few) == cases.kernel_of(kernels, name)(**many)
     for array in call.arrays:
         cases.assert_same_bits(many[array], few[array])
 
@@ -195,15 +198,15 @@ def test_tuples_that_do_not_fit(name, kernels, dtype):
         if isinstance(value, tuple):
             for wrong in wrong_tuples(value):
                 arguments = call.make(dtype) | {key: wrong}
-                assert_refused(getattr(kernels, name), arguments, f"{key}={wrong}")
+                assert_refused(cases.kernel_of(kernels, name), arguments, f"{key}={wrong}")
 
 
 # How many places there are: in the map, or in the window's rows.
 INDEXED = {
     "maxpool_backward": lambda a: np.prod(a["dX"].shape[1:4]),
     "globalmax_backward": lambda a: a["dX"].shape[1],
-    "conv_pool_backward": lambda a: 4 * 5 * 7,
-    "winograd_pool_backward": lambda a: 6 * 5,
+    "conv_backward, pool": lambda a: 4 * 5 * 7,
+    "winograd_backward, pool": lambda a: 6 * 5,
 }
 
 
@@ -217,14 +220,14 @@ def test_index_outside_of_the_map(name, kernels, dtype):
         for place in (0, 5, -1):
             arguments = call.make(dtype)
             arguments["index"] = arguments["index"].copy()
-            getattr(kernels, name)(**arguments)
+            cases.kernel_of(kernels, name)(**arguments)
             arguments["index"].flat[place] = wrong
             with pytest.raises(ValueError, match="index"):
-                getattr(kernels, name)(**arguments)
+                cases.kernel_of(kernels, name)(**arguments)
 
 
 @cases.every_variant
-@pytest.mark.parametrize("name", ["conv_pool_backward", "winograd_pool_backward"])
+@pytest.mark.parametrize("name", ["conv_backward, pool", "winograd_backward, pool"])
 def test_index_outside_of_its_window(name, kernels, dtype):
     """Within the map, but in rows that the window does not have."""
     call = cases.GOOD_CALLS[name]
@@ -233,7 +236,7 @@ def test_index_outside_of_its_window(name, kernels, dtype):
     index.reshape(len(index), -1)[-1, :3] = index.max()
     arguments["index"] = index
     with pytest.raises(ValueError, match="index"):
-        getattr(kernels, name)(**arguments)
+        cases.kernel_of(kernels, name)(**arguments)
 
 
 @cases.every_variant
@@ -260,7 +263,7 @@ def test_index_anywhere_in_a_large_batch(kernels, dtype, n, place):
         ("conv_forward", cases.named(padding=((2**30, 2**30), (2**30, 2**30), (0, 1)))),
         ("conv_backward", cases.named(padding=((2**30, 2**30), (2**30, 2**30), (0, 1)))),
         ("depthwise_forward", cases.named(padding=((2**30, 2**30), (2**30, 2**30), (0, 1)))),
-        ("conv_pool_forward", cases.named(padding=((2**30, 2**30), (2**30, 2**30), (0, 1)))),
+        ("conv_forward, pool", cases.named(padding=((2**30, 2**30), (2**30, 2**30), (0, 1)))),
         ("conv_forward", cases.named(dilation=(2**31 - 1, 2**31 - 1, 2**31 - 1))),
         # More pixels than a place can tell apart; of no image, so that they need no memory.
         ("maxpool_forward", cases.named(n=0, W=2**31)),
@@ -275,7 +278,7 @@ def test_index_anywhere_in_a_large_batch(kernels, dtype, n, place):
 def test_sizes_that_no_memory_holds(name, changes, kernels, dtype):
     call = cases.GOOD_CALLS[name].replace(**changes)
     with pytest.raises(ValueError):
-        getattr(kernels, name)(**call.make(dtype))
+        cases.kernel_of(kernels, name)(**call.make(dtype))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory")
@@ -347,7 +350,7 @@ def test_work_space_that_the_system_does_not_give(run_python):
 def test_reference_says_what_it_saw_and_expected(name, changes, message):
     arguments = cases.GOOD_CALLS[name].replace(**changes).make(np.dtype(np.float64))
     with pytest.raises(ValueError, match=message):
-        getattr(reference, name)(**arguments)
+        cases.kernel_of(reference, name)(**arguments)
 
 
 def test_reference_refuses_an_index_outside_the_map():
@@ -356,7 +359,7 @@ def test_reference_refuses_an_index_outside_the_map():
             arguments = cases.GOOD_CALLS[name].make(np.dtype(np.float64))
             arguments["index"] = np.full_like(arguments["index"], value)
             with pytest.raises(ValueError, match="index holds values"):
-                getattr(reference, name)(**arguments)
+                cases.kernel_of(reference, name)(**arguments)
 
 
 def with_few(call, dtype, few):
@@ -383,7 +386,7 @@ def test_denormal_numbers_are_zero(name, kernels, dtype):
     """What tells the results apart is as small itself, whatever is divided by what."""
     call = cases.GOOD_CALLS[name]
     (arguments, outputs), (zeros, _) = (with_few(call, dtype, few) for few in (1, 0))
-    results = [getattr(kernels, name)(**one) for one in (arguments, zeros)]
+    results = [cases.kernel_of(kernels, name)(**one) for one in (arguments, zeros)]
     assert results[0] == results[1]
     for array in outputs:
         if arguments[array].dtype.kind == "f":
@@ -398,6 +401,6 @@ def test_denormal_numbers_are_zero(name, kernels, dtype):
 def test_the_caller_goes_on_with_denormal_numbers(name, kernels, dtype):
     x = np.full(9, 0.5 * np.finfo(dtype).tiny, dtype)
     expected = x * dtype.type(0.5)
-    getattr(kernels, name)(**cases.GOOD_CALLS[name].make(dtype))
+    cases.kernel_of(kernels, name)(**cases.GOOD_CALLS[name].make(dtype))
     cases.assert_same_bits(x * dtype.type(0.5), expected)
     assert np.all(expected > 0)

@@ -21,7 +21,7 @@ every_case = pytest.mark.parametrize("case", cases.CONV_CASES)
 
 def forward(kernels, case, X, W, b, n_threads=1):
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
-    kernels.conv_forward(X, W, b, Y, *case.options, n_threads)
+    kernels.conv_forward(X, W, b, Y, None, *case.options, n_threads)
     return Y
 
 
@@ -31,7 +31,7 @@ def backward(kernels, case, X, W, Y, dY, n_threads=1, skip=()):
     gradients = [
         None if name in skip else cases.output(shape, X.dtype) for name, shape in shapes.items()
     ]
-    kernels.conv_backward(X, W, Y, dY, *gradients, *case.options, n_threads)
+    kernels.conv_backward(X, W, Y, None, dY, *gradients, *case.options, n_threads)
     return gradients
 
 

@@ -22,7 +22,7 @@ def forward(kernels, case, X, W, b, n_threads=1):
     """Y and index."""
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
     index = cases.output(Y.shape, np.int32)
-    kernels.conv_pool_forward(X, W, b, Y, index, *case.options, n_threads)
+    kernels.conv_forward(X, W, b, Y, index, *case.options, n_threads)
     return Y, index
 
 
@@ -32,7 +32,7 @@ def backward(kernels, case, X, W, Y, index, dY, n_threads=1, skip=()):
         None if name in skip else cases.output(shape, X.dtype)
         for name, shape in gradient_shapes(X, W)
     ]
-    kernels.conv_pool_backward(X, W, Y, index, dY, *gradients, *case.options, n_threads)
+    kernels.conv_backward(X, W, Y, index, dY, *gradients, *case.options, n_threads)
     return gradients
 
 
@@ -43,8 +43,7 @@ def gradient_shapes(X, W):
 def one_after_the_other(kernels, case, X, W, b):
     """Y and index of the convolution and the pool that are kernels of their own."""
     maps = cases.output((len(X), *case.maps_shape[1:]), X.dtype)
-    options = (case.stride, case.padding, ONES, 1, case.activation, case.alpha)
-    kernels.conv_forward(X, W, b, maps, *options, 1)
+    kernels.conv_forward(X, W, b, maps, None, *replace(case, pool_size=ONES).options, 1)
     return pooled(kernels, case, maps)
 
 
@@ -66,9 +65,9 @@ def winograd_forward(kernels, case, m, X, W, b, n_threads=1, before=NO_NORM):
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
     index = cases.output(Y.shape, np.int32)
     affine, *f = before
-    options = (case.padding[1:], m, case.pool_size[1:], *f, case.activation, case.alpha)
-    kernels.winograd_pool_forward(
-        X[:, 0], affine, W[0], b, Y[:, 0], index[:, 0], *options, n_threads
+    options = (case.padding[1:], m, *f, case.activation, case.alpha, case.pool_size[1:])
+    kernels.winograd_forward(
+        X[:, 0], affine, W[0], b, Y[:, 0], index[:, 0], None, None, *options, n_threads
     )
     return Y, index
 
@@ -82,8 +81,8 @@ def winograd_backward(
         for name, shape in gradient_shapes(X, W)
     )
     affine, *f = before
-    options = (case.padding[1:], m, case.pool_size[1:], *f, case.activation, case.alpha)
-    kernels.winograd_pool_backward(
+    options = (case.padding[1:], m, *f, case.activation, case.alpha, case.pool_size[1:])
+    kernels.winograd_backward(
         X[:, 0], affine, W[0], Y[:, 0], index[:, 0], dY[:, 0], None, None, None,
         None if dX is None else dX[:, 0], None, None if dW is None else dW[0], db, *options,
         n_threads,
@@ -199,8 +198,8 @@ def check_winograd(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
     X, W, b, dY = case.arrays(dtype, seed)
     Y, index = winograd_forward(kernels, case, m, X, W, b, n_threads)
     maps = cases.output(case.maps_shape, dtype)
-    options = (case.padding[1:], m, *NO_NORM[1:], case.activation, case.alpha)
-    kernels.winograd_forward(X[:, 0], None, W[0], b, maps[:, 0], None, None, *options, 1)
+    options = (case.padding[1:], m, *NO_NORM[1:], case.activation, case.alpha, (1, 1))
+    kernels.winograd_forward(X[:, 0], None, W[0], b, maps[:, 0], None, None, None, *options, 1)
     expected = pooled(kernels, case, maps)
     np.testing.assert_array_equal(Y, expected[0])
     np.testing.assert_array_equal(index, expected[1])
@@ -213,7 +212,7 @@ def check_winograd(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
         for name, shape in gradient_shapes(X[:, 0], W[0])
     ]
     dX, dW, db = expected
-    arrays = (X[:, 0], None, W[0], maps[:, 0], d_maps[:, 0], None, None, None)
+    arrays = (X[:, 0], None, W[0], maps[:, 0], None, d_maps[:, 0], None, None, None)
     kernels.winograd_backward(*arrays, dX, None, dW, db, *options, 1)
     actual = winograd_backward(kernels, case, m, X, W, Y, index, dY, n_threads, skip)
     for a, e in zip(actual, expected, strict=True):
@@ -238,20 +237,6 @@ def test_winograd_like_convolution_and_pool(kernels, dtype, m, case, seed, n_thr
 def test_larger_winograd_like_convolution_and_pool(kernels, dtype, case, pool_size):
     case = replace(cases.WINOGRAD_POOL_CASES[case], pool_size=pool_size)
     check_winograd(kernels, case, 4, dtype, n_threads=2)
-
-
-@cases.every_compiled
-@pytest.mark.parametrize("case", cases.WINOGRAD_POOL_CASES)
-def test_winograd_windows_of_one_position_are_no_pool(kernels, dtype, case):
-    case = replace(cases.WINOGRAD_POOL_CASES[case], pool_size=(1, 1, 1))
-    X, W, b, _ = case.arrays(dtype)
-    Y = cases.output((len(X), *case.output_shape[2:]), dtype)
-    expected = cases.output(Y.shape, dtype)
-    end = (*NO_NORM[1:], case.activation, case.alpha, 2)
-    arrays = (X[:, 0], None, W[0], b)
-    kernels.winograd_pool_forward(*arrays, Y, None, case.padding[1:], 4, (1, 1), *end)
-    kernels.winograd_forward(*arrays, expected, None, None, case.padding[1:], 4, *end)
-    cases.assert_same_bits(Y, expected)
 
 
 @cases.every_compiled
@@ -306,8 +291,8 @@ def test_reference_is_convolution_and_pool(case, seed):
     X, W, b, dY = case.arrays(dtype, seed)
     Y, index = forward(reference, case, X, W, b)
     maps = cases.output(case.maps_shape, dtype)
-    options = (case.stride, case.padding, ONES, 1, case.activation, case.alpha)
-    reference.conv_forward(X, W, b, maps, *options, 1)
+    options = replace(case, pool_size=ONES).options
+    reference.conv_forward(X, W, b, maps, None, *options, 1)
     expected = pooled(reference, case, maps)
     np.testing.assert_array_equal(Y, expected[0])
     np.testing.assert_array_equal(index, expected[1])
@@ -315,7 +300,7 @@ def test_reference_is_convolution_and_pool(case, seed):
     d_maps = cases.output(maps.shape, dtype)
     reference.maxpool_backward(dY, index, d_maps, 1)
     expected = [cases.output(shape, dtype) for _, shape in gradient_shapes(X, W)]
-    reference.conv_backward(X, W, maps, d_maps, *expected, *options, 1)
+    reference.conv_backward(X, W, maps, None, d_maps, *expected, *options, 1)
     assert_gradients_close(backward(reference, case, X, W, Y, index, dY), expected)
 
 

@@ -239,12 +239,12 @@ def test_forward_is_scipy_correlate(case):
 def test_is_the_convolution_whose_groups_are_the_maps(case, seed):
     X, W, b, dY = case.arrays(float64, seed)
     geometry = case.stride, case.padding, case.dilation, case.channels
-    options = (*geometry, case.activation, case.alpha, 1)
+    options = (*geometry, case.activation, case.alpha, cases.ONES, 1)
     Y = forward(reference, case, X, W, b)
     expected = np.empty_like(Y)
-    reference.conv_forward(X, W, b, expected, *options)
+    reference.conv_forward(X, W, b, expected, None, *options)
     gradients = [np.empty_like(X), np.empty_like(W), np.empty(case.filters)]
-    reference.conv_backward(X, W, Y, dY, *gradients, *options)
+    reference.conv_backward(X, W, Y, None, dY, *gradients, *options)
 
     cases.assert_close(Y, expected, floor=1.0)
     for one, other in zip(backward(reference, case, X, W, Y, dY), gradients, strict=True):

@@ -44,24 +44,21 @@ def chosen(kernels, step, case, n=None):
     """What `conv_form` says of a case."""
     return kernels.conv_form(
         step, n or case.n, case.input_shape[1:], case.weight_shape, case.stride, case.padding,
-        case.dilation, case.groups, getattr(case, "pool_size", None),
+        case.dilation, case.groups, case.pool_size,
     )  # fmt: skip
 
 
 def results(kernels, case, dtype, n_threads=1, seed=0):
     """Y and the gradients, of a pool also the index, all from the same Y."""
     X, W, b, dY = case.arrays(dtype, seed)
-    is_pool = hasattr(case, "pool_size")
-    family = "conv_pool" if is_pool else "conv"
-    Y = cases.output(case.output_shape, dtype)
-    index = [cases.output(Y.shape, np.int32)] if is_pool else []
-    getattr(kernels, f"{family}_forward")(X, W, b, Y, *index, *case.options, n_threads)
-    saved = [cases.output(a.shape, a.dtype) for a in (Y, *index)]
-    getattr(reference, f"{family}_forward")(X, W, b, *saved, *case.options, 1)
+    made, saved = ([cases.output(case.output_shape, dtype), None] for _ in range(2))
+    if max(case.pool_size) > 1:
+        made[1], saved[1] = (cases.output(case.output_shape, np.int32) for _ in range(2))
+    kernels.conv_forward(X, W, b, *made, *case.options, n_threads)
+    reference.conv_forward(X, W, b, *saved, *case.options, 1)
     gradients = [cases.output(shape, dtype) for shape in (X.shape, W.shape, W.shape[-1:])]
-    arguments = (X, W, *saved, dY, *gradients, *case.options, n_threads)
-    getattr(kernels, f"{family}_backward")(*arguments)
-    return [Y, *index, *gradients]
+    kernels.conv_backward(X, W, *saved, dY, *gradients, *case.options, n_threads)
+    return [array for array in (*made, *gradients) if array is not None]
 
 
 def assert_like_reference(kernels, case, dtype, n_threads=1, seed=0):

@@ -13,9 +13,9 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from suites import kernels as suites
 
 
-@pytest.mark.parametrize("kernel", cases.GOOD_CALLS)
-def test_calls(kernel):
-    suite = getattr(suites, kernel)
+@pytest.mark.parametrize("name", cases.GOOD_CALLS)
+def test_calls(name):
+    suite = getattr(suites, name.replace(", ", "_"))
     for case in suite.params[0]:
         benchmark = suite()
         benchmark.setup(case, 1)

@@ -18,8 +18,8 @@ def test_kernels_take_the_view_of_an_array(kernels, dtype):
     for view in (np.asarray, kernels.view):
         Y, index = np.empty(shape, dtype), np.empty(shape, np.int32)
         arrays = [view(a) for a in (X, W, np.zeros(4, dtype), Y, index)]
-        same = (1, 1, 1), ((0, 0),) * 3, (1, 2, 2)
-        kernels.conv_pool_forward(*arrays, *same, "relu", 0.0, 1)
+        same = cases.ONES, cases.NO_PADDING, cases.ONES, 1
+        kernels.conv_forward(*arrays, *same, "relu", 0.0, (1, 2, 2), 1)
         results.append((Y, index))
     for of_array, of_view in zip(*results, strict=True):
         cases.assert_same_bits(of_view, of_array)

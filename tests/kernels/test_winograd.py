@@ -35,8 +35,8 @@ def forward(
 ):  # fmt: skip
     Y = cases.output((len(X), *case.output_shape[2:]), X.dtype)
     affine, *f = before
-    options = (case.padding[1:], m, *f, case.activation, case.alpha)
-    kernels.winograd_forward(X, affine, W, b, Y, moments, addend, *options, n_threads)
+    options = (case.padding[1:], m, *f, case.activation, case.alpha, (1, 1))
+    kernels.winograd_forward(X, affine, W, b, Y, None, moments, addend, *options, n_threads)
     return Y
 
 
@@ -50,9 +50,9 @@ def backward(
         None if name in skip else cases.output(shape, X.dtype) for name, shape in shapes.items()
     )
     affine, *f = before
-    options = (case.padding[1:], m, *f, case.activation, case.alpha)
+    options = (case.padding[1:], m, *f, case.activation, case.alpha, (1, 1))
     kernels.winograd_backward(
-        X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, *options, n_threads
+        X, affine, W, Y, None, dY, addend, normed, centre, dX, sums, dW, db, *options, n_threads
     )
     return dX, dW, db
 

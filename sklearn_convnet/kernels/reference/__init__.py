@@ -38,7 +38,6 @@ from .attention import attention_backward, attention_forward
 from .augmentation import affine_resample, affine_resample_nearest
 from .blocks import add, copy_channels
 from .conv import conv_backward, conv_forward
-from .conv_pool import conv_pool_backward, conv_pool_forward
 from .dense import dense_backward, dense_forward
 from .depthwise import depthwise_backward, depthwise_forward
 from .dropout import dropout, dropout_mask
@@ -71,9 +70,4 @@ from .pool import (
 from .rows import take_bytes, take_rows
 from .upsample import upsample_backward, upsample_forward
 from .views import view
-from .winograd import (
-    winograd_backward,
-    winograd_forward,
-    winograd_pool_backward,
-    winograd_pool_forward,
-)
+from .winograd import winograd_backward, winograd_forward

@@ -1,4 +1,4 @@
-"""Convolution."""
+"""Convolution, and a max pool behind it."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -6,8 +6,23 @@
 import numpy as np
 
 from .activation import _ACTIVATIONS, FUSED_ACTIVATIONS
-from .checks import _double, _kernel, check_activation, check_conv
+from .checks import (
+    _check_numbers,
+    _check_padding,
+    _check_places,
+    _check_sizes,
+    _double,
+    _kernel,
+    _match,
+    check_activation,
+    check_conv,
+    check_index_rows,
+    check_pool,
+)
+from .pool import maxpool_backward, maxpool_forward
 from .taps import _crop, _pad, _taps
+
+NO_PADDING = ((0, 0),) * 3
 
 
 def _by_group(A, groups):
@@ -20,10 +35,35 @@ def _ungroup(A, shape):
     return A.transpose(1, 0, 2).reshape(shape)
 
 
-@_kernel("b")
-def conv_forward(X, W, b, Y, stride, padding, dilation, groups, activation, alpha,
-                 n_threads):  # fmt: skip
-    """Convolution, bias and activation.
+def _pools(pool_size, dilation, groups):
+    """Whether there is a max pool, whose windows have more than one position."""
+    _check_sizes("pool_size", pool_size, 3, 1)
+    _check_sizes("dilation", dilation, 3, 1)
+    if max(pool_size) > 1 and (max(dilation) > 1 or groups > 1):
+        raise ValueError(
+            f"dilation is {dilation} and groups is {groups}, expected 1 in front of a pool"
+        )
+    return max(pool_size) > 1
+
+
+def _conv_output(X, W, stride, padding):
+    """The shape of the output of a convolution, as far as there is one."""
+    _check_sizes("stride", stride, 3, 1)
+    _check_padding(padding)
+    size = (
+        (s + sum(pads) - k) // b + 1
+        for s, k, b, pads in zip(X.shape[1:4], W.shape, stride, padding, strict=False)
+    )
+    size = [max(n, 0) for n in size]
+    _check_numbers("the output of the convolution", (*size, W.shape[-1]))
+    _check_places(size)
+    return (len(X), *size, W.shape[-1])
+
+
+@_kernel("b", "index")
+def conv_forward(X, W, b, Y, index, stride, padding, dilation, groups, activation, alpha,
+                 pool_size, n_threads):  # fmt: skip
+    """Convolution, bias, activation, and the largest value of every window of that.
 
     Parameters
     ----------
@@ -31,13 +71,31 @@ def conv_forward(X, W, b, Y, stride, padding, dilation, groups, activation, alph
     W : array of shape (KD, KH, KW, C / groups, F)  # IN
     b : array of shape (F,) or None  # IN
     Y : array of shape (n, OD, OH, OW, F)  # OUT
+    index : int32 array like Y or None  # OUT
+        Flat position of the first maximum in the output of the convolution.
     stride, dilation : tuple of 3 ints
     padding : tuple of 3 pairs (before, after)
     groups : int
     activation : str
     alpha : float
+    pool_size : tuple of 3 ints
+        Of the windows, which lie side by side. For (1, 1, 1), which is no pool, there is no index;
+        others need dilation and groups of 1.
     n_threads : int
     """
+    geometry = (stride, padding, dilation, groups, activation, alpha)
+    if not _pools(pool_size, dilation, groups):
+        if index is not None:
+            raise ValueError("an index needs windows larger than 1 x 1 x 1")
+        _convolve(X, W, b, Y, *geometry)
+        return
+    _match(X=(X, "n D H W C"), W=(W, "KD KH KW C F"), Y=(Y, "n OD OH OW F"))
+    A = np.empty(_conv_output(X, W, stride, padding), X.dtype)
+    _convolve(X, W, b, A, *geometry)
+    maxpool_forward(A, Y, index, pool_size, pool_size, NO_PADDING, n_threads)
+
+
+def _convolve(X, W, b, Y, stride, padding, dilation, groups, activation, alpha):
     check_conv(X, W, b, Y, stride, padding, dilation, groups)
     check_activation(activation, FUSED_ACTIVATIONS)
     f, _ = _ACTIVATIONS[activation]
@@ -55,24 +113,49 @@ def conv_forward(X, W, b, Y, stride, padding, dilation, groups, activation, alph
     Y[:] = f(Z, alpha)
 
 
-@_kernel("dX", "dW", "db")
-def conv_backward(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups,
-                  activation, alpha, n_threads):  # fmt: skip
-    """Take the gradient at the output of a convolution to input, weights and bias.
+@_kernel("index", "dX", "dW", "db")
+def conv_backward(X, W, Y, index, dY, dX, dW, db, stride, padding, dilation, groups, activation,
+                  alpha, pool_size, n_threads):  # fmt: skip
+    """Take the gradient at the output of a convolution, or its pool, to input, weights and bias.
 
     Parameters
     ----------
-    X : array of shape (n, D, H, W, C)  # IN
-    W : array of shape (KD, KH, KW, C / groups, F)  # IN
+    X, W, index, stride, padding, dilation, groups, activation, alpha, pool_size, n_threads
+        As in `conv_forward`.
     Y : array of shape (n, OD, OH, OW, F)  # IN
-        The output of the forward pass, after the activation.
-    dY : array of shape (n, OD, OH, OW, F)  # IN
+        The output of the forward pass, after activation and pool.
+    dY : array like Y  # IN
     dX : array like X or None  # OUT
     dW : array like W or None  # OUT
     db : array of shape (F,) or None  # OUT
-    stride, padding, dilation, groups, activation, alpha, n_threads
-        As in `conv_forward`.
     """
+    pools, gradients = _pools(pool_size, dilation, groups), (dX, dW, db)
+    if pools != (index is not None):
+        raise ValueError("an index is needed for windows larger than 1 x 1 x 1, and for them alone")
+    geometry = (stride, padding, dilation, groups)
+    if not pools:
+        _take_back(X, W, Y, dY, *gradients, *geometry, activation, alpha)
+        return
+    _match(
+        X=(X, "n D H W C"),
+        W=(W, "KD KH KW C F"),
+        Y=(Y, "n OD OH OW F"),
+        dY=(dY, "n OD OH OW F"),
+        index=(index, "n OD OH OW F", np.int32),
+    )
+    check_activation(activation, FUSED_ACTIVATIONS)
+    dZ = np.empty(_conv_output(X, W, stride, padding))
+    check_pool(dZ, _double(Y), pool_size, pool_size, NO_PADDING, index)
+    check_index_rows(index, dZ.shape[1:4], pool_size)
+    _, slope = _ACTIVATIONS[activation]
+
+    # dz(index) = dY f'(z(index)), and 0 elsewhere; f' follows from Y
+    maxpool_backward(_double(dY) * slope(_double(Y), alpha), index, dZ, n_threads)
+    dZ = dZ.astype(X.dtype)
+    _take_back(X, W, dZ, dZ, *gradients, *geometry, "identity", 0.0)
+
+
+def _take_back(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups, activation, alpha):
     check_conv(
         X, W, None, Y, stride, padding, dilation, groups,
         dY=(dY, "n OD OH OW F"),

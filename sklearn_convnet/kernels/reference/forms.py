@@ -15,7 +15,7 @@ def force_form(name):
         raise ValueError(f"form must be None or one of {', '.join(FORM_NAMES)}, got {name!r}")
 
 
-def conv_form(step, n, maps, weight, stride, padding, dilation, groups, pool_size=None):
+def conv_form(step, n, maps, weight, stride, padding, dilation, groups, pool_size=(1, 1, 1)):
     """The name of the only form, and no others."""
     if step not in PASSES:
         raise ValueError(f"step must be one of {', '.join(PASSES)}, got {step!r}")

@@ -7,8 +7,7 @@ import numpy as np
 
 from .activation import _ACTIVATIONS, FUSED_ACTIVATIONS
 from .checks import _check_padding, _check_sizes, _double, _kernel, _match, check_activation
-from .conv import conv_backward
-from .conv_pool import conv_pool_backward, conv_pool_forward
+from .conv import conv_backward, conv_forward
 
 
 def _check_winograd(W, padding, m, pool_size):
@@ -57,10 +56,10 @@ def _strip_axes(maps, m, width):
     return f"{len(maps) * -(-maps.shape[1] // m)} {width}"
 
 
-@_kernel("affine", "b", "index")
-def winograd_pool_forward(X, affine, W, b, Y, index, padding, m, pool_size, input_activation,
-                          input_alpha, activation, alpha, n_threads):  # fmt: skip
-    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a max pool.
+@_kernel("affine", "b", "index", "moments", "addend")
+def winograd_forward(X, affine, W, b, Y, index, moments, addend, padding, m, input_activation,
+                     input_alpha, activation, alpha, pool_size, n_threads):  # fmt: skip
+    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, a sum and a pool.
 
     Parameters
     ----------
@@ -72,42 +71,58 @@ def winograd_pool_forward(X, affine, W, b, Y, index, padding, m, pool_size, inpu
     b : array of shape (F,) or None  # IN
     Y : array of shape (n, OH, OW, F)  # OUT
     index : int32 array like Y or None  # OUT
-        As in `conv_pool_forward`.
+        As in `conv_forward`.
+    moments : float64 array of shape (strips, 1 + 2 F) or None  # OUT
+        Those of `batchnorm_statistics` of Y, a strip being m rows of an image; None with a pool.
+    addend : array like Y or None  # IN
+        Added before the activation; None with a pool.
     padding : tuple of 2 pairs (before, after), none above 2
     m : {2, 4}
-    pool_size : tuple of 2 ints
-        Divisors of m; for (1, 1), which is no pool, there is no index.
     input_activation : str
     input_alpha : float
     activation : str
     alpha : float
+    pool_size : tuple of 2 ints
+        Divisors of m; for (1, 1), which is no pool, there is no index.
     n_threads : int
     """
     _check_axes(X, W, Y)
     _check_winograd(W, padding, m, pool_size)
+    check_activation(activation, FUSED_ACTIVATIONS)
     if index is not None and max(pool_size) == 1:
         raise ValueError("an index needs windows larger than 1 x 1")
-    _match(X=(X, "n H W C"), W=(W, "3 3 C F"), b=(b, "F"), Y=(Y, "n OH OW F"))
+    if max(pool_size) > 1 and (moments is not None or addend is not None):
+        raise ValueError("moments and an addend are those of maps that are not pooled")
+    _match(
+        X=(X, "n H W C"), W=(W, "3 3 C F"), b=(b, "F"), Y=(Y, "n OH OW F"),
+        addend=(addend, "n OH OW F"),
+    )  # fmt: skip
     A = _after_norm(X, affine, input_activation, input_alpha)
     P = np.empty(Y.shape)
     A, Z, index = _with_depth(1, A, P, index)
-    conv_pool_forward(
+    # The activation comes last, behind a sum if there is one: so there the convolution has none.
+    f = (activation, alpha) if addend is None else ("identity", 0.0)
+    conv_forward(
         A, _double(W)[None], None if b is None else _double(b), Z, index, (1, 1, 1),
-        ((0, 0), *padding), (1, *pool_size), activation, alpha, n_threads,
+        ((0, 0), *padding), (1, 1, 1), 1, *f, (1, *pool_size), n_threads,
     )  # fmt: skip
-    Y[:] = P
+    Y[:] = P if addend is None else _ACTIVATIONS[activation][0](P + _double(addend), alpha)
+    if moments is not None:
+        _match(moments=(moments, _strip_axes(Y, m, 1 + 2 * Y.shape[3]), np.float64))
+        for row, y in zip(moments, _strips(_double(Y), m), strict=True):
+            row[:] = len(y), *y.mean(axis=0), *((y - y.mean(axis=0)) ** 2).sum(axis=0)
 
 
 @_kernel("affine", "index", "addend", "normed", "centre", "dX", "sums", "dW", "db")
-def winograd_pool_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, sums, dW, db,
-                           padding, m, pool_size, input_activation, input_alpha, activation,
-                           alpha, n_threads):  # fmt: skip
-    """Take the gradient at the pooled output of a convolution to input, weights and bias.
+def winograd_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, sums, dW, db,
+                      padding, m, input_activation, input_alpha, activation, alpha, pool_size,
+                      n_threads):  # fmt: skip
+    """Take the gradient at the output of a convolution, or its pool, to input, weights and bias.
 
     Parameters
     ----------
-    X, affine, W, Y, index, padding, m, pool_size, activation, alpha, n_threads
-        As in `winograd_pool_forward`.
+    X, affine, W, Y, index, padding, m, activation, alpha, pool_size, n_threads
+        As in `winograd_forward`.
     dY : array like Y  # IN
     addend : array like X or None  # IN
         Added to the gradient at the input, A = f(z).
@@ -141,16 +156,11 @@ def winograd_pool_backward(X, affine, W, Y, index, dY, addend, normed, centre, d
     dA, dW64, db64 = (None if a is None else np.empty(a.shape) for a in (dX, dW, db))
     filters, d_filters = _with_depth(0, _double(W), dW64)
     maps = _with_depth(1, A, _double(Y), index, _double(dY), dA)
-    geometry = ((1, 1, 1), ((0, 0), *padding))
-    end = (activation, alpha, n_threads)
     A_3d, Y_3d, index, dY_3d, dA_3d = maps
-    gradients = (dA_3d, d_filters, db64)
-    if index is None:
-        conv_backward(A_3d, filters, Y_3d, dY_3d, *gradients, *geometry, (1, 1, 1), 1, *end)
-    else:
-        conv_pool_backward(
-            A_3d, filters, Y_3d, index, dY_3d, *gradients, *geometry, (1, *pool_size), *end
-        )
+    conv_backward(
+        A_3d, filters, Y_3d, index, dY_3d, dA_3d, d_filters, db64, (1, 1, 1),
+        ((0, 0), *padding), (1, 1, 1), 1, activation, alpha, (1, *pool_size), n_threads,
+    )  # fmt: skip
     for array, values in ((dW, dW64), (db, db64)):
         if array is not None:
             array[:] = values
@@ -165,55 +175,3 @@ def winograd_pool_backward(X, affine, W, Y, index, dY, addend, normed, centre, d
         _match(sums=(sums, _strip_axes(X, m, 2 * X.shape[3]), np.float64))
         for row, dz, x in zip(sums, _strips(_double(dX), m), _strips(normed, m), strict=True):
             row[:] = *dz.sum(axis=0), *(dz * (_double(x) - _double(centre))).sum(axis=0)
-
-
-@_kernel("affine", "b", "moments", "addend")
-def winograd_forward(X, affine, W, b, Y, moments, addend, padding, m, input_activation,
-                     input_alpha, activation, alpha, n_threads):  # fmt: skip
-    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, and a sum.
-
-    Parameters
-    ----------
-    X, affine, W, b, Y, padding, m, input_activation, input_alpha, activation, alpha, n_threads
-        As in `winograd_pool_forward`.
-    moments : float64 array of shape (strips, 1 + 2 F) or None  # OUT
-        Those of `batchnorm_statistics` of Y, a strip being m rows of an image.
-    addend : array like Y or None  # IN
-        Added before the activation.
-    """
-    check_activation(activation, FUSED_ACTIVATIONS)
-    _match(
-        X=(X, "n H W C"), affine=(affine, "3 C"), W=(W, "3 3 C F"), b=(b, "F"),
-        Y=(Y, "n OH OW F"), addend=(addend, "n OH OW F"),
-    )  # fmt: skip
-    f, _ = _ACTIVATIONS[activation]
-    Z = np.empty(Y.shape)
-    arrays = (X, affine, W, b)
-    X, affine, W, b = (None if array is None else _double(array) for array in arrays)
-    winograd_pool_forward(
-        X, affine, W, b, Z, None, padding, m, (1, 1), input_activation, input_alpha, "identity",
-        0.0, n_threads,
-    )  # fmt: skip
-    Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
-    if moments is not None:
-        _match(moments=(moments, _strip_axes(Y, m, 1 + 2 * Y.shape[3]), np.float64))
-        for row, y in zip(moments, _strips(_double(Y), m), strict=True):
-            row[:] = len(y), *y.mean(axis=0), *((y - y.mean(axis=0)) ** 2).sum(axis=0)
-
-
-@_kernel("affine", "addend", "normed", "centre", "dX", "sums", "dW", "db")
-def winograd_backward(X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, padding, m,
-                      input_activation, input_alpha, activation, alpha, n_threads):  # fmt: skip
-    """Take the gradient at the output of a convolution to input, weights and bias.
-
-    Parameters
-    ----------
-    X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, padding, m
-        As in `winograd_pool_backward`.
-    input_activation, input_alpha, activation, alpha, n_threads
-        As in `winograd_pool_backward`.
-    """
-    winograd_pool_backward(
-        X, affine, W, Y, None, dY, addend, normed, centre, dX, sums, dW, db, padding, m, (1, 1),
-        input_activation, input_alpha, activation, alpha, n_threads,
-    )  # fmt: skip

@@ -14,6 +14,15 @@ cdef struct Attention:
     const real* V
     const real* bias
     real factor                          # 1 / sqrt(d)
+    real* P
+    real* Y
+    # Backward.
+    const real* P_in
+    const real* dY
+    real* dS
+    real* dQ
+    real* dK
+    real* dV
 
 
 cdef void serial_product(
@@ -36,12 +45,12 @@ cdef void serial_product(
         product_task(&q, task, scratch)
 
 
-cdef void attend(
-    const Attention* q, Py_ssize_t task, real* P, real* Y, real* scratch
-) noexcept nogil:
+cdef void attend(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
+    """P and Y of an image and a head."""
+    cdef const Attention* q = <const Attention*> work
     cdef Py_ssize_t L = q.length, d = q.width, row = q.heads * q.width
     cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
-    cdef real* p = P + task * L * L
+    cdef real* p = q.P + task * L * L
     cdef const real* bias
     serial_product(L, d, L, q.Q + at, row, 1, q.K + at, 1, row, p, L, scratch)
     for i in range(L):
@@ -52,27 +61,26 @@ cdef void attend(
             for j in range(L):
                 p[i * L + j] = p[i * L + j] + bias[j]
         softmax_of_rows(p + i * L, p + i * L, 1, L)
-    serial_product(L, L, d, p, L, 1, q.V + at, row, 1, Y + at, row, scratch)
+    serial_product(L, L, d, p, L, 1, q.V + at, row, 1, q.Y + at, row, scratch)
 
 
-cdef void attend_backward(
-    const Attention* q, Py_ssize_t task, const real* P, const real* dY, real* dS,
-    real* dQ, real* dK, real* dV, real* scratch
-) noexcept nogil:
+cdef void attend_backward(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
+    """The gradients of an image and a head."""
+    cdef const Attention* q = <const Attention*> work
     cdef Py_ssize_t L = q.length, d = q.width, row = q.heads * q.width
     cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
-    cdef const real* p = P + task * L * L
-    cdef real* ds = dS + task * L * L
-    serial_product(L, L, d, p, 1, L, dY + at, row, 1, dV + at, row, scratch)
-    serial_product(L, d, L, dY + at, row, 1, q.V + at, 1, row, ds, L, scratch)
+    cdef const real* p = q.P_in + task * L * L
+    cdef real* ds = q.dS + task * L * L
+    serial_product(L, L, d, p, 1, L, q.dY + at, row, 1, q.dV + at, row, scratch)
+    serial_product(L, d, L, q.dY + at, row, 1, q.V + at, 1, row, ds, L, scratch)
     for i in range(L):
         softmax_backward_row(p + i * L, ds + i * L, ds + i * L, L)
-    serial_product(L, L, d, ds, L, 1, q.K + at, row, 1, dQ + at, row, scratch)
-    serial_product(L, L, d, ds, 1, L, q.Q + at, row, 1, dK + at, row, scratch)
+    serial_product(L, L, d, ds, L, 1, q.K + at, row, 1, q.dQ + at, row, scratch)
+    serial_product(L, L, d, ds, 1, L, q.Q + at, row, 1, q.dK + at, row, scratch)
     for i in range(L):
         for j in range(d):
-            dQ[at + i * row + j] = dQ[at + i * row + j] * q.factor
-            dK[at + i * row + j] = dK[at + i * row + j] * q.factor
+            q.dQ[at + i * row + j] = q.dQ[at + i * row + j] * q.factor
+            q.dK[at + i * row + j] = q.dK[at + i * row + j] * q.factor
 
 
 cdef int attention_shapes(Attention* q, shape, shapes, names) except -1:
@@ -98,10 +106,6 @@ def attention_forward(
         n_threads, Q is None or K is None or V is None or P is None or Y is None,
         "Q, K, V, P, Y")
     cdef Attention q
-    cdef Py_ssize_t task
-    cdef Shares shares
-    cdef int thread
-    cdef real* work
     attention_shapes(&q, shape_of(Q.shape, 4),
                      (shape_of(K.shape, 4), shape_of(V.shape, 4), shape_of(Y.shape, 4)),
                      ("K", "V", "Y"))
@@ -112,18 +116,11 @@ def attention_forward(
         return
     q.Q, q.K, q.V = &Q[0, 0, 0, 0], &K[0, 0, 0, 0], &V[0, 0, 0, 0]
     q.bias = NULL if bias is None else &bias[0, 0, 0]
+    q.P, q.Y = &P[0, 0, 0, 0], &Y[0, 0, 0, 0]
     n_threads = threads_for_products(
         2 * q.n * q.heads * q.length * q.length * q.width, n_threads)
-    work = <real*> allocate(n_threads * product_scratch() * sizeof(real))
     with nogil:
-        share_out(&shares, q.n * q.heads, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            task = next_task(&shares, thread)
-            while task >= 0:
-                attend(&q, task, &P[0, 0, 0, 0], &Y[0, 0, 0, 0],
-                       work + thread * product_scratch())
-                task = next_task(&shares, thread)
-        free(work)
+        run_tasks(attend, &q, q.n * q.heads, n_threads, product_scratch())
 
 
 def attention_backward(
@@ -144,10 +141,7 @@ def attention_backward(
         or dS is None or dQ is None or dK is None or dV is None,
         "Q, K, V, P, dY, dS, dQ, dK, dV")
     cdef Attention q
-    cdef Py_ssize_t task, i, size
-    cdef Shares shares
-    cdef int thread
-    cdef real* work
+    cdef Py_ssize_t i, size = P.shape[1] * P.shape[2] * P.shape[3]
     attention_shapes(&q, shape_of(Q.shape, 4),
                      (shape_of(K.shape, 4), shape_of(V.shape, 4), shape_of(dY.shape, 4),
                       shape_of(dQ.shape, 4), shape_of(dK.shape, 4), shape_of(dV.shape, 4)),
@@ -161,21 +155,12 @@ def attention_backward(
         return
     q.Q, q.K, q.V = &Q[0, 0, 0, 0], &K[0, 0, 0, 0], &V[0, 0, 0, 0]
     q.bias = NULL
+    q.P_in, q.dY, q.dS = &P[0, 0, 0, 0], &dY[0, 0, 0, 0], &dS[0, 0, 0, 0]
+    q.dQ, q.dK, q.dV = &dQ[0, 0, 0, 0], &dK[0, 0, 0, 0], &dV[0, 0, 0, 0]
     n_threads = threads_for_products(
         4 * q.n * q.heads * q.length * q.length * q.width, n_threads)
-    work = <real*> allocate(n_threads * product_scratch() * sizeof(real))
-    size = q.heads * q.length * q.length
     with nogil:
-        share_out(&shares, q.n * q.heads, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            task = next_task(&shares, thread)
-            while task >= 0:
-                attend_backward(
-                    &q, task, &P[0, 0, 0, 0], &dY[0, 0, 0, 0], &dS[0, 0, 0, 0],
-                    &dQ[0, 0, 0, 0], &dK[0, 0, 0, 0], &dV[0, 0, 0, 0],
-                    work + thread * product_scratch())
-                task = next_task(&shares, thread)
+        run_tasks(attend_backward, &q, q.n * q.heads, n_threads, product_scratch())
         if dbias is not None:
             for i in range(q.n):
                 add_chunk_to(&dbias[0, 0, 0], &dS[i, 0, 0, 0], size)
-        free(work)

@@ -16,86 +16,98 @@
 #   (turned.pxi).
 # * Where images can fill the vectors better than filters, vectors of images are worked on
 #   interleaved (interleaved.pxi), by the same sums in the same order.
+# * With windows larger than one position, Y is the maximum over windows of f(z), which lie side by
+#   side, and index says where in the map it was: see units.pxi.
 # * The kernels check arrays and ask which form to take: see forms.pxi.
+# * Prologue and epilogue have the same order in all kernels of convolutions, here and in
+#   winograd.pxi: affine before W; index, moments and addend behind Y; and before n_threads the
+#   activation of the input, that of the output, and the windows of the pool.
 
 def conv_forward(
-    const real[:, :, :, :, ::1] X,  # IN  (n, depth, height, width, channels)
-    const real[:, :, :, :, ::1] W,  # IN  (*kernel, channels / groups, filters)
-    const real[::1] b,              # IN  (filters,) or None
-    real[:, :, :, :, ::1] Y,        # OUT (n, *out, filters)
+    const real[:, :, :, :, ::1] X,   # IN  (n, depth, height, width, channels)
+    const real[:, :, :, :, ::1] W,   # IN  (*kernel, channels / groups, filters)
+    const real[::1] b,               # IN  (filters,) or None
+    real[:, :, :, :, ::1] Y,         # OUT (n, *out, filters), pooled
+    int32_t[:, :, :, :, ::1] index,  # OUT like Y, or None: the position of the maximum
     stride, padding, dilation, Py_ssize_t groups,
-    str activation, double alpha, int n_threads,
+    str activation, double alpha, pool_size, int n_threads,
 ):
-    """Y = f(conv(X, W) + b)."""
+    """Y = the maximum over windows of f(conv(X, W) + b)."""
     n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
-    cdef Conv given
-    conv_geometry(&given, X.shape, W.shape, Y.shape, stride, padding, dilation, groups)
+    cdef ConvPool p
+    cdef Conv* q = &p.conv
+    conv_pool_geometry(
+        &p, X.shape, W.shape, Y.shape, stride, padding, dilation, groups, pool_size)
+    q.code = activation_code(activation, True)
+    q.alpha = alpha
     if b is not None:
-        same_length(given.n_filters, b.shape[0], "b")
-    given.code = activation_code(activation, True)
-    given.alpha = alpha
-    if given.n_images == 0:
+        same_length(q.n_filters, b.shape[0], "b")
+    if index is not None:
+        if not p.pools:
+            raise ValueError("an index needs windows larger than 1 x 1 x 1")
+        same_sizes(Y.shape, index.shape, 5, "index")
+    if q.n_images == 0:
         return
-    given.X = &X[0, 0, 0, 0, 0]
-    given.W = &W[0, 0, 0, 0, 0]
-    given.b = NULL if b is None else &b[0]
-    given.Y = &Y[0, 0, 0, 0, 0]
-    convolve(&given, n_threads)
+    q.X = &X[0, 0, 0, 0, 0]
+    q.W = &W[0, 0, 0, 0, 0]
+    q.b = NULL if b is None else &b[0]
+    q.Y = &Y[0, 0, 0, 0, 0]
+    if not p.pools:
+        convolve(q, n_threads)
+        return
+    p.index = NULL if index is None else &index[0, 0, 0, 0, 0]
+    convolve_and_pool(&p, n_threads)
 
 
 def conv_backward(
-    const real[:, :, :, :, ::1] X,   # IN  (n, depth, height, width, channels)
-    const real[:, :, :, :, ::1] W,   # IN  (*kernel, channels / groups, filters)
-    const real[:, :, :, :, ::1] Y,   # IN  (n, *out, filters), activated
-    const real[:, :, :, :, ::1] dY,  # IN  like Y
-    real[:, :, :, :, ::1] dX,        # OUT like X, or None
-    real[:, :, :, :, ::1] dW,        # OUT like W, or None
-    real[::1] db,                    # OUT (filters,) or None
+    const real[:, :, :, :, ::1] X,         # IN  (n, depth, height, width, channels)
+    const real[:, :, :, :, ::1] W,         # IN  (*kernel, channels / groups, filters)
+    const real[:, :, :, :, ::1] Y,         # IN  (n, *out, filters), activated and pooled
+    const int32_t[:, :, :, :, ::1] index,  # IN  like Y; None where there is no pool
+    const real[:, :, :, :, ::1] dY,        # IN  like Y
+    real[:, :, :, :, ::1] dX,              # OUT like X, or None
+    real[:, :, :, :, ::1] dW,              # OUT like W, or None
+    real[::1] db,                          # OUT (filters,) or None
     stride, padding, dilation, Py_ssize_t groups,
-    str activation, double alpha, int n_threads,
+    str activation, double alpha, pool_size, int n_threads,
 ):
     """The gradients of conv_forward, each computed where its array is given."""
     n_threads = checked(
-        n_threads, X is None or W is None or Y is None or dY is None,
-        "X, W, Y, dY")
-    cdef Conv given
-    cdef FormCode form
-    cdef bint need_dW = dW is not None, need_db = db is not None
-    conv_geometry(&given, X.shape, W.shape, Y.shape, stride, padding, dilation, groups)
+        n_threads, X is None or W is None or Y is None or dY is None, "X, W, Y, dY")
+    cdef ConvPool p
+    cdef Conv* q = &p.conv
+    conv_pool_geometry(
+        &p, X.shape, W.shape, Y.shape, stride, padding, dilation, groups, pool_size)
+    q.code = activation_code(activation, True)
+    q.alpha = alpha
+    if p.pools != (index is not None):
+        raise ValueError(
+            "an index is needed for windows larger than 1 x 1 x 1, and for them alone")
+    if p.pools:
+        same_sizes(Y.shape, index.shape, 5, "index")
     same_sizes(Y.shape, dY.shape, 5, "dY")
-    given.code = activation_code(activation, True)
-    given.alpha = alpha
     if dX is not None:
         same_sizes(X.shape, dX.shape, 5, "dX")
-    if need_dW:
+    if dW is not None:
         same_sizes(W.shape, dW.shape, 5, "dW")
-    if need_db:
-        same_length(given.n_filters, db.shape[0], "db")
-    if given.n_images == 0:
-        if need_dW:
+    if db is not None:
+        same_length(q.n_filters, db.shape[0], "db")
+    if q.n_images == 0:
+        if dW is not None:
             dW[:] = 0
-        if need_db:
+        if db is not None:
             db[:] = 0
         return
-    given.X = &X[0, 0, 0, 0, 0]
-    given.W = &W[0, 0, 0, 0, 0]
-    given.Y_in = &Y[0, 0, 0, 0, 0]
-    given.dY = &dY[0, 0, 0, 0, 0]
-    given.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
-    n_threads = threads_for_products(n_products(&given), n_threads)
-    if dX is not None:
-        form = choose_form(INPUT_GRADIENT, &given, NULL)
-        given.scatters = form == SCATTER
-        if form == TURNED:
-            turned_input_gradient(&given, n_threads)
-            given.dX = NULL
-    form = choose_form(WEIGHT_GRADIENT, &given, NULL)
-    if need_dW and form == INTERLEAVED:
-        interleaved_gradients(
-            &given, &dW[0, 0, 0, 0, 0], NULL if db is None else &db[0], n_threads)
-        need_dW = need_db = False
-    if given.dX is NULL and not need_dW and not need_db:
-        return
-    direct_gradients(
-        &given, &dW[0, 0, 0, 0, 0] if need_dW else NULL, &db[0] if need_db else NULL,
-        width_of(form, &given), n_threads)
+    q.X = &X[0, 0, 0, 0, 0]
+    q.W = &W[0, 0, 0, 0, 0]
+    q.Y_in = &Y[0, 0, 0, 0, 0]
+    q.dY = &dY[0, 0, 0, 0, 0]
+    q.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
+    cdef real* to_dW = NULL if dW is None else &dW[0, 0, 0, 0, 0]
+    cdef real* to_db = NULL if db is None else &db[0]
+    if p.pools:
+        p.index_in = &index[0, 0, 0, 0, 0]
+        check_index(&p.pool, p.index_in, n_threads)
+        sparse_gradients(&p, to_dW, to_db, n_threads)
+    else:
+        gradients(q, to_dW, to_db, n_threads)

@@ -166,8 +166,9 @@ cdef void correlate(
                          ZEROS if bias is NULL else bias + v * LANES, False, c)
 
 
-cdef void depthwise_image(const Depthwise* q, Py_ssize_t image, real* scratch) noexcept nogil:
-    """Scratch: the padded image, and rows of output."""
+cdef void depthwise_image(const void* work, Py_ssize_t image, real* scratch) noexcept nogil:
+    """Y of an image. Scratch: the padded image, and rows of output."""
+    cdef const Depthwise* q = <const Depthwise*> work
     cdef const Conv* g = &q.conv
     cdef real* rows = scratch + g.padded_size
     cdef real* y
@@ -197,11 +198,6 @@ def depthwise_forward(
     cdef Conv* g = &q.conv
     cdef Py_ssize_t* tables = NULL
     cdef Py_ssize_t* rows = NULL
-    cdef real* work
-    cdef real* scratch
-    cdef Py_ssize_t image, size
-    cdef Shares shares
-    cdef int thread
     depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
     if b is not None:
         same_length(g.n_filters, b.shape[0], "b")
@@ -211,31 +207,23 @@ def depthwise_forward(
         return
     g.X = &X[0, 0, 0, 0, 0]
     g.Y = &Y[0, 0, 0, 0, 0]
-    size = g.padded_size + MC * q.n_lanes
+    q.filters = NULL
     n_threads = <int> smaller(g.n_images, threads_for_products(n_products(g), n_threads))
     try:
         tables = conv_tables(g)
         rows = depthwise_tables(&q, False)
-        work = <real*> allocate(((g.n_taps + 1) * q.n_lanes + n_threads * size) * sizeof(real))
-        q.filters = work
-        q.bias = work + g.n_taps * q.n_lanes
+        q.filters = <real*> allocate((g.n_taps + 1) * q.n_lanes * sizeof(real))
+        q.bias = q.filters + g.n_taps * q.n_lanes
         with nogil:
             pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, g.n_taps, g.n_filters, q.n_lanes,
                        q.filters)
             memset(q.bias, 0, q.n_lanes * sizeof(real))
             if b is not None:
                 memcpy(q.bias, &b[0], g.n_filters * sizeof(real))
-            work = q.bias + q.n_lanes
-            share_out(&shares, g.n_images, n_threads)
-            for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-                scratch = work + thread * size
-                memset(scratch, 0, g.padded_size * sizeof(real))
-                image = next_task(&shares, thread)
-                while image >= 0:
-                    depthwise_image(&q, image, scratch)
-                    image = next_task(&shares, thread)
-            free(q.filters)
+            run_tasks(depthwise_image, &q, g.n_images, n_threads,
+                      g.padded_size + MC * q.n_lanes, n_zeros=g.padded_size)
     finally:
+        free(q.filters)
         free(tables)
         free(rows)
 
@@ -352,13 +340,23 @@ cdef void depthwise_backward_image(
             gather_input_gradient(q, image, dz, dx)
 
 
-cdef void depthwise_piece(
-    const Depthwise* q, Py_ssize_t piece, Py_ssize_t n_pieces, real* dW, real* db,
-    real* scratch
-) noexcept nogil:
+cdef inline Py_ssize_t depthwise_sums(const Depthwise* q) noexcept nogil:
+    """Numbers in the sums of a piece: dW, and behind it db."""
+    return (q.conv.n_taps + 1) * q.n_lanes
+
+
+cdef void depthwise_piece(const void* work, Py_ssize_t piece, real* scratch) noexcept nogil:
+    """The gradients of some images, of which dX is done then."""
+    cdef const Depthwise* q = <const Depthwise*> work
+    cdef real* dW = NULL
+    cdef real* db = NULL
     cdef Py_ssize_t image
-    for image in range(part(q.conv.n_images, piece, n_pieces),
-                       part(q.conv.n_images, piece + 1, n_pieces)):
+    if q.conv.dW_pieces is not NULL:
+        dW = q.conv.dW_pieces + piece * depthwise_sums(q)
+    if q.conv.db_pieces is not NULL:
+        db = q.conv.db_pieces + piece * depthwise_sums(q)
+    for image in range(part(q.conv.n_images, piece, q.conv.n_pieces),
+                       part(q.conv.n_images, piece + 1, q.conv.n_pieces)):
         depthwise_backward_image(q, image, dW, db, scratch)
 
 
@@ -381,13 +379,9 @@ def depthwise_backward(
     cdef Py_ssize_t* tables = NULL
     cdef Py_ssize_t* back_tables = NULL
     cdef Py_ssize_t* rows = NULL
-    cdef real* work
     cdef real* pieces
-    cdef real* scratch
     cdef bint need_dW = dW is not None, need_db = db is not None
-    cdef Py_ssize_t size, n_padded, piece, piece_size, n_pieces, k
-    cdef Shares shares
-    cdef int thread
+    cdef Py_ssize_t n_padded, piece, piece_size, k
     depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
     same_sizes(Y.shape, dY.shape, 5, "dY")
     if dX is not None:
@@ -409,50 +403,40 @@ def depthwise_backward(
     g.dY = &dY[0, 0, 0, 0, 0]
     g.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
     back_geometry(&q)
-    n_pieces = smaller(MAX_PIECES, g.n_images)
-    piece_size = (g.n_taps + 1) * q.n_lanes
-    size = depthwise_scratch(&q)
+    g.n_pieces = smaller(MAX_PIECES, g.n_images)
+    piece_size = depthwise_sums(&q)
+    q.filters = NULL
     n_padded = g.padded_size + SKEW * LANES + q.back.padded_size
-    n_threads = <int> smaller(n_pieces, threads_for_products(n_products(g), n_threads))
+    n_threads = <int> smaller(g.n_pieces, threads_for_products(n_products(g), n_threads))
     try:
         tables = conv_tables(g)
         if dX is not None and not q.has_stride:
             back_tables = conv_tables(&q.back)
         rows = depthwise_tables(&q, True)
-        work = <real*> allocate(
-            (2 * g.n_taps * q.n_lanes + n_pieces * piece_size + n_threads * size) * sizeof(real))
-        q.filters = work
-        q.turned = work + g.n_taps * q.n_lanes
+        q.filters = <real*> allocate(
+            (2 * g.n_taps * q.n_lanes + g.n_pieces * piece_size) * sizeof(real))
+        q.turned = q.filters + g.n_taps * q.n_lanes
         pieces = q.turned + g.n_taps * q.n_lanes
-        work = pieces + n_pieces * piece_size
+        g.dW_pieces = pieces if need_dW else NULL
+        g.db_pieces = pieces + g.n_taps * q.n_lanes if need_db else NULL
         with nogil:
             pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, g.n_taps, g.n_filters, q.n_lanes,
                        q.filters)
             for k in range(g.n_taps):
                 memcpy(q.turned + q.row[g.n_taps - 1 - k], q.filters + q.row[k],
                        q.n_lanes * sizeof(real))
-            memset(pieces, 0, n_pieces * piece_size * sizeof(real))
-            share_out(&shares, n_pieces, n_threads)
-            for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-                scratch = work + thread * size
-                memset(scratch, 0, n_padded * sizeof(real))
-                piece = next_task(&shares, thread)
-                while piece >= 0:
-                    depthwise_piece(
-                        &q, piece, n_pieces,
-                        pieces + piece * piece_size if need_dW else NULL,
-                        pieces + piece * piece_size + g.n_taps * q.n_lanes if need_db else NULL,
-                        scratch)
-                    piece = next_task(&shares, thread)
-            for piece in range(1, n_pieces):
+            memset(pieces, 0, g.n_pieces * piece_size * sizeof(real))
+            run_tasks(depthwise_piece, &q, g.n_pieces, n_threads, depthwise_scratch(&q),
+                      n_zeros=n_padded)
+            for piece in range(1, g.n_pieces):
                 add_chunk_to(pieces, pieces + piece * piece_size, piece_size)
             if need_dW:
                 copy_columns(pieces, q.n_lanes, &dW[0, 0, 0, 0, 0], g.n_filters, g.n_taps,
                              g.n_filters)
             if need_db:
                 copy_columns(pieces + g.n_taps * q.n_lanes, 0, &db[0], 0, 1, g.n_filters)
-            free(q.filters)
     finally:
+        free(q.filters)
         free(tables)
         free(back_tables)
         free(rows)

@@ -78,8 +78,9 @@ cdef void product_panel(
                 activate(q.code, q.alpha, y + r * q.c_row, width)
 
 
-cdef void product_task(const Product* q, Py_ssize_t task, real* scratch) noexcept nogil:
+cdef void product_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
     """A group of panels for one block of rows."""
+    cdef const Product* q = <const Product*> work
     cdef Py_ssize_t group = task % q.n_groups, first = task // q.n_groups * q.row_block
     cdef Py_ssize_t n_rows = smaller(q.row_block, q.n_rows - first)
     cdef Py_ssize_t n_steps = ceil_div(q.n_k, KC), step, k, k_end, panel, i
@@ -123,25 +124,14 @@ cdef inline void product_blocks(Product* q, int n_threads) noexcept nogil:
 
 
 cdef int multiply(Product* q, int n_threads) except -1:
-    cdef Py_ssize_t scratch_size, task
-    cdef Shares shares
-    cdef int thread
-    cdef real* scratch
+    cdef Py_ssize_t scratch_size = product_scratch()
     n_threads = threads_for_products(q.n_rows * q.n_k * q.n_columns, n_threads)
     q.c_row = q.n_columns
     product_blocks(q, n_threads)
-    scratch_size = product_scratch()
     # Rows that lie side by side, and their k far apart: often all in one set of the cache.
     q.copy_A = q.a_row == 1 and q.a_k > 1
     if q.copy_A:
         scratch_size += whole_vectors(KC * q.row_block)
-    scratch = <real*> allocate(n_threads * scratch_size * sizeof(real))
     with nogil:
-        share_out(&shares, q.n_row_blocks * q.n_groups, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            task = next_task(&shares, thread)
-            while task >= 0:
-                product_task(q, task, scratch + thread * scratch_size)
-                task = next_task(&shares, thread)
-        free(scratch)
+        run_tasks(product_task, q, q.n_row_blocks * q.n_groups, n_threads, scratch_size)
     return 0

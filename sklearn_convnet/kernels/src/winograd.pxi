@@ -13,13 +13,22 @@ cdef int input_norm(
     return 0
 
 
-cdef int winograd_output(
-    const real[:, :, :, ::1] X, const real[:, ::1] affine, const real[:, :, :, ::1] W,
-    const real[::1] b, real[:, :, :, ::1] Y, double[:, ::1] moments,
-    const real[:, :, :, ::1] addend, int32_t[:, :, :, ::1] index, padding, Py_ssize_t m, pool_size,
-    str input_activation, double input_alpha, str activation, double alpha, int n_threads,
-) except -1:
-    """The pass of both forward kernels; each has some of the arrays."""
+def winograd_forward(
+    const real[:, :, :, ::1] X,       # IN  (n, height, width, channels)
+    const real[:, ::1] affine,        # IN  (3, channels) of batchnorm_statistics, or None
+    const real[:, :, :, ::1] W,       # IN  (3, 3, channels, filters)
+    const real[::1] b,                # IN  (filters,) or None
+    real[:, :, :, ::1] Y,             # OUT (n, *out, filters), pooled
+    int32_t[:, :, :, ::1] index,      # OUT like Y, or None: the position of the maximum
+    double[:, ::1] moments,           # OUT (strips, 1 + 2 filters), or None
+    const real[:, :, :, ::1] addend,  # IN  like Y, or None
+    padding, Py_ssize_t m, str input_activation, double input_alpha, str activation,
+    double alpha, pool_size, int n_threads,
+):
+    """Y = the maximum over windows of f(conv(A, W) + b + addend) with stride 1, by tiles of m x m
+    positions. A is X or, where there is an affine map z of it, the input's activation of z(X). The
+    moments of Y are those of batchnorm_statistics, for strips: m rows of an image each."""
+    n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef Winograd q
     cdef Norm norm
     winograd_geometry(&q, X.shape, W.shape, Y.shape, padding, m, pool_size)
@@ -28,6 +37,8 @@ cdef int winograd_output(
     input_norm(&norm, X, affine, input_activation, input_alpha)
     if b is not None:
         same_length(q.n_filters, b.shape[0], "b")
+    if q.pools and (moments is not None or addend is not None):
+        raise ValueError("moments and an addend are those of maps that are not pooled")
     if addend is not None:
         same_sizes(Y.shape, addend.shape, 4, "addend")
     if moments is not None:
@@ -38,7 +49,7 @@ cdef int winograd_output(
         same_sizes(Y.shape, index.shape, 4, "index")
         check_places(q.pool.n_in)
     if q.n_images == 0:
-        return 0
+        return
     q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
     q.norm = NULL if affine is None else &norm
     q.through = NULL
@@ -50,65 +61,26 @@ cdef int winograd_output(
     q.addend = NULL if addend is None else &addend[0, 0, 0, 0]
     q.index = NULL if index is None else &index[0, 0, 0, 0]
     winograd_pass(&q, n_threads)
-    return 0
 
 
-def winograd_forward(
-    const real[:, :, :, ::1] X,       # IN  (n, height, width, channels)
-    const real[:, ::1] affine,        # IN  (3, channels) of batchnorm_statistics, or None
-    const real[:, :, :, ::1] W,       # IN  (3, 3, channels, filters)
-    const real[::1] b,                # IN  (filters,) or None
-    real[:, :, :, ::1] Y,             # OUT (n, *out, filters)
-    double[:, ::1] moments,           # OUT (strips, 1 + 2 filters), or None
-    const real[:, :, :, ::1] addend,  # IN  like Y, or None
-    padding, Py_ssize_t m, str input_activation, double input_alpha, str activation,
-    double alpha, int n_threads,
-):
-    """Y = f(conv(A, W) + b + addend) with stride 1, by tiles of m x m positions. A is X or, where
-    there is an affine map z of it, the input's activation of z(X). The moments of Y are those of
-    batchnorm_statistics, for strips: m rows of an image each."""
-    n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
-    winograd_output(
-        X, affine, W, b, Y, moments, addend, None, padding, m, (1, 1), input_activation,
-        input_alpha, activation, alpha, n_threads)
-
-
-def winograd_pool_forward(
-    const real[:, :, :, ::1] X,     # IN  (n, height, width, channels)
-    const real[:, ::1] affine,      # IN  (3, channels) or None
-    const real[:, :, :, ::1] W,     # IN  (3, 3, channels, filters)
-    const real[::1] b,              # IN  (filters,) or None
-    real[:, :, :, ::1] Y,           # OUT (n, *pooled, filters)
-    int32_t[:, :, :, ::1] index,    # OUT like Y, or None: the position of the maximum
-    padding, Py_ssize_t m, pool_size, str input_activation, double input_alpha, str activation,
-    double alpha, int n_threads,
-):
-    """Y = the maximum over windows of f(conv(A, W) + b), with stride 1, by tiles of m x m
-    positions; A as in winograd_forward."""
-    n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
-    winograd_output(
-        X, affine, W, b, Y, None, None, index, padding, m, pool_size, input_activation,
-        input_alpha, activation, alpha, n_threads)
-
-
-def winograd_pool_backward(
-    const real[:, :, :, ::1] X,     # IN  (n, height, width, channels)
-    const real[:, ::1] affine,      # IN  (3, channels) or None
-    const real[:, :, :, ::1] W,     # IN  (3, 3, channels, filters)
-    const real[:, :, :, ::1] Y,     # IN  (n, *pooled, filters), activated
+def winograd_backward(
+    const real[:, :, :, ::1] X,         # IN  (n, height, width, channels)
+    const real[:, ::1] affine,          # IN  (3, channels) or None
+    const real[:, :, :, ::1] W,         # IN  (3, 3, channels, filters)
+    const real[:, :, :, ::1] Y,         # IN  (n, *out, filters), activated and pooled
     const int32_t[:, :, :, ::1] index,  # IN  like Y; None where there is no pool
-    const real[:, :, :, ::1] dY,    # IN  like Y
-    const real[:, :, :, ::1] addend,  # IN  like X, or None: another part of dX
-    const real[:, :, :, ::1] normed,  # IN  like X, or None: what a norm made the input of
-    const real[::1] centre,         # IN  (channels,) of that norm, or None
-    real[:, :, :, ::1] dX,          # OUT like X, or None
-    double[:, ::1] sums,            # OUT (strips of dX, 2 channels) or None
-    real[:, :, :, ::1] dW,          # OUT like W, or None
-    real[::1] db,                   # OUT (filters,) or None
-    padding, Py_ssize_t m, pool_size, str input_activation, double input_alpha, str activation,
-    double alpha, int n_threads,
+    const real[:, :, :, ::1] dY,        # IN  like Y
+    const real[:, :, :, ::1] addend,    # IN  like X, or None: another part of dX
+    const real[:, :, :, ::1] normed,    # IN  like X, or None: what a norm made the input of
+    const real[::1] centre,             # IN  (channels,) of that norm, or None
+    real[:, :, :, ::1] dX,              # OUT like X, or None
+    double[:, ::1] sums,                # OUT (strips of dX, 2 channels) or None
+    real[:, :, :, ::1] dW,              # OUT like W, or None
+    real[::1] db,                       # OUT (filters,) or None
+    padding, Py_ssize_t m, str input_activation, double input_alpha, str activation,
+    double alpha, pool_size, int n_threads,
 ):
-    """The gradients of winograd_pool_forward, each computed where its array is given; addend is
+    """The gradients of winograd_forward, each computed where its array is given; addend is
     added to dX. That is taken to the gradient at z, where the input is f(z): X itself or, where
     there is an affine map, made of it. The sums are those of batchnorm_backward for the norm that
     made z, or a part of it, of `normed`: of dX and of dX (normed - centre), for strips."""
@@ -176,11 +148,3 @@ def winograd_pool_backward(
             norm.normed, norm.normed_centre = &normed[0, 0, 0, 0], &centre[0]
         back.Y = &dX[0, 0, 0, 0]
         winograd_pass(&back, n_threads)
-
-
-def winograd_backward(X, affine, W, Y, dY, addend, normed, centre, dX, sums, dW, db, padding, m,
-                      input_activation, input_alpha, activation, alpha, n_threads):
-    """The gradients of winograd_forward, as in winograd_pool_backward."""
-    winograd_pool_backward(
-        X, affine, W, Y, None, dY, addend, normed, centre, dX, sums, dW, db, padding, m, (1, 1),
-        input_activation, input_alpha, activation, alpha, n_threads)

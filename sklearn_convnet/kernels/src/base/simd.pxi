@@ -153,11 +153,12 @@ cdef inline Py_ssize_t part(Py_ssize_t n, Py_ssize_t i, Py_ssize_t n_parts) noex
     return n * i // n_parts
 
 
-cdef void* allocate(Py_ssize_t n_bytes) except NULL:
+cdef void* allocate(Py_ssize_t n_bytes) except NULL nogil:
     """Memory of the call, at the bounds of vectors; the caller frees it."""
     cdef void* memory = NULL
     if 0 <= n_bytes < <Py_ssize_t> 1 << 60:  # otherwise a product of sizes was too large
         memory = aligned_alloc(64, larger(ceil_div(n_bytes, 64), 1) * 64)
     if memory is NULL:
-        raise MemoryError(f"could not allocate {n_bytes} bytes of work space")
+        with gil:
+            raise MemoryError(f"could not allocate {n_bytes} bytes of work space")
     return memory

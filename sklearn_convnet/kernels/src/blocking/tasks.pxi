@@ -5,7 +5,7 @@
 #   most often written by the same thread, and lies in its core's cache.
 # * A thread that has done its share takes tasks from the ends of others: cores may differ in
 #   speed, do other work as well, or wake late. Who does a task changes no bit of the result.
-# * Scratch belongs to a thread.
+# * Scratch belongs to a thread, which uses it for one task after another.
 
 cdef enum:
     PRODUCTS = 1 << 19  # multiply-adds that are worth what a thread reads of another's cache
@@ -56,6 +56,30 @@ cdef extern from *:
         pass
     void share_out(Shares* s, Py_ssize_t n_tasks, int n_threads) noexcept nogil
     Py_ssize_t next_task(Shares* s, int thread) noexcept nogil
+
+
+ctypedef void (*Task)(const void* work, Py_ssize_t task, real* scratch) noexcept nogil
+
+
+cdef int run_tasks(
+    Task do_task, const void* work, Py_ssize_t n_tasks, int n_threads, Py_ssize_t scratch_size,
+    Py_ssize_t n_zeros=0,
+) except -1 nogil:
+    """Does tasks 0 to n_tasks (exclusive) of some work, shared among threads. Each has so many
+    numbers of scratch, the first n_zeros of which are zero before its first task."""
+    cdef Py_ssize_t size = whole_vectors(scratch_size), task
+    cdef real* scratch = <real*> allocate(n_threads * size * sizeof(real))
+    cdef Shares shares
+    cdef int thread
+    share_out(&shares, n_tasks, n_threads)
+    for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
+        memset(scratch + thread * size, 0, n_zeros * sizeof(real))
+        task = next_task(&shares, thread)
+        while task >= 0:
+            do_task(work, task, scratch + thread * size)
+            task = next_task(&shares, thread)
+    free(scratch)
+    return 0
 
 
 cdef inline int threads_for_products(Py_ssize_t n, int n_threads) noexcept nogil:

@@ -74,7 +74,9 @@ cdef void conv_panel(
                  q.n_filters, n_rows - n_direct, width)
 
 
-cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexcept nogil:
+cdef void conv_forward_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
+    """Some panels of a chunk of a block."""
+    cdef const Conv* q = <const Conv*> work
     cdef Py_ssize_t panel_part = task % q.n_panel_parts
     cdef Py_ssize_t chunk = (task // q.n_panel_parts) % q.n_chunks
     cdef Py_ssize_t block = task // (q.n_panel_parts * q.n_chunks)
@@ -112,23 +114,20 @@ cdef void conv_forward_task(const Conv* q, Py_ssize_t task, real* scratch) noexc
                 activate(q.code, q.alpha, y + r * q.n_filters + left, right - left)
 
 
-cdef real* forward_work(const Conv* given, Conv* q, int n_threads) except NULL:
-    """The filters, perhaps made wide, and biases in panels, and behind them the scratch of the
-    threads; the caller frees them together."""
+cdef real* packed_filters(const Conv* given, Conv* q, int n_threads) except NULL nogil:
+    """The filters, perhaps made wide, and biases in panels; the caller frees their memory."""
     cdef Py_ssize_t n_packed = q.n_groups * q.filter_lanes
     cdef real* memory = <real*> allocate(
-        (n_packed * (q.n_taps + 1) + wide_filters(q) + n_threads * q.scratch_size)
-        * sizeof(real))
+        (n_packed * (q.n_taps + 1) + wide_filters(q)) * sizeof(real))
+    cdef real* wide
     q.packed = memory
     q.packed_b = q.packed + n_packed * q.n_taps
-    q.scratch = q.packed_b + n_packed
-    with nogil:
-        if q.width > 1:
-            q.W = q.scratch
-            q.b = NULL if given.b is NULL else q.W + q.n_taps * q.n_filters
-            widen_filters(given, q, q.scratch, q.scratch + q.n_taps * q.n_filters)
-            q.scratch += wide_filters(q)
-        pack_filters(q, n_threads)
+    if q.width > 1:
+        wide = q.packed_b + n_packed
+        q.W = wide
+        q.b = NULL if given.b is NULL else wide + q.n_taps * q.n_filters
+        widen_filters(given, q, wide, wide + q.n_taps * q.n_filters)
+    pack_filters(q, n_threads)
     return memory
 
 
@@ -136,10 +135,8 @@ cdef int convolve_images(const Conv* given, Py_ssize_t width, int n_threads) exc
     """Y, with so many neighbouring positions taken together."""
     cdef Conv q = widened(given, width)
     cdef Py_ssize_t* tables
-    cdef real* memory
-    cdef Py_ssize_t n_tasks, task, n_chunks
-    cdef Shares shares
-    cdef int thread
+    cdef real* packed = NULL
+    cdef Py_ssize_t n_tasks, n_chunks, scratch_size = panel_scratch()
     cut_blocks(&q, n_threads)
     n_chunks = ceil_div(q.block_images * q.n_windows, MC)
     q.n_chunks = smaller(n_chunks, chunks_of(q.n_blocks, n_threads))
@@ -147,19 +144,14 @@ cdef int convolve_images(const Conv* given, Py_ssize_t width, int n_threads) exc
     if q.n_blocks * q.n_chunks < n_threads:
         q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
     n_tasks = q.n_blocks * q.n_chunks * q.n_panel_parts
-    q.scratch_size = panel_scratch()
     if copies_input(&q):
-        q.scratch_size += whole_vectors(q.block_images * q.padded_size)
+        scratch_size += whole_vectors(q.block_images * q.padded_size)
     tables = conv_tables(&q)
     try:
-        memory = forward_work(given, &q, n_threads)
-        share_out(&shares, n_tasks, n_threads)
-        for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static"):
-            task = next_task(&shares, thread)
-            while task >= 0:
-                conv_forward_task(&q, task, q.scratch + thread * q.scratch_size)
-                task = next_task(&shares, thread)
-        free(memory)
+        with nogil:
+            packed = packed_filters(given, &q, n_threads)
+            run_tasks(conv_forward_task, &q, n_tasks, n_threads, scratch_size)
     finally:
+        free(packed)
         free(tables)
     return 0

@@ -104,18 +104,23 @@ cdef void conv_backward_block(
             crop_image(q, dx + i * q.padded_size, q.dX + (image + i) * q.image_size)
 
 
-cdef void conv_backward_piece(
-    const Conv* q, const Conv* given, Py_ssize_t piece, bint need_dW, bint need_db,
-    real* scratch
-) noexcept nogil:
+cdef struct DirectGradients:
+    const Conv* conv          # perhaps made wide
+    const Conv* given
+
+
+cdef void conv_backward_piece(const void* work, Py_ssize_t piece, real* scratch) noexcept nogil:
+    """The gradients of a piece of the batch, of which dX is done then."""
+    cdef const Conv* q = (<const DirectGradients*> work).conv
+    cdef const Conv* given = (<const DirectGradients*> work).given
     cdef Py_ssize_t dW_size = q.n_groups * q.n_taps * q.filter_lanes
     cdef Py_ssize_t db_size = q.n_groups * q.filter_lanes, block
     cdef real* dW = NULL
     cdef real* db = NULL
-    if need_dW:
+    if q.dW_pieces is not NULL:
         dW = q.dW_pieces + piece * dW_size
         memset(dW, 0, dW_size * sizeof(real))
-    if need_db:
+    if q.db_pieces is not NULL:
         db = q.db_pieces + piece * db_size
         memset(db, 0, db_size * sizeof(real))
     for block in range(part(q.n_blocks, piece, q.n_pieces),
@@ -129,63 +134,56 @@ cdef int direct_gradients(
     """The gradients whose arrays are there, with so many neighbouring positions taken together; dX
     is that of the geometry, added up where windows overlap."""
     cdef Conv q = widened(given, width)
+    cdef DirectGradients work = DirectGradients(&q, given)
     cdef Py_ssize_t* tables
     cdef Py_ssize_t* given_tables = NULL
-    cdef real* work
-    cdef real* memory
+    cdef real* memory = NULL
     cdef real* wide_dW
     cdef real* wide_db
-    cdef bint need_dW = dW is not NULL, need_db = db is not NULL
-    cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, slack = NR
-    cdef Shares shares
-    cdef int thread
+    cdef Py_ssize_t n_packed = 0, dW_size = 0, db_size = 0, slack = NR, scratch_size
     given.block_images = q.block_images
-    dW_size = q.n_groups * q.n_taps * q.filter_lanes if need_dW else 0
-    db_size = q.n_groups * q.filter_lanes if need_db else 0
+    if dW is not NULL:
+        dW_size = q.n_groups * q.n_taps * q.filter_lanes
+    if db is not NULL:
+        db_size = q.n_groups * q.filter_lanes
     cut_pieces(&q, dW_size, n_products(given))
     if given.dX is not NULL:
         n_packed = (q.n_groups * given.n_runs * vectors_for(given.run_width) * LANES
                     * given.group_filters)
-    q.scratch_size = (2 * slack + 2 * MC * q.n_groups * q.filter_lanes
-                      + 2 * (whole_vectors(q.block_images * q.padded_size) + slack))
+    scratch_size = (2 * slack + 2 * MC * q.n_groups * q.filter_lanes
+                    + 2 * (whole_vectors(q.block_images * q.padded_size) + slack))
     tables = conv_tables(&q)
     try:
         if given.dX is not NULL:
             given_tables = conv_tables(
                 given, given.n_windows if q.block_images > 1 else q.width * MC)
-        try:
-            work = memory = <real*> allocate(
-                (n_packed + wide_filters(&q) + q.n_pieces * (dW_size + db_size)
-                 + n_threads * q.scratch_size) * sizeof(real))
-            with nogil:
-                given.packed_T, work = work, work + n_packed
-                wide_dW, work = work, work + wide_filters(&q)
-                wide_db = wide_dW + q.n_taps * q.n_filters
-                q.dW_pieces, work = work, work + q.n_pieces * dW_size
-                q.db_pieces, work = work, work + q.n_pieces * db_size
-                if given.dX is not NULL:
-                    pack_transposed(given, n_threads)
-                share_out(&shares, q.n_pieces, n_threads)
-                for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-                    piece = next_task(&shares, thread)
-                    while piece >= 0:
-                        conv_backward_piece(&q, given, piece, need_dW, need_db,
-                                            work + thread * q.scratch_size)
-                        piece = next_task(&shares, thread)
-                if need_dW:
-                    add_pieces(q.dW_pieces, q.n_pieces, q.n_taps, q.n_groups,
-                               q.group_filters, q.filter_lanes,
-                               wide_dW if q.width > 1 else dW, n_threads)
-                    if q.width > 1:
-                        fold_filters(given, &q, wide_dW, dW)
-                if need_db:
-                    add_pieces(q.db_pieces, q.n_pieces, 1, q.n_groups, q.group_filters,
-                               q.filter_lanes, wide_db if q.width > 1 else db, 1)
-                    if q.width > 1:
-                        fold_biases(given, &q, wide_db, db)
-                free(memory)
-        finally:
-            free(given_tables)
+        memory = <real*> allocate(
+            (n_packed + wide_filters(&q) + q.n_pieces * (dW_size + db_size)) * sizeof(real))
+        given.packed_T = memory
+        wide_dW = memory + n_packed
+        wide_db = wide_dW + q.n_taps * q.n_filters
+        q.dW_pieces = q.db_pieces = NULL
+        if dW is not NULL:
+            q.dW_pieces = wide_dW + wide_filters(&q)
+        if db is not NULL:
+            q.db_pieces = wide_dW + wide_filters(&q) + q.n_pieces * dW_size
+        with nogil:
+            if given.dX is not NULL:
+                pack_transposed(given, n_threads)
+            run_tasks(conv_backward_piece, &work, q.n_pieces, n_threads, scratch_size)
+            if dW is not NULL:
+                add_pieces(q.dW_pieces, q.n_pieces, q.n_taps, q.n_groups,
+                           q.group_filters, q.filter_lanes,
+                           wide_dW if q.width > 1 else dW, n_threads)
+                if q.width > 1:
+                    fold_filters(given, &q, wide_dW, dW)
+            if db is not NULL:
+                add_pieces(q.db_pieces, q.n_pieces, 1, q.n_groups, q.group_filters,
+                           q.filter_lanes, wide_db if q.width > 1 else db, 1)
+                if q.width > 1:
+                    fold_biases(given, &q, wide_db, db)
     finally:
+        free(memory)
+        free(given_tables)
         free(tables)
     return 0

@@ -29,10 +29,15 @@ cdef void pool_unit(
             first += p.conv.n_windows
 
 
-cdef void conv_pool_task(
-    const ConvPool* p, const Conv* q, Py_ssize_t task, real* scratch
-) noexcept nogil:
-    """Some units of a block of images; q is the convolution, perhaps made wide."""
+cdef struct DirectPool:
+    const ConvPool* pool
+    const Conv* conv          # that of the pool, perhaps made wide
+
+
+cdef void conv_pool_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
+    """Some units of a block of images."""
+    cdef const ConvPool* p = (<const DirectPool*> work).pool
+    cdef const Conv* q = (<const DirectPool*> work).conv
     cdef Py_ssize_t block = task // q.n_chunks, chunk = task % q.n_chunks
     cdef Py_ssize_t image = block_start(q, block), number, i, row, n_rows, panel
     cdef Py_ssize_t n_images = block_start(q, block + 1) - image
@@ -59,28 +64,23 @@ cdef void conv_pool_task(
 cdef int pool_directly(ConvPool* p, Py_ssize_t width, int n_threads) except -1:
     """Y, and the index if it is there, with so many neighbouring positions taken together."""
     cdef Conv q = widened(&p.conv, width)
+    cdef DirectPool work = DirectPool(p, &q)
     cdef Py_ssize_t* tables
-    cdef real* memory
-    cdef Py_ssize_t task
-    cdef Shares shares
-    cdef int thread
+    cdef real* packed = NULL
+    cdef Py_ssize_t scratch_size
     p.conv.block_images = q.block_images
     cut_units(p, q.width)
     cut_blocks(&q, n_threads)
     q.n_chunks = smaller(p.n_units, chunks_of(q.n_blocks, n_threads))
-    q.scratch_size = (
+    scratch_size = (
         row_and_panel_scratch(p) + unit_scratch(p)
         + whole_vectors(q.block_images * q.padded_size))
     tables = conv_tables(&q)
     try:
-        memory = forward_work(&p.conv, &q, n_threads)
-        share_out(&shares, q.n_blocks * q.n_chunks, n_threads)
-        for thread in prange(n_threads, nogil=True, num_threads=n_threads, schedule="static"):
-            task = next_task(&shares, thread)
-            while task >= 0:
-                conv_pool_task(p, &q, task, q.scratch + thread * q.scratch_size)
-                task = next_task(&shares, thread)
-        free(memory)
+        with nogil:
+            packed = packed_filters(&p.conv, &q, n_threads)
+            run_tasks(conv_pool_task, &work, q.n_blocks * q.n_chunks, n_threads, scratch_size)
     finally:
+        free(packed)
         free(tables)
     return 0

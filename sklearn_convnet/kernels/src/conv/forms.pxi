@@ -209,8 +209,8 @@ def force_form(name):
 
 
 def conv_form(str step, Py_ssize_t n, maps, weight, stride, padding, dilation, Py_ssize_t groups,
-              pool_size=None):
-    """The form that a pass of `conv_forward` and `conv_backward` takes, or of those with a pool.
+              pool_size=(1, 1, 1)):
+    """The form that a pass of `conv_forward` and `conv_backward` takes.
 
     Parameters
     ----------
@@ -221,10 +221,8 @@ def conv_form(str step, Py_ssize_t n, maps, weight, stride, padding, dilation, P
         Depth, height, width and channels of an image.
     weight : tuple of 5 int
         The shape of the filters.
-    stride, padding, dilation, groups
+    stride, padding, dilation, groups, pool_size
         As in `conv_forward`.
-    pool_size : tuple of 3 int or None
-        Windows of the max pool behind the convolution, if there is one.
 
     Returns
     -------
@@ -232,13 +230,12 @@ def conv_form(str step, Py_ssize_t n, maps, weight, stride, padding, dilation, P
     others : list of (str, str)
         The other forms of the pass, each with the reason why it is not taken.
     """
-    cdef Conv q
-    cdef Pool pool
-    cdef const Pool* behind = NULL
+    cdef ConvPool p
+    cdef const Pool* pool = NULL
     cdef Py_ssize_t[5] shape_X
     cdef Py_ssize_t[5] shape_W
     cdef int number
-    memset(&q, 0, sizeof(Conv))
+    memset(&p, 0, sizeof(ConvPool))
     if step not in PASSES:
         raise ValueError(f"step must be one of {', '.join(PASSES)}, got {step!r}")
     if n < 1:
@@ -246,29 +243,13 @@ def conv_form(str step, Py_ssize_t n, maps, weight, stride, padding, dilation, P
     shape_X[0] = n
     read_sizes(maps, 4, 1, "maps", &shape_X[1])
     read_sizes(weight, 5, 1, "weight", shape_W)
-    conv_geometry(&q, shape_X, shape_W, NULL, stride, padding, dilation, groups)
+    conv_pool_geometry(&p, shape_X, shape_W, NULL, stride, padding, dilation, groups, pool_size)
     number = PASSES.index(step)
-    if pool_size is not None:
-        pool_of_output(&pool, &q, pool_size)
-        behind = &pool
-        number += 3
-    return describe_forms(&FORMS[number], choose_form(<Pass> number, &q, behind), &q, behind)
-
-
-cdef int pool_of_output(Pool* pool, const Conv* q, pool_size) except -1:
-    """The geometry of a pool whose windows lie side by side in the output."""
-    cdef Py_ssize_t[5] maps
-    cdef Py_ssize_t[5] pooled
-    cdef Py_ssize_t windows[3]
-    cdef int axis
-    read_sizes(pool_size, 3, 1, "pool_size", windows)
-    maps[0], maps[4] = q.n_images, q.n_filters
-    pooled[0], pooled[4] = q.n_images, q.n_filters
-    for axis in range(3):
-        maps[1 + axis] = q.out[axis]
-        pooled[1 + axis] = q.out[axis] // windows[axis]
-    return pool_geometry(
-        pool, maps, pooled, pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
+    if p.pools:
+        pool = &p.pool
+        number += POOL_FORWARD
+    return describe_forms(
+        &FORMS[number], choose_form(<Pass> number, &p.conv, pool), &p.conv, pool)
 
 
 cdef tuple describe_forms(

@@ -62,13 +62,11 @@ cdef struct Conv:
     real* packed              # filters in panels
     real* packed_b
     real* packed_T            # filters in panels for the input gradient
-    real* dW_pieces           # (n_pieces, n_groups, n_taps + MAX_MR, filter_lanes)
-    real* db_pieces           # (n_pieces, n_groups * filter_lanes)
+    real* dW_pieces           # (n_pieces, n_groups, n_taps, filter_lanes), or NULL
+    real* db_pieces           # (n_pieces, n_groups * filter_lanes), or NULL
     Py_ssize_t n_pieces
     # Forward tasks: (block, chunk of its windows, part of the panels).
     Py_ssize_t n_chunks, n_panel_parts
-    real* scratch             # of the threads, scratch_size numbers each
-    Py_ssize_t scratch_size
 
 
 cdef int conv_geometry(

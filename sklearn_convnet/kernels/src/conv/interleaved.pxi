@@ -76,10 +76,10 @@ cdef void put_places(
             index[i * image_size + j] = <int32_t> row[i * n + j]
 
 
-cdef void interleaved_task(
-    const Conv* q, const Interleaved* s, Py_ssize_t task, real* scratch
-) noexcept nogil:
+cdef void interleaved_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
     """A strip of Y."""
+    cdef const Conv* q = (<const Strips*> work).conv
+    cdef const Interleaved* s = (<const Strips*> work).form
     cdef Strip strip = strip_at(q, s, task)
     cdef real* z = scratch + s.x_size
     cdef real* row = z + s.z_size
@@ -148,28 +148,20 @@ cdef int convolve_blocks(
 ) except -1:
     cdef Interleaved s = interleaved_geometry(
         q, pool, n_blocks, LANE_BYTES * LANES, chunks_of(n_blocks, n_threads))
-    cdef Shares shares
-    cdef int thread
-    cdef Py_ssize_t task, n_tasks = s.n_blocks * s.n_strips
+    cdef Strips work = Strips(q, &s)
     cdef Py_ssize_t n_tables = table_size(q.n_taps + s.n_lines)
     cdef Py_ssize_t n_packed = whole_vectors((q.n_taps + 1) * q.n_filters)
-    cdef real* memory = <real*> allocate(
-        (n_tables + n_packed + n_threads * s.scratch_size) * sizeof(real))
-    cdef real* scratch
-    with nogil:
+    cdef real* memory = <real*> allocate((n_tables + n_packed) * sizeof(real))
+    try:
         s.index = index
         s.tap = <Py_ssize_t*> memory
         s.line = s.tap + q.n_taps + INTERLEAVED_MAX_MR
         s.W = memory + n_tables
         q.packed_b = s.W + q.n_taps * q.n_filters
-        scratch = s.W + n_packed
-        interleaved_taps(q, &s)
-        pack_interleaved(q, &s, q.packed_b)
-        share_out(&shares, n_tasks, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            task = next_task(&shares, thread)
-            while task >= 0:
-                interleaved_task(q, &s, task, scratch + thread * s.scratch_size)
-                task = next_task(&shares, thread)
+        with nogil:
+            interleaved_taps(q, &s)
+            pack_interleaved(q, &s, q.packed_b)
+            run_tasks(interleaved_task, &work, s.n_blocks * s.n_strips, n_threads, s.scratch_size)
+    finally:
         free(memory)
     return 0

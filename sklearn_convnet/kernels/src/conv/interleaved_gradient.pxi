@@ -45,57 +45,52 @@ cdef inline Py_ssize_t interleaved_sums(const Conv* q) noexcept nogil:
     return (q.n_taps + 1 + INTERLEAVED_MAX_MR) * q.n_filters * LANES
 
 
-cdef void interleaved_piece(
-    const Conv* q, const Interleaved* s, Py_ssize_t piece, bint need_db, real* scratch
-) noexcept nogil:
+cdef void interleaved_piece(const void* work, Py_ssize_t piece, real* scratch) noexcept nogil:
+    """The sums of a piece of all strips."""
+    cdef const Conv* q = (<const Strips*> work).conv
+    cdef const Interleaved* s = (<const Strips*> work).form
     cdef Py_ssize_t dW_size = q.n_taps * q.n_filters, n = s.n_blocks * s.n_strips, i
     cdef real* db = scratch
     cdef real* dW = db + q.n_filters * LANES
-    cdef real* work = scratch + interleaved_sums(q)
+    cdef real* behind = scratch + interleaved_sums(q)
     cdef Strip strip
     memset(scratch, 0, interleaved_sums(q) * sizeof(real))
     for i in range(part(n, piece, q.n_pieces), part(n, piece + 1, q.n_pieces)):
         strip = strip_at(q, s, i)
-        add_strip_gradient(q, s, &strip, dW, db if need_db else NULL, work)
-    add_lanes(dW, dW_size, work, q.dW_pieces + piece * dW_size)
-    if need_db:
-        add_lanes(db, q.n_filters, work, q.db_pieces + piece * q.n_filters)
+        add_strip_gradient(q, s, &strip, dW, NULL if q.db_pieces is NULL else db, behind)
+    add_lanes(dW, dW_size, behind, q.dW_pieces + piece * dW_size)
+    if q.db_pieces is not NULL:
+        add_lanes(db, q.n_filters, behind, q.db_pieces + piece * q.n_filters)
 
 
 cdef int interleaved_gradients(Conv* q, real* dW, real* db, int n_threads) except -1:
+    """dW, and db unless it is NULL."""
     cdef Interleaved s = interleaved_geometry(
         q, NULL, ceil_div(q.n_images, LANES), STRIP_BYTES, 1)
-    cdef Shares shares
-    cdef int thread
-    cdef Py_ssize_t piece, dW_size = q.n_taps * q.n_filters
+    cdef Strips work = Strips(q, &s)
+    cdef Py_ssize_t dW_size = q.n_taps * q.n_filters
     cdef Py_ssize_t n_tables = table_size(q.n_taps + s.n_lines)
-    cdef Py_ssize_t n_sums = interleaved_sums(q), n_pieces
+    cdef Py_ssize_t n_sums = interleaved_sums(q)
     cdef real* memory
-    cdef real* scratch
     q.n_pieces = smaller(s.n_blocks * s.n_strips, MAX_PIECES)
     if q.n_pieces > MIN_PIECES:
         q.n_pieces = q.n_pieces // MIN_PIECES * MIN_PIECES
     if threads_for_products(n_products(q), MIN_PIECES) == 1:
         q.n_pieces = 1
-    n_pieces = whole_vectors(q.n_pieces * (dW_size + q.n_filters))
-    s.scratch_size = n_sums + larger(n_sums, s.scratch_size)
     memory = <real*> allocate(
-        (n_tables + n_pieces + n_threads * s.scratch_size) * sizeof(real))
-    with nogil:
+        (n_tables + q.n_pieces * (dW_size + q.n_filters)) * sizeof(real))
+    try:
         s.tap = <Py_ssize_t*> memory
         s.line = s.tap + q.n_taps + INTERLEAVED_MAX_MR
         q.dW_pieces = memory + n_tables
-        q.db_pieces = q.dW_pieces + q.n_pieces * dW_size
-        scratch = q.dW_pieces + n_pieces
-        interleaved_taps(q, &s)
-        share_out(&shares, q.n_pieces, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            piece = next_task(&shares, thread)
-            while piece >= 0:
-                interleaved_piece(q, &s, piece, db is not NULL, scratch + thread * s.scratch_size)
-                piece = next_task(&shares, thread)
-        add_pieces(q.dW_pieces, q.n_pieces, 1, 1, dW_size, dW_size, dW, 1)
-        if db is not NULL:
-            add_pieces(q.db_pieces, q.n_pieces, 1, 1, q.n_filters, q.n_filters, db, 1)
+        q.db_pieces = NULL if db is NULL else q.dW_pieces + q.n_pieces * dW_size
+        with nogil:
+            interleaved_taps(q, &s)
+            run_tasks(interleaved_piece, &work, q.n_pieces, n_threads,
+                      n_sums + larger(n_sums, s.scratch_size))
+            add_pieces(q.dW_pieces, q.n_pieces, 1, 1, dW_size, dW_size, dW, 1)
+            if db is not NULL:
+                add_pieces(q.db_pieces, q.n_pieces, 1, 1, q.n_filters, q.n_filters, db, 1)
+    finally:
         free(memory)
     return 0

@@ -160,10 +160,15 @@ cdef inline void spread_places(
         to[i * step] = x[i]
 
 
-cdef void narrow_task(
-    const ConvPool* p, const Narrow* s, Py_ssize_t task, real* scratch
-) noexcept nogil:
+cdef struct NarrowRows:
+    const ConvPool* pool
+    const Narrow* form
+
+
+cdef void narrow_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
     """Some rows of Y of an image."""
+    cdef const ConvPool* p = (<const NarrowRows*> work).pool
+    cdef const Narrow* s = (<const NarrowRows*> work).form
     cdef const Conv* q = &p.conv
     cdef Py_ssize_t image = task // s.n_chunks, chunk = task % s.n_chunks
     cdef Py_ssize_t start = part(p.rows, chunk, s.n_chunks), row
@@ -182,25 +187,18 @@ cdef void narrow_task(
 cdef int narrow_forward(const ConvPool* p, int n_threads) except -1:
     cdef const Conv* q = &p.conv
     cdef Narrow s = narrow_geometry(p, n_threads)
-    cdef Shares shares
-    cdef int thread
-    cdef Py_ssize_t task, n_packed = s.n_groups * NARROW_FILTERS * (q.n_taps + 1)
-    cdef real* memory = <real*> allocate(
-        2 * q.n_taps * sizeof(Py_ssize_t)
-        + (whole_vectors(n_packed) + n_threads * s.scratch_size) * sizeof(real))
-    cdef real* scratch
-    with nogil:
-        s.tap = <Py_ssize_t*> memory
+    cdef NarrowRows work = NarrowRows(p, &s)
+    cdef Py_ssize_t n_packed = s.n_groups * NARROW_FILTERS * (q.n_taps + 1)
+    cdef Py_ssize_t* memory = <Py_ssize_t*> allocate(
+        2 * q.n_taps * sizeof(Py_ssize_t) + n_packed * sizeof(real))
+    try:
+        s.tap = memory
         s.w = <real*> (s.tap + 2 * q.n_taps)
         s.b = s.w + s.n_groups * NARROW_FILTERS * q.n_taps
-        scratch = s.w + whole_vectors(n_packed)
-        pack_narrow(q, &s)
-        memset(scratch, 0, n_threads * s.scratch_size * sizeof(real))
-        share_out(&shares, q.n_images * s.n_chunks, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            task = next_task(&shares, thread)
-            while task >= 0:
-                narrow_task(p, &s, task, scratch + thread * s.scratch_size)
-                task = next_task(&shares, thread)
+        with nogil:
+            pack_narrow(q, &s)
+            run_tasks(narrow_task, &work, q.n_images * s.n_chunks, n_threads, s.scratch_size,
+                      n_zeros=s.scratch_size)
+    finally:
         free(memory)
     return 0

@@ -187,16 +187,18 @@ cdef void put_gathered(
 
 
 cdef void conv_pool_backward_piece(
-    const ConvPool* p, Py_ssize_t piece, bint need_dW, bint need_db, real* scratch
+    const void* work, Py_ssize_t piece, real* scratch
 ) noexcept nogil:
+    """The gradients of a piece of the batch, of which dX is done then."""
+    cdef const ConvPool* p = <const ConvPool*> work
     cdef const Conv* q = &p.conv
     cdef real* dW = NULL
     cdef real* db = NULL
     cdef Py_ssize_t block
-    if need_dW:
+    if q.dW_pieces is not NULL:
         dW = q.dW_pieces + piece * gathered_size(q)
         memset(dW, 0, gathered_size(q) * sizeof(real))
-    if need_db:
+    if q.db_pieces is not NULL:
         db = q.db_pieces + piece * q.filter_lanes
         memset(db, 0, q.filter_lanes * sizeof(real))
     for block in range(part(q.n_blocks, piece, q.n_pieces),
@@ -208,47 +210,41 @@ cdef int sparse_gradients(ConvPool* p, real* dW, real* db, int n_threads) except
     """The gradients whose arrays are there; dX is that of the geometry."""
     cdef Conv* q = &p.conv
     cdef Py_ssize_t* tables
-    cdef real* work
-    cdef real* memory
-    cdef bint need_dW = dW is not NULL, need_db = db is not NULL
-    cdef Py_ssize_t n_packed = 0, dW_size, db_size, piece, run
-    cdef Shares shares
-    cdef int thread
+    cdef real* memory = NULL
+    cdef Py_ssize_t n_packed = 0, dW_size = 0, db_size = 0, run, scratch_size
     cut_units(p, 1)
-    dW_size = gathered_size(q) if need_dW else 0
-    db_size = q.filter_lanes if need_db else 0
+    if dW is not NULL:
+        dW_size = gathered_size(q)
+    if db is not NULL:
+        db_size = q.filter_lanes
     cut_pieces(q, dW_size, n_entry_products(p))
     if q.dX is not NULL:
         n_packed = q.n_runs * vectors_for(q.run_width) * LANES * q.n_filters
-    q.scratch_size = (
+    scratch_size = (
         2 * (whole_vectors(q.block_images * q.padded_size) + NR)
         + entries_size(p))
     n_threads = threads_for_products(n_entry_products(p), n_threads)
     tables = conv_tables(q)
     try:
-        work = memory = <real*> allocate(
-            (n_packed + q.n_pieces * (dW_size + db_size) + n_threads * q.scratch_size)
-            * sizeof(real))
+        memory = <real*> allocate(
+            (n_packed + q.n_pieces * (dW_size + db_size)) * sizeof(real))
+        q.packed_T = memory
+        q.dW_pieces = q.db_pieces = NULL
+        if dW is not NULL:
+            q.dW_pieces = memory + n_packed
+        if db is not NULL:
+            q.db_pieces = memory + n_packed + q.n_pieces * dW_size
         with nogil:
-            q.packed_T, work = work, work + n_packed
-            q.dW_pieces, work = work, work + q.n_pieces * dW_size
-            q.db_pieces, work = work, work + q.n_pieces * db_size
             if q.dX is not NULL:
                 pack_transposed(q, n_threads)
-            share_out(&shares, q.n_pieces, n_threads)
-            for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-                piece = next_task(&shares, thread)
-                while piece >= 0:
-                    conv_pool_backward_piece(
-                        p, piece, need_dW, need_db, work + thread * q.scratch_size)
-                    piece = next_task(&shares, thread)
-            if need_dW:
+            run_tasks(conv_pool_backward_piece, p, q.n_pieces, n_threads, scratch_size)
+            if dW is not NULL:
                 for run in prange(q.n_runs, num_threads=n_threads):
                     put_gathered(q, q.dW_pieces, run, dW)
-            if need_db:
+            if db is not NULL:
                 add_pieces(q.db_pieces, q.n_pieces, 1, 1, q.n_filters, q.filter_lanes,
                            db, 1)
-            free(memory)
     finally:
+        free(memory)
         free(tables)
     return 0

@@ -34,6 +34,11 @@ cdef struct Interleaved:
     Py_ssize_t x_size, z_size, row_size, place_size, scratch_size
 
 
+cdef struct Strips:
+    const Conv* conv
+    const Interleaved* form
+
+
 cdef struct Filters:
     Py_ssize_t group, first, n    # of a panel
 

@@ -18,6 +18,7 @@
 
 cdef struct ConvPool:
     Conv conv                 # as given; dY and Y_in are pooled
+    bint pools                # otherwise all that follows has no meaning
     Pool pool                 # of its output
     bint whole                # whether a unit is a block of images, and not a part of one
     Py_ssize_t rows           # of pooled positions in an image
@@ -36,12 +37,29 @@ cdef struct Unit:
 
 cdef int conv_pool_geometry(
     ConvPool* p, const Py_ssize_t* shape_X, const Py_ssize_t* shape_W,
-    const Py_ssize_t* shape_Y, stride, padding, pool_size
+    const Py_ssize_t* shape_Y, stride, padding, dilation, Py_ssize_t groups, pool_size
 ) except -1:
+    """Shapes have five axes; that of Y may be NULL. Windows of one position are no pool."""
     cdef Conv* q = &p.conv
+    cdef Py_ssize_t windows[3]
     cdef Py_ssize_t maps[5]
-    conv_geometry(q, shape_X, shape_W, NULL, stride, padding, (1, 1, 1), 1)
+    cdef Py_ssize_t pooled[5]
+    cdef int axis
+    read_sizes(pool_size, 3, 1, "pool_size", windows)
+    p.pools = windows[0] > 1 or windows[1] > 1 or windows[2] > 1
+    conv_geometry(q, shape_X, shape_W, NULL if p.pools else shape_Y, stride, padding, dilation,
+                  groups)
+    if not p.pools:
+        return 0
+    if groups > 1 or q.dilation[0] > 1 or q.dilation[1] > 1 or q.dilation[2] > 1:
+        raise ValueError(f"a pool needs filters that are neither dilated nor in groups, got "
+                         f"dilation={dilation} and groups={groups}")
     maps[:] = [q.n_images, q.out[0], q.out[1], q.out[2], q.n_filters]
+    if shape_Y is NULL:
+        pooled[:] = maps
+        for axis in range(3):
+            pooled[1 + axis] = q.out[axis] // windows[axis]
+        shape_Y = pooled
     pool_geometry(
         &p.pool, maps, shape_Y, pool_size, pool_size, ((0, 0), (0, 0), (0, 0)))
     check_places(q.n_windows)

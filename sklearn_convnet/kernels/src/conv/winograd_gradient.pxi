@@ -48,10 +48,18 @@ cdef inline Py_ssize_t gradient_scratch(const Winograd* q, const Winograd* dz) n
             + NR)
 
 
-cdef void weight_gradient_task(
-    const Winograd* q, const Winograd* dz, Py_ssize_t task, real* dU, real* db, real* scratch
-) noexcept nogil:
+cdef struct WinogradGradient:
+    const Winograd* conv
+    const Winograd* dz        # the pass whose input is dz, in the tiles of conv
+    real* dU                  # (n_pieces, points, sum_point)
+    real* db                  # (n_pieces, filter_lanes), or NULL
+
+
+cdef void weight_gradient_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
     """dU, and db unless it is NULL, of one group of filters, summed over one piece."""
+    cdef const WinogradGradient* given = <const WinogradGradient*> work
+    cdef const Winograd* q = given.conv
+    cdef const Winograd* dz = given.dz
     cdef Py_ssize_t piece = task // q.n_groups, group = task % q.n_groups
     cdef Py_ssize_t n_all = q.filter_lanes // LANES, strip, n, i
     cdef Py_ssize_t first = part(n_all, group, q.n_groups)
@@ -60,10 +68,11 @@ cdef void weight_gradient_task(
     cdef Py_ssize_t end = part(q.n_strips, piece + 1, q.n_pieces)
     cdef real* V = scratch + larger(strip_size(q), strip_size(dz))
     cdef real* D = V + q.n * q.n * q.v_point
-    if db is not NULL:
-        db = db + piece * q.filter_lanes + first * LANES
+    cdef real* dU = given.dU + piece * q.n * q.n * sum_point(q)
+    cdef real* db = NULL
+    if given.db is not NULL:
+        db = given.db + piece * q.filter_lanes + first * LANES
         memset(db, 0, n_vec * LANES * sizeof(real))
-    dU = dU + piece * q.n * q.n * sum_point(q)
     strip = start
     while strip < end:
         n = smaller(q.block_strips, end - strip)
@@ -93,40 +102,30 @@ cdef int winograd_weight_gradient(
     Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
 ) except -1:
     """dW and db, each unless NULL. `back` is the pass whose input is dz."""
-    cdef Py_ssize_t n_points = q.n * q.n, scratch_size, n_dU, n_db, i, piece, task
-    cdef Shares shares
-    cdef int thread
+    cdef Py_ssize_t n_points = q.n * q.n, n_dU = n_points * sum_point(q), i, piece
     cdef Winograd dz = back[0]
-    cdef real* work
-    cdef real* dU
-    cdef real* sums
+    cdef WinogradGradient work
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * n_points * q.n_channels * q.n_filters, n_threads)
     cut_gradient(q)
     dz.tiles, dz.strip_width = q.tiles, q.strip_width
-    scratch_size = whole_vectors(gradient_scratch(q, &dz))
-    n_dU = n_points * sum_point(q)
-    n_db = q.n_pieces * q.filter_lanes
-    work = <real*> allocate(
-        (n_threads * scratch_size + q.n_pieces * n_dU + n_db) * sizeof(real))
-    dU = work + n_threads * scratch_size
-    sums = dU + q.n_pieces * n_dU
-    with nogil:
-        share_out(&shares, q.n_pieces * q.n_groups, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            task = next_task(&shares, thread)
-            while task >= 0:
-                weight_gradient_task(q, &dz, task, dU, NULL if db is NULL else sums,
-                                     work + thread * scratch_size)
-                task = next_task(&shares, thread)
-        if db is not NULL:
-            add_pieces(sums, q.n_pieces, 1, 1, q.n_filters, q.filter_lanes, db, 1)
-        if dW is not NULL:
-            for i in prange(n_points, num_threads=n_threads):
-                for piece in range(1, q.n_pieces):
-                    add_chunk_to(dU + i * sum_point(q), dU + piece * n_dU + i * sum_point(q),
-                                 q.n_channels * q.filter_lanes)
-            for i in prange(q.n_channels, num_threads=n_threads):
-                put_weight_gradient(q, i, dU, dW)
-        free(work)
+    work.conv, work.dz = q, &dz
+    work.dU = <real*> allocate(q.n_pieces * (n_dU + q.filter_lanes) * sizeof(real))
+    work.db = NULL if db is NULL else work.dU + q.n_pieces * n_dU
+    try:
+        with nogil:
+            run_tasks(weight_gradient_task, &work, q.n_pieces * q.n_groups, n_threads,
+                      gradient_scratch(q, &dz))
+            if db is not NULL:
+                add_pieces(work.db, q.n_pieces, 1, 1, q.n_filters, q.filter_lanes, db, 1)
+            if dW is not NULL:
+                for i in prange(n_points, num_threads=n_threads):
+                    for piece in range(1, q.n_pieces):
+                        add_chunk_to(work.dU + i * sum_point(q),
+                                     work.dU + piece * n_dU + i * sum_point(q),
+                                     q.n_channels * q.filter_lanes)
+                for i in prange(q.n_channels, num_threads=n_threads):
+                    put_weight_gradient(q, i, work.dU, dW)
+    finally:
+        free(work.dU)
     return 0

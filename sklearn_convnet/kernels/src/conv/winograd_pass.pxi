@@ -1,18 +1,12 @@
 # A pass in Winograd's form, forward or for the input gradient: filters, products, strips.
 
-cdef void pack_points(Winograd* q, real* scratch, int n_threads) noexcept nogil:
-    """U, point by point in panels. Scratch: `panel_taps` for each thread."""
-    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES), p
-    for p in prange(n_panels, num_threads=n_threads):
-        pack_points_of(q, p, scratch + threadid() * panel_taps(q))
-
-
 cdef inline Py_ssize_t panel_taps(const Winograd* q) noexcept nogil:
     return 9 * q.n_channels * NR
 
 
-cdef void pack_points_of(const Winograd* q, Py_ssize_t panel, real* taps) noexcept nogil:
-    """The panel of all points; taps is scratch for the panel of the filters as given."""
+cdef void pack_points(const void* work, Py_ssize_t panel, real* taps) noexcept nogil:
+    """U of a panel, point by point; taps is scratch for the panel of the filters as given."""
+    cdef const Winograd* q = <const Winograd*> work
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
     cdef Py_ssize_t n_lanes = (panel_start(n_vec, panel + 1) - v) * LANES, first = v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.n_filters - first), t, k, tap_size
@@ -54,8 +48,9 @@ cdef inline Py_ssize_t pass_scratch(const Winograd* q) noexcept nogil:
     return larger(strip_size(q), output_size(q)) + q.n * q.n * (q.v_point + q.m_point)
 
 
-cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noexcept nogil:
+cdef void winograd_task(const void* work, Py_ssize_t block, real* scratch) noexcept nogil:
     """A block of strips, from input to output."""
+    cdef const Winograd* q = <const Winograd*> work
     cdef Py_ssize_t first = part(q.n_strips, block, q.n_blocks), i
     cdef Py_ssize_t n_strips = part(q.n_strips, block + 1, q.n_blocks) - first
     cdef real* strip = scratch
@@ -70,27 +65,17 @@ cdef void winograd_task(const Winograd* q, Py_ssize_t block, real* scratch) noex
 
 cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     """The output of q from its input and filters, both given."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, task, scratch_size, rows
-    cdef Shares shares
-    cdef int thread
-    cdef Py_ssize_t n_packed = q.n * q.n * q.n_channels * q.filter_lanes
-    cdef real* work
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, rows = mr_of(panel_start(n_vec, 1))
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
-    rows = mr_of(panel_start(n_vec, 1))
     winograd_block(q, q.filter_lanes, BLOCK_BYTES, rows)
     share_blocks(q, rows, n_threads)
     place_points(q, q.filter_lanes)
-    scratch_size = larger(pass_scratch(q), panel_taps(q))
-    work = <real*> allocate((n_packed + n_threads * scratch_size) * sizeof(real))
-    q.packed = work + n_threads * scratch_size
-    with nogil:
-        pack_points(q, work, n_threads)
-        share_out(&shares, q.n_blocks, n_threads)
-        for thread in prange(n_threads, num_threads=n_threads, schedule="static"):
-            task = next_task(&shares, thread)
-            while task >= 0:
-                winograd_task(q, task, work + thread * scratch_size)
-                task = next_task(&shares, thread)
-        free(work)
+    q.packed = <real*> allocate(q.n * q.n * q.n_channels * q.filter_lanes * sizeof(real))
+    try:
+        with nogil:
+            run_tasks(pack_points, q, panels_for(n_vec), n_threads, panel_taps(q))
+            run_tasks(winograd_task, q, q.n_blocks, n_threads, pass_scratch(q))
+    finally:
+        free(q.packed)
     return 0

@@ -1,4 +1,4 @@
-# The passes that several forms share: forward, and the input gradient, which may be one.
+# The passes, each in the form that is chosen for it. An input gradient may be a forward pass.
 
 cdef int convolve(Conv* given, int n_threads) except -1:
     """Y: whole vectors of images interleaved, if that form is chosen, the others directly."""
@@ -23,6 +23,25 @@ cdef int turned_input_gradient(const Conv* q, int n_threads) except -1:
         convolve(&back, n_threads)
     finally:
         free(W)
+    return 0
+
+
+cdef int gradients(Conv* given, real* dW, real* db, int n_threads) except -1:
+    """The gradients whose arrays are there."""
+    cdef FormCode form
+    n_threads = threads_for_products(n_products(given), n_threads)
+    if given.dX is not NULL:
+        form = choose_form(INPUT_GRADIENT, given, NULL)
+        given.scatters = form == SCATTER
+        if form == TURNED:
+            turned_input_gradient(given, n_threads)
+            given.dX = NULL
+    form = choose_form(WEIGHT_GRADIENT, given, NULL)
+    if dW is not NULL and form == INTERLEAVED:
+        interleaved_gradients(given, dW, db, n_threads)
+        dW = db = NULL
+    if given.dX is not NULL or dW is not NULL or db is not NULL:
+        direct_gradients(given, dW, db, width_of(form, given), n_threads)
     return 0
 
 
