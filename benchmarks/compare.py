@@ -115,9 +115,9 @@ def ours_train(net, batch, threads):
     samples = Samples(X, y, np.ones(batch, np.float32))
     optimizer = SGD(LEARNING_RATE, momentum=MOMENTUM)
     trainer = Trainer(network, CrossEntropy(), optimizer, batch, False, None, threads)
-    loss = trainer.run_step(samples)[0] / batch
+    loss = trainer.run_step([samples])[0] / batch
     answer = {path: array.copy() for path, array in network.gradients().items()}
-    return partial(trainer.run_step, samples), {"loss": loss, **answer}
+    return partial(trainer.run_step, [samples]), {"loss": loss, **answer}
 
 
 def torch_train(net, batch, threads, memory_format):

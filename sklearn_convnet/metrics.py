@@ -195,6 +195,10 @@ def localization_accuracy(y_true, y_pred, iou=0.5, *, missing_box=np.nan, sample
     return float(np.average(right, weights=sample_weight))
 
 
+@validate_params(
+    {"objects_true": [list, tuple], "objects_pred": [list, tuple], "iou": _SHARE},
+    prefer_skip_nested_validation=True,
+)
 def detection_average_precision(objects_true, objects_pred, iou=0.5):
     """Mean over the classes of the average precision with which objects are found.
 
@@ -221,7 +225,8 @@ def detection_average_precision(objects_true, objects_pred, iou=0.5):
     Raises
     ------
     ValueError
-        If the two have another number of images, or an image has other numbers of labels and boxes.
+        If the two have another number of images, or an image has other numbers of labels and boxes,
+        or lacks one of them.
 
     References
     ----------
@@ -254,7 +259,13 @@ def detection_average_precision(objects_true, objects_pred, iou=0.5):
 
 def _objects(one, name, more):
     """The arrays of the objects of an image, checked."""
-    arrays = {key: np.asarray(one[key]) for key in ("labels", "boxes", *more)}
+    keys = ("labels", "boxes", *more)
+    missing = [key for key in keys if key not in one]
+    if missing:
+        raise ValueError(f"{name} has an image without {missing}: each is a dict with {list(keys)}")
+    arrays = {key: np.asarray(one[key]) for key in keys}
+    if more:
+        arrays["scores"] = arrays["scores"].astype(np.float64)
     sizes = {key: len(array) for key, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"{name} has an image with other numbers of things: {sizes}")

@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from .estimators.scanning import scans, window_of
+from .estimators.scanning import fitted_window, scans
 from .estimators.targets.boxes import BoxTarget
 from .metrics import box_iou
 
@@ -126,7 +126,7 @@ or list of array-like
             at = (*places, k)
             candidates.append((k, maps[sample][at], odds[at], of_windows[places]))
         k, scores, odds, all_boxes = (np.concatenate(p) for p in zip(*candidates, strict=True))
-        kept = suppressed(odds, all_boxes, overlap)[:max_objects]
+        kept = suppressed(odds, all_boxes, overlap, max_objects)
         found.append(Bunch(labels=classes[k[kept]], scores=scores[kept], boxes=all_boxes[kept]))
     return found
 
@@ -138,7 +138,7 @@ def _check_estimator(estimator):
             "take the estimator inside"
         )
     check_is_fitted(estimator)
-    window = window_of(estimator)
+    window = fitted_window(estimator)
     if len(window) != 3:
         raise ValueError(
             f"find_objects needs a network for images, but its samples have shape {window}: scan "
@@ -178,7 +178,7 @@ def _peaks(P, odds, threshold, classes):
     return (rows, columns), classes[k]
 
 
-def suppressed(scores, boxes, overlap):
+def suppressed(scores, boxes, overlap, most=None):
     """Which boxes are left by non-maximum suppression.
 
     Parameters
@@ -187,17 +187,24 @@ def suppressed(scores, boxes, overlap):
     boxes : ndarray of shape (n, 4) or (n, 8)
     overlap : float
         The largest intersection over union of two boxes that both stay.
+    most : int or None, default=None
+        The most boxes that are left.
 
     Returns
     -------
     ndarray of int
         By falling score; of equal ones the first.
     """
+    points = boxes.reshape(len(boxes), boxes.shape[1] // 2, 2)
+    low, high = points.min(axis=1), points.max(axis=1)
     order, kept = np.argsort(-scores, kind="stable"), []
-    while len(order):
+    while len(order) and len(kept) != most:
         best, order = order[0], order[1:]
         kept.append(best)
-        if len(order):
-            shared = box_iou(np.repeat(boxes[best][np.newaxis], len(order), axis=0), boxes[order])
-            order = order[shared <= overlap]
+        left = ((low[order] >= high[best]) | (high[order] <= low[best])).any(axis=1)
+        near = order[~left]  # a blank image has many boxes, of which few have anything in common
+        if len(near):
+            shared = box_iou(np.repeat(boxes[best][np.newaxis], len(near), axis=0), boxes[near])
+            left[~left] = shared <= overlap + 1e-9  # rounding is no overlap
+        order = order[left]
     return np.array(kept, dtype=int)

@@ -37,8 +37,12 @@ class _RunningScore:
 
     def _count_waiting(self):
         waiting, self._waiting, self._n_waiting = self._waiting, [], 0
-        one = len(waiting) == 1  # a copy of a large one would be for nothing
-        self._count(*(waiting[0] if one else map(np.concatenate, zip(*waiting, strict=True))))
+        alike = {}  # maps may differ in size
+        for batch in waiting:
+            alike.setdefault(batch[0].shape[1:], []).append(batch)
+        for some in alike.values():
+            one = len(some) == 1  # a copy of a large one would be for nothing
+            self._count(*(some[0] if one else map(np.concatenate, zip(*some, strict=True))))
 
     def _count(self, Z, target, weight):
         raise NotImplementedError(type(self))
@@ -90,16 +94,23 @@ class RunningR2(_RunningScore):
         Factor of each output, or of each value of a pixel, where outputs share a unit. Their
         errors and spreads are then summed before they are divided, so that an output that hardly
         varies counts little ("variance_weighted"). None is the mean over the outputs.
+    pooled : bool, default=False
+        Whether all pixels of maps ``(n, *map_size, n_values)`` are values of the same outputs, as
+        they are where maps differ in size, and not each an output.
     """
 
-    def __init__(self, inverse_link=None, scale=None):
+    def __init__(self, inverse_link=None, scale=None, pooled=False):
         super().__init__()
+        self.pooled = pooled
         self.inverse_link = inverse_link
         self.scale = scale
         self.moments = RunningMoments()
         self.error = 0.0
 
     def _count(self, Z, target, weight):
+        if self.pooled:
+            weight = weight_of_pixels(weight, target.shape[:-1]).reshape(-1)
+            Z, target = (array.reshape(-1, array.shape[-1]) for array in (Z, target))
         y = target.reshape(len(target), -1).astype(np.float64)
         w = weight_of_pixels(weight, target.shape).reshape(y.shape)
         with np.errstate(over="ignore", invalid="ignore"):  # training tells of divergence

@@ -7,6 +7,8 @@
 #   small remainder whose gradient is mostly noise.
 # * A pass makes the same random draws whatever the number of samples, so that a sample of
 #   weight 2 and the same sample twice train alike where a batch holds them all.
+# * A step has parts, one unless samples differ in size: each goes forward and backward by itself,
+#   and the optimiser gets the sum of their gradients. Nothing is padded.
 """
 
 from dataclasses import dataclass
@@ -19,11 +21,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .messages import warn_caller
+from .ragged import Ragged, rows_of
 from .schedules import as_schedule
 
 #: Values of one sample's largest map times samples that a chunk of a prediction holds.
 PREDICT_VALUES = 2**22
 PREDICT_ROWS = 256
+#: Of so many batches samples are sorted by size, so that those of a batch are alike.
+SORTED_BATCHES = 32
 
 
 @dataclass
@@ -31,7 +36,8 @@ class Samples:
     """Samples with targets and weights, as a batch needs them.
 
     `rows` says which rows of X they are, in the order of `target` and `weight`; None is all.
-    X itself is never copied. `pixel_weight` are the weights of the pixels of maps, where those
+    X itself is never copied. X, targets and weights of pixels are `Ragged` where samples differ in
+    size. `pixel_weight` are the weights of the pixels of maps, where those
     are not all alike; `weight` then has their means. `scale` is a factor on the loss: where
     something is missing in the target, it makes the mean one over what is there.
     """
@@ -63,10 +69,98 @@ class Samples:
         pixel_weight = None if self.pixel_weight is None else self.pixel_weight[which]
         return Samples(X, self.target[which], self.weight[which], pixel_weight=pixel_weight)
 
+    def parts(self):
+        """The samples of each size: these themselves where X is an array."""
+        if not isinstance(self.X, Ragged):
+            return [self]
+        return [self._part(rows) for rows in self.X.parts()]
+
+    def _part(self, rows):
+        pixel_weight = None if self.pixel_weight is None else rows_of(self.pixel_weight, rows)
+        part = Samples(
+            self.X.stacked(rows),
+            rows_of(self.target, rows),
+            self.weight[rows],
+            pixel_weight=pixel_weight,
+        )
+        part.share = self.share[rows]
+        return part
+
+    def size_order(self):
+        """Their numbers by size, or None where X is an array."""
+        if not isinstance(self.X, Ragged):
+            return None
+        return np.argsort(self._rank, kind="stable")
+
+    @property
+    def _rank(self):
+        return self.X.rank if self.rows is None else self.X.rank[self.rows]
+
+    def like_sizes(self, order, edges):
+        """An order in which batches are of like sizes: sorted within `SORTED_BATCHES` of them."""
+        order, rank = order.copy(), self._rank
+        for first in range(0, len(edges), SORTED_BATCHES):
+            start, stop = edges[first][0], edges[first : first + SORTED_BATCHES][-1][1]
+            some = order[start:stop]
+            order[start:stop] = some[np.argsort(rank[some], kind="stable")]
+        return order
+
+
+def merged(parts):
+    """Parts, those of one size together: what is cropped differs no more."""
+    together = {}
+    for part in parts:
+        together.setdefault((part.X.shape[1:], part.X.dtype), []).append(part)
+    return [_joined(alike) if len(alike) > 1 else alike[0] for alike in together.values()]
+
+
+def _joined(parts):
+    arrays = [(part.X, part.target, part.weight, part.share) for part in parts]
+    X, target, weight, share = map(np.concatenate, zip(*arrays, strict=True))
+    weighted = parts[0].pixel_weight is not None
+    pixel_weight = np.concatenate([part.pixel_weight for part in parts]) if weighted else None
+    whole = Samples(X, target, weight, pixel_weight=pixel_weight)
+    whole.share = share
+    return whole
+
+
+class StepSums:
+    """What the parts of a step come to: the sum of their gradients, and the mean of what each makes
+    of the running statistics that the step began with.
+
+    Parameters
+    ----------
+    network : Network
+    weight : float
+        That of all samples of the step.
+    """
+
+    def __init__(self, network, weight):
+        self.network, self.weight = network, weight
+        self.before = {path: value.copy() for path, value in network.buffers().items()}
+        self.changes = {path: np.zeros_like(value) for path, value in self.before.items()}
+        self.gradients = 0
+
+    def add(self, weight):
+        """Count a part of this weight, after its backward."""
+        self.gradients = self.gradients + self.network.grads
+        with np.errstate(over="ignore", invalid="ignore"):  # training tells of divergence
+            for path, value in self.network.buffers().items():
+                self.changes[path] += weight / self.weight * (value - self.before[path])
+                value[...] = self.before[path]
+
+    def put(self):
+        """Leave the sums on the network, where its optimiser finds them."""
+        self.network.grads[:] = self.gradients
+        for path, value in self.network.buffers().items():
+            value += self.changes[path]
+
 
 def row_taker(X, network, n_threads):
     """A function that copies rows of X, by threads and in the network's dtype if there is a kernel
     for those of X."""
+    if isinstance(X, Ragged):
+        return X.__getitem__
     if X.ndim > 2 and not X.flags.c_contiguous:
         given = np.moveaxis(X, -1, 1)
         if given.flags.c_contiguous:  # channels first: so its rows lie in memory
@@ -197,68 +291,116 @@ class Trainer:
             not finite if training diverged; the pass then ends early.
         """
         total = 0.0
-        for batch in self.batches(samples):
-            loss, Z = self.run_step(batch)
+        for parts in self.batches(samples):
+            loss, outputs = self.run_step(parts)
             total += loss
             if not isfinite(total):
                 break
-            score.add(Z, batch.target, batch.score_weight)
+            for part, Z in zip(parts, outputs, strict=True):
+                score.add(Z, part.target, part.score_weight)
         return total / len(samples)
 
     def batches(self, samples):
-        """The batches of one pass over the samples, in a new order, as `run_step` takes them."""
+        """The batches of one pass over the samples, in a new order, each as the list of its parts
+        that `run_step` takes: one, unless samples differ in size."""
         n = len(samples)
         edges = batches_of(n, self.batch_size, self.network.smallest_batch)
-        order = np.random.RandomState(self._seed()).permutation(n) if self.shuffle else None
+        order, places = None, range(len(edges))
+        if self.shuffle:
+            random_state = np.random.RandomState(self._seed())
+            order = random_state.permutation(n)
+            if isinstance(samples.X, Ragged):
+                order = samples.like_sizes(order, edges)
+                places = random_state.permutation(len(edges))
         augment_seed = self._seed() if self.augment else None
         shares = shares_of(samples.weight, order, edges)
         if samples.scale != 1:
             shares = shares * samples.scale
         take_rows = row_taker(samples.X, self.network, self.n_threads)
-        for i, (start, stop) in enumerate(edges):
+        for i, place in enumerate(places):
+            start, stop = edges[place]
             which = slice(start, stop) if order is None else order[start:stop]
             batch = samples.take(which, take_rows)
-            if self.augment:
-                batch = self._augmented(batch, np.random.RandomState([augment_seed, i]))
             batch.share = shares[start:stop]
+            parts = batch.parts()
+            if self.augment:
+                parts = self._augmented(parts, [augment_seed, i])
             if batch.pixel_weight is not None:
-                batch.share = batch.pixel_weight * (samples.scale / len(batch))
-            yield batch
+                for part in parts:
+                    part.share = part.pixel_weight * (samples.scale / len(batch))
+            yield parts
 
-    def _augmented(self, batch, random_state):
+    def _augmented(self, parts, seed):
+        """The parts of a batch after `augment`; the first has the batch's seed."""
+        changed = []
+        for i, part in enumerate(parts):
+            random_state = np.random.RandomState([*seed, i] if i else seed)
+            changed.append(self._augmented_part(part, random_state))
+        return merged(changed) if len(changed) > 1 else changed
+
+    def _augmented_part(self, part, random_state):
         # Rows that were taken are a copy already, a slice of the user's X is not.
-        make = np.ascontiguousarray if batch.X.flags.owndata else partial(np.array, order="C")
-        X = make(batch.X, dtype=self.network.input_dtype(batch.X.dtype))
-        X, target, pixel_weight = self.augment(X, batch.target, batch.pixel_weight, random_state)
-        return Samples(X, target, batch.weight, pixel_weight=pixel_weight)
+        make = np.ascontiguousarray if part.X.flags.owndata else partial(np.array, order="C")
+        X = make(part.X, dtype=self.network.input_dtype(part.X.dtype))
+        X, target, pixel_weight = self.augment(X, part.target, part.pixel_weight, random_state)
+        augmented = Samples(X, target, part.weight, pixel_weight=pixel_weight)
+        augmented.share = part.share
+        return augmented
 
-    def run_step(self, batch):
+    def run_step(self, parts):
         """One step of the optimiser.
+
+        Parameters
+        ----------
+        parts : list of Samples
+            The parts of a batch. Each goes forward and backward by itself; their gradients are
+            added in this order.
 
         Returns
         -------
         loss : float
             Sum of the losses.
-        Z : ndarray
-            The outputs.
+        outputs : list of ndarray
+            Those of each part; of fewer, if the loss is not finite.
         """
-        network = self.network
+        network, total, outputs = self.network, 0.0, []
+        sums = None
+        if len(parts) > 1:
+            weight = sum(np.sum(part.weight, dtype=np.float64) for part in parts)
+            sums = StepSums(network, weight)
+        for network.part, part in enumerate(parts):
+            loss, Z = self._run_part(part)
+            total += loss
+            if not isfinite(total):
+                break
+            outputs.append(Z)
+            if sums is not None:
+                sums.add(np.sum(part.weight, dtype=np.float64))
+        network.part = 0
+        if isfinite(total):
+            if sums is not None:
+                sums.put()
+            network.step += 1
+            self.update()
+        return total * sum(map(len, parts)), outputs
+
+    def _run_part(self, part):
+        """Its share in the loss, and its outputs; the gradients are then on the network."""
+        network = self.network.resized(part.X.shape[1:])
         Z = network.forward(
-            batch.X,
+            part.X,
             training=True,
             n_threads=self.n_threads,
-            sample_weight=batch.weight,
+            sample_weight=part.weight,
             use_running=self.use_running,
         )
         dZ = np.empty(Z.shape, Z.dtype)
-        total = self.loss.value_and_gradient(
-            Z, batch.target, batch.share, dZ, network.kernels, self.n_threads
+        loss = self.loss.value_and_gradient(
+            Z, part.target, part.share, dZ, network.kernels, self.n_threads
         )
-        if isfinite(total):
+        if isfinite(loss):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
-            network.step += 1
-            self.update()
-        return total * len(batch), Z
+        return loss, Z
 
     def seen(self, X):
         """The part of X that the network sees where it does not train."""
@@ -278,16 +420,23 @@ class Trainer:
         loss, score : float
         """
         network, total, weight = self.network, 0.0, 0.0
-        take_rows = row_taker(samples.X, network, self.n_threads)
-        for start, stop in batches_of(len(samples), chunk_rows(network)):
-            batch = samples.take(slice(start, stop), take_rows)
-            Z = network.forward(self.seen(batch.X), n_threads=self.n_threads)
+        for part in self._chunks(samples):
+            X = self.seen(part.X)
+            Z = network.resized(X.shape[1:]).forward(X, n_threads=self.n_threads)
             total += self.loss.value_and_gradient(
-                Z, batch.target, batch.score_weight, None, network.kernels, self.n_threads
+                Z, part.target, part.score_weight, None, network.kernels, self.n_threads
             )
-            weight += np.sum(batch.weight, dtype=np.float64)
-            score.add(Z, batch.target, batch.score_weight)
+            weight += np.sum(part.weight, dtype=np.float64)
+            score.add(Z, part.target, part.score_weight)
         return float(total * samples.scale / weight), score.value()
+
+    def _chunks(self, samples):
+        """The samples in parts for which a prediction has memory."""
+        take_rows = row_taker(samples.X, self.network, self.n_threads)
+        order = samples.size_order()
+        for start, stop in batches_of(len(samples), chunk_rows(self.network)):
+            which = slice(start, stop) if order is None else order[start:stop]
+            yield from samples.take(which, take_rows).parts()
 
     def update(self):
         """Let the optimiser change the network, at the learning rate of its schedule."""

@@ -417,7 +417,9 @@ def test_batches_are_nearly_equal():
 def test_batches_of_a_fit(digits, quick, monkeypatch, batch_size, expected):
     sizes = []
     step = Trainer.run_step
-    monkeypatch.setattr(Trainer, "run_step", lambda self, b: sizes.append(len(b)) or step(self, b))
+    monkeypatch.setattr(
+        Trainer, "run_step", lambda self, parts: sizes.append(len(*parts)) or step(self, parts)
+    )
     quick(max_iter=1, batch_size=batch_size).fit(*digits)
     assert set(sizes) == expected
     assert sum(sizes) == 300
@@ -427,7 +429,13 @@ def test_shuffle(digits, quick, monkeypatch):
     X, y = digits
     seen = []
     step = Trainer.run_step
-    monkeypatch.setattr(Trainer, "run_step", lambda self, b: seen.extend(b.target) or step(self, b))
+
+    def run_step(self, parts):
+        (part,) = parts
+        seen.extend(part.target)
+        return step(self, parts)
+
+    monkeypatch.setattr(Trainer, "run_step", run_step)
     quick(max_iter=2, shuffle=False).fit(X, y)
     np.testing.assert_array_equal(seen, np.tile(y, 2))
     seen.clear()

@@ -119,6 +119,19 @@ def series():
     return load
 
 
+def test_unequal_series(monkeypatch, capsys):
+    rng = np.random.RandomState(0)
+
+    def load(split):
+        return [rng.normal(size=(2, n)) for n in (7, 9, 9, 12)], np.array(["a", "b", "a", "b"])
+
+    stand_in(monkeypatch, "aeon.datasets", load_japanese_vowels=load)
+    means = run("unequal_series", "--quick", "--seeds", "1")
+    assert means.keys() == {(p, s) for p in ("mean", "maximum") for s in ("padded", "as they are")}
+    assert all(0 <= value <= 1 for value in means.values())
+    assert "| maximum | as they are |" in capsys.readouterr().out
+
+
 def test_time_series(monkeypatch, series, capsys):
     names = ("arrow_head", "italy_power_demand", "basic_motions", "japanese_vowels")
     stand_in(monkeypatch, "aeon.datasets", **{f"load_{name}": series for name in names})

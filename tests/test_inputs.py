@@ -18,6 +18,7 @@ from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import RandomAffine, RandomFlip
 from sklearn_convnet.callbacks import Checkpoint
 from sklearn_convnet.estimators.inputs import default_layers
+from sklearn_convnet.inspection import saliency
 from sklearn_convnet.layers import (
     Conv1D,
     Conv2D,
@@ -505,12 +506,19 @@ def test_samples_in_cells(container, shape):
 def test_samples_of_different_sizes(container):
     images = [np.ones((8, 8)), np.ones((8, 8)), np.ones((6, 8))]
     clf = ConvNetClassifier([Dense(4)], max_iter=1, random_state=0)
-    message = says("X must be an array of samples of one size", "X[0]", "(8, 8)", "X[2] (6, 8)")
+    message = says("X[2] has shape (6, 8)", "layer 'dense1'", "GlobalAvgPool")
     with pytest.raises(ValueError, match=message):
         clf.fit(container(images), [0, 1, 0])
     clf.fit(np.ones((3, 8, 8)), [0, 1, 0])
     with pytest.raises(ValueError, match=message):
         clf.predict(container(images))
+    message = says("X must be an array of samples of one size", "X[0]", "(8, 8)", "X[2] (6, 8)")
+    with pytest.raises(ValueError, match=message):
+        saliency(clf, container(images))
+    pooled = ConvNetClassifier([Conv2D(2, 3), GlobalAvgPool()], max_iter=1, random_state=0)
+    pooled.fit(container(images), [0, 1, 0])
+    assert pooled.input_shape_ == (None, 8)
+    assert pooled.predict_proba(container(images)).shape == (3, 2)
 
 
 NAMES = ["cats/1.png", "cats/2.png", "dogs/1.png"]

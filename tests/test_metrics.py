@@ -279,3 +279,15 @@ def test_average_precision_of_what_does_not_fit():
     wrong = {"labels": [1], "boxes": np.zeros((2, 4)), "scores": [0.5]}
     with pytest.raises(ValueError, match="objects_pred has an image with other numbers"):
         detection_average_precision([objects()], [wrong])
+    with pytest.raises(ValueError, match=r"objects_pred has an image without \['scores'\]"):
+        detection_average_precision([objects((1, 0))], [objects((1, 0))])
+    with pytest.raises(ValueError, match=r"'iou' parameter .* in the range"):
+        detection_average_precision([objects()], [objects(scores=[])], iou=50)
+    with pytest.raises(ValueError, match="'objects_true' parameter"):
+        detection_average_precision(objects(), [objects(scores=[])])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool])
+def test_average_precision_by_scores_that_have_no_sign(dtype):
+    found = objects((1, 0), (1, 40), scores=np.array([1, 0], dtype))
+    assert detection_average_precision([objects((1, 0))], [found]) == 1

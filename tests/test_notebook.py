@@ -10,6 +10,8 @@ import nbclient
 import nbformat
 import pytest
 
+from sklearn_convnet import inspection
+
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "examples" / "inspection.ipynb"
 
 
@@ -48,9 +50,17 @@ def test_what_it_shows(cells):
     assert "training of 62 samples" in summary["text/plain"]
     (plan,) = outputs_of(cells, ".plan(")
     assert ">conv1</td>" in plan["text/html"]
-    for drawn in ("NetworkDisplay.from", "ReceptiveFieldDisplay.from"):
-        (picture,) = outputs_of(cells, drawn)
-        assert len(picture["image/png"]) > 1000
+
+
+def test_all_of_inspection_is_in_it(cells):
+    for name in inspection.__all__:
+        if name.endswith("Display"):
+            pictures = [
+                o["image/png"] for o in outputs_of(cells, f"{name}.from") if "image/png" in o
+            ]
+            assert len(pictures[0]) > 1000
+        elif name != "ReceptiveField":  # which a function returns
+            assert outputs_of(cells, f"{name}(")
 
 
 def test_no_outputs_are_kept():

@@ -27,6 +27,7 @@ ROOMS = (
         "messages",
         "moments",
         "parameters",
+        "ragged",
         "tables",
         "threads",
     },

@@ -383,6 +383,7 @@ def test_maps_are_predicted_at_any_size():
         ({"stride": (1, 1, 1)}, "stride must be .* tuple of 2"),
         ({"scales": ()}, "scales must be numbers above 0"),
         ({"scales": (1, -1)}, "scales must be numbers above 0"),
+        ({"scales": None}, r"scales must be numbers above 0, .* got None"),
         ({"scales": "all"}, "scales must be numbers above 0"),
         ({"scales": 0.5}, "sample of 10 x 10 at scale 0.5, which is smaller than the 13 x 12"),
         ({"output": "values"}, "output must be one of 'auto', 'proba', .* for a classifier"),
@@ -413,6 +414,12 @@ def test_invalid_samples(X, message):
     clf = fitted(IMAGES["lenet"], (13, 12, 2))
     with pytest.raises(ValueError, match=message):
         clf.scan(X)
+
+
+def test_samples_beyond_float32():
+    clf = fitted(IMAGES["lenet"], (13, 12, 2), dtype="float32")
+    with pytest.raises(ValueError, match=r"too large for dtype.*float32"):
+        clf.scan(np.full((1, 20, 20, 2), 1e39))
 
 
 def test_channels_first():
@@ -489,6 +496,29 @@ def test_layers_that_stand_in_the_way():
         clf.partial_fit(larger(clf, 14, 12), [0, 1])
 
 
+@pytest.mark.parametrize(
+    ("layers", "name"),
+    [
+        ([Conv2D(4, 3), Dense(5)], "dense1"),
+        ([Conv2D(4, 3), Flatten(), BatchNorm(), Dense(5)], "flatten1"),
+        ([Standardize(per="value"), Conv2D(4, 3), GlobalAvgPool()], "standardize1"),
+        ([Conv2D(4, 3), Parallel([Sequential([Dense(5)])])], "parallel1/branch1/dense1"),
+    ],
+)
+def test_as_many_values_in_other_places(layers, name):
+    """Weights of a turned sample have the right size, but not the right places."""
+    clf = fitted(layers, (9, 8, 2))
+    with pytest.raises(ValueError, match=f"layer '{name}': it would see"):
+        clf.predict(larger(clf, 8, 9))
+
+
+def test_pools_may_hide_another_size():
+    clf = fitted([MaxPool2D(2), Dense(5)], (9, 8, 2))
+    X = larger(clf, 8, 9)
+    padded = np.concatenate([X[:, :, :8], X[:, :1, :8]], axis=1)
+    assert_array_equal(clf.predict_proba(X), clf.predict_proba(padded))
+
+
 def test_standardized_values_have_one_size():
     clf = fitted([Standardize(per="value"), Conv2D(4, 3), GlobalAvgPool()], (9, 9, 2))
     with pytest.raises(ValueError, match="layer 'standardize1': its mean"):
@@ -526,6 +556,34 @@ def test_dense_voting_over_values():
     Z = [reg.network_.forward(X[:, i : i + 7, j : j + 7]) for i in range(3) for j in range(3)]
     values = [reg._values(z) for z in Z]
     assert_allclose(reg.predict(X), np.mean(values, axis=0), rtol=1e-10)
+
+
+def test_dense_voting_is_refused_before_training():
+    clf = ConvNetClassifier(
+        [Conv2D(4, 3), SelfAttention(1), Dense(5)], multi_crop=MultiCrop(7, voting="dense")
+    )
+    with pytest.raises(ValueError, match=r"'selfattention1': .* use voting='soft'"):
+        clf.fit(np.zeros((4, 9, 9)), [0, 1, 0, 1])
+    flat = ConvNetClassifier([Dense(3)], multi_crop=MultiCrop(7, voting="dense"), max_iter=1)
+    with pytest.warns(match="Maximum iterations"):
+        flat.fit(np.random.RandomState(0).normal(size=(4, 9, 8)), [0, 1, 0, 1])
+
+
+def test_dense_voting_takes_samples_in_parts(monkeypatch):
+    clf = fitted([Conv2D(4, 3), Dense(5)], (13, 14, 2), multi_crop=MultiCrop(9, voting="dense"))
+    X = larger(clf, 13, 14, n=7)
+    whole = clf.predict_proba(X)
+    seen = []
+    maps = scanning._Scanner.maps
+
+    def spy(self, X):
+        seen.append(len(X))
+        return maps(self, X)
+
+    monkeypatch.setattr(scanning._Scanner, "maps", spy)
+    monkeypatch.setattr(scanning, "PREDICT_ROWS", 3)
+    assert_allclose(clf.predict_proba(X), whole, rtol=1e-12)
+    assert seen == [3, 3, 1] * 2
 
 
 # ---------------------------------------------------------------------------
@@ -600,6 +658,39 @@ def test_suppression():
     assert suppressed(scores, boxes, 0.5).tolist() == [1, 2]
     assert suppressed(scores, boxes, 1.0).tolist() == [1, 3, 0, 2]
     assert suppressed(scores[:0], boxes[:0], 0.5).tolist() == []
+    assert suppressed(scores, boxes, 1.0, 2).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("n_coordinates", [4, 8])
+@pytest.mark.parametrize("overlap", [0, 0.3, 1])
+def test_suppression_of_random_boxes(n_coordinates, overlap):
+    """As the definition says, where all pairs are compared."""
+    rng = np.random.RandomState(0)
+    low = rng.uniform(0, 30, (80, 2))
+    boxes = np.concatenate([low, low + rng.uniform(1, 9, (80, 2))], axis=1)
+    if n_coordinates == 8:
+        x1, y1, x2, y2 = boxes.T
+        boxes = np.stack([(x1 + x2) / 2, y1, x2, y2, (x1 + x2) / 2, y2 + 3, x1, y2], axis=1)
+    scores, expected = rng.uniform(size=80), []
+    for i in np.argsort(-scores):
+        if all(box_iou(boxes[[i]], boxes[[j]])[0] <= overlap + 1e-9 for j in expected):
+            expected.append(i)
+    assert suppressed(scores, boxes, overlap).tolist() == expected
+
+
+def test_a_blank_image_compares_few_boxes(monkeypatch):
+    """All its windows are candidates; each is compared with those around it."""
+    compared = []
+
+    def spy(A, B):
+        compared.append(len(A))
+        return box_iou(A, B)
+
+    monkeypatch.setattr("sklearn_convnet.scan.box_iou", spy)
+    (found,) = find_objects(square_detector(), np.zeros((1, 60, 60)), max_objects=20)
+    assert len(found.labels) == 20
+    assert len(compared) == 20
+    assert max(compared) <= 13**2
 
 
 @pytest.mark.parametrize(

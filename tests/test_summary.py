@@ -52,6 +52,12 @@ def test_summary():
     assert '<td style="text-align:left">14 x 14</td>' in table._repr_html_()
 
 
+def test_a_summary_can_be_sent_to_another_process():
+    network = compile_network([Conv2D(2, 3), Dense(2)], (6, 6))
+    table = network_summary(network)
+    assert str(pickle.loads(pickle.dumps(table))) == str(table)
+
+
 def test_the_memory_of_a_summary_is_that_of_passes():
     X, y = np.zeros((300, 12, 12), np.float32), np.arange(300) % 2
     layers = [Conv2D(4, 3), MaxPool2D(2), Dense(9)]

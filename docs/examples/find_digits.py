@@ -107,6 +107,7 @@ def draw(path, model, image, found, true):
     axes[2].set(xlim=(-0.5, SCENE - 0.5), ylim=(SCENE - 0.5, -0.5))
     figure.colorbar(drawn, ax=axes[2], shrink=0.8)
     figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def main(arguments=None):

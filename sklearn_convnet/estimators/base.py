@@ -16,8 +16,10 @@ from ..messages import warn_caller
 from ..multi_crop import MultiCrop
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..parameters import Parametrized
+from ..ragged import Ragged
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, Progress, Trainer, batches_of, train
+from .checks import pieces
 from .fitted import FittedMixin
 from .history import EpochTable
 from .networks import NetworkMixin
@@ -108,7 +110,8 @@ class BaseConvNet(
     def _objective(self, target, weight, relative):
         """The objective of training, for encoded y. Weights are `relative` to a mean of 1."""
         loss = self._loss()
-        loss.check_target(target)
+        for (some,) in pieces(target):
+            loss.check_target(some)
         return self._target.objective(loss, target, weight)
 
     # --- fit -----------------------------------------------------------------------------
@@ -153,15 +156,16 @@ class BaseConvNet(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples, with the channels where `data_format` says, or flat with `input_shape`.
-            Bytes and memory maps are converted batch by batch.
+            Bytes and memory maps are converted batch by batch. Those in a list may differ in size,
+            if the layers can do with it.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
-            Values, as `target` says.
+            Values, as `target` says; a list of maps where samples differ in size.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights, of which only the proportions count; those of pixels where y is maps. Samples
             of weight zero are left out.
-        X_val : array-like of shape (n_val, *sample_shape), default=None
+        X_val : array-like of shape (n_val, *sample_shape), or list of array-like, default=None
             Samples to validate with after each epoch. Their loss and score are in `history_`;
             with ``early_stopping=True`` they decide when to stop and whose weights are kept,
             and nothing is held out of X. In a `Pipeline`, ``transform_input=["X_val"]``
@@ -193,7 +197,7 @@ class BaseConvNet(
         self._validate()
         warm = self.warm_start and hasattr(self, "network_")
         news = self._news() if warm else frozenset()
-        X = self._check_X(given.X, not warm, news)
+        X = self._check_X(given.X, not warm, news, sizes="unequal")
         checked = self._checked(X, given)
         copied = None
         if warm:
@@ -201,6 +205,7 @@ class BaseConvNet(
             self._go_on(news)
         else:
             copied = self._begin(checked)
+        self._check_training(X)
         validation = self._validation(given_val)
         holds_out = self.early_stopping and validation is None
         self._split_seed = self._random_state.randint(2**31 - 1) if holds_out else None
@@ -212,7 +217,7 @@ class BaseConvNet(
         if holds_out:
             checked, validation = self._split(checked)
         tasks.train_on(
-            X_given if len(checked) == len(X) else lambda: X_given[checked.rows],
+            X_given if len(checked) == len(X) else lambda: self._inputs.as_given(X[checked.rows]),
             checked.y,
             None if given.weight is None else {"sample_weight": checked.weight},
         )
@@ -231,13 +236,14 @@ class BaseConvNet(
             self._validate()
             first = not hasattr(self, "network_")
             news = frozenset() if first else self._news()
-            X = self._check_X(given.X, first, news)
+            X = self._check_X(given.X, first, news, sizes="unequal")
             checked = self._checked(X, given, relative=False)
             copied = None
             if first:
                 copied = self._begin(checked, classes)
             else:
                 self._go_on(news)
+            self._check_training(X)
             self._learn(checked, None, 1, copied, Progress(), NoTasks(), partial=True)
         return self
 
@@ -285,7 +291,7 @@ class BaseConvNet(
         network = self.network_
         if not self._target.has_begun:
             self._begin_outputs(checked.y, in_range(self._target.weight_of_loss(checked.weight)))
-        rows, target = checked.rows, self._target.encode(checked.y, network.dtype)
+        rows, target = checked.rows, self._encode(checked)
         weight, counted = self._with_class_weights(target, checked.weight, not partial)
         if not counted.all():  # of a class without weight
             rows, target = rows[counted], target[counted]
@@ -293,15 +299,19 @@ class BaseConvNet(
         trainer = self._trainer(samples, weight, partial)
         self._training_state = trainer.state
         if copied is not None and begins:
-            shares = of_samples(weight)
-            network.fit_statistics(
-                lambda: (
-                    (trainer.seen(samples.take(slice(start, stop)).X), shares[start:stop])
-                    for start, stop in batches_of(len(samples), PREDICT_ROWS)
-                ),
-                copied,
-            )
+            network.fit_statistics(lambda: self._seen_parts(trainer, samples, weight), copied)
         return trainer, samples
+
+    def _seen_parts(self, trainer, samples, weight):
+        """What the network sees of samples, some of one size at a time, and their weights."""
+        shares = of_samples(weight)
+        for start, stop in batches_of(len(samples), PREDICT_ROWS):
+            some, rows = samples.take(slice(start, stop)).X, np.arange(start, stop)
+            if isinstance(some, Ragged):
+                for part in some.parts():
+                    yield trainer.seen(some.stacked(part)), shares[rows[part]]
+            else:
+                yield trainer.seen(some), shares[start:stop]
 
     def _trainer(self, samples, weight, partial):
         """The trainer of the steps; `weight` is that of the samples, or of their pixels."""

@@ -9,6 +9,9 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
 
+from ..messages import about
+from ..ragged import Ragged, as_ragged, rows_of
+
 #: So many labels or values are worked on at a time, where there are many.
 BLOCK = 2**18
 
@@ -17,6 +20,16 @@ def blocks_of(array):
     """Slices of samples, of about BLOCK numbers each; at least one."""
     rows = max(1, BLOCK // max(1, prod(array.shape[1:])))
     return [slice(start, start + rows) for start in range(0, max(1, len(array)), rows)]
+
+
+def pieces(*arrays):
+    """Blocks of samples of several arrays, side by side; of `Ragged`, one sample at a time."""
+    if not any(isinstance(array, Ragged) for array in arrays):
+        for block in blocks_of(arrays[0]):
+            yield tuple(array[block] for array in arrays)
+        return
+    for i in range(len(arrays[0])):
+        yield tuple(rows_of(array, slice(i, i + 1)) for array in arrays)
 
 
 #: Numbers that are checked at a time.
@@ -61,6 +74,9 @@ def check_labels(y):
         check_classification_targets(y)
         y = check_array(y, accept_sparse=True, input_name="y", dtype=None)
         return np.asarray(y.todense())
+    ragged = as_ragged(y)
+    if ragged is not None:
+        return Ragged(_label_map(sample, i) for i, sample in enumerate(ragged.samples))
     array = np.asarray(y)
     assert_all_finite(array, input_name="y")
     if array.ndim > 2:
@@ -80,6 +96,17 @@ def check_labels(y):
     if kind.endswith(("-indicator", "-multioutput")):
         return check_array(y, input_name="y", dtype=None)
     return column_or_1d(y, warn=True)
+
+
+def _label_map(array, i):
+    """One of several maps of labels of unequal sizes."""
+    if array.size == 0:
+        raise ValueError(f"y[{i}] has shape {array.shape}, which holds no labels")
+    with about(f"y[{i}]"):
+        assert_all_finite(array, input_name="y")
+        if array.dtype.kind not in "biu":
+            check_classification_targets(array.reshape(-1))
+    return array
 
 
 def check_labels_and_boxes(y, boxes, missing_box):
@@ -172,6 +199,9 @@ def check_values(y, kind="values"):
     ValueError
         If y is not numeric, infinite, without any value, or of another shape.
     """
+    ragged = as_ragged(y)
+    if ragged is not None:
+        return _value_maps(ragged, kind)
     y = check_array(
         y,
         dtype="numeric",
@@ -203,12 +233,36 @@ def check_values(y, kind="values"):
     return y
 
 
+def _value_maps(y, kind):
+    """Maps of values of unequal sizes; raises ValueError if they are none."""
+    if kind == "points":
+        raise ValueError("y holds entries of unequal sizes, but each sample has as many points")
+    checked = []
+    for i, sample in enumerate(y.samples):
+        if sample.size == 0:
+            raise ValueError(f"y[{i}] has shape {sample.shape}: at least one output is needed")
+        with about(f"y[{i}]"):
+            checked.append(
+                check_array(
+                    sample[np.newaxis],
+                    dtype="numeric",
+                    allow_nd=True,
+                    ensure_all_finite="allow-nan",
+                    input_name="y",
+                )[0]
+            )
+    y = Ragged(checked)
+    if is_absent(y).all():
+        raise ValueError("Input y contains NaN alone: there is no value to learn")
+    return y
+
+
 def is_absent(y, ignored=None):
     """Which samples have no value but NaN, or no label but one that is ignored."""
     if ignored is None and y.dtype.kind != "f":
         return np.zeros(len(y), bool)
-    absent = np.empty(len(y), bool)
-    for block in blocks_of(y):
-        lacks = np.isnan(y[block]) if ignored is None else y[block] == ignored
-        absent[block] = lacks.reshape(len(lacks), -1).all(axis=1)
-    return absent
+    absent = []
+    for (some,) in pieces(y):
+        lacks = np.isnan(some) if ignored is None else some == ignored
+        absent.append(lacks.reshape(len(lacks), -1).all(axis=1))
+    return np.concatenate(absent)

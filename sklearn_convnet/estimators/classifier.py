@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from ..constraints import StrOptions
 from ..losses import CLASSIFICATION_LOSSES
 from ..multi_crop import log_mean_exp
+from ..ragged import each_size
+from ..training import PREDICT_ROWS
 from .base import BaseConvNet
 from .checks import check_labels, check_labels_and_boxes, is_absent
 from .samples import Given
@@ -136,11 +138,11 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         The classes; for several labels at once their numbers, for several columns a list
         with the classes of each.
     n_features_in_ : int
-        Number of values of one sample.
+        Number of values of one sample, unless samples differ in size.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where X had names.
-    input_shape_ : tuple of int
-        Shape of one sample as the network sees it, channels last.
+    input_shape_ : tuple of int or None
+        Shape of one sample as the network sees it, channels last; None where samples differ.
     layers_ : list of (str, Layer)
         The layers with their names, and the output layers, "output" and "box".
     network_ : Network
@@ -325,20 +327,21 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples, with the channels where `data_format` says, or flat with `input_shape`.
-            Bytes and memory maps are converted batch by batch.
+            Bytes and memory maps are converted batch by batch. Those in a list may differ in size,
+            if the layers can do with it.
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Labels; an indicator or several columns of labels; or maps of labels, perhaps with a
-            last axis of length 1. With `box_weight` and without `boxes`, column 0 is the label
-            and the others are the coordinates of a box.
+            last axis of length 1, and in a list where samples differ in size. With `box_weight` and
+            without `boxes`, column 0 is the label and the others are the coordinates of a box.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights, of which only the proportions count; those of pixels where y is maps. Samples
             of weight zero are left out.
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             Boxes by their corners, ``x1, y1, ..., x4, y4`` going round, or ``x1, y1, x2, y2``,
             in `box_units`. A row of NaN is a box that is missing.
-        X_val : array-like of shape (n_val, *sample_shape), default=None
+        X_val : array-like of shape (n_val, *sample_shape), or list of array-like, default=None
             Samples to validate with after each epoch. Their loss and score are in `history_`;
             with ``early_stopping=True`` they decide when to stop and whose weights are kept,
             and nothing is held out of X. In a `Pipeline`, ``transform_input=["X_val"]``
@@ -369,7 +372,7 @@ default=None
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples.
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Labels, as in `fit`.
@@ -408,26 +411,31 @@ default=None
         """The network's output through `finish`; those of several crops through `vote`, or `mean`
         over an axis where they are moved over X."""
         check_is_fitted(self)
-        X = self._check_X(X, reset=False, any_size=True)
-        if isinstance(self.classes_, list):  # an array for each column
-            return finish(self._raw_predict(X))
-        views = self._of_views(X, finish, mean)
-        return views[0] if vote is None else vote(views)
+        X = self._check_X(X, reset=False, sizes="any")
+
+        def voted(part):
+            if isinstance(self.classes_, list):  # an array for each column
+                return finish(self._raw_predict(part))
+            views = self._of_views(part, finish, mean)
+            return views[0] if vote is None else vote(views)
+
+        return each_size(X, voted, PREDICT_ROWS)
 
     def predict_proba(self, X):
         """Probabilities of the classes.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data; an axis of one channel may be left out.
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
+            Samples of the shape of the training data; an axis of one channel may be left out. They
+            may have other sizes, and those in a list different ones, if the layers can do with it.
 
         Returns
         -------
         P : ndarray of shape (n_samples, n_classes) or (n_samples, *map_size, n_classes), or \
 list of ndarray
             In the order of `classes_`; for several labels at once the probability of each,
-            for several columns an array for each.
+            for several columns an array for each, for maps that differ in size one for each sample.
         """
         check_is_fitted(self)
         vote = getattr(self._fitted["multi_crop"], "vote", None)
@@ -442,7 +450,7 @@ list of ndarray
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples.
 
         Returns
@@ -459,28 +467,35 @@ list of ndarray
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data; an axis of one channel may be left out.
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
+            Samples of the shape of the training data; an axis of one channel may be left out. They
+            may have other sizes, and those in a list different ones, if the layers can do with it.
 
         Returns
         -------
         ndarray of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
-            Shaped as y was: if y had boxes in its columns, so has this.
+            Shaped as y was: if y had boxes in its columns, so has this. A list of maps where these
+            differ in size.
         """
         check_is_fitted(self)
         if self._fitted["multi_crop"] is not None:
             return self._target.decode(self.predict_proba(X))
-        X = self._check_X(X, reset=False, any_size=True)
-        target = self._target.of_size(X.shape[1:])
-        return self._raw_predict(X, lambda Z: target.predict(Z, self.network_.kernels))
+        X = self._check_X(X, reset=False, sizes="any")
+
+        def predicted(part):
+            target = self._target.of_size(part.shape[1:])
+            return self._raw_predict(part, lambda Z: target.predict(Z, self.network_.kernels))
+
+        return each_size(X, predicted, PREDICT_ROWS)
 
     def predict_box(self, X):
         """The boxes that the network sees, whatever the class.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data; an axis of one channel may be left out.
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
+            Samples of the shape of the training data; an axis of one channel may be left out. They
+            may have other sizes, and those in a list different ones, if the layers can do with it.
 
         Returns
         -------
@@ -498,15 +513,19 @@ list of ndarray
                 "predict_box needs a network that was fitted with boxes: give them to fit, as "
                 "boxes= or in the columns of y with box_weight"
             )
-        X = self._check_X(X, reset=False, any_size=True)
-        return self._target.of_size(X.shape[1:]).boxes(self._raw_predict(X))
+        X = self._check_X(X, reset=False, sizes="any")
+
+        def boxes(part):
+            return self._target.of_size(part.shape[1:]).boxes(self._raw_predict(part))
+
+        return each_size(X, boxes, PREDICT_ROWS)
 
     def score(self, X, y, sample_weight=None):
         """Accuracy; its mean over columns or pixels where y has several labels a sample.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples.
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             True labels; boxes in the columns of y do not count, nor do pixels of `ignore_label`.

@@ -10,8 +10,9 @@ from .._version import package_version
 from ..diagram import Box, diagram, shape_text
 from ..layers.tree import parts_of_network
 from ..network.summary import network_summary
+from ..ragged import each_size
 from ..threads import effective_n_threads
-from ..training import chunk_rows, predict_in_chunks
+from ..training import PREDICT_ROWS, chunk_rows, predict_in_chunks
 
 
 class FittedMixin:
@@ -99,7 +100,8 @@ class FittedMixin:
     def _outputs(self, X, finish=None):
         """The output of the last layer, for any X, or what `finish` makes of it."""
         check_is_fitted(self)
-        return self._raw_predict(self._check_X(X, reset=False, any_size=True), finish)
+        X = self._check_X(X, reset=False, sizes="any")
+        return each_size(X, lambda part: self._raw_predict(part, finish), PREDICT_ROWS)
 
     def get_weights(self):
         """Copies of the trained arrays and the statistics of the fitted network.

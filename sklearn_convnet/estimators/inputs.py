@@ -9,7 +9,7 @@
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from numbers import Integral
 
@@ -22,6 +22,7 @@ from ..layers import (
     Conv2D,
     Conv3D,
     Dense,
+    GlobalAvgPool,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
@@ -30,6 +31,7 @@ from ..layers import (
 from ..layers.composition import ShapeError, first_n_axes
 from ..layers.shapes import AXIS_NAMES, plain
 from ..messages import BEGIN_ANEW, warn_caller
+from ..ragged import Ragged
 
 #: Parameters that say how X comes in.
 INPUT_PARAMS = ("layers", "input_shape", "data_format", "input_kind")
@@ -51,17 +53,48 @@ class Inputs:
 
     Attributes
     ----------
-    shape : tuple of int
-        Of one sample, in the order of X.
+    shape : tuple of int or None
+        Of one sample, in the order of X; None where samples differ.
     kind : str
         What a sample is, one of `KINDS`.
     channels_first : bool
         What `data_format` said.
+    largest, smallest : tuple of int
+        Where samples differ: the shape of the one with the most values, which the network is
+        compiled for, and the smallest length of each axis if the first fit has seen some.
     """
 
     shape: tuple
     kind: str
     channels_first: bool
+    largest: tuple = ()
+    smallest: tuple = ()
+
+    @property
+    def differ(self):
+        """True if samples differ in size."""
+        return None in self.shape
+
+    @property
+    def concrete(self):
+        """The shape of a sample, in the order of X: the largest, where they differ."""
+        return self.largest or self.shape
+
+    @property
+    def network_shape(self):
+        """The shape that the network is compiled for, channels last."""
+        return replace(self, shape=self.concrete).sample_shape
+
+    def order_of(self, shape):
+        """A shape with the channels last, in the order of X."""
+        return (shape[-1], *shape[:-1]) if self.turned else shape
+
+    def allows(self, shape):
+        """True if one of several samples of unequal sizes may have this shape."""
+        if len(shape) != len(self.shape) or self.kind in ("flat", "table"):
+            return shape == self.shape
+        axis = 0 if self.channels_first else -1
+        return not self.has_channels or shape[axis] == self.shape[axis]
 
     @property
     def has_channels(self):
@@ -81,6 +114,8 @@ class Inputs:
     def fits(self, shape):
         """True if samples of this shape are meant: an axis of one channel may be left out or
         added, and all values may be in a row."""
+        if self.differ:
+            return self.allows(shape)
         if shape in (self.shape, (prod(self.shape),)):
             return True
         return same_but_one_channel(shape, self.shape, self.channels_first) and not (
@@ -90,6 +125,8 @@ class Inputs:
     def resizes(self, shape):
         """True if samples of this shape are of another size, with as many axes and channels; flat
         samples have features, whose number does not change."""
+        if self.differ:
+            return self.allows(shape)
         if self.fits(shape) or len(self.shape) == 1 or len(shape) != len(self.shape):
             return False
         axis = 0 if self.channels_first else -1
@@ -117,18 +154,21 @@ class Inputs:
         return self.turn(X)
 
     def as_given(self, X):
-        """The inverse of `view`: in the order of the user's X again."""
+        """The inverse of `view`: in the order of the user's X again; a list of samples, where they
+        differ in size."""
+        if isinstance(X, Ragged):
+            return [self.as_given(sample[np.newaxis])[0] for sample in X.samples]
         return X.transpose(0, X.ndim - 1, *range(1, X.ndim - 1)) if self.turned else X
 
 
 def stacked_cells(X):
     """X, or the samples that a list, a Series, the one column of a table or an array of objects
-    holds, as one array.
+    holds, as one array, or `Ragged` where they differ in size.
 
     Raises
     ------
     ValueError
-        If they are text, or of different sizes, or there are several columns of them.
+        If they are text, or differ in their number of axes, or there are several columns of them.
     """
     if _is_text(X):
         return _stacked([X])
@@ -163,21 +203,22 @@ def _is_cell(value):
 
 
 def _stacked(cells):
-    """Samples as one array; raises ValueError if they are text or of different sizes."""
+    """Samples as one array, or `Ragged`; raises ValueError if they are text or no such samples."""
     if _is_text(cells[0]):
         raise ValueError(
             f"X holds text, such as {cells[0]!r}, but must be an array of numbers. If these are "
             "names of files, read them first, as np.stack([read_image(name) for name in X])"
         )
     samples = [np.asarray(cell) for cell in cells]
-    shape = samples[0].shape
+    n_axes = samples[0].ndim
     for i, sample in enumerate(samples):
-        if sample.shape != shape:
+        if sample.ndim != n_axes or n_axes == 0:
             raise ValueError(
-                f"X must be an array of samples of one size, but X[0] has shape {shape} and "
-                f"X[{i}] {sample.shape}: crop, pad or resize them; "
-                "sklearn_convnet.datasets.pad_series pads series"
+                f"X must hold samples with the same axes, but X[0] has shape {samples[0].shape} "
+                f"and X[{i}] {sample.shape}"
             )
+    if len({sample.shape for sample in samples}) > 1:
+        return Ragged(samples)
     return np.stack(samples)
 
 
@@ -223,6 +264,48 @@ def learn_inputs(shape, layers, input_shape, data_format, input_kind):
     return Inputs(shape, kind_of(shape, layers, channels_first, input_kind), channels_first)
 
 
+def learn_unequal(X, layers, input_shape, data_format, input_kind):
+    """The `Inputs` for a first X whose samples differ in size.
+
+    Raises
+    ------
+    ValueError
+        If `input_shape` is given, the samples are rows of a table, differ in their channels, or
+        `input_kind` does not fit them or the layers.
+    """
+    if input_shape is not None:
+        raise ValueError(
+            f"input_shape={input_shape!r} is the shape of all samples, but those of X differ in "
+            "size: leave it out"
+        )
+    channels_first = data_format == "channels_first"
+    shape, largest = X.shape[1:], X.largest
+    if input_kind == "auto" and first_n_axes(layers) is None:
+        kind = _kind_of_unequal(shape, channels_first)
+    else:
+        kind = kind_of(largest, layers, channels_first, input_kind)
+    if kind in ("table", "flat"):
+        raise ValueError("X has rows of different lengths, but a table has as many columns in each")
+    inputs = Inputs(shape, kind, channels_first, largest, X.smallest)
+    if KINDS[kind] not in (len(shape), len(shape) - 1):
+        kind_of(largest, layers, channels_first, kind)  # says so
+    if inputs.has_channels and shape[0 if channels_first else -1] is None:
+        numbers = [sample.shape[0 if channels_first else -1] for sample in X.samples]
+        i = next(i for i, number in enumerate(numbers) if number != numbers[0])
+        raise ValueError(
+            f"X[0] has {numbers[0]} channels and X[{i}] {numbers[i]}: samples may differ in size, "
+            f"not in their channels; {advice(inputs)}"
+        )
+    return inputs
+
+
+def _kind_of_unequal(shape, channels_first):
+    """The kind of samples, by the axes along which they differ."""
+    if len(shape) == 2 and shape[0 if channels_first else -1] is not None:
+        return "signal"
+    return {1: "signal", 2: "image", 3: "image"}.get(len(shape), "volume")
+
+
 def renewed_inputs(before, layers, input_shape, data_format, input_kind):
     """The `Inputs` of a network that goes on, after some of the parameters were changed.
 
@@ -232,6 +315,8 @@ def renewed_inputs(before, layers, input_shape, data_format, input_kind):
         If the network would no longer see samples of the same shape.
     """
     channels_first = data_format == "channels_first"
+    if before.differ:
+        return _renewed_unequal(before, layers, input_shape, data_format, input_kind)
     shape = before.sample_shape
     if channels_first and before.has_channels:
         shape = (shape[-1], *shape[:-1])
@@ -247,6 +332,22 @@ def renewed_inputs(before, layers, input_shape, data_format, input_kind):
             f"{before.sample_shape} in the last fit: {BEGIN_ANEW}"
         )
     return now
+
+
+def _renewed_unequal(before, layers, input_shape, data_format, input_kind):
+    """`renewed_inputs` where samples differ in size."""
+    if input_shape is not None or (data_format == "channels_first") != before.channels_first:
+        raise ValueError(
+            f"input_shape={input_shape!r} and data_format={data_format!r} must stay what they were "
+            f"where samples differ in size: {BEGIN_ANEW}"
+        )
+    if input_kind != "auto" or first_n_axes(layers) is not None:
+        kind = kind_of(before.concrete, layers, before.channels_first, input_kind)
+        if kind != before.kind:
+            raise ValueError(
+                f"samples were {before.kind}s in the last fit, are {kind}s: {BEGIN_ANEW}"
+            )
+    return before
 
 
 def checked_shape(input_shape):
@@ -316,7 +417,7 @@ def likely_kind(shape, channels_first=False):
     return "signal" if is_signal else "image"
 
 
-def default_layers(sample_shape, kind=None):
+def default_layers(sample_shape, kind=None, smallest=()):
     """A network that does well without tuning, for samples of this shape.
 
     Standardised input; convolutions over 3 (signals: 5) neighbours that keep the size, each
@@ -330,6 +431,9 @@ def default_layers(sample_shape, kind=None):
         Channels last.
     kind : str or None, default=None
         One of `KINDS`; None is what the shape looks like.
+    smallest : tuple of int, default=()
+        Where samples differ in size: the smallest length of each axis, while which is at least 4
+        there are pools. The dense layer then sees the means of the maps.
     """
     kind = kind or likely_kind(sample_shape)
     if kind == "table":
@@ -340,16 +444,19 @@ def default_layers(sample_shape, kind=None):
     kernel_size = 5 if n_axes == 1 else 3
     layers = [Standardize(per="value" if kind == "flat" else "channel")]
     size, filters = min(sample_shape[:n_axes]), 32
+    of_smallest = min((smallest or sample_shape)[:n_axes])
     while True:
         layers.append(conv(filters, kernel_size, padding="same"))
         if size < 4:
             break
-        layers.append(pool(2))
-        size //= 2
+        if of_smallest >= 4:
+            layers.append(pool(2))
+        size, of_smallest = size // 2, of_smallest // 2
         if size < 4:
             break
         filters = min(2 * filters, 128)
-    return [*layers, Dense(128)]
+    pool = [GlobalAvgPool()] if smallest else []
+    return [*layers, *pool, Dense(128)]
 
 
 # --- channels in the wrong place ---------------------------------------------------------
@@ -371,6 +478,8 @@ def warn_if_turned(inputs, guessed):
         Whether the kind follows from the shape alone.
     """
     shape = inputs.shape
+    if inputs.differ:
+        return  # what differs are no channels
     if inputs.has_channels:
         taken = _unlikely_channels(inputs)
     elif guessed and len(shape) == 2 and likely_kind(shape, not inputs.channels_first) == "signal":
@@ -413,6 +522,8 @@ def hint_of_format(inputs):
 
 def _reason(inputs):
     """A guess at what is wrong with the shape of a sample, or None."""
+    if inputs.differ:
+        return None
     n_axes = KINDS[inputs.kind]
     if len(inputs.shape) == 1 < n_axes:
         sizes = ", ".join(AXIS_NAMES[n_axes])

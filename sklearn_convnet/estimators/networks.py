@@ -1,18 +1,27 @@
 """The network of a fit: a new one, or that of the last fit, with what was changed since."""
 
 from copy import copy, deepcopy
+from dataclasses import replace
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from ..layers import GlobalAvgPool, GlobalMaxPool, Sequential
 from ..layers.blocks import Outputs
-from ..layers.composition import check_layers, first_n_axes, hint_of_divisor, with_channels
+from ..layers.composition import (
+    ShapeError,
+    check_layers,
+    first_n_axes,
+    hint_of_divisor,
+    with_channels,
+)
 from ..messages import warn_caller
 from ..network import compile_network
+from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
 from .history import History
 from .inputs import INPUT_PARAMS, default_layers, hint_of_format, warn_if_turned
+from .scanning import window_of
 from .transfer import copy_weights, weights_of
 from .warm_start import carry_over, changed, check_dtype, check_loss, kept, refuse, state_for
 from .weights import in_range
@@ -34,6 +43,16 @@ def warn_of_last_activation(layers):
             "the outputs of the network, which should not be bounded: set activation=None",
             UserWarning,
         )
+
+
+def check_dense_voting(network, kind):
+    """Raises ShapeError before training if the network cannot be moved over whole images."""
+    try:
+        scanning(network, window_of(network, kind))
+    except ShapeError as error:
+        raise ShapeError(
+            error.path, f"{error.problem}. voting='dense' needs that: use voting='soft'"
+        ) from None
 
 
 class NetworkMixin:
@@ -68,7 +87,7 @@ class NetworkMixin:
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
         self._fitted = self._kept()
-        pairs, shape, last_shape = self._own_layers()
+        pairs, shape, last_shape = self._own_layers(checked.X)
         self._target = self._make_target(checked.y, last_shape, classes)
         weight = self._target.weight_of_loss(checked.weight)
         warn_if_turned(self._inputs, self.layers is None and self.input_kind == "auto")
@@ -116,17 +135,20 @@ class NetworkMixin:
         if news:
             self._fitted = self._kept()
 
-    def _own_layers(self):
+    def _own_layers(self, X=None):
         """Pairs of the user's layers, the shape of what they are given, and that of what they end
-        in."""
-        layers, shape = self.layers, self.input_shape_
+        in; checked X is looked at where its samples differ in size."""
+        layers, shape = self.layers, self._inputs.network_shape
+        self._check_crops(X)
         with hint_of_format(self._inputs):
             if self.multi_crop is not None:
                 shape = self.multi_crop.output_shape(shape)
         if layers is None:
-            layers = default_layers(shape, self._inputs.kind)
+            smallest = replace(self._inputs, shape=self._inputs.smallest).sample_shape
+            layers = default_layers(shape, self._inputs.kind, smallest)
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
         self._check_images(pairs)
+        self._check_layers(X, pairs)
         seen = with_channels(pairs, shape)
         with hint_of_format(self._inputs), hint_of_divisor(pairs, seen):
             return pairs, shape, Sequential(pairs).output_shape(seen)
@@ -143,7 +165,11 @@ class NetworkMixin:
                 outputs = self._target.output_layers(last_shape)
         if len(outputs) > 1:
             outputs = [("output", Outputs(outputs))]
-        return compile_network([*pairs, *outputs], shape, dtype=dtype, random_state=random_state)
+        layers = [*pairs, *outputs]
+        network = compile_network(layers, shape, dtype=dtype, random_state=random_state)
+        if self.multi_crop is not None and self.multi_crop.voting == "dense":
+            check_dense_voting(network, self._inputs.kind)
+        return network
 
     def _check_images(self, pairs):
         """Raises ValueError if what is for images alone is asked of other samples."""
@@ -160,8 +186,9 @@ class NetworkMixin:
                 )
 
     def _image_size(self):
-        """(width, height) where X is images, else None."""
-        return self.input_shape_[1::-1] if self._inputs.kind == "image" else None
+        """(width, height) where X is images of one size, else None."""
+        is_image = self._inputs.kind == "image" and not self._inputs.differ
+        return self.input_shape_[1::-1] if is_image else None
 
     def _n_steps(self):
         """The length of a sample where X is signals, else None."""

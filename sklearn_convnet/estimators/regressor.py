@@ -9,6 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 from ..constraints import StrOptions
 from ..losses import REGRESSION_LOSSES
 from ..messages import warn_caller
+from ..ragged import each_size
+from ..training import PREDICT_ROWS
 from .base import BaseConvNet
 from .checks import check_values, is_absent
 from .samples import Given
@@ -228,7 +230,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Values, as in `fit`.
@@ -263,16 +265,21 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
-            Samples of the shape of the training data; an axis of one channel may be left out.
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
+            Samples of the shape of the training data; an axis of one channel may be left out. They
+            may have other sizes, and those in a list different ones, if the layers can do with it.
 
         Returns
         -------
         ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
-            Shaped as y was.
+            Shaped as y was; a list of maps where these differ in size.
         """
         check_is_fitted(self)
-        X = self._check_X(X, reset=False, any_size=True)
+        X = self._check_X(X, reset=False, sizes="any")
+        return each_size(X, self._mean_of_views, PREDICT_ROWS)
+
+    def _mean_of_views(self, X):
+        """The values of samples of one size."""
         views = self._of_views(X, self._values, np.mean)
         return views[0] if len(views) == 1 else sum(views) / len(views)
 
@@ -286,7 +293,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *sample_shape)
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             True values, NaN where one is missing.

@@ -13,8 +13,9 @@ from sklearn.utils.validation import (
 
 from ..layers.composition import ShapeError
 from ..messages import about
+from ..ragged import Ragged, as_ragged
 from ..training import Samples
-from .checks import check_range
+from .checks import check_range, pieces
 from .inputs import (
     INPUT_PARAMS,
     as_array,
@@ -23,6 +24,7 @@ from .inputs import (
     renewed_inputs,
     stacked_cells,
 )
+from .unequal import UnequalMixin, refuse_unequal
 from .weights import in_range, is_counted, of_samples
 
 
@@ -52,7 +54,7 @@ class Checked:
 
     Attributes
     ----------
-    X : ndarray of shape (n_samples, *sample_shape)
+    X : ndarray of shape (n_samples, *sample_shape), or Ragged
         All of them, channels last: rows are taken batch by batch, never all at once.
     rows : ndarray of shape (n,)
         Those that count.
@@ -75,43 +77,80 @@ class Checked:
         return Checked(self.X, self.rows[which], self.y[which], self.weight[which])
 
 
-class SamplesMixin:
+class SamplesMixin(UnequalMixin):
     """X, y and weights: checked, and as the trainer takes them."""
 
-    def _check_X(self, X, reset, renewed=frozenset(), any_size=False):
-        """X as an array, in its own dtype, with the channels last; how it comes in is learnt if
-        `reset`, or compared. `renewed` are parameters that were changed since the last fit. With
-        `any_size`, samples may be of another size, if the layers can do with it."""
+    def _check_X(self, X, reset, renewed=frozenset(), sizes="one"):
+        """X as an array, in its own dtype, with the channels last, or `Ragged`.
+
+        Parameters
+        ----------
+        X : array-like or list of array-like
+        reset : bool
+            Whether how X comes in is learnt, or compared.
+        renewed : set of str
+            Parameters that were changed since the last fit.
+        sizes : {"one", "unequal", "any"}, default="one"
+            Whether all samples must have the size of the fit; or may differ in size, but an array
+            has that of the fit unless that had unequal ones; or may have any size that the layers
+            can do with.
+        """
         if type(X) is not np.ndarray or X.dtype.kind not in "biuf":
-            X = stacked_cells(X)
+            in_cells, X = True, stacked_cells(X)
+        else:
+            in_cells = False
+        if isinstance(X, Ragged):
+            if sizes == "one":
+                refuse_unequal(X)
+            X = self._check_unequal(X, reset)
+            return self._of_training(X, reset, renewed) if sizes == "unequal" else X
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
         X = as_array(X, self)
         check_range(X, self._work_dtype(X) if reset else self.network_.dtype, "X")
-        if not reset and X.shape[1:] != self._inputs.shape and len(self._inputs.shape) > 1:
-            refuse_single(X.shape, self._inputs.fits)
-            if any_size and self._inputs.resizes(X.shape[1:]):
-                return self._of_other_size(X)
+        if not reset and X.shape[1:] != self._inputs.shape:
+            other = self._of_other_size(X, sizes, in_cells)
+            if other is not None:
+                return self._of_training(other, reset, renewed) if sizes == "unequal" else other
         if X.ndim == 2 and (not reset or self.input_shape is None):
             _check_n_features(self, X, reset=reset)
         if reset:
             self._inputs = learn_inputs(X.shape, *self._input_params())
             self.input_shape_ = self._inputs.sample_shape
             self.n_features_in_ = prod(self.input_shape_)
-        elif not renewed.isdisjoint(INPUT_PARAMS):
-            self._inputs = renewed_inputs(self._inputs, *self._input_params())
+        self._of_training(X, reset, renewed)
         return self._inputs.view(X, type(self).__name__)
 
-    def _of_other_size(self, X):
-        """Checked X of another size than that of the fit, channels last; raises ValueError if the
-        network cannot see it."""
-        turned = self._inputs.turn(X)
+    def _of_training(self, X, reset, renewed):
+        """X; parameters that say how it comes in may have been changed."""
+        if not reset and not renewed.isdisjoint(INPUT_PARAMS):
+            self._inputs = renewed_inputs(self._inputs, *self._input_params())
+        return X
+
+    def _of_other_size(self, X, sizes, in_cells):
+        """Checked X of another size than that of the fit, channels last, or None if it has none;
+        raises ValueError if the network cannot see it."""
+        inputs = self._inputs
+        if len(inputs.shape) > 1:
+            refuse_single(X.shape, inputs.fits)
+        if inputs.differ and sizes == "one":
+            raise ValueError(
+                f"{type(self).__name__} was fitted with samples of unequal sizes, {inputs.shape}; "
+                "this takes networks that were fitted with samples of one size"
+            )
+        may_differ = sizes == "any" or (sizes == "unequal" and (in_cells or inputs.differ))
+        if not may_differ or not inputs.resizes(X.shape[1:]):
+            return None
+        turned = inputs.turn(X)
         try:
             self._network_for(turned)
         except ShapeError as error:
+            if inputs.differ:
+                shape = turned.shape[1:]
+                raise ValueError(self._not_any_size("each sample of X", shape, error)) from None
             raise ValueError(
                 f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted with "
-                f"samples of shape {self._inputs.shape}, and not all of its layers can do with "
+                f"samples of shape {inputs.shape}, and not all of its layers can do with "
                 f"another size: {error}. Resize X, or let scan move the network over larger samples"
             ) from None
         return turned
@@ -122,15 +161,22 @@ class SamplesMixin:
     def _work_dtype(self, X):
         if self.dtype != "auto":
             return np.dtype(self.dtype)
-        return np.dtype("float64" if X.dtype.newbyteorder("=") == "f8" else "float32")
+        dtypes = {sample.dtype for sample in X.samples} if isinstance(X, Ragged) else {X.dtype}
+        wide = all(dtype.newbyteorder("=") == "f8" for dtype in dtypes)
+        return np.dtype("float64" if wide else "float32")
 
     def _check_weight(self, sample_weight, X):
         """Weights of samples (n,), or of pixels (n, *map_size)."""
         if sample_weight is None:
             return np.ones(len(X))
+        if as_ragged(sample_weight) is not None:
+            raise ValueError(
+                "sample_weight holds maps of unequal sizes: give a weight for each sample, and let "
+                "pixels that do not count have ignore_label, or be NaN"
+            )
         if np.asarray(sample_weight).ndim < 2:
             return _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+                sample_weight, np.empty(len(X)), dtype=np.float64, ensure_non_negative=True
             )
         weight = check_array(
             sample_weight,
@@ -162,6 +208,11 @@ class SamplesMixin:
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         y = self._check_y(given.y, given.boxes)
+        if isinstance(y, Ragged) and not isinstance(X, Ragged):
+            raise ValueError(
+                f"y holds entries of unequal sizes, such as {y[0].shape} and {y.largest}, but the "
+                "samples of X have one size: give maps of the sizes that the layers end in"
+            )
         if len(X) != len(y):
             fix = ", or X[np.newaxis] if X is one sample" if len(y) == 1 else ""
             raise ValueError(f"X has {len(X)} samples, but y has {len(y)}: give as many{fix}")
@@ -200,7 +251,7 @@ class SamplesMixin:
         if lacking:
             raise ValueError(f"{next(iter(named))} is provided, but {lacking[0]} was not provided.")
         with about("X_val"):
-            X = self._check_X(given.X, reset=False)
+            X = self._check_X(given.X, reset=False, sizes="unequal")
         with about("y_val"):
             checked = self._checked(X, replace(given, weight=None))
         if given.weight is not None:
@@ -210,15 +261,21 @@ class SamplesMixin:
             self._target.weight_of_loss(checked.weight)
         with about("y_val"):
             samples = self._encoded(checked)
-            self._loss().check_target(samples.target)
+            for (some,) in pieces(samples.target):
+                self._loss().check_target(some)
             return samples
 
     def _encoded(self, checked):
         """Samples to validate with, as the network and the loss take them."""
         weight = in_range(checked.weight)
         weight = weight / weight.mean()
-        target = self._target.encode(checked.y, self.network_.dtype)
-        return self._weighted(checked.X, checked.rows, target, weight)
+        return self._weighted(checked.X, checked.rows, self._encode(checked), weight)
+
+    def _encode(self, checked):
+        """y as the loss takes it."""
+        if self._target.any_size:
+            self._check_maps(checked)
+        return self._target.encode(checked.y, self.network_.dtype)
 
     def _weighted(self, X, rows, target, weight, relative=True):
         """Samples with weights, their own or those of their pixels."""

@@ -22,7 +22,8 @@ from sklearn.utils.validation import check_is_fitted
 from ..layers.shapes import per_axis
 from ..network.scan import scanning
 from ..threads import effective_n_threads
-from ..training import chunk_rows
+from ..training import PREDICT_ROWS, chunk_rows
+from .checks import check_range
 from .inputs import KINDS, as_array
 from .targets.boxes import BoxTarget
 from .targets.values import PointTarget
@@ -166,16 +167,36 @@ class ScanMixin:
         """The mean over all windows of checked X of what `finish` makes of the network's output."""
         scanner = _Scanner(self, finish, None, None)
         n_axes = len(scanner.window)
-        maps = scanner.maps(X if X.ndim == n_axes + 2 else X[..., np.newaxis])
-        means = mean(maps, axis=tuple(range(1, n_axes + 1)))
-        return means.reshape(len(X), *scanner.output_shape)
+        X = X if X.ndim == n_axes + 2 else X[..., np.newaxis]
+        axes = tuple(range(1, n_axes + 1))
+        means = [
+            mean(scanner.maps(X[start : start + PREDICT_ROWS]), axis=axes)
+            for start in range(0, len(X), PREDICT_ROWS)
+        ]
+        return np.concatenate(means).reshape(len(X), *scanner.output_shape)
 
 
-def window_of(estimator):
-    """The shape of a window, with its channels."""
-    shape = estimator.network_.input_shape
-    has_channels = len(shape) > KINDS[estimator._inputs.kind]
-    return shape if has_channels else (*shape, 1)
+def fitted_window(estimator):
+    """The shape of a window of a fitted estimator, with its channels.
+
+    Raises
+    ------
+    ValueError
+        If it was fitted with samples of unequal sizes.
+    """
+    inputs = estimator._inputs
+    if inputs.differ and estimator._fitted["multi_crop"] is None:
+        raise ValueError(
+            f"the network was fitted with samples of unequal sizes, {inputs.shape}, so there is no "
+            "window to move over larger ones: predict takes samples of any size"
+        )
+    return window_of(estimator.network_, inputs.kind)
+
+
+def window_of(network, kind):
+    """The shape of a window, with its channels, of a network for samples of one of `KINDS`."""
+    shape = network.input_shape
+    return shape if len(shape) > KINDS[kind] else (*shape, 1)
 
 
 def scans(estimator, X, outputs, stride=None, scales=(1.0,), batch=None):
@@ -196,7 +217,7 @@ def scans(estimator, X, outputs, stride=None, scales=(1.0,), batch=None):
     """
     outputs = [_check_output(estimator, output) for output in outputs]
     scales, batch = _check_scales(scales), _check_batch(batch)
-    window = window_of(estimator)[:-1]
+    window = fitted_window(estimator)[:-1]
     finish, moves = zip(*(_finish(estimator, output, window) for output in outputs), strict=True)
     scanner = _Scanner(estimator, finish, stride, batch)
     X, is_array = _samples(estimator, X)
@@ -234,7 +255,7 @@ class _Scanner:
 
     def __init__(self, estimator, finish, stride, batch):
         self.network, self.batch = estimator.network_, batch
-        self.scanning = scanning(self.network, window_of(estimator))
+        self.scanning = scanning(self.network, fitted_window(estimator))
         self.window, self.step = self.scanning.window[:-1], self.scanning.stride
         self.stride = _check_stride(stride, self.step)
         self.n_threads = effective_n_threads(estimator.n_threads)
@@ -424,10 +445,10 @@ def _check_output(estimator, output):
 
 
 def _check_scales(scales):
-    scales = [scales] if isinstance(scales, Real) else list(scales)
-    if not scales or not all(isinstance(s, Real) and 0 < s < np.inf for s in scales):
+    given = list(scales) if np.iterable(scales) else [scales]
+    if not given or not all(isinstance(s, Real) and 0 < s < np.inf for s in given):
         raise ValueError(f"scales must be numbers above 0, such as (0.5, 1.0), got {scales!r}")
-    return scales
+    return given
 
 
 def _check_batch(batch):
@@ -466,7 +487,7 @@ def _samples(estimator, X):
 
 def _with_channels(estimator, X):
     """Checked samples of one size, channels last."""
-    *sizes, channels = window_of(estimator)
+    *sizes, channels = fitted_window(estimator)
     n_axes = len(sizes)
     wanted = f"{n_axes} axes" + (f" and {channels} channels" if channels > 1 else "")
     if X.ndim not in (n_axes + 1, n_axes + 2) or (X.ndim == n_axes + 1 and channels > 1):
@@ -474,7 +495,8 @@ def _with_channels(estimator, X):
             f"X has samples of shape {X.shape[1:]}, expected samples of {wanted}: of one sample "
             "give X[np.newaxis]"
         )
-    X = as_array(X.reshape(len(X), -1) if X.ndim == 1 else X, estimator)
+    X = as_array(X, estimator)
+    check_range(X, estimator.network_.dtype, "X")
     if X.ndim == n_axes + 1:
         return X[..., np.newaxis]
     if estimator._inputs.channels_first:

@@ -19,8 +19,9 @@ def activations(estimator, X, layers):
     estimator : ConvNetClassifier, ConvNetRegressor or Network
         Fitted. With `multi_crop`, the network is shown the crop in the middle.
     X : array-like of shape (n_samples, *sample_shape)
-        Samples, in every form that `predict` takes. A `Network` takes arrays of its
-        `input_shape`.
+        Samples, in every form that `predict` takes, but of the size that the estimator was fitted
+        to. A `Network` takes arrays of its `input_shape`; ``network_.resized(shape)`` is the one
+        for samples of another size.
     layers : str, int, or list of them
         Paths of layers, such as ``"conv2d1"`` or ``"residual1/conv2d1"``, or their places in
         `layers_`: 0 is the first, -1 the output layer, -2 the last hidden one. The output of a

@@ -163,7 +163,7 @@ class FeatureExtractor(TransformerMixin, Parametrized):
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape)
-            Samples, in every form that `predict` takes.
+            Samples, in every form that `predict` takes, of the size that `fit` saw.
 
         Returns
         -------

@@ -139,13 +139,14 @@ def maximize_unit(
         U[some] = ascent.run(U[some], units[some], shifts)
     network.release_memory()
     X = sample_like_X(estimator, ascent.to_X(U).astype(network.dtype))
-    return X if _is_several(layer) or _is_several(unit) else X[0]
+    return X if is_several(layer) or is_several(unit) else X[0]
 
 
 # --- which units ---------------------------------------------------------------------------
 
 
-def _is_several(value):
+def is_several(value):
+    """Whether it is a list, a range or an array of layers or units."""
     return isinstance(value, (list, range, np.ndarray))
 
 
@@ -157,7 +158,7 @@ def pairs_of(layer, unit):
     ValueError
         If there are not as many layers as units, or none.
     """
-    several = [len(value) for value in (layer, unit) if _is_several(value)]
+    several = [len(value) for value in (layer, unit) if is_several(value)]
     if len(set(several)) > 1:
         raise ValueError(
             f"there are {len(layer)} layers, but {len(unit)} units: give as many, or one of them"
@@ -166,7 +167,7 @@ def pairs_of(layer, unit):
     if n == 0:
         raise ValueError("there are no units: the list is empty")
     layers, units = (
-        [plain(v) for v in value] if _is_several(value) else [plain(value)] * n
+        [plain(v) for v in value] if is_several(value) else [plain(value)] * n
         for value in (layer, unit)
     )
     return list(zip(layers, units, strict=True))

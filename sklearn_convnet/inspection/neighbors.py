@@ -63,6 +63,11 @@ def nearest_samples(estimator, X_reference, X=None, n_neighbors=5, layer=-2, *, 
     """
     from sklearn.neighbors import NearestNeighbors  # takes long to import
 
+    if metric == "precomputed":
+        raise ValueError(
+            "metric='precomputed' takes distances, but these are computed from outputs of the "
+            "layer: give another metric, such as 'euclidean'"
+        )
     finder = NearestNeighbors(n_neighbors=n_neighbors, metric=metric)
     finder._validate_params()
     finder.fit(features(estimator, X_reference, layer))

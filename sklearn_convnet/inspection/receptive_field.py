@@ -105,7 +105,20 @@ def field_of_layer(network, layer):
     """The path and the `Field` of a layer of a network, which has a path or an index."""
     parts = parts_of_network(network.layers, network.input_shape)
     path = network.probe().path(layer) or parts[-1].path
-    return path, fields_of(parts, Field.of_input(network.input_shape))[path]
+    fields = fields_of(parts, Field.of_input(network.input_shape))
+    return path, fields[path_of_field(path, fields)]
+
+
+def path_of_field(path, fields):
+    """The layer whose field that of a path is.
+
+    A chain without a layer of its own, such as "residual1/shortcut", sees what its last layer sees;
+    a step of a layer, such as "conv1/activation", what the layer sees.
+    """
+    while path not in fields:
+        inside = [below for below in fields if below.startswith(f"{path}/")]
+        path = inside[-1] if inside else path.rpartition("/")[0]
+    return path
 
 
 def slices_of(field, unit):

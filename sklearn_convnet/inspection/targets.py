@@ -54,6 +54,13 @@ class Chosen:
         return dY
 
 
+def is_one_each(target):
+    """Whether it is a list or an array, which holds a target for each sample."""
+    if isinstance(target, (list, tuple, str)):
+        return isinstance(target, list)
+    return np.ndim(target) > 0
+
+
 def wanted_of(target, n):
     """What is wanted of each of n samples, as a list.
 
@@ -62,13 +69,15 @@ def wanted_of(target, n):
     ValueError
         If there are several targets, but not one for each sample.
     """
-    if not isinstance(target, list) and not (isinstance(target, np.ndarray) and target.ndim):
+    if not is_one_each(target):
         return [plain(target)] * n
     if len(target) != n:
         raise ValueError(
             f"target has {len(target)} entries for {n} samples: give a list with one for each "
             "sample, or a single one for all, a tuple if it is several numbers"
         )
+    if not isinstance(target, list):
+        target = np.asarray(target)
     return list(map(plain, target))
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH
 from .activation import times_derivative
-from .maps import Activated, Gradient, Measured, plain
+from .maps import Activated, Gradient, plain
 from .node import IdentityNode, Node, build_chain, chain_backward, chain_forward, executes
+from .norm import ScaleNode
 
 
 def sum_of(A, B, run, activation="identity", alpha=0.0):
@@ -72,7 +73,8 @@ class ResidualNode(Node):
         if self.last_adds:
             S = chain_forward(shortcut, plain(X), run)
             F = chain_forward(body[:-1], X, run)
-            normed = F if isinstance(F, Measured) and F.of_batch else None
+            if isinstance(body[-1], ScaleNode) and F.of_batch:  # what it reads is a part of the sum
+                normed = F
             with run.within(body[-1]):
                 Y = body[-1].forward(F, run, S, after)
         else:

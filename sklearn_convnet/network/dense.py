@@ -11,6 +11,7 @@ from .norm import folded_weights
 @executes(Flatten)
 class FlattenNode(Node):
     takes_wide = True
+    one_size = True
 
     @classmethod
     def build(cls, layer, path, input_shape):
@@ -26,6 +27,8 @@ class FlattenNode(Node):
 @executes(Dense)
 class DenseNode(Node):
     """Y = f(X W + b) of the flattened X; see ConvNode for `activation`."""
+
+    one_size = True
 
     @classmethod
     def build(cls, layer, path, input_shape):

@@ -12,7 +12,6 @@ from sklearn.utils import check_scalar
 from ..initializers import initial_weights
 from ..kernels import loader
 from ..layers.blocks import Outputs
-from ..layers.composition import with_channels
 from ..threads import effective_n_threads
 from .node import EagerRun, Run, chain_backward, chain_forward, walk
 from .passes import fuse, make_nodes, named_passes, pass_names
@@ -20,7 +19,6 @@ from .plan import plan_table, profile_table
 from .probe import Probe
 from .program import (
     ALIGNMENT,
-    MAX_PROGRAMS,
     THREADS,
     Arena,
     IdleArenas,
@@ -35,7 +33,8 @@ from .program import (
     result_array,
     run_forward,
 )
-from .segments import Segment, check_same_arrays, check_weight, merged_stretches
+from .resize import ResizableMixin
+from .segments import Segment, check_weight, merged_stretches
 from .twin import Twin, check_gradient
 
 
@@ -49,7 +48,7 @@ def _leave_cast_to_last(nodes):
     return bool(casting)
 
 
-class Network:
+class Network(ResizableMixin):
     """Layers made executable; `compile_network` makes one.
 
     Attributes
@@ -71,11 +70,14 @@ class Network:
         What lies where in these vectors.
     step : int
         Number of the training step. Dropout masks are a function of it.
+    part : int
+        Number of the part of a step, where several passes make one: masks are a function of it too.
     eager : bool
         Whether passes run node by node, and not as programs: the same bits, for tests.
     """
 
     eager = False
+    part = 0
 
     def __init__(self, layers, input_shape, dtype, passes):
         self.layers = layers
@@ -126,12 +128,12 @@ class Network:
         self._takes_wide = _leave_cast_to_last(self._nodes)
         self._fused = {t: fuse(self._nodes, self._passes, t) for t in (False, True)}
         self.grads = None
-        self._pending = None
         self._programs = {True: Recent(), False: Recent()}  # of training or not
         self._arena = Arena()  # of training
         self._idle = IdleArenas()  # of predictions
         self._twins = {}  # of passes that fuse
         self._resized = Recent()  # networks for samples of other shapes
+        self._lender = None  # whose gradients and memory these of another shape use
 
     def _views(self, vector):
         return {s.path: vector[s.start : s.stop].reshape(s.shape) for s in self.segments}
@@ -144,7 +146,9 @@ class Network:
             node.state.update((name, self._buffers[f"{node.path}/{name}"]) for name in node.buffers)
 
     def _make_gradients(self):
-        self.grads = aligned_zeros(self._size, self.dtype)
+        self.grads = self._lent_gradients()
+        if self.grads is None:
+            self.grads = aligned_zeros(self._size, self.dtype)
         grads = self._views(self.grads)
         for node in walk(self._nodes):
             node.grads.update((name, grads[f"{node.path}/{name}"]) for name in node.weights)
@@ -172,63 +176,6 @@ class Network:
         self.__dict__.update(state)
         self._build()
         self._bind()
-
-    def sharing(self, layers, input_shape):
-        """The same weights in other layers, or for samples of another shape.
-
-        Parameters
-        ----------
-        layers : list of (str, Layer)
-            Layers whose weights and statistics have the paths of this network's, and as many
-            values in the same order.
-        input_shape : tuple of int
-            Shape of a sample, with channels.
-
-        Returns
-        -------
-        Network
-            It has the very arrays of this network.
-
-        Raises
-        ------
-        ShapeError
-            If a layer does not fit the shape, or has other weights; the message names it.
-        """
-        other = Network.__new__(Network)
-        own = {"layers": layers, "_given_shape": tuple(input_shape)}
-        other.__dict__.update({**self.__getstate__(), **own})
-        other._passes = named_passes(other.__dict__.pop("passes"))
-        other._build()
-        check_same_arrays(other, self)
-        other._bind()
-        return other
-
-    def resized(self, input_shape):
-        """The network for samples of another size, with the same weights.
-
-        Parameters
-        ----------
-        input_shape : tuple of int
-            Shape of a sample.
-
-        Returns
-        -------
-        Network
-            The few that were asked for last are kept.
-
-        Raises
-        ------
-        ShapeError
-            If a layer does not fit the shape, or would have other weights; the message names it.
-        """
-        shape = with_channels(self.layers, input_shape)
-        if shape == self.input_shape:
-            return self
-        network = self._resized.find(shape)
-        if network is None:
-            network = self.sharing(self.layers, input_shape)
-            self._resized.add(shape, network, MAX_PROGRAMS)
-        return network
 
     # --- what it knows -----------------------------------------------------------------
 
@@ -345,8 +292,14 @@ class Network:
     def _eager_pass(self, n_threads, training=False, weight=None, *flags):
         return Run(self.kernels, n_threads, training, self._mask_seed(), weight, *flags)
 
+    @property
+    def _pending(self):
+        """The training forward that waits for its backward, or None."""
+        owner, run = self._arena.pending or (None, None)
+        return run if owner is self else None
+
     def _mask_seed(self):
-        return self._seed * 2**20 + self.step
+        return self.part * 2**52 + self._seed * 2**20 + self.step
 
     def _counts_one(self, X, weight):
         """True if a batch norm may see the values of a single sample."""
@@ -393,13 +346,14 @@ class Network:
             one_sample = self._counts_one(X, weight)
             if self.grads is None:
                 self._make_gradients()
-            self._pending = None  # what it holds is free now
+            self._arena.pending = None  # what it holds is free now
         flags = (one_sample, training and use_running)
         if self.eager:
             run = self._eager_pass(n_threads, training, weight, *flags)
             nodes = self.fused(training)
             Y = chain_forward(nodes, X, run)
-            self._pending = EagerRun(nodes, run, Y.shape) if training else self._pending
+            if training:
+                self._arena.pending = self, EagerRun(nodes, run, Y.shape)
             return Y
         program = self._program(len(X), X.dtype, training, weight is not None, *flags)
         given = {"X": X, "weight": weight}
@@ -407,7 +361,7 @@ class Network:
         seed = self._mask_seed()
         bound = run_forward(program, arena, self.kernels, given, "Y", n_threads, seed)
         if training:
-            self._pending = Pending(bound, given, seed)
+            self._arena.pending = self, Pending(bound, given, seed)
         else:
             self._idle.append(arena)
         return given["Y"]
@@ -473,7 +427,7 @@ class Network:
             raise RuntimeError("each backward needs a forward with training=True before it")
         dY = check_gradient(dY, run.output_shape, self.dtype)
         n_threads = effective_n_threads(n_threads)
-        self._pending = None
+        self._arena.pending = None
         return run.backward(dY, need_input, n_threads)
 
     def input_gradient(self, X, dY, n_threads=None):
@@ -548,7 +502,7 @@ class Network:
 
         The next training forward makes them anew.
         """
-        self._pending = self.grads = None
+        self.grads = None
         self._twins, self._resized = {}, Recent()
         self._arena = Arena()  # what is bound to it holds views of the gradients, as steps do
         self._programs[True] = Recent()
@@ -686,7 +640,9 @@ class Network:
             if hasattr(node, "fit_statistics") and not all(
                 f"{node.path}/{name}" in known for name in node.buffers
             ):
-                node.fit_statistics((self._through(X, i), weight) for X, weight in batches())
+                node.fit_statistics(
+                    (self.resized(X.shape[1:])._through(X, i), weight) for X, weight in batches()
+                )
 
     def _through(self, X, n_nodes):
         X = self.check_input(X)

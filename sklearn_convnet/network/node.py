@@ -264,6 +264,9 @@ class Node:
         Whether it then leaves the cast to a node after it.
     takes_derivative : bool
         Whether it reads `Activated` maps, to take their gradient through the activation.
+    one_size : bool
+        Whether its input always has the same size: it puts positions in a row, or has numbers for
+        each of them.
     """
 
     multiply_adds = 0
@@ -272,6 +275,7 @@ class Node:
     takes_wide = False
     keeps_wide = False
     takes_derivative = False
+    one_size = False
 
     def __init__(self, path, input_shape, output_shape):
         self.path = path

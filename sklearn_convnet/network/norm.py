@@ -91,6 +91,7 @@ class StandardizeNode(_AffineNode):
     def __init__(self, layer, path, input_shape):
         columns = input_shape[-1] if layer.per == "channel" else np.prod(input_shape)
         super().__init__(layer, path, input_shape, int(columns))
+        self.one_size = layer.per == "value"
         self.buffers["mean"] = np.zeros(self.n_columns)
         self.buffers["deviation"] = np.ones(self.n_columns)
 
@@ -323,11 +324,11 @@ def affine_gradients(X, dz, mean, variance, epsilon, dscale, doffset):
     doffset[:] = dz.sum(axis=0)
 
 
-def fold(weight, bias, mean, variance, epsilon, scale, offset, folded_weight, folded_bias):
-    """Weight and bias of a convolution or dense layer that include the batch norm after it."""
+def fold(bias, mean, variance, epsilon, scale, offset, factor, folded_bias):
+    """The factor of the filters of a layer, and its bias, that include the batch norm after it."""
     scale = scale / np.sqrt(variance + epsilon)
     shift = offset - mean * scale
-    folded_weight[...] = weight * scale
+    factor[...] = scale
     folded_bias[...] = shift if bias is None else shift + bias * scale
 
 
@@ -337,11 +338,13 @@ def folded_weights(node, run):
     weight, bias, moments = node.params["weight"], node.params.get("bias"), node.folded
     if moments is None:
         return weight, bias
-    arrays = (run.empty(weight.shape, weight.dtype), run.empty(weight.shape[-1:], weight.dtype))
+    folded = run.empty(weight.shape, weight.dtype)
+    factor, folded_bias = (run.empty(weight.shape[-1:], weight.dtype) for _ in range(2))
     statistics = (moments.state["mean"], moments.state["variance"], moments.epsilon)
     affine = (moments.params["scale"], moments.params["offset"])
-    run.call(fold, weight, bias, *statistics, *affine, *arrays)
-    return arrays
+    run.call(fold, bias, *statistics, *affine, factor, folded_bias)
+    run.kernels.channel_affine(as_rows(weight), factor, None, as_rows(folded), run.n_threads)
+    return folded, folded_bias
 
 
 @executes(LocalResponseNorm)

@@ -517,9 +517,16 @@ class Recent(dict):
 
 
 class Arena:
-    """Memory for one pass at a time, and the programs that are bound to it."""
+    """Memory for one pass at a time, and the programs that are bound to it.
+
+    Attributes
+    ----------
+    pending : tuple of (Network, Pending) or None
+        The network whose training forward has left what its backward needs here.
+    """
 
     def __init__(self):
+        self.pending = None
         self._bytes = None
         self._bound = Recent()
 

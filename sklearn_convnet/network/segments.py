@@ -42,6 +42,16 @@ def check_same_arrays(other, network):
             )
 
 
+def check_same_sizes(nodes, own):
+    """Raises ShapeError where a node of a resized network sees another size than it may: as many
+    values, so that the weights fit, may lie elsewhere."""
+    for node, before in zip(walk(nodes), walk(own), strict=True):
+        if node.one_size and node.input_shape != before.input_shape:
+            raise ShapeError(
+                node.path, f"it would see {node.input_shape}, but is for {before.input_shape}"
+            )
+
+
 def merged_stretches(segments, weight_decay, decay_all):
     """Start and stop of stretches of trained segments of equal decay, and these decays."""
     rows, decay = [], []

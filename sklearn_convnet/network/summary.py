@@ -14,6 +14,11 @@ COLUMNS = [
 ]  # fmt: skip
 
 
+def field_text(seen):
+    """A receptive field as people write it."""
+    return seen if seen == "all" else shape_text(seen)
+
+
 def network_summary(network, **n_samples):
     """A row for each layer: what it makes of a sample, what it sees of it, and what that takes.
 
@@ -60,7 +65,7 @@ def network_summary(network, **n_samples):
     formats = {
         "output shape": shape_text,
         "units": ",",
-        "receptive field": lambda seen: seen if seen == "all" else shape_text(seen),
+        "receptive field": field_text,
         "parameters": ",",
         "multiply-adds": ",",
     }

@@ -85,6 +85,8 @@ def test_bad_input(fitted):
         nearest_samples(clf, X, X, 0)
     with pytest.raises(ValueError, match="'metric' parameter of NearestNeighbors"):
         nearest_samples(clf, X, X, metric="far")
+    with pytest.raises(ValueError, match="metric='precomputed' takes distances"):
+        nearest_samples(clf, X, X, metric="precomputed")
     with pytest.raises(ValueError, match="there is no layer 'dense2': did you mean 'dense1'"):
         nearest_samples(clf, X, X, layer="dense2")
     with pytest.raises(TypeError, match="a layer must be given by its path"):

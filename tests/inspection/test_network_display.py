@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 mpl.use("Agg")
@@ -236,7 +237,7 @@ def test_wrong_options(options, error, match):
 
 
 def test_what_is_no_network():
-    with pytest.raises(TypeError, match="must be a ConvNetClassifier"):
+    with pytest.raises(TypeError, match="expected a fitted ConvNetClassifier"):
         NetworkDisplay.from_network(lenet5())
     with pytest.raises(ValueError, match="not fitted yet"):
         NetworkDisplay.from_estimator(ConvNetClassifier())
@@ -318,7 +319,7 @@ def test_chosen_layers_and_units(fitted):
     assert list(more.fields)[-1] == "norm: 3 x 3"
     with pytest.raises(ValueError, match="units has 'pool', but layers does not"):
         ReceptiveFieldDisplay.from_estimator(clf, X[0], ["conv"], units={"pool": (0, 0)})
-    with pytest.raises(ValueError, match="the path of one of the network's"):
+    with pytest.raises(ValueError, match="there is no layer 'conv9'"):
         ReceptiveFieldDisplay.from_estimator(clf, X[0], ["conv9"])
     with pytest.raises(ValueError, match="samples of shape"):
         ReceptiveFieldDisplay.from_estimator(clf, X[0, :9])
@@ -361,3 +362,11 @@ def test_fields_that_do_not_fit():
     display = ReceptiveFieldDisplay(image, fields).plot()
     assert display.patches_["nothing"] == []
     assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["all"]
+
+
+def test_receptive_fields_over_a_row_of_a_table():
+    X = pd.DataFrame(np.arange(6 * 64.0).reshape(6, 64)).add_prefix("pixel")
+    clf = ConvNetClassifier([Conv2D(2, 3)], input_shape=(8, 8), max_iter=1).fit(X, [0, 1] * 3)
+    display = ReceptiveFieldDisplay.from_estimator(clf, X.iloc[1])
+    shown = display.ax_.images[0].get_array()
+    np.testing.assert_array_equal(shown, X.to_numpy()[1].reshape(8, 8))

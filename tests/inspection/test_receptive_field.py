@@ -427,3 +427,12 @@ def test_what_is_no_network(digits):
         receptive_field(make_pipeline(clf).fit(X, y), "dense1")
     with pytest.raises(ValueError, match="not fitted yet"):
         receptive_field(ConvNetClassifier(), "dense1")
+
+
+def test_every_path_of_a_probe_has_a_field():
+    shortcut = Residual([Conv2D(2, 5, padding="same", stride=2)])  # of a projection
+    network = network_of([("conv", Conv2D(2, 3)), shortcut, DenseBlock([Conv2D(1, 1)])], (12, 12))
+    fields = {path: receptive_field(network, path) for path in network.probe().paths}
+    assert fields["conv/activation"] == fields["conv"]
+    assert fields["residual1/shortcut"] == fields["residual1/shortcut/conv"]
+    assert fields["residual1/shortcut"].size < fields["residual1"].size

@@ -6,6 +6,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
@@ -61,6 +62,14 @@ def test_labels(images, labels):
     refused(model, images, "zebra", f"target='zebra' is no class: the classes are {labels}")
     refused(model, images, (1, 2), "target=(1, 2) is no class")
     refused(model, images, [labels[0]], "target has 1 entries for 2 samples: give a list with one")
+
+
+def test_targets_of_each_sample_in_any_sequence(images):
+    labels = np.array(["a", "b", "c"])[np.arange(N) % 3]
+    model = fitted(ConvNetClassifier(layers(Dense(6))), images, labels)
+    expected = saliency(model, images[:3], target=["a", "b", "c"])
+    for wanted in (labels[:3], pd.Series(labels[:3], index=[7, 8, 9]), pd.Index(labels[:3])):
+        np.testing.assert_array_equal(saliency(model, images[:3], target=wanted), expected)
 
 
 def test_several_labels_at_once(images):

@@ -413,6 +413,11 @@ NORMED = {
         tiled(),
     ],
     "before activation": [tiled(), *[Residual([*BEFORE_ACTIVATION, *BEFORE_ACTIVATION])] * 2],
+    "more filters before activation": [
+        tiled(),
+        Residual([*BEFORE_ACTIVATION[:-1], tiled(24)], shortcut=Conv2D(24, 1)),
+        tiled(),
+    ],
     "dense": [tiled(), DenseBlock([Sequential(BEFORE_ACTIVATION)] * 2)],
     "strided": [Conv2D(16, 3, stride=2, activation="relu"), tiled(activation="elu"), tiled()],
     "frozen": [tiled(), BatchNorm(trainable=False), Activation("relu"), tiled()],
@@ -736,7 +741,17 @@ def tile_of(layer, input_shape, **options):
 @pytest.mark.parametrize(
     ("size", "channels", "tile"),
     # Small maps waste less of small tiles; few channels do not pay for the transforms.
-    [(32, 64, 4), (6, 64, 2), (14, 16, 4), (32, 2, 0), (8, 256, 4), (3, 1, 0)],
+    # Filters of many channels take too much memory once they are transformed.
+    [
+        (32, 64, 4),
+        (6, 64, 2),
+        (14, 16, 4),
+        (32, 2, 0),
+        (8, 256, 4),
+        (3, 1, 0),
+        (7, 512, 2),
+        (4, 800, 0),
+    ],
 )
 def test_winograd_where_it_is_faster(size, channels, tile):
     layer = Conv2D(channels, 3, padding="same")

@@ -486,7 +486,7 @@ class ShiftNode(Node):
         return Y
 
     def backward(self, dY, need_input, run):
-        assert not run.inference or self.gradient("shift") is None
+        assert not self.frozen or self.gradient("shift") is None
         return dY if need_input else None
 
 

@@ -172,7 +172,7 @@ def test_training(name, extra):
     for step in range(N_STEPS):
         X, y = rng.normal(size=(8, 6, 5, 2)), rng.randint(3, size=8)
         rate = expected.optimizer.param_groups[0]["lr"]
-        trainer.run_step(Samples(X, y, np.ones(8)))
+        trainer.run_step([Samples(X, y, np.ones(8))])
         norms.append(float(expected.run_step(X, y)))
         rates.append(trainer.learning_rate)
         assert rates[-1] == pytest.approx(rate, rel=1e-12)

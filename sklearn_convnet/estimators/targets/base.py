@@ -22,6 +22,8 @@ class Target:
     out_activation = None
     #: Number of pixels along each axis, where y holds maps.
     map_size = None
+    #: True if maps may have any size, as samples have.
+    any_size = False
     #: True if the output layers have what they begin with.
     has_begun = True
     #: Paths of what `weights` returns.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...layers.shapes import AXIS_NAMES
+from ...ragged import Ragged
 from ..checks import is_indicator
 from .boxes import BoxTarget
 from .labels import (
@@ -14,7 +15,7 @@ from .labels import (
     numbers_of_columns,
     sorted_classes,
 )
-from .maps import LabelMapTarget, ValueMapTarget, holds_maps, size_of_maps
+from .maps import LabelMapTarget, ValueMapTarget, holds_maps, shape_of_maps, size_of_maps
 from .values import PointTarget, ValueTarget
 
 
@@ -63,8 +64,12 @@ def label_target(
             f"y has shape {y.shape}, but target='maps' takes labels for each position, such as "
             "(n_samples, height, width)"
         )
+    if isinstance(y, Ragged) and kind == "labels":
+        raise ValueError(
+            "y holds entries of unequal sizes, but target='labels': give maps as 'maps'"
+        )
     if kind == "maps" or (kind == "auto" and holds_maps(y, last_shape, n_steps, classes)):
-        map_size, last_axis = size_of_maps(y.shape[1:], len(last_shape) - 1)
+        map_size, last_axis = size_of_maps(shape_of_maps(y, last_shape), len(last_shape) - 1)
         if classes is None:
             classes = classes_of(y, ignored)
         return LabelMapTarget(classes, map_size, ignored, last_axis)
@@ -118,5 +123,5 @@ def value_target(
     if kind == "maps" or holds_maps(y, last_shape, n_steps):
         if y.ndim - 1 not in (n_axes, n_axes + 1):  # `output_layers` tells
             n_axes = {2: 1, 3: 2}.get(y.ndim, y.ndim - 2)
-        return ValueMapTarget(y.shape[1:], kind == "maps", normalize, n_axes)
+        return ValueMapTarget(shape_of_maps(y, last_shape), kind == "maps", normalize, n_axes)
     return ValueTarget(y.shape[1:], normalize)

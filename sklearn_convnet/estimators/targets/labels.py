@@ -6,7 +6,7 @@ import numpy as np
 
 from ...losses import SumOverColumns, log_logistic, log_softmax, logistic, softmax
 from ...scores import RunningAccuracy
-from ..checks import blocks_of, is_indicator
+from ..checks import is_indicator, pieces
 from ..class_weight import counts_of, product_over_columns, weights_of_classes
 from .base import Target
 
@@ -199,7 +199,7 @@ def codes_of(y, classes):
 
 def classes_of(y, ignored=None):
     """The labels that occur in y, sorted."""
-    found = reduce(np.union1d, (np.unique(y[block]) for block in blocks_of(y)))
+    found = reduce(np.union1d, (np.unique(some) for (some,) in pieces(y)))
     return without(ignored, found)
 
 

@@ -1,16 +1,18 @@
 """Maps: a label or values for each pixel."""
 
 from copy import copy
+from math import prod
 
 import numpy as np
 
 from ...layers import Conv1D, Conv2D, Conv3D
 from ...losses import FunctionLoss, WeightedPixels
 from ...messages import warn_caller
-from ...scores import weight_of_pixels
-from ..checks import blocks_of
+from ...ragged import Ragged
+from ...scores import RunningR2, weight_of_pixels
+from ..checks import blocks_of, pieces
 from ..class_weight import counts_of, weights_of_classes
-from ..weights import in_range
+from ..weights import in_range, of_samples
 from .labels import ClassTarget, codes_of, refuse_boxes
 from .values import ValueTarget, share_of
 
@@ -44,7 +46,8 @@ class LabelMapTarget(ClassTarget):
 
     def _maps(self, y, size=None):
         """y without the last axis that it may have, or refused if it is not of a size."""
-        size = self.map_size if size is None else size
+        if size is None:
+            size = y.shape[1 : 1 + len(self.map_size)] if self.any_size else self.map_size
         if y.shape[1:] == (*size, 1):
             y = y[..., 0]
         if y.shape[1:] != size:
@@ -56,6 +59,8 @@ class LabelMapTarget(ClassTarget):
     def encode(self, y, dtype):
         """Codes of the labels, in the smallest dtype: there are many."""
         refuse_boxes(y)
+        if isinstance(y, Ragged):
+            return y.map(lambda sample: self.encode(sample[np.newaxis], dtype)[0])
         y = self._maps(y)
         if self.ignored is not None and isinstance(self.ignored, str) != (y.dtype.kind in "USO"):
             raise ValueError(
@@ -88,9 +93,7 @@ class LabelMapTarget(ClassTarget):
                 "class_weight weighs the pixels of maps, but the function given as loss "
                 "returns one loss a sample: let it weigh the pixels, and leave class_weight out"
             )
-        counts = sum(
-            counts_of(target[block], weight[block], self.n_outputs) for block in blocks_of(target)
-        )
+        counts = sum(counts_of(*some, self.n_outputs) for some in pieces(target, weight))
         weights = weights_of_classes(class_weight, self.classes, counts)
         if relative:
             weights = in_range(weights) if weights.any() else weights
@@ -105,20 +108,23 @@ class LabelMapTarget(ClassTarget):
 
     def score(self, y, predicted, sample_weight):
         """Share of right pixels, of those that are not ignored."""
+        right = total = 0.0
+        for some, found, weight in scored(y, predicted, sample_weight):
+            for a, b, c in pieces(*self._alike(some, found), weight):
+                w = weight_of_pixels(c, a.shape)
+                if self.ignored is not None:
+                    w = w * (a != self.ignored)
+                right += float(np.sum(w * (a == b)))
+                total += float(np.sum(w))
+        return right / total if total else np.nan
+
+    def _alike(self, y, predicted):
+        """Labels and predicted ones without the last axis that they may have."""
         size = predicted.shape[1 : 1 + len(self.map_size)]
         y, predicted = np.asarray(y), self._maps(predicted, size)
         if y.shape not in (predicted.shape, (*predicted.shape, 1)):
             raise ValueError(f"y has shape {y.shape}, expected {predicted.shape}, as predicted")
-        y = self._maps(y, size)
-        weight = np.ones(len(y)) if sample_weight is None else sample_weight
-        right = total = 0.0
-        for block in blocks_of(y):
-            w = weight_of_pixels(weight[block], y[block].shape)
-            if self.ignored is not None:
-                w = w * (y[block] != self.ignored)
-            right += float(np.sum(w * (y[block] == predicted[block])))
-            total += float(np.sum(w))
-        return right / total if total else np.nan
+        return self._maps(y, size), predicted
 
     def stratify(self, y):
         return None
@@ -165,7 +171,29 @@ class ValueMapTarget(ValueTarget):
     def pool_of_outputs(self, last_shape):
         return no_pool(self, last_shape)
 
+    def begin(self, network, y, weight, loss):
+        if isinstance(y, Ragged):  # one mean for all pixels, whatever the size
+            weight = np.repeat(of_samples(weight), [sample.size // self.n_outputs for sample in y])
+            rows = np.concatenate([sample.reshape(-1, self.n_outputs) for sample in y])
+            pixels = ValueTarget((self.n_outputs,), self.normalize)
+            pixels.begin(network, rows, weight, loss)
+            self.mean, self.deviation = pixels.mean, pixels.deviation
+        else:
+            super().begin(network, y, weight, loss)
+
+    def encode(self, y, dtype):
+        if isinstance(y, Ragged):
+            return y.map(lambda sample: self.encode(sample[np.newaxis], dtype)[0])
+        return super().encode(y, dtype)
+
+    def new_score(self, loss):
+        if not self.any_size:
+            return super().new_score(loss)
+        return RunningR2(loss.inverse_link, self.deviation, pooled=True)
+
     def score(self, y, predicted, sample_weight):
+        if isinstance(predicted, list):
+            return self._pooled_score(y, predicted, sample_weight)
         n_axes = len(self.map_size)
         if predicted.shape[1 : 1 + n_axes] == self.map_size:
             return super().score(y, predicted, sample_weight)
@@ -174,10 +202,23 @@ class ValueMapTarget(ValueTarget):
         other.map_size = predicted.shape[1 : 1 + n_axes]
         return other.score(y, predicted, sample_weight)
 
+    def _pooled_score(self, y, predicted, sample_weight):
+        """R^2 over the pixels of all maps."""
+        score = RunningR2(scale=np.ones(1), pooled=True)
+        for some, found, weight in scored(y, predicted, sample_weight):
+            if some.size != found.size:
+                raise ValueError(f"y has maps of {some.shape[1:]}, expected {found.shape[1:]}")
+            shape = (*found.shape[: 1 + len(self.map_size)], self.n_outputs)
+            score.add(found.reshape(shape), some.reshape(shape).astype(np.float64), weight)
+        return score.value()
+
     def _in_shape(self, values):
         return values.reshape(*values.shape[:-1], *self.sample_shape[len(self.map_size) :])
 
     def _columns(self, y):
+        size = y.shape[1 : 1 + len(self.map_size)]
+        if self.any_size and y[0].size == prod(size) * self.n_outputs:
+            return y.reshape(len(y), *size, self.n_outputs)
         if y.shape[1:] != self.sample_shape:
             raise ValueError(
                 f"y has shape {y.shape}, but the network was begun with {self.sample_shape} a "
@@ -197,6 +238,19 @@ class ValueMapTarget(ValueTarget):
 
     def moved(self, augmentation, X, maps, random_state, n_threads):
         return super().moved(augmentation, X, maps, random_state, n_threads) if self.moves else maps
+
+
+def scored(y, predicted, weight):
+    """Arrays of y, of what was predicted for it, and of weights: all at once, or where maps differ
+    in size sample by sample."""
+    weight = np.ones(len(predicted)) if weight is None else weight
+    if not isinstance(predicted, list):
+        yield y, predicted, weight
+        return
+    if len(y) != len(predicted):
+        raise ValueError(f"y has {len(y)} samples, expected {len(predicted)}, as predicted")
+    for i, (some, found) in enumerate(zip(y, predicted, strict=True)):
+        yield np.asarray(some)[np.newaxis], found[np.newaxis], weight[i : i + 1]
 
 
 def no_pool(target, last_shape):
@@ -248,6 +302,8 @@ def holds_maps(y, last_shape, n_steps=None, classes=None):
     Of two axes they may as well be columns. Then the length of the maps decides, and a warning
     says what was decided; also where y has an entry for each step of X, but the maps have not.
     """
+    if isinstance(y, Ragged):
+        return True
     if y.ndim != 2 or isinstance(classes, list) or len(last_shape) != 2:
         return y.ndim > 2
     n_columns, length = y.shape[1], last_shape[0]
@@ -268,6 +324,13 @@ def holds_maps(y, last_shape, n_steps=None, classes=None):
             UserWarning,
         )
     return is_map
+
+
+def shape_of_maps(y, last_shape):
+    """The shape of an entry of y; where they differ in size, of that for the largest sample, of
+    which the layers make `last_shape`."""
+    shape = y.shape[1:]
+    return (*last_shape[:-1], *shape[len(last_shape) - 1 :]) if isinstance(y, Ragged) else shape
 
 
 def size_of_maps(sample_shape, n_axes):

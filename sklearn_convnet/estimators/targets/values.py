@@ -6,7 +6,7 @@ import numpy as np
 
 from ...moments import RunningMoments
 from ...scores import RunningR2, weight_of_pixels
-from ..checks import blocks_of, check_range
+from ..checks import blocks_of, check_range, pieces
 from .base import Target, move_points, warn_of_pixels
 
 
@@ -223,9 +223,9 @@ def share_of(target, weight, is_there):
         If that is none.
     """
     there = total = 0.0
-    for block in blocks_of(target):
-        seen = is_there(target[block])
-        w = weight_of_pixels(weight[block], seen.shape)
+    for some, of_some in pieces(target, weight):
+        seen = is_there(some)
+        w = weight_of_pixels(of_some, seen.shape)
         there += float(np.sum(w * seen, dtype=np.float64))
         total += float(np.sum(w, dtype=np.float64))
     if there == 0:

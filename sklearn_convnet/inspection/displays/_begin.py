@@ -35,13 +35,14 @@ def begun(estimator, given, learning_rate):
     optimizer = clone(estimator._resolved(estimator.optimizer, OPTIMIZERS))
     twin.optimizer = optimizer.set_params(learning_rate=learning_rate)
     news = twin._news() if warm else frozenset()
-    checked = twin._checked(twin._check_X(given.X, not warm, news), given)
+    checked = twin._checked(twin._check_X(given.X, not warm, news, sizes="unequal"), given)
     copied = None
     if warm:
         twin._training_state = None
         twin._go_on(news)
     else:
         copied = twin._begin(checked)
+    twin._check_training(checked.X)
     return twin._ready(checked, copied)
 
 

@@ -1,5 +1,7 @@
 """`FeatureMapsDisplay`."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import check_scalar
 
@@ -76,9 +78,9 @@ class FeatureMapsDisplay:
             A fitted one.
         X : array-like of shape (n_samples, *sample_shape)
             Samples, as for `predict`.
-        layers : list of str, default=None
-            Names of layers, or paths inside blocks; None are all layers of the network that end in
-            maps.
+        layers : list of str or int, default=None
+            Paths of layers, or their places in `layers_`; None are all layers of the network that
+            end in maps.
         index : int, default=0
             Which sample.
         n_maps, channel, axes, im_kw
@@ -89,11 +91,13 @@ class FeatureMapsDisplay:
         FeatureMapsDisplay
         """
         shown, kind = fitted_samples(estimator, X)
-        check_scalar(index, "index", int, min_val=0, max_val=len(shown) - 1)
+        check_scalar(index, "index", Integral, min_val=0, max_val=len(shown) - 1)
         network = estimator.network_
         if layers is None:
-            n_axes = len(network.input_shape)
+            n_axes = max(len(network.input_shape), 2)
             layers = [path for path, _, _, shape in network.table if len(shape) == n_axes]
+            if not layers:
+                raise ValueError("no layer of this network puts out maps: it has none to draw")
         found = activations(estimator, X[index : index + 1], layers)
         display = cls({name: maps[0] for name, maps in found.items()}, shown[index], kind=kind)
         return display.plot(n_maps=n_maps, channel=channel, axes=axes, im_kw=im_kw)

@@ -12,6 +12,7 @@ from ...network.dense import DenseNode
 from ...network.depthwise import DepthwiseNode
 from ...network.node import walk
 from ...network.transform_conv import TransformConvNode
+from ..targets import is_number
 from ._pictures import (
     MAX_SLICES,
     SIGNED,
@@ -88,9 +89,9 @@ class FiltersDisplay:
         ----------
         estimator : ConvNetClassifier or ConvNetRegressor
             A fitted one.
-        layer : str, default=None
-            Name of a layer, or its path inside blocks, such as ``"residual1/conv2d1"``; None is the
-            first convolution.
+        layer : str or int, default=None
+            Path of a layer, such as ``"conv2d1"`` or ``"residual1/conv2d1"``, or its place in
+            `layers_`; None is the first convolution.
         n_filters, channel, axes, im_kw
             See `plot`.
 
@@ -199,6 +200,8 @@ def node_with_filters(network, layer):
         if not found and not nodes:
             raise ValueError("the network has no layer with filters: give it a convolution")
         return [*found, *nodes.values()][0]
+    if is_number(layer):
+        layer = network.probe().path(layer)
     if layer not in nodes:
         raise ValueError(
             f"layer must be one with filters, {', '.join(map(repr, nodes))}, got {layer!r}"

@@ -1,5 +1,7 @@
 """`HistoryDisplay`."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ._pictures import check_estimator_kind, colors_of, grid_of_axes
@@ -89,6 +91,11 @@ class HistoryDisplay:
         -------
         HistoryDisplay
         """
+        if not isinstance(estimators, Mapping):
+            raise TypeError(
+                "estimators must be a dict of fitted estimators by name, got "
+                f"{type(estimators).__name__}: of one, use from_estimator"
+            )
         for estimator in estimators.values():
             check_estimator_kind(estimator)
         histories = {name: estimator.history_ for name, estimator in estimators.items()}

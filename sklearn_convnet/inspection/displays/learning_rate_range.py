@@ -142,7 +142,7 @@ class LearningRateRangeDisplay:
         Raises
         ------
         ValueError
-            If rates and losses are none, or do not fit each other.
+            If rates and losses are none, do not fit each other, or are not finite.
         ImportError
             If matplotlib is not installed.
         """
@@ -151,6 +151,8 @@ class LearningRateRangeDisplay:
         same_length(learning_rates=rates, losses=losses)
         if not (rates > 0).all() or not (np.diff(rates) > 0).all():
             raise ValueError("learning_rates must be positive and rising")
+        if not np.isfinite(losses).all():
+            raise ValueError("losses must be finite: give those before the first that is not")
         self.smoothed_ = smoothed(losses, self.smoothing)
         self.suggestion_ = steepest(rates, self.smoothed_)
         ax = one_axes(self, ax, (5, 3.5))
@@ -190,11 +192,11 @@ def range_test(trainer, samples, n_steps, smoothing, stop_factor):
     """The loss of each step, until there is no more, or it explodes."""
     batches = chain.from_iterable(trainer.batches(samples) for _ in count())
     losses = []
-    for batch, _ in zip(batches, range(n_steps), strict=False):
-        total, _ = trainer.run_step(batch)
+    for parts, _ in zip(batches, range(n_steps), strict=False):
+        total, _ = trainer.run_step(parts)
         if not np.isfinite(total):
             break
-        losses.append(total / len(batch))
+        losses.append(total / sum(map(len, parts)))
         curve = smoothed(losses, smoothing)
         begin = float(max(abs(losses[0]), abs(curve.min())))
         if curve[-1] - curve.min() > float(stop_factor) * begin:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..maximize import maximize_unit
+from ..maximize import is_several, maximize_unit, pairs_of
 from ._pictures import (
     CELL,
     Samples,
@@ -77,8 +77,8 @@ class MaximizedUnitsDisplay:
             A fitted one.
         layer : str, int, or list of these
             The layer of all units, or of each.
-        units : list
-            Units, as for :func:`sklearn_convnet.inspection.maximize_unit`.
+        units : int, tuple of int, label or list
+            A unit or several, as for :func:`sklearn_convnet.inspection.maximize_unit`.
         maximize_kw : dict, default=None
             Other arguments of that function, such as ``{"blur": 0.5, "random_state": 0}``.
         channel, axes, im_kw
@@ -89,10 +89,9 @@ class MaximizedUnitsDisplay:
         MaximizedUnitsDisplay
         """
         check_estimator_kind(estimator)
-        units = list(units)
+        names = [f"{one} {unit}" for one, unit in pairs_of(layer, units)]
         X = maximize_unit(estimator, layer, units, **(maximize_kw or {}))
-        layers = layer if isinstance(layer, (list, tuple)) else [layer] * len(units)
-        names = [f"{one} {unit}" for one, unit in zip(layers, units, strict=True)]
+        X = X if is_several(layer) or is_several(units) else X[np.newaxis]
         display = cls(channels_last(estimator, X), names, kind=kind_of_samples(estimator))
         return display.plot(channel=channel, axes=axes, im_kw=im_kw)
 

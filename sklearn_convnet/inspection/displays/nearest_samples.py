@@ -12,6 +12,7 @@ from ._pictures import (
     numbers,
     same_length,
 )
+from .top_classes import shortened
 
 
 class NearestSamplesDisplay:
@@ -172,7 +173,7 @@ class NearestSamplesDisplay:
     def _write(self, i, row):
         """Writes labels and distances above a row."""
         label = None if self.y is None else np.asarray(self.y)[i]
-        row[0].set_title("" if label is None else str(label), fontsize=9, fontweight="bold")
+        row[0].set_title("" if label is None else short(label), fontsize=9, fontweight="bold")
         near = np.asarray(self.distances)[i], np.asarray(self.indices)[i]
         for ax, distance, index in zip(row[1:], *near, strict=True):
             if self.y_reference is None:
@@ -180,4 +181,9 @@ class NearestSamplesDisplay:
                 continue
             other = np.asarray(self.y_reference)[index]
             color = "black" if label is None else "tab:green" if other == label else "tab:red"
-            ax.set_title(f"{other}, {distance:.3g}", fontsize=8, color=color)
+            ax.set_title(f"{short(other)}, {distance:.3g}", fontsize=8, color=color)
+
+
+def short(label):
+    """A label that fits above a sample, beside a distance."""
+    return shortened(str(label), 12)

@@ -78,7 +78,9 @@ class ReceptiveFieldDisplay:
         ValueError
             If a layer or a unit is not there, or the sample does not fit.
         """
-        X, kind = fitted_samples(estimator, [sample])
+        # A row of a table keeps the names of its columns.
+        one = sample.to_frame().T if hasattr(sample, "to_frame") else [sample]
+        X, kind = fitted_samples(estimator, one)
         view, network = estimator._view(), network_of(estimator)
         X = X if view is None else view(X)
         units = dict(units or {})

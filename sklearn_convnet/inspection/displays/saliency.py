@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_scalar
 
 from ..saliency import saliency
+from ..targets import is_one_each, wanted_of
 from ._pictures import (
     channels_last,
     first_of,
@@ -109,6 +110,9 @@ class SaliencyDisplay:
         """
         shown, kind = fitted_samples(estimator, X)
         n = first_of(n_samples, shown)
+        if is_one_each(target):
+            same_length(X=shown, target=target)
+            target = wanted_of(target, len(shown))[:n]
         options = {"method": method, "target": target, "layer": layer, **(saliency_kw or {})}
         maps = saliency(estimator, X[:n], **options)
         if np.shape(maps) == np.shape(X[:n]):
@@ -176,14 +180,15 @@ class SaliencyDisplay:
 
 
 def titles_of(estimator, X, target):
-    """What is explained in each sample, where that is one label; else None."""
+    """What is explained in each sample, where that is one label or number; else None."""
     classes = getattr(estimator, "classes_", None)
     if target is None and isinstance(classes, np.ndarray) and estimator._target.map_size is None:
         predicted = estimator.predict(X)
         return [str(label) for label in predicted] if predicted.ndim == 1 else None
-    if target is None or np.ndim(target) > 0:
+    wanted = wanted_of(target, len(X))
+    if any(one is None or isinstance(one, tuple) for one in wanted):
         return None
-    return [str(target)] * len(X)
+    return [str(one) for one in wanted]
 
 
 def of_size(maps, size, reduce):

@@ -201,7 +201,9 @@ class TopClassesDisplay:
             true = None if codes is None else codes[i]
             if true is not None:
                 wrong = true != self.top_[i, 0]
-                ax.set_title(names[true], fontsize=9, color="tab:red" if wrong else "black")
+                ax.set_title(
+                    shortened(names[true]), fontsize=9, color="tab:red" if wrong else "black"
+                )
             self.bars_.append(draw_bars(below, proba[i, self.top_[i]], self.top_[i], names, true))
         return self
 
@@ -425,5 +427,5 @@ def draw_bars(ax, values, which, names, true):
 
 
 def shortened(name, most=16):
-    """A name that fits beside a bar."""
+    """A name that fits beside a bar, or above a sample."""
     return name if len(name) <= most else name[: most - 1] + "…"

@@ -3,6 +3,8 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -19,7 +21,7 @@ from sklearn_convnet.inspection import (
     nearest_samples,
     saliency,
 )
-from sklearn_convnet.layers import Conv2D
+from sklearn_convnet.layers import Conv2D, Dense
 
 # ---------------------------------------------------------------------------
 # SaliencyDisplay
@@ -323,3 +325,60 @@ def test_given_axes(display, n_axes):
     assert display.plot(axes) is display
     assert display.axes_.ravel().tolist() == axes.tolist()
     assert display.figure_ is figure
+
+
+def test_an_index_may_be_numpy_s_own(fitted, digits):
+    display = FeatureMapsDisplay.from_estimator(fitted, digits[0], index=np.argmax(digits[1]))
+    np.testing.assert_array_equal(display.sample, digits[0][np.argmax(digits[1])])
+
+
+def test_a_network_without_maps():
+    clf = ConvNetClassifier([Dense(3)], max_iter=1).fit(np.eye(6), [0, 1] * 3)
+    with pytest.raises(ValueError, match="no layer of this network puts out maps"):
+        FeatureMapsDisplay.from_estimator(clf, np.eye(6))
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_targets_of_samples_that_are_not_drawn(fitted, digits, kind):
+    samples, y = digits[0][:5], digits[1][:5]
+    display = SaliencyDisplay.from_estimator(fitted, samples, target=kind(y), n_samples=2)
+    np.testing.assert_array_equal(display.maps, saliency(fitted, samples[:2], target=y[:2]))
+    assert [ax.get_title() for ax in display.axes_] == [str(label) for label in y[:2]]
+    with pytest.raises(ValueError, match="same number of samples: X has 5, target has 4"):
+        SaliencyDisplay.from_estimator(fitted, samples, target=kind(y[:4]), n_samples=2)
+
+
+def test_targets_of_several_kinds(localizer, scenes):
+    target = [("box", 0), 1, ("box", 3)]
+    display = SaliencyDisplay.from_estimator(localizer, scenes[0][:3], target=target)
+    np.testing.assert_array_equal(display.maps, saliency(localizer, scenes[0][:3], target=target))
+    assert display.titles is None
+
+
+@pytest.mark.parametrize(
+    ("layer", "units", "titles"),
+    [
+        ("conv1", 2, ["conv1 2"]),
+        ("conv1", (1, 2, 3), ["conv1 (1, 2, 3)"]),
+        (["conv1", "output"], 2, ["conv1 2", "output 2"]),
+        (np.array(["conv1", "output"]), range(2), ["conv1 0", "output 1"]),
+    ],
+)
+def test_a_unit_or_several(fitted, layer, units, titles):
+    options = {"n_steps": 2, "random_state": 0}
+    display = MaximizedUnitsDisplay.from_estimator(fitted, layer, units, maximize_kw=options)
+    expected = maximize_unit(fitted, layer, units, **options)
+    np.testing.assert_array_equal(display.X, expected.reshape(-1, 8, 8))
+    assert [ax.get_title() for ax in display.axes_] == titles
+
+
+def test_long_labels_do_not_run_into_each_other(digits):
+    samples, labels = digits[0][:6], np.array([f"a digit with the name {i}" for i in range(6)])
+    display = NearestSamplesDisplay(
+        samples, samples, np.ones((6, 3)), np.tile([1, 2, 3], (6, 1)), y=labels, y_reference=labels
+    ).plot()
+    assert display.axes_[0, 1].get_title() == "a digit wit…, 1"
+    display.figure_.draw_without_rendering()
+    for row in display.axes_:
+        boxes = [ax.title.get_window_extent() for ax in row]
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))

@@ -128,6 +128,12 @@ def test_paths_inside_blocks_and_transposed_layers():
         np.testing.assert_array_equal(display.filters, expected)
 
 
+def test_a_layer_by_its_place(fitted):
+    assert FiltersDisplay.from_estimator(fitted, -2).layer == "dense1"
+    with pytest.raises(ValueError, match="layer=9 does not exist"):
+        FiltersDisplay.from_estimator(fitted, 9)
+
+
 def test_filters_of_another_origin_on_given_axes():
     _, axes = plt.subplots(1, 3)
     display = FiltersDisplay(np.ones((3, 2, 2, 1))).plot(axes)

@@ -85,6 +85,8 @@ def test_a_learning_rate_that_spans_decades_is_logarithmic():
 def test_bad_input(fitted):
     with pytest.raises(ValueError, match="histories is empty"):
         HistoryDisplay({}).plot()
+    with pytest.raises(TypeError, match="estimators must be a dict of fitted estimators by"):
+        HistoryDisplay.from_estimators([fitted])
     with pytest.raises(ValueError, match=r"panels must be some of .*got \('accuracy',\)"):
         HistoryDisplay({"": HISTORY}).plot(panels="accuracy")
     with pytest.raises(ValueError, match="log_loss must be"):

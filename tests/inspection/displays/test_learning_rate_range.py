@@ -176,6 +176,7 @@ def test_bad_options(digits, options, message):
         ([0.1, 0.2], [1.0], "learning_rates has 2, losses has 1"),
         ([0.2, 0.1], [1.0, 2.0], "must be positive and rising"),
         ([0.0, 0.1], [1.0, 2.0], "must be positive and rising"),
+        ([0.1, 0.2], [1.0, np.nan], "losses must be finite"),
         ([], [], "learning_rates has shape .0,., which holds nothing"),
     ],
 )
