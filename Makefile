@@ -24,7 +24,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in README.md LICENSE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-oracle lint bench compare wheel install clean
+.PHONY: help demo notebook test test-oracle lint bench compare wheel install clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -54,6 +54,9 @@ lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
 	$(VENV)/bin/ruff format --check
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint sklearn_convnet  # it calls pycodestyle
 
+notebook: $(VENV)/stamps/notebook  ## run the notebook of the docs, and open its page in Chromium
+	$(PY) docs/check_notebook.py
+
 bench: $(VENV)/stamps/oracle  ## time LeNet-5 next to skorch: DATA=FOLDER of Fashion-MNIST
 	$(PY) benchmarks/fashion.py "$(DATA)" $(ARGS)
 
@@ -79,6 +82,10 @@ $(VENV)/stamps/tools: pyproject.toml
 
 $(VENV)/stamps/lint: pyproject.toml | $(VENV)/stamps/tools
 	$(PY) -m pip install -q --group lint
+	@touch $@
+
+$(VENV)/stamps/notebook: $(VENV)/stamps/installed
+	$(PY) -m pip install -q --group notebook
 	@touch $@
 
 $(VENV)/stamps/installed: build/wheel | $(VENV)/stamps/tools
