@@ -55,7 +55,7 @@ lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint sklearn_convnet  # it calls pycodestyle
 
 notebook: $(VENV)/stamps/notebook  ## run the notebook of the docs, and open its page in Chromium
-	$(PY) docs/check_notebook.py
+	$(TEST) docs/check_notebook.py
 
 bench: $(VENV)/stamps/oracle  ## time LeNet-5 next to skorch: DATA=FOLDER of Fashion-MNIST
 	$(PY) benchmarks/fashion.py "$(DATA)" $(ARGS)

@@ -26,7 +26,8 @@ COUNT = """<script>addEventListener("load", () => {
 def make_page(folder):
     """The page of the notebook after it was run."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    ExecutePreprocessor(timeout=300).preprocess(notebook, {})
+    resources = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    ExecutePreprocessor(timeout=300).preprocess(notebook, resources)
     page, _ = HTMLExporter().from_notebook_node(notebook)
     path = folder / "inspection.html"
     path.write_text(page.replace("</head>", f"{COUNT}</head>", 1))
