@@ -379,7 +379,7 @@ _PICTURES = WeakKeyDictionary()
 
 
 def _in_notebook():
-    """Whether there is a notebook that shows pictures. Where there is, IPython is imported."""
+    """True if there is a notebook that shows pictures. Where there is, IPython is imported."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return hasattr(shell, "kernel")

@@ -33,7 +33,7 @@ def documentation_url():
 
 
 def doc_link_template():
-    """What `_doc_link_template` of scikit-learn's estimators is for ours; "" makes no links."""
+    """The `_doc_link_template` of our estimators; "" makes no links."""
     url = documentation_url()
     return url and url + "/{estimator_module}.{estimator_name}.html"
 
@@ -83,19 +83,19 @@ class Box:
 
     @property
     def label(self):
-        """What stands on it; words have no margins of their own."""
+        """Its text; words have no margins of their own."""
         if self.layer is None:
             return f"\u00a0{self.name}\u00a0"
         return f"{self.name}: {type(self.layer).__name__}"
 
     @property
     def caption(self):
-        """What stands below its name."""
+        """The line below its name."""
         return None if self.shape is None else shape_text(self.shape)
 
     @property
     def details(self):
-        """What it unfolds to: parameters that are not at their defaults. Words do not unfold."""
+        """The table that it unfolds to: parameters that are not at their defaults."""
         if self.layer is None:
             return None
         if not self.is_open:

@@ -88,7 +88,7 @@ class Ragged:
         return np.stack([self.samples[i] for i in rows])
 
     def map(self, function):
-        """What a function makes of each sample."""
+        """The samples after a function."""
         return Ragged(map(function, self.samples))
 
 

@@ -125,7 +125,7 @@ def _joined(parts):
 
 
 class StepSums:
-    """What the parts of a step come to: the sum of their gradients, and the mean of what each makes
+    """The sums over the parts of a step: that of their gradients, and the mean of what each makes
     of the running statistics that the step began with.
 
     Parameters

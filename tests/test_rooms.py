@@ -202,6 +202,15 @@ def test_kernels_use_names_of_files_before_them(path):
     assert not {name: GIVEN_BY[name] for name in names_used(path) if GIVEN_BY.get(name) in later}
 
 
+@pytest.mark.parametrize("module", FILES)
+def test_docstrings_begin_with_what_a_thing_is_or_does(module):
+    source = FILES[module].read_text()
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, documented))
+    first = {(ast.get_docstring(node) or "").partition(" ")[0] for node in nodes}
+    assert not first & {"What", "Whether", "Of"}
+
+
 def test_no_file_is_long():
     lines = {
         str(path.relative_to(SOURCES)): len(path.read_text().splitlines())

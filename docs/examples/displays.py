@@ -84,7 +84,7 @@ class Networks:
         ]
 
     def recipe(self, optimizer):
-        """What all fits have in common."""
+        """The parameters that all fits have in common."""
         return dict(
             optimizer=optimizer,
             batch_size=32,

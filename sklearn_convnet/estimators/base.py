@@ -303,7 +303,7 @@ class BaseConvNet(
         return trainer, samples
 
     def _seen_parts(self, trainer, samples, weight):
-        """What the network sees of samples, some of one size at a time, and their weights."""
+        """The samples as the network sees them, some of one size at a time, and their weights."""
         shares = of_samples(weight)
         for start, stop in batches_of(len(samples), PREDICT_ROWS):
             some, rows = samples.take(slice(start, stop)).X, np.arange(start, stop)

@@ -39,7 +39,7 @@ OUTPUTS = {
 
 @dataclass(frozen=True)
 class Scan:
-    """What a network makes of the windows of larger samples; `scan` returns it.
+    """The outputs of a network for all windows of larger samples; `scan` returns it.
 
     Window ``(i, j)`` of a map begins ``i * stride[0]`` rows and ``j * stride[1]`` columns from the
     corner of the sample at its scale.

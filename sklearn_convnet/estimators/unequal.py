@@ -89,7 +89,7 @@ class UnequalMixin:
         return about(f"X[{i}] of shape {self._inputs.order_of(shape)}")
 
     def _seen_shape(self, shape):
-        """What the network sees of a sample of a shape, channels last."""
+        """The shape in which the network sees a sample of a shape, channels last."""
         return shape if self.multi_crop is None else self.multi_crop.output_shape(shape)
 
     def _check_sizes(self, X):

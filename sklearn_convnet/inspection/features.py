@@ -1,4 +1,4 @@
-"""What a network has learnt to see, as features for other estimators."""
+"""Outputs of a trained network as features for other estimators."""
 
 from math import prod
 

@@ -81,11 +81,14 @@ def integrated(seen, wanted, n_points, baseline):
 
 
 def smooth(seen, wanted, n_points, share, random_state):
-    """The mean gradient at copies of a sample with noise."""
+    """The mean gradient at copies of a sample with noise: the same for each sample, whatever lies
+    beside it, but for its deviation."""
+    seed = random_state.randint(2**31 - 1)
     G = np.empty((len(seen), *seen.network.input_shape), seen.network.dtype)
     for i, X, chosen, Z in _one_by_one(seen, wanted):
         deviation = share * np.ptp(X)
-        noises = (random_state.normal(scale=deviation, size=X.shape) for _ in range(n_points))
+        rng = np.random.RandomState(seed)
+        noises = (rng.normal(scale=deviation, size=X.shape) for _ in range(n_points))
         points = (X + noise.astype(X.dtype) for noise in noises)
         G[i] = _sum_at(points, seen.network, chosen.gradient(Z), seen.n_threads) / n_points
     return G
@@ -130,7 +133,7 @@ def deconvnet(seen, wanted):
 
 
 def rectifies(node):
-    """Whether a node is an activation that is a rectifier."""
+    """True if a node is an activation that is a rectifier."""
     return isinstance(node, ActivationNode) and node.activation in RECTIFIERS
 
 

@@ -146,7 +146,7 @@ def maximize_unit(
 
 
 def is_several(value):
-    """Whether it is a list, a range or an array of layers or units."""
+    """True if it is a list, a range or an array of layers or units."""
     return isinstance(value, (list, range, np.ndarray))
 
 
@@ -225,7 +225,7 @@ def normal_form(network):
 
 
 def first_samples(estimator, init, n, rng):
-    """What the ascent of n units begins with, in normal form."""
+    """The inputs that the ascent of n units begins with, in normal form."""
     network = network_of(estimator)
     if init is None:
         return rng.normal(scale=FIRST_NOISE, size=(n, *network.input_shape))

@@ -1,4 +1,4 @@
-"""What of a sample a score depends on."""
+"""Saliency: the parts of a sample that a score depends on."""
 
 from numbers import Integral, Real
 

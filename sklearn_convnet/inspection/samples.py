@@ -38,7 +38,7 @@ def network_of(estimator):
 
 
 def target_of(estimator):
-    """What the y of a fitted estimator holds; None for a network."""
+    """The target of a fitted estimator, which knows what y holds; None for a network."""
     return getattr(estimator, "_target", None)
 
 
@@ -122,7 +122,7 @@ class Seen:
 
     @property
     def target(self):
-        """What y holds; None for a network."""
+        """The target, which knows what y holds; None for a network."""
         return target_of(self.estimator)
 
     @property

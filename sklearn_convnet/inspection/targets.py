@@ -55,14 +55,14 @@ class Chosen:
 
 
 def is_one_each(target):
-    """Whether it is a list or an array, which holds a target for each sample."""
+    """True if it is a list or an array, which holds a target for each sample."""
     if isinstance(target, (list, tuple, str)):
         return isinstance(target, list)
     return np.ndim(target) > 0
 
 
 def wanted_of(target, n):
-    """What is wanted of each of n samples, as a list.
+    """A target for each of n samples, as a list.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def place(wanted, shape, what):
 
 
 def is_number(value):
-    """Whether it is an integer, which True and False are not."""
+    """True if it is an integer, which True and False are not."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 

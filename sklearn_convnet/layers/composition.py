@@ -242,8 +242,8 @@ class LayerComposition:
         return self._named(getattr(self, self._list_name))
 
     def outline(self):
-        """What a diagram shows of it before a shape is known: chains of `(name, child)` pairs, side
-        by side."""
+        """The parts of a diagram of it before a shape is known: chains of `(name, child)` pairs,
+        side by side."""
         return [self.named_children()]
 
     def _sk_visual_block_(self):

@@ -63,7 +63,7 @@ class Window:
     clamped: bool = False
 
     def positions(self, unit):
-        """What a unit sees, as if the map had no end.
+        """The positions that a unit sees, as if the map had no end.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ def pointwise(input_shape):
 
 @dataclass(frozen=True)
 class AxisField:
-    """What units see along one axis.
+    """The fields of units along one axis.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class AxisField:
 
 @dataclass(frozen=True)
 class Field:
-    """What the units of a map see of the network's input.
+    """The fields of the units of a map in the network's input.
 
     Parameters
     ----------

@@ -314,9 +314,10 @@ def test_integrated_gradients_refine_where_few_points_are_too_few(monkeypatch):
 
 
 def test_smooth_is_the_mean_over_noisy_copies(classifier, images):
-    X, rng = images[0][:2], np.random.RandomState(3)
+    X = images[0][:2]
     expected = []
     for x in X:
+        rng = np.random.RandomState(np.random.RandomState(3).randint(2**31 - 1))
         width = 0.2 * (x.max() - x.min())
         noisy = np.stack([x + rng.normal(scale=width, size=x.shape) for _ in range(9)])
         expected.append(saliency(classifier, noisy, target="bee").mean(axis=0))
@@ -325,6 +326,9 @@ def test_smooth_is_the_mean_over_noisy_copies(classifier, images):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     again = saliency(classifier, X, "smooth", random_state=np.random.RandomState(3), **options)
     np.testing.assert_array_equal(again, found)
+    # Whatever lies beside a sample.
+    alone = saliency(classifier, X[1:], "smooth", random_state=3, **options)
+    np.testing.assert_array_equal(alone, found[1:])
     other = saliency(classifier, X, "smooth", random_state=4, **options)
     assert np.abs(other - found).max() > 0
 

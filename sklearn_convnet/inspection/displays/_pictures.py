@@ -98,7 +98,7 @@ def channels_last(estimator, values):
 
 
 def kind_of_samples(estimator):
-    """What a sample of a fitted estimator is; flat ones are drawn as signals."""
+    """The kind of a sample of a fitted estimator; flat ones are drawn as signals."""
     kind = estimator._inputs.kind
     return "signal" if KINDS[kind] < 2 else kind
 

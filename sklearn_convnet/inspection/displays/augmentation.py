@@ -26,7 +26,7 @@ from .label_maps import draw_label_map
 
 
 class AugmentationDisplay:
-    """What training sees of some samples: as they are, and as augmentation makes them.
+    """Samples as training sees them: as they are, and as augmentation makes them.
 
     A row has a sample as it is, then as it comes from the estimator's `augmentation` and
     `multi_crop`, each time drawn anew. What lies in the image and moves with it is drawn as well:
@@ -187,7 +187,7 @@ class AugmentationDisplay:
 
 
 def moved_parts(twin, batches):
-    """What of the targets has a place in the images: corners, points or label maps, by name."""
+    """The parts of targets with a place in the images: corners, points or label maps, by name."""
     target = twin._target
     encoded = [t for _, t in batches]
     sizes = [X.shape[1:3] for X, _ in batches]

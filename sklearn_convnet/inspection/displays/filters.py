@@ -210,7 +210,7 @@ def node_with_filters(network, layer):
 
 
 def has_filters(node):
-    """Whether a node's weights are pictures: of a convolution, or a dense layer that reads maps."""
+    """True if a node's weights are pictures: of a convolution, or a dense layer that reads maps."""
     return isinstance(node, CONVOLUTIONS) or (
         isinstance(node, DenseNode) and len(node.input_shape) > 1
     )

@@ -178,6 +178,6 @@ def label_of(name, curve, told_apart):
 
 
 def spans_a_decade(values):
-    """Whether all finite values are positive, and the largest is ten times the smallest."""
+    """True if all finite values are positive, and the largest is ten times the smallest."""
     values = np.asarray(values)[np.isfinite(values)]
     return values.size > 0 and values.min() > 0 and values.max() >= 10 * values.min()

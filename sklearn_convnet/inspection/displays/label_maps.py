@@ -275,7 +275,7 @@ class LabelMapsDisplay:
 
 
 def kind_by_maps(X, maps):
-    """What a sample is, by the number of axes that its map has, without a last one of length 1."""
+    """The kind of a sample, by the number of axes of its map, without a last one of length 1."""
     (first, *_) = maps.values()
     n_axes = first.ndim - 1
     if n_axes > 1 and first.shape[-1] == 1 and X.ndim == first.ndim:

@@ -154,7 +154,9 @@ class LearningRateRangeDisplay:
         if not np.isfinite(losses).all():
             raise ValueError("losses must be finite: give those before the first that is not")
         self.smoothed_ = smoothed(losses, self.smoothing)
-        self.suggestion_ = steepest(rates, self.smoothed_)
+        # What has exploded at the end must not be smeared over the steps before.
+        held = np.minimum(losses, max(losses[0], np.median(losses)))
+        self.suggestion_ = steepest(rates, smoothed(held, self.smoothing))
         ax = one_axes(self, ax, (5, 3.5))
         ax.plot(rates, losses, ".", color="0.75", markersize=3)
         (self.line_,) = ax.plot(rates, self.smoothed_, **(line_kw or {}))
@@ -196,7 +198,7 @@ def range_test(trainer, samples, n_steps, smoothing, stop_factor):
         total, _ = trainer.run_step(parts)
         if not np.isfinite(total):
             break
-        losses.append(total / sum(map(len, parts)))
+        losses.append(total / sum(part.weight.sum(dtype=np.float64) for part in parts))
         curve = smoothed(losses, smoothing)
         begin = float(max(abs(losses[0]), abs(curve.min())))
         if curve[-1] - curve.min() > float(stop_factor) * begin:

@@ -171,7 +171,7 @@ class NetworkDisplay:
     # --- from parts to what is drawn -----------------------------------------------------
 
     def _elements(self, parts, depth):
-        """What is drawn of layers one after the other."""
+        """The drawing of layers one after the other."""
         elements, i = [], 0
         while i < len(parts):
             length, times = _repeats(parts, i) if self._collapse else (1, 1)
@@ -221,7 +221,7 @@ def _color(layer):
 
 
 def _join(layer, n_chains):
-    """What becomes of branches at their end: the sign that stands there."""
+    """The fate of branches at their end: the sign that stands there."""
     if n_chains == 1:
         return "concatenated" if layer.accumulates else None
     return "+" if type(layer).__name__ == "Residual" else "concatenated"

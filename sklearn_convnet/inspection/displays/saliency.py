@@ -180,7 +180,7 @@ class SaliencyDisplay:
 
 
 def titles_of(estimator, X, target):
-    """What is explained in each sample, where that is one label or number; else None."""
+    """The target of each sample, where that is one label or number; else None."""
     classes = getattr(estimator, "classes_", None)
     if target is None and isinstance(classes, np.ndarray) and estimator._target.map_size is None:
         predicted = estimator.predict(X)

@@ -36,7 +36,7 @@ def _ungroup(A, shape):
 
 
 def _pools(pool_size, dilation, groups):
-    """Whether there is a max pool, whose windows have more than one position."""
+    """True if there is a max pool, whose windows have more than one position."""
     _check_sizes("pool_size", pool_size, 3, 1)
     _check_sizes("dilation", dilation, 3, 1)
     if max(pool_size) > 1 and (max(dilation) > 1 or groups > 1):

@@ -71,6 +71,23 @@ def test_a_suggestion_for_each_optimizer(digits, optimizer):
     assert trained.fit(X, y).loss_curve_[-1] < 0.8 * trained.loss_curve_[0]
 
 
+def test_losses_are_means_by_weight():
+    """Of a network that sees nothing they are the logarithm of 2, whatever is in a batch."""
+    y = np.arange(200) % 10 == 0
+    clf = ConvNetClassifier([Dense(8)], class_weight="balanced", batch_size=16, random_state=0)
+    display = LearningRateRangeDisplay.from_estimator(
+        clf, np.zeros((200, 4, 4)), y, n_steps=30, min_rate=1e-12, max_rate=1e-10
+    )
+    np.testing.assert_allclose(display.losses, np.log(2), rtol=1e-6)
+
+
+def test_an_explosion_does_not_reach_back():
+    rates = np.geomspace(1e-4, 1, 12)
+    losses = np.array([2.3, 2.3, 2.3, 2.2, 2.0, 1.5, 1.0, 0.8, 0.7, 0.7, 5.0, 1e6])
+    display = LearningRateRangeDisplay(rates, losses).plot()
+    assert 1e-3 < display.suggestion_ < 5e-2
+
+
 def test_steepest_fall_before_the_minimum():
     rates = np.geomspace(1e-6, 1, 61)
     z = np.log10(rates)
