@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.estimators.targets.base import Target
 from sklearn_convnet.inspection import saliency
+from sklearn_convnet.inspection.targets import output_index
 from sklearn_convnet.layers import Conv1D, Conv2D, Dense, Standardize
 
 N = 24
@@ -179,3 +181,14 @@ def test_counts_are_explained_before_the_exponential_function(images):
     y = np.random.RandomState(0).poisson(3, size=N)
     model = fitted(ConvNetRegressor(layers(Dense(6)), loss="poisson"), images, y)
     check(model, images, None, lambda X: np.log(model.predict(X)))
+
+
+def test_every_target_has_places_in_the_output():
+    def below(kind):
+        for one in kind.__subclasses__():
+            yield one
+            yield from below(one)
+
+    kinds, default = list(below(Target)), output_index.dispatch(object)
+    assert len(kinds) > 7
+    assert not [kind for kind in kinds if output_index.dispatch(kind) is default]
