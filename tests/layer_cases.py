@@ -10,6 +10,7 @@ of several layers and are tested in the same way.
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from sklearn_convnet.layers import (
@@ -44,8 +45,12 @@ from sklearn_convnet.layers import (
     SeparableConv2D,
     Sequential,
     Standardize,
+    TransformConv1D,
     TransformConv2D,
+    TransformConv3D,
+    TransformPool,
     Upsample2D,
+    reflection,
     rotation,
     scaling,
 )
@@ -208,6 +213,45 @@ CASES = {
         ),
         (5, 6, 2),
     ),
+    "transform-p4-group": _linear_case(
+        TransformConv2D(2, 3, group_input=True, padding=1, stride=2, activation=None), (3, 5, 8)
+    ),
+    "transform-p4m-group-max": LayerCase(
+        TransformConv2D(
+            1, (2, 3), transforms="p4m", pool="max", group_input=True, activation="tanh"
+        ),
+        (3, 4, 8),
+        kinks=True,
+    ),
+    "transform-matrices-group": LayerCase(
+        TransformConv2D(
+            1, 3, transforms=[rotation(60 * k) for k in range(6)], group_input=True,
+            activation="tanh", use_bias=False,
+        ),
+        (4, 3, 6),
+    ),
+    "transform1d": _linear_case(TransformConv1D(2, 3, activation=None), (6, 2)),
+    "transform1d-group": LayerCase(
+        TransformConv1D(2, 4, "pm", "mean", group_input=True, stride=2, activation="tanh"), (7, 4)
+    ),
+    "transform1d-paces": LayerCase(
+        TransformConv1D(
+            2, 5, [scaling(s, n_axes=1) for s in (1, 1.5, 0.6)], activation="tanh", padding="same"
+        ),
+        (6, 1),
+    ),
+    "transform3d": _linear_case(TransformConv3D(1, 2, activation=None), (3, 2, 3, 1)),
+    "transform3d-Oh-max": LayerCase(
+        TransformConv3D(1, 3, "Oh", "max", padding=1, activation="tanh"), (2, 2, 1, 1), kinks=True
+    ),
+    "transform3d-group": LayerCase(
+        TransformConv3D(
+            1, (2, 3, 2), [np.eye(3), reflection(3)], group_input=True, activation="tanh"
+        ),
+        (3, 3, 2, 4),
+    ),
+    "transform-pool-max": _max(TransformPool(3), (3, 2, 6)),
+    "transform-pool-mean": _linear_case(TransformPool(2, "mean"), (5, 6)),
     "upsample-nearest": _linear_case(Upsample2D((2, 3)), (3, 4, 2)),
     "upsample-bilinear": _linear_case(
         Upsample2D((3, 2), interpolation="bilinear"), (3, 4, 2)
@@ -283,6 +327,9 @@ CASES = {
     "standardize-value": _linear_case(Standardize(per="value"), (3, 2, 2)),
     "batchnorm": LayerCase(BatchNorm(0.3), (3, 3, 2), training_differs=True),
     "batchnorm-flat": LayerCase(BatchNorm(0.3, 0.1), (5,), training_differs=True),
+    "batchnorm-transforms": LayerCase(
+        BatchNorm(0.3, 0.1, n_transforms=2), (3, 2, 4), training_differs=True
+    ),
     "response-norm": LayerCase(LocalResponseNorm(alpha=0.5), (3, 2, 7)),
     "response-norm-even": LayerCase(LocalResponseNorm(4, 2.0, 0.6, 0.5), (3, 5)),
     "dropout": LayerCase(Dropout(0.4), (7, 5), linear=True, training_differs=True),

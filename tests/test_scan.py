@@ -40,7 +40,10 @@ from sklearn_convnet.layers import (
     SeparableConv2D,
     Sequential,
     Standardize,
+    TransformConv1D,
     TransformConv2D,
+    TransformConv3D,
+    TransformPool,
     Upsample2D,
 )
 from sklearn_convnet.metrics import box_iou
@@ -99,6 +102,14 @@ IMAGES = {
     "dilated, in groups": [Conv2D(4, 3, dilation=2), Conv2D(6, 2, groups=2), Dense(5)],
     "depth-wise": [DepthwiseConv2D(3, stride=2), SeparableConv2D(4, 2), Dense(5)],
     "transforms": [TransformConv2D(3, 3, pool="max"), MaxPool2D(2), Dense(5)],
+    "transforms at depth": [
+        TransformConv2D(2, 3, activation=None),
+        BatchNorm(n_transforms=4),
+        Activation("relu"),
+        TransformConv2D(2, 2, group_input=True, stride=2),
+        TransformPool(4),
+        Dense(5),
+    ],
     "branches": [
         Conv2D(4, 3),
         Parallel([Conv2D(3, 1), [Conv2D(3, 1), Conv2D(2, 1)], "passthrough"]),
@@ -148,6 +159,8 @@ def test_random_networks(seed):
         ([Conv1D(4, 3), MaxPool1D(2), Dense(5)], (11, 2), (40,)),
         ([Conv1D(4, 3, stride=2), GlobalAvgPool()], (11,), (40,)),
         ([Conv3D(3, 2), MaxPool3D(2), Dense(5)], (5, 7, 6, 1), (9, 8, 11)),
+        ([TransformConv1D(2, 3), TransformConv1D(2, 3, group_input=True)], (5, 2), (19,)),
+        ([TransformConv3D(1, 2, pool="max"), MaxPool3D(2), Dense(5)], (4, 3, 3, 1), (6, 6, 5)),
     ],
 )
 def test_signals_and_volumes(layers, shape, sizes):
@@ -719,6 +732,7 @@ def test_objects_of_signals():
 def test_every_layer_is_moved_or_says_why():
     """None is forgotten: a new layer has to say whether it can be scanned."""
     moved = {type(layer) for layers in IMAGES.values() for layer in layers}
+    moved |= {TransformConv1D, TransformConv3D}
     moved |= {Conv1D, Conv3D, MaxPool1D, MaxPool3D, all_layers.AvgPool1D, all_layers.AvgPool3D}
     moved |= {all_layers.HeterogeneousMaxPool}  # cut off at the border
     refused = {

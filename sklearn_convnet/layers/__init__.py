@@ -28,7 +28,8 @@ from .pool import (
     MaxPool2D,
     MaxPool3D,
 )
-from .transform_conv import TransformConv2D, reflection, rotation, scaling
+from .transform_conv import TransformConv1D, TransformConv2D, TransformConv3D, TransformPool
+from .transforms import reflection, rotation, scaling
 from .upsample import Upsample2D
 
 __all__ = [
@@ -65,7 +66,10 @@ __all__ = [
     "SeparableConv2D",
     "Sequential",
     "Standardize",
+    "TransformConv1D",
     "TransformConv2D",
+    "TransformConv3D",
+    "TransformPool",
     "Upsample2D",
     "Window",
     "pointwise",

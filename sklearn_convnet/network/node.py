@@ -321,6 +321,16 @@ class Node:
         raise NotImplementedError(type(self))
 
 
+class ViewNode(Node):
+    """The same numbers in another shape."""
+
+    def forward(self, X, run):
+        return X.reshape(len(X), *self.output_shape)
+
+    def backward(self, dY, need_input, run):
+        return dY.reshape(len(dY), *self.input_shape) if need_input else None
+
+
 class IdentityNode(Node):
     """Stands where a layer computes nothing, so that each layer has an output of its own."""
 

@@ -9,7 +9,7 @@ from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from ..moments import RunningMoments
 from .activation import times_derivative
 from .maps import Gradient, Measured
-from .node import Node, Weight, executes
+from .node import Node, ViewNode, Weight, executes
 
 
 class _AffineNode(Node):
@@ -141,11 +141,16 @@ class MomentsNode(Node):
 
     @classmethod
     def build(cls, layer, path, input_shape):
-        node = cls(layer, path, input_shape)
-        return [node, ScaleNode(path, node.output_shape)]
+        if layer.n_transforms == 1:
+            return [cls(layer, path, input_shape), ScaleNode(path, input_shape)]
+        # Maps of all transforms are positions of one channel, whose moments nobody else computes.
+        *sizes, channels = input_shape
+        inside = (*sizes, layer.n_transforms, channels // layer.n_transforms)
+        pair = [cls(layer, path, inside), ScaleNode(path, inside)]
+        return [ViewNode(path, input_shape, inside), *pair, ViewNode(path, inside, input_shape)]
 
     def __init__(self, layer, path, input_shape):
-        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        super().__init__(path, input_shape, input_shape)
         channels = input_shape[-1]
         self.momentum, self.epsilon = float(layer.momentum), float(layer.epsilon)
         self.frozen = not layer.trainable

@@ -35,14 +35,20 @@ from ..layers.pool import (
     MaxPool2D,
     MaxPool3D,
 )
-from ..layers.transform_conv import TransformConv2D
+from ..layers.transform_conv import (
+    TransformConv1D,
+    TransformConv2D,
+    TransformConv3D,
+    TransformPool,
+)
 
 CONV = {1: Conv1D, 2: Conv2D, 3: Conv3D}
 MAX_POOL = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}
 AVG_POOL = {1: AvgPool1D, 2: AvgPool2D, 3: AvgPool3D}
 
 PADDED = (*CONV.values(), *MAX_POOL.values(), *AVG_POOL.values(), DepthwiseConv2D)
-POINTWISE = (Activation, Dropout, Rescale, LocalResponseNorm)
+TRANSFORMED = (TransformConv1D, TransformConv2D, TransformConv3D)
+POINTWISE = (Activation, Dropout, Rescale, LocalResponseNorm, TransformPool)
 
 
 @dataclass
@@ -144,7 +150,7 @@ class _Maker:
             return new, (shape[-1],), self.ones
         if isinstance(layer, PADDED):
             return self.window(layer, shape, path, layer.geometry(shape))
-        if isinstance(layer, TransformConv2D):
+        if isinstance(layer, TRANSFORMED):
             return self.window(layer, shape, path, layer.as_conv().geometry(shape))
         if isinstance(layer, SeparableConv2D):
             first = layer.stages()[0][1]
@@ -159,7 +165,7 @@ class _Maker:
             self.check_positions(layer, shape)
             return clone(layer), shape, self.ones
         if isinstance(layer, POINTWISE):
-            return clone(layer), shape, self.ones
+            return clone(layer), layer.output_shape(shape), self.ones
         if isinstance(layer, (Sequential, DenseBlock, Parallel, Residual)):
             return self.block(layer, shape, path)
         raise ValueError(

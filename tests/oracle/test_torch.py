@@ -298,29 +298,48 @@ def apply_separable(layer, X, arrays):
     return activate(Z, layer)
 
 
-def draw_transform(rng, shape):
+def draw_matrices(rng, n_axes):
+    """Transforms by name or as matrices, and whether they are a group."""
+    about = {2: {}, 3: {"axis": pick(rng, *"xyz")}}.get(n_axes)
+    if rng.rand() < 0.6:
+        return pick(rng, *{1: ["pm"], 2: ["p4", "p4m"], 3: ["O", "Oh"]}[n_axes]), True
+    if n_axes > 1 and rng.rand() < 0.5:
+        return [L.rotation(60 * k, **about) for k in range(6)], True
+    if n_axes == 1:
+        return [L.scaling(rng.uniform(-2, 2), n_axes=1) for _ in range(rng.randint(1, 4))], False
     drawn = [
-        L.rotation(rng.uniform(0, 360)) @ L.scaling(rng.uniform(0.5, 2)),
-        rng.normal(size=(2, 2)) + np.eye(2) * 2,
-        L.rotation(90) @ L.reflection(),
+        L.rotation(rng.uniform(0, 360), **about) @ L.scaling(rng.uniform(0.5, 2), n_axes),
+        rng.normal(size=(n_axes, n_axes)) + np.eye(n_axes) * 2,
+        L.rotation(90, **about) @ L.reflection(n_axes),
     ]
-    return L.TransformConv2D(
+    return drawn[: rng.randint(1, 4)], False
+
+
+def draw_transform(rng, shape):
+    *sizes, channels = shape
+    n_axes = len(sizes)
+    transforms, is_group = draw_matrices(rng, n_axes)
+    layer = of_rank("TransformConv", n_axes)(
         int(rng.randint(1, 4)),
-        draw_sizes(rng, [min(4, size) for size in shape[:-1]]),
-        transforms=pick(rng, "p4", "p4m", drawn[: rng.randint(1, 4)]),
+        draw_sizes(rng, [min(4, size) for size in sizes]),
+        transforms=transforms,
         pool=pick(rng, None, "max", "mean"),
-        stride=draw_sizes(rng, [pick(rng, 1, 3, 5)] * 2),
-        padding=draw_padding(rng, [2, 2]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3, 5)] * n_axes),
+        padding=draw_padding(rng, [2] * n_axes),
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
     )
+    layer.group_input = is_group and channels % len(layer.matrices()) == 0
+    return layer
 
 
-def interpolation(matrix, height, width):
+def interpolation(matrix, kernel):
     """What a transform makes of a filter: a hat function around each source position."""
-    position = torch.cartesian_prod(torch.arange(float(width)), torch.arange(float(height)))
-    position = position.double().reshape(width, height, 2).transpose(0, 1).reshape(-1, 2)
-    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float64)
+    n_axes = len(kernel)
+    axes = [torch.arange(float(size)).double() for size in kernel]
+    position = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, n_axes)
+    position = position.flip(1)  # x first
+    centre = (torch.tensor(kernel).flip(0).double() - 1) / 2
     inverse = torch.linalg.inv(torch.tensor(np.asarray(matrix), dtype=torch.float64))
     source = (position - centre) @ inverse.T + centre
     distance = (source[:, None, :] - position[None, :, :]).abs()
@@ -328,36 +347,55 @@ def interpolation(matrix, height, width):
 
 
 def transformed(layer, weight):
-    """The filters in each transform; by right angles without arithmetic."""
-    height, width = weight.shape[:2]
-    if isinstance(layer.transforms, str):
-        turns = [L.rotation(90 * k) for k in range(4)]
-        if height == width:
-            mirrored = torch.flip(weight, (1,))
-            filters = [weight] if layer.transforms == "p4" else [weight, mirrored]
-            return [torch.rot90(w, k) for w in filters for k in range(4)]
-        mirrors = [np.eye(2)] if layer.transforms == "p4" else [np.eye(2), L.reflection()]
-        matrices = [turn @ mirror for mirror in mirrors for turn in turns]
+    """The filters in each transform; images by right angles without arithmetic."""
+    *kernel, channels, _ = weight.shape
+    matrices = layer.matrices()
+    if layer.transforms in ("p4", "p4m") and kernel[0] == kernel[1]:
+        mirrored = torch.flip(weight, (1,))
+        weights = [weight] if layer.transforms == "p4" else [weight, mirrored]
+        found = [torch.rot90(w, k) for w in weights for k in range(4)]
     else:
-        matrices = layer.transforms
-    flat = weight.flatten(0, 1)
-    return [
-        torch.einsum("pq,qcf->pcf", interpolation(T, height, width), flat).reshape(weight.shape)
-        for T in matrices
-    ]
+        flat = weight.flatten(0, -3)
+        found = [
+            torch.einsum("pq,qcf->pcf", interpolation(T, kernel), flat).reshape(weight.shape)
+            for T in matrices
+        ]
+    if not layer.group_input:
+        return found
+    # The maps of transform u go where the product of a transform with u is.
+    moved = []
+    for T, turned in zip(matrices, found, strict=True):
+        parts = turned.split(channels // len(matrices), dim=-2)
+        places = {round_matrix(T @ U): part for U, part in zip(matrices, parts, strict=True)}
+        moved.append(torch.cat([places[round_matrix(S)] for S in matrices], dim=-2))
+    return moved
+
+
+def round_matrix(matrix):
+    """Its entries, as a key."""
+    return tuple(int(x) for x in (np.ravel(matrix) * 1e6).round())
 
 
 def apply_transform(layer, X, arrays):
-    kernel, stride = (each_axis(value, 2) for value in (layer.kernel_size, layer.stride))
+    n_axes = X.ndim - 2
+    kernel, stride = (each_axis(value, n_axes) for value in (layer.kernel_size, layer.stride))
     X = pad(X, 0.0, layer.padding, kernel, stride)
-    filters = [W.permute(3, 2, 0, 1) for W in transformed(layer, arrays["weight"])]
-    maps = [F.conv2d(X, W.contiguous(), arrays.get("bias"), stride) for W in filters]
+    filters = [W.movedim((-1, -2), (0, 1)) for W in transformed(layer, arrays["weight"])]
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[n_axes - 1]
+    maps = [convolve(X, W.contiguous(), arrays.get("bias"), stride) for W in filters]
     # A softmax is over the maps of all transforms.
-    Y = activate(torch.cat(maps, dim=1), layer)
-    if layer.pool is None:
+    return pool_transforms(activate(torch.cat(maps, dim=1), layer), len(filters), layer.pool)
+
+
+def pool_transforms(Y, n_transforms, pool):
+    if pool is None:
         return Y
-    Y = Y.unflatten(1, (len(filters), layer.filters))
-    return Y.max(dim=1).values if layer.pool == "max" else Y.mean(dim=1)
+    Y = Y.unflatten(1, (n_transforms, -1))
+    return Y.max(dim=1).values if pool == "max" else Y.mean(dim=1)
+
+
+def draw_n_transforms(rng, shape):
+    return int(pick(rng, *[n for n in range(1, shape[-1] + 1) if shape[-1] % n == 0]))
 
 
 def apply_lppool(layer, X, arrays):
@@ -436,14 +474,21 @@ MODE = SimpleNamespace(training=True)
 
 
 def batch_norm(X, arrays, epsilon):
-    """With statistics of the batch, or running ones."""
-    statistics = (None, None) if MODE.training else (arrays["mean"], arrays["variance"])
-    affine = (arrays["scale"], arrays["offset"])
-    return F.batch_norm(X, *statistics, *affine, training=MODE.training, eps=epsilon)
+    # From the definition: of a gradient with other strides PyTorch's own makes wrong numbers.
+    mean, variance, scale, offset = (
+        arrays[name].reshape(-1, *[1] * (X.ndim - 2))
+        for name in ("mean", "variance", "scale", "offset")
+    )
+    if MODE.training:
+        others = [axis for axis in range(X.ndim) if axis != 1]
+        mean, variance = X.mean(others, True), X.var(others, False, keepdim=True)
+    return scale * (X - mean) / torch.sqrt(variance + epsilon) + offset
 
 
 def apply_batchnorm(layer, X, arrays):
-    return batch_norm(X, arrays, layer.epsilon)
+    # The transforms are one more axis of positions.
+    Y = X.unflatten(1, (layer.n_transforms, -1)).movedim(1, -1)
+    return batch_norm(Y, arrays, layer.epsilon).movedim(-1, 1).flatten(1, 2)
 
 
 def apply_upsample(layer, X, arrays):
@@ -637,7 +682,10 @@ KINDS = {
     "batchnorm": (
         (L.BatchNorm,),
         # A large epsilon: channels may be nearly constant.
-        lambda rng, shape: L.BatchNorm(epsilon=float(rng.uniform(0.01, 0.1))),
+        lambda rng, shape: L.BatchNorm(
+            epsilon=float(rng.uniform(0.01, 0.1)),
+            n_transforms=draw_n_transforms(rng, shape) if rng.rand() < 0.4 else 1,
+        ),
         apply_batchnorm,
     ),
     "response": (
@@ -660,7 +708,16 @@ KINDS = {
         lambda layer, X, arrays: X,
     ),
     "separable": ((L.SeparableConv2D,), draw_separable, apply_separable),
-    "transform": ((L.TransformConv2D,), draw_transform, apply_transform),
+    "transform": (
+        (L.TransformConv1D, L.TransformConv2D, L.TransformConv3D),
+        draw_transform,
+        apply_transform,
+    ),
+    "transform_pool": (
+        (L.TransformPool,),
+        lambda rng, shape: L.TransformPool(draw_n_transforms(rng, shape), pick(rng, "max", "mean")),
+        lambda layer, X, arrays: pool_transforms(X, layer.n_transforms, layer.pool),
+    ),
     "heterogeneous": ((L.HeterogeneousMaxPool,), draw_heterogeneous, apply_heterogeneous),
     "attention": ((L.SelfAttention,), draw_attention, apply_attention),
     "residual": ((L.Residual,), draw_residual, apply_residual),
@@ -853,10 +910,13 @@ def forms(network, X):
                 yield "passthrough"
         if isinstance(layer, L.SelfAttention):
             yield "attention", layer.relative_position, layer.residual
-        if isinstance(layer, L.TransformConv2D):
+        if isinstance(layer, KINDS["transform"][0]):
             name = layer.transforms if isinstance(layer.transforms, str) else "matrices"
             yield "transforms", name
             yield "pool of transforms", layer.pool
+            yield "group input", layer.group_input
+        if isinstance(layer, L.BatchNorm) and layer.n_transforms > 1:
+            yield "norm of several transforms"
     for path in network.parameters():
         if path.endswith("shortcut/conv/weight"):
             yield "projection"
@@ -881,7 +941,9 @@ def test_every_form_is_drawn():
         ("parallel", L.Residual),
         ("parallel", L.Dense),
         *product(["attention"], [False, True], [False, True]),
-        *product(["transforms"], ["p4", "p4m", "matrices"]),
+        *product(["transforms"], ["pm", "p4", "p4m", "O", "Oh", "matrices"]),
+        *product(["group input"], [False, True]),
+        "norm of several transforms",
         *product(["pool of transforms"], [None, "max", "mean"]),
     }
     missing = expected - drawn
@@ -962,6 +1024,36 @@ def test_transforms(transforms, kernel, pool):
         L.Dense(4, activation="identity"),
     ]
     network = compile_network(layers, (7, 6, 2), dtype="float64", random_state=0)
+    X = np.random.RandomState(0).normal(size=(3, *network.input_shape))
+    assert_like_torch(network, X)
+
+
+@pytest.mark.parametrize("pool", [None, "max", "mean"])
+@pytest.mark.parametrize(
+    ("transforms", "shape"),
+    [
+        ("pm", (9, 2)),
+        ("p4", (6, 7, 2)),
+        ("p4m", (6, 5, 2)),
+        ([L.rotation(60 * k) for k in range(6)], (6, 5, 2)),
+        ([L.rotation(90 * k, axis="x") for k in range(4)], (4, 5, 4, 1)),
+        ("O", (3, 4, 3, 1)),
+    ],
+    ids=["pm", "p4", "p4m", "matrices", "about-x", "O"],
+)
+def test_group_convolutions(transforms, shape, pool):
+    conv = of_rank("TransformConv", len(shape) - 1)
+    first = conv(2, 2, transforms, activation="tanh")
+    n_transforms = len(first.matrices())
+    layers = [
+        first,
+        L.BatchNorm(epsilon=0.05, n_transforms=n_transforms),
+        conv(2, 2, transforms, group_input=True, padding="same", stride=2, activation="tanh"),
+        conv(1, 2, transforms, pool, group_input=True, padding=1, use_bias=False),
+        *([L.TransformPool(n_transforms, "mean")] if pool is None else []),
+        L.Dense(4, activation="identity"),
+    ]
+    network = compile_network(layers, shape, dtype="float64", random_state=0)
     X = np.random.RandomState(0).normal(size=(3, *network.input_shape))
     assert_like_torch(network, X)
 
