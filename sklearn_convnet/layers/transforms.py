@@ -26,6 +26,11 @@ _SAME = 1e-9
 _PLANES = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}
 
 
+def _check_axes(n_axes):
+    if n_axes not in GROUPS:
+        raise ValueError(f"n_axes must be 1, 2 or 3, got {n_axes!r}")
+
+
 def rotation(degrees, axis=None):
     """The matrix that turns an image, or a volume about an axis.
 
@@ -80,12 +85,18 @@ def reflection(n_axes=2):
     -------
     ndarray of shape (n_axes, n_axes)
 
+    Raises
+    ------
+    ValueError
+        If there is no such number of axes.
+
     Examples
     --------
     >>> from sklearn_convnet.layers import reflection
     >>> reflection().astype(int).tolist()
     [[-1, 0], [0, 1]]
     """
+    _check_axes(n_axes)
     return np.diag([-1.0, *[1.0] * (n_axes - 1)])
 
 
@@ -103,6 +114,11 @@ def scaling(factor, n_axes=2):
     -------
     ndarray of shape (n_axes, n_axes)
 
+    Raises
+    ------
+    ValueError
+        If there is no such number of axes.
+
     Examples
     --------
     >>> from sklearn_convnet.layers import rotation, scaling
@@ -110,6 +126,7 @@ def scaling(factor, n_axes=2):
     >>> len(transforms)
     6
     """
+    _check_axes(n_axes)
     return np.diag([float(factor)] * n_axes)
 
 
@@ -161,7 +178,8 @@ def transform_matrices(transforms, n_axes):
     for matrix in matrices:
         if matrix.shape != (n_axes, n_axes) or not np.isfinite(matrix).all():
             raise ValueError(
-                f"a transform must be a {n_axes} x {n_axes} matrix, got {matrix.tolist()}"
+                f"a transform must be a {n_axes} x {n_axes} matrix of finite numbers, got "
+                f"{matrix.tolist()}"
             )
         if np.linalg.det(matrix) == 0:
             raise ValueError(f"a transform must be invertible, got {matrix.tolist()}")
@@ -193,13 +211,13 @@ def group_order(matrices):
             (found,) = np.nonzero(np.abs(known - moved).max(axis=(1, 2)) < _SAME)
             if not len(found):
                 raise ValueError(
-                    "transforms must be a group, with each product of two of them: that of "
-                    f"transforms {t} and {u}, {moved.tolist()}, is missing"
+                    "with group_input=True transforms must be a group: the product of transforms "
+                    f"{t} and {u}, {moved.tolist()}, is missing"
                 )
             if len(found) > 1:
                 raise ValueError(
-                    "transforms must be a group, with each of its elements once: transforms "
-                    f"{' and '.join(map(str, found))} are equal"
+                    "with group_input=True transforms must be a group, each of its elements once: "
+                    f"transforms {' and '.join(map(str, found))} are equal"
                 )
             order[t, found[0]] = u
     return order

@@ -113,7 +113,8 @@ def fuse_scales(nodes, training):
     left = []
     for node in nodes:
         takes = isinstance(node, ConvNode) and node.tile and node.gradient_tile
-        if training and takes and left and isinstance(left[-1], ScaleNode):
+        fits = left and isinstance(left[-1], ScaleNode) and left[-1].keeps_shape
+        if training and takes and fits:
             node.prologue = left.pop()
         left.append(node)
     return left

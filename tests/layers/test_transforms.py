@@ -85,6 +85,14 @@ def test_rotation_needs_an_axis_that_there_is():
         rotation(90, axis="w")
 
 
+@pytest.mark.parametrize("n_axes", [0, 4, None])
+def test_matrices_of_maps_that_there_are(n_axes):
+    with pytest.raises(ValueError, match=f"n_axes must be 1, 2 or 3, got {n_axes}"):
+        reflection(n_axes)
+    with pytest.raises(ValueError, match=f"n_axes must be 1, 2 or 3, got {n_axes}"):
+        scaling(2, n_axes)
+
+
 THIRDS = [rotation(120 * k) for k in range(3)]
 
 
@@ -95,22 +103,27 @@ THIRDS = [rotation(120 * k) for k in range(3)]
         (TransformConv2D(1, 3, "Oh"), (8, 8, 2), "'auto', 'p4', 'p4m' or a list of 2 x 2 mat"),
         (TransformConv3D(1, 3, "p4"), (8, 8, 8, 2), "'auto', 'O', 'Oh' or a list of 3 x 3 mat"),
         (TransformConv2D(1, 3, []), (8, 8, 2), r"list of 2 x 2 matrices, got \[\]"),
-        (TransformConv2D(1, 3, [np.eye(3)]), (8, 8, 2), "must be a 2 x 2 matrix, got"),
+        (
+            TransformConv2D(1, 3, [np.eye(3)]),
+            (8, 8, 2),
+            "must be a 2 x 2 matrix of finite numbers, got",
+        ),
+        (TransformConv2D(1, 3, [rotation(np.nan)]), (8, 8, 2), "of finite numbers, got"),
         (TransformConv2D(1, 3, [[[1, 1], [1, 1]]]), (8, 8, 2), "must be invertible, got"),
         (
             TransformConv2D(1, 3, [*THIRDS, reflection()], group_input=True),
             (8, 8, 4),
-            r"product of two of them: that of transforms 1 and 3, \[\[0.49999.*\]\], is missing",
+            r"must be a group: the product of transforms 1 and 3, \[\[0.49999.*\]\], is missing",
         ),
         (
             TransformConv1D(1, 3, [scaling(2, n_axes=1)], group_input=True),
             (8, 1),
-            r"that of transforms 0 and 0, \[\[4.0\]\], is missing",
+            r"the product of transforms 0 and 0, \[\[4.0\]\], is missing",
         ),
         (
             TransformConv2D(1, 3, [*THIRDS, np.eye(2)], group_input=True),
             (8, 8, 4),
-            "each of its elements once: transforms 0 and 3 are equal",
+            "a group, each of its elements once: transforms 0 and 3 are equal",
         ),
         (
             TransformConv2D(1, 3, group_input=True),

@@ -8,6 +8,7 @@ from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.layers import (
     Activation,
     BatchNorm,
+    Conv2D,
     Dense,
     GlobalAvgPool,
     GlobalMaxPool,
@@ -23,6 +24,7 @@ from sklearn_convnet.layers import (
 )
 from sklearn_convnet.layers.transforms import transform_matrices
 from sklearn_convnet.network import compile_network
+from sklearn_convnet.network.node import walk
 
 TURNS = [lambda X, k=k: np.rot90(X, k, axes=(1, 2)) for k in range(4)]
 MIRRORS = [lambda X, turn=turn: turn(X)[:, :, ::-1] for turn in TURNS]
@@ -268,6 +270,33 @@ def test_transforms_share_statistics():
     expected = (parts - mean) / np.sqrt(variance + 1e-5)
     np.testing.assert_allclose(Y.reshape(parts.shape), expected, rtol=1e-12)
     np.testing.assert_allclose(network.buffers()["batchnorm1/mean"], 0.1 * mean, rtol=1e-12)
+
+
+def test_no_convolution_takes_over_shared_statistics(monkeypatch):
+    """Where Winograd's form would take over those of each channel."""
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")
+
+    def conv():
+        return Conv2D(8, 3, padding=1, activation=None, use_bias=False)
+
+    layers = [
+        *(conv(), BatchNorm(n_transforms=4), Activation("relu")),
+        Residual([conv(), BatchNorm(n_transforms=2)]),
+        *(Activation("relu"), conv(), BatchNorm(n_transforms=8)),
+        conv(),
+    ]
+    rng = np.random.RandomState(0)
+    X, dY = rng.normal(size=(2, 4, 16, 16, 8)).astype(np.float32)
+    found = []
+    for options in ({}, {"passes": ()}):
+        network = compile_network(layers, X.shape[1:], dtype="float32", random_state=0, **options)
+        Y = network.forward(X, training=True)
+        dX = network.backward(dY)
+        found.append([Y, dX, network.forward(X), *network.gradients().values()])
+        tiles = [getattr(node, "tile", 0) for node in walk(network.fused(True))]
+        assert any(tiles) == (not options)
+    for fused, alone in zip(*found, strict=True):
+        np.testing.assert_allclose(fused, alone, rtol=0, atol=2e-5 * np.abs(alone).max())
 
 
 def test_a_fitted_deep_classifier_sees_no_right_angles():
