@@ -795,4 +795,4 @@ def test_environment_limits_tiles(largest, tile, monkeypatch):
 def test_environment_names_its_values(monkeypatch):
     monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "6")
     with pytest.raises(ValueError, match="SKLEARN_CONVNET_WINOGRAD must be 4, 2 or 0, got '6'"):
-        compile_network([Conv2D(64, 3)], (16, 16, 64))
+        compile_network([Conv2D(64, 3)], (16, 16, 64)).fused()
