@@ -79,8 +79,9 @@ class LayerCase(Subject):
 
 
 def _kinks(activation):
-    # ELU has a derivative at 0, but no second one.
-    return activation in ("relu", "leaky_relu", "elu")
+    # ELU and softsign have a derivative at 0, but no second one.
+    kinks = ("relu", "leaky_relu", "elu", "relu6", "hard_swish", "hard_logistic", "softsign")
+    return activation in kinks
 
 
 def _linear(activation):
@@ -238,6 +239,10 @@ CASES = {
     "leaky_relu-0.3": LayerCase(Activation("leaky_relu", 0.3), (5, 2), kinks=True),
     "leaky_relu-0": LayerCase(Activation("leaky_relu", alpha=0), (5, 2), kinks=True),
     "elu-0.4": LayerCase(Activation("elu", alpha=0.4), (5, 2), kinks=True),
+    **{
+        f"{name}-wide": LayerCase(Activation(name), (5, 2), kinks=True, bounds=(-9, 9))
+        for name in ("relu6", "hard_swish", "hard_logistic")  # beyond all kinks
+    },
     "softmax-of-1": LayerCase(Activation("softmax"), (3, 1)),
     # Pools
     "maxpool1d": _max(MaxPool1D(2), (9, 3)),

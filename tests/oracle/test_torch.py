@@ -77,6 +77,12 @@ TORCH_ACTIVATIONS = {
     "elu": lambda Z, alpha: F.elu(Z, 1.0 if alpha is None else alpha),
     "gelu": lambda Z, alpha: F.gelu(Z),
     "softplus": lambda Z, alpha: F.softplus(Z, threshold=500),
+    "relu6": lambda Z, alpha: F.relu6(Z),
+    "silu": lambda Z, alpha: F.silu(Z),
+    "hard_swish": lambda Z, alpha: F.hardswish(Z),
+    # The derivative of F.hardsigmoid is 1 / 6 in float32.
+    "hard_logistic": lambda Z, alpha: F.relu6(Z + 3) / 6,
+    "softsign": lambda Z, alpha: F.softsign(Z),
     "softmax": lambda Z, alpha: torch.softmax(Z, dim=1),
 }
 
@@ -439,7 +445,8 @@ def batch_norm(X, arrays, epsilon):
     """With statistics of the batch, or running ones."""
     statistics = (None, None) if MODE.training else (arrays["mean"], arrays["variance"])
     affine = (arrays["scale"], arrays["offset"])
-    return F.batch_norm(X, *statistics, *affine, training=MODE.training, eps=epsilon)
+    # With the channels last in memory, PyTorch's gradient for a batch of one may be wrong.
+    return F.batch_norm(X.contiguous(), *statistics, *affine, training=MODE.training, eps=epsilon)
 
 
 def apply_batchnorm(layer, X, arrays):
@@ -946,6 +953,24 @@ def test_gradient_at_a_prediction(seed, monkeypatch):
         assert_close(actual, output, what)
     for actual, what in ((dX, "the gradient at the input"), (dX_probe, "that of a probe")):
         assert_close(actual, input_.grad, what)
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "softmax"])
+def test_activation_of_special_numbers(name):
+    """Zeros, kinks and huge numbers, and infinity where PyTorch does not make it NaN."""
+    Z = np.array([[0.0, -0.0, 3, -3, 6, -6, 1e6, -1e6, 1e30, -1e30, np.inf, -np.inf, np.nan]])
+    network = compile_network([L.Activation(name)], Z.shape[1:], dtype="float64")
+    input_ = torch.tensor(Z, requires_grad=True)
+    output = TORCH_ACTIVATIONS[name](input_, None)
+    output.sum().backward()
+    known = ~output.isnan().numpy()
+    assert known.sum() >= Z.size - 3
+    Y = network.forward(Z, training=True)
+    dX = network.backward(np.ones_like(Z))
+    np.testing.assert_allclose(Y[known], output.detach()[known], rtol=1e-12, atol=1e-15)
+    known &= ~input_.grad.isnan().numpy()
+    np.testing.assert_allclose(dX[known], input_.grad[known], rtol=1e-12, atol=1e-15)
+    assert np.isnan(Y[0, -1])
 
 
 @pytest.mark.parametrize("pool", [None, "max", "mean"])
