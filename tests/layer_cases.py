@@ -29,11 +29,13 @@ from sklearn_convnet.layers import (
     DepthwiseConv2D,
     Dropout,
     Flatten,
+    Gate,
     GlobalAvgPool,
     GlobalMaxPool,
     HeterogeneousMaxPool,
     LocalResponseNorm,
     LpPool2D,
+    Maxout,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
@@ -43,6 +45,7 @@ from sklearn_convnet.layers import (
     SelfAttention,
     SeparableConv2D,
     Sequential,
+    SqueezeExcite,
     Standardize,
     TransformConv2D,
     Upsample2D,
@@ -244,6 +247,12 @@ CASES = {
         for name in ("relu6", "hard_swish", "hard_logistic")  # beyond all kinks
     },
     "softmax-of-1": LayerCase(Activation("softmax"), (3, 1)),
+    # Maxout
+    "maxout-flat": _max(Maxout(), (6,)),
+    "maxout-1d": _max(Maxout(3), (4, 6)),
+    "maxout-2d": _max(Maxout(4), (3, 2, 8)),
+    "maxout-3d": _max(Maxout(2), (2, 2, 3, 2)),
+    "maxout-1": _linear_case(Maxout(1), (3, 2)),
     # Pools
     "maxpool1d": _max(MaxPool1D(2), (9, 3)),
     "maxpool1d-overlap": _max(MaxPool1D(4, stride=1, padding="same"), (8, 2)),
@@ -348,6 +357,50 @@ CASES = {
         (3, 4, 2),
         training_differs=True,
     ),
+    "gate-flat": LayerCase(Gate([Dense(5, activation="logistic")]), (5,)),
+    "gate-flat-one": LayerCase(Gate([Dense(1, activation="logistic")]), (5,)),
+    "gate-values": LayerCase(
+        Gate([Conv2D(3, 3, padding="same", activation="tanh")]), (4, 3, 3)
+    ),
+    "gate-channels": LayerCase(
+        Gate([("mean", GlobalAvgPool()), ("out", Dense(3, activation="logistic"))]),
+        (3, 4, 3),
+    ),
+    "gate-channels-1d": LayerCase(
+        Gate([GlobalAvgPool(), Dense(2, activation="tanh")]), (7, 2)
+    ),
+    "gate-positions": LayerCase(
+        Gate([Conv2D(1, 3, padding="same", activation="logistic")]), (3, 4, 3)
+    ),
+    "gate-positions-3d": LayerCase(
+        Gate([Conv3D(1, 1, activation="tanh")]), (2, 3, 2, 2)
+    ),
+    "gate-one": LayerCase(Gate([Dense(1, activation="logistic")]), (3, 2, 2)),
+    "gate-of-one-pixel": LayerCase(
+        Gate([Conv2D(1, 1, activation="logistic")]), (1, 1, 3)
+    ),
+    "gate-itself": LayerCase(Gate([]), (4, 2)),
+    "gate-nested": LayerCase(
+        Gate(
+            [
+                Gate([Conv1D(1, 1, activation="tanh")]),
+                BatchNorm(0.3),
+                Activation("logistic"),
+            ]
+        ),
+        (6, 3),
+        training_differs=True,
+    ),
+    "squeeze-excite": LayerCase(SqueezeExcite(2, activation="tanh"), (3, 4, 4)),
+    "squeeze-excite-1d": LayerCase(
+        SqueezeExcite(squeeze_channels=3, activation="silu", use_bias=False), (6, 2)
+    ),
+    "squeeze-excite-hard": LayerCase(
+        SqueezeExcite(8, scale_activation="hard_logistic"), (2, 3, 2, 4), kinks=True
+    ),
+    "squeeze-excite-frozen": LayerCase(
+        SqueezeExcite(activation="tanh", trainable=False), (3, 2, 4)
+    ),
     "attention": LayerCase(SelfAttention(), (5, 3)),
     "attention-heads": LayerCase(SelfAttention(2, residual=False), (3, 2, 4)),
     "attention-position": LayerCase(
@@ -432,6 +485,26 @@ NETWORKS = {
         (7, 7, 2),
         kinks=True,
         training_differs=True,
+    ),
+    "mobile": LayerCase(
+        [
+            Conv2D(4, 3, padding="same", activation="hard_swish"),
+            Residual(
+                [
+                    Conv2D(8, 1, activation="silu"),
+                    DepthwiseConv2D(3, padding="same", activation="relu6"),
+                    SqueezeExcite(scale_activation="hard_logistic"),
+                    Conv2D(4, 1, activation=None),
+                ]
+            ),
+            Gate([Conv2D(1, 3, padding="same", activation="logistic")]),
+            Conv2D(6, 2, activation=None),
+            Maxout(2),
+            GlobalAvgPool(),
+            Dense(3, activation=None),
+        ],
+        (6, 5, 2),
+        kinks=True,
     ),
     "perceptron": LayerCase(
         [

@@ -15,6 +15,8 @@ from .dense import Dense, Flatten
 from .depthwise import DepthwiseConv2D, SeparableConv2D
 from .dropout import Dropout
 from .fields import Window, pointwise
+from .gate import Gate, SqueezeExcite
+from .maxout import Maxout
 from .norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from .pool import (
     AvgPool1D,
@@ -49,6 +51,7 @@ __all__ = [
     "DepthwiseConv2D",
     "Dropout",
     "Flatten",
+    "Gate",
     "GlobalAvgPool",
     "GlobalMaxPool",
     "HeterogeneousMaxPool",
@@ -58,12 +61,14 @@ __all__ = [
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
+    "Maxout",
     "Parallel",
     "Rescale",
     "Residual",
     "SelfAttention",
     "SeparableConv2D",
     "Sequential",
+    "SqueezeExcite",
     "Standardize",
     "TransformConv2D",
     "Upsample2D",

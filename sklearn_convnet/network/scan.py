@@ -22,6 +22,8 @@ from ..layers.conv import Conv1D, Conv2D, Conv3D
 from ..layers.dense import Dense, Flatten
 from ..layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from ..layers.dropout import Dropout
+from ..layers.gate import Gate, SqueezeExcite
+from ..layers.maxout import Maxout
 from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from ..layers.pool import (
     AvgPool1D,
@@ -160,6 +162,10 @@ class _Maker:
             return clone(layer), shape, self.ones
         if isinstance(layer, POINTWISE):
             return clone(layer), shape, self.ones
+        if isinstance(layer, Maxout):
+            return clone(layer), layer.output_shape(shape), self.ones
+        if isinstance(layer, (Gate, SqueezeExcite)):
+            return self.gate(layer, shape, path), shape, self.ones
         if isinstance(layer, (Sequential, DenseBlock, Parallel, Residual)):
             return self.block(layer, shape, path)
         raise ValueError(
@@ -220,6 +226,15 @@ class _Maker:
             ]
             return DenseBlock(made), layer.output_shape(shape), self.ones
         return self.parallel(layer, shape, path)
+
+    def gate(self, layer, shape, path):
+        made, out, _ = self.chain(layer.gate_layers(shape), shape, f"{path}/")
+        if self.flat or (prod(self.sizes(shape)) > 1 and out[:-1] != shape[:-1]):
+            raise ValueError(
+                f"{type(layer).__name__} multiplies a window with what it is as a whole, which a "
+                "larger input has many of: use a Gate with a factor for each position"
+            )
+        return Gate(made)
 
     def residual(self, layer, shape, path):
         body, out, stride = self.chain(layer.layers, shape, f"{path}/")

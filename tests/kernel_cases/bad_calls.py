@@ -203,6 +203,19 @@ BAD_CALLS = [
             ("more weights than rows", named(n=16)),
         )
     ),
+    *(
+        (kernel, *bad)
+        for kernel in ("gate_forward", "gate_backward")
+        for bad in (
+            ("a gate of fewer positions", named(G=IN("n 2 1"))),
+            ("a gate of more channels", named(G=IN("n P 10"))),
+            ("a gate without channels", named(G=IN("n P 0"))),
+            ("no positions", named(P=0)),
+            ("no channels", named(C=0)),
+        )
+    ),
+    ("maxout_forward", "no pieces", named(pieces=0)),
+    ("maxout_backward", "no pieces", named(pieces=0)),
     ("batchnorm_statistics", "parts of half a sample", named(n=8)),
     ("batchnorm_statistics", "no parts", named(moments=IN("parts 1+2*C", "float64"), parts=0)),
     ("batchnorm_backward", "no parts", named(parts=0)),

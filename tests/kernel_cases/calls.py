@@ -149,6 +149,7 @@ _LPPOOL_OPTIONS = {
 }
 _BATCHNORM_SIZES = named(m=8, C=5, n=2, three=3, parts=4)
 _RESPONSE_OPTIONS = named(size=3, alpha=0.1, beta=0.75, bias=1.0, n_threads=2)
+_GATE_SIZES = named(n=3, P=6, C=5)
 _UPSAMPLE_SIZES = named(n=2, H=3, W=4, C=5, OH=6, OW=12)
 _RESAMPLE_SIZES = named(n=2, H=4, W=5, C=3, two=2, three=3)
 _ATTENTION_SIZES = named(n=2, L=6, heads=3, d=4)
@@ -333,6 +334,17 @@ GOOD_CALLS = {
             n_threads=2,
         ),
     ),
+    "maxout_forward": Call(
+        named(m=9, pieces=3),
+        named(X=IN("m pieces"), Y=OUT("m"), index=OUT("m", "int32"), n_threads=2),
+        optional=("index",),
+        free=("pieces",),
+    ),
+    "maxout_backward": Call(
+        named(m=9, pieces=3),
+        named(dY=IN("m"), index=IN("m", "int32"), dX=OUT("m pieces"), n_threads=2),
+        free=("pieces",),
+    ),
     "softmax_forward": Call(
         named(m=3, C=5), named(X=IN("m C"), Y=OUT("m C"), n_threads=2)
     ),
@@ -445,6 +457,18 @@ GOOD_CALLS = {
             accumulate=True, n_threads=2,
         ),
         free=("C", "F"),
+    ),
+    "gate_forward": Call(
+        _GATE_SIZES,
+        named(X=IN("n P C"), G=IN("n P 1"), Y=OUT("n P C"), n_threads=2),
+    ),
+    "gate_backward": Call(
+        _GATE_SIZES,
+        named(
+            X=IN("n P C"), G=IN("n P 1"), dY=IN("n P C"), dX=OUT("n P C"),
+            dG=OUT("n P 1"), n_threads=2,
+        ),
+        optional=("dX",),
     ),
     "attention_forward": Call(
         _ATTENTION_SIZES,

@@ -460,6 +460,30 @@ def apply_upsample(layer, X, arrays):
     return F.interpolate(X, scale_factor=factors, mode="bilinear", align_corners=False)
 
 
+def draw_maxout(rng, shape):
+    return L.Maxout(pick(rng, *[k for k in range(1, 7) if shape[-1] % k == 0]))
+
+
+def draw_squeeze(rng, shape):
+    return L.SqueezeExcite(
+        int(rng.randint(1, 5)),
+        squeeze_channels=pick(rng, None, 1, 3),
+        activation=draw_activation(rng),
+        scale_activation=draw_activation(rng),
+        use_bias=bool(rng.rand() < 0.8),
+    )
+
+
+def apply_squeeze(layer, X, arrays):
+    pooled = X.flatten(2).mean(dim=2)
+    for name, activation in (("reduce", layer.activation), ("expand", layer.scale_activation)):
+        pooled = pooled @ arrays[f"{name}/weight"]
+        if layer.use_bias:
+            pooled = pooled + arrays[f"{name}/bias"]
+        pooled = activate(pooled, SimpleNamespace(activation=activation))
+    return X * pooled.reshape(*pooled.shape, *[1] * (X.ndim - 2))
+
+
 # ---------------------------------------------------------------------------
 # Blocks: layers of layers
 # ---------------------------------------------------------------------------
@@ -501,6 +525,11 @@ def apply_parallel(layer, X, arrays):
         for name, branch in layer.named_children()
     ]
     return torch.cat(outputs, dim=1)
+
+
+def apply_gate(layer, X, arrays):
+    G = apply_chain(layer.named_children(), X, arrays)
+    return X * (G if G.ndim == X.ndim else G.reshape(*G.shape, *[1] * (X.ndim - 2)))
 
 
 def apply_dense_block(layer, X, arrays):
@@ -589,6 +618,15 @@ def draw_dense_block(rng, shape):
     return L.DenseBlock(drawn)
 
 
+def draw_gate(rng, shape):
+    width = pick(rng, 1, shape[-1])
+    end = L.Dense(width, draw_activation(rng))
+    if len(shape) > 1 and rng.rand() < 0.4:
+        return L.Gate([*pick(rng, [], [L.GlobalAvgPool()]), end])
+    body, out = draw_inner(rng, shape, rng.randint(0, 3))
+    return L.Gate([*body, draw_mixer(rng, out, width, activation=draw_activation(rng))])
+
+
 KINDS = {
     # kind: (layers, draw, apply); a kind that makes vectors of maps ends the maps.
     "conv": ((L.Conv1D, L.Conv2D, L.Conv3D), draw_conv, apply_conv),
@@ -674,8 +712,15 @@ KINDS = {
     "parallel": ((L.Parallel,), draw_parallel, apply_parallel),
     "dense_block": ((L.DenseBlock,), draw_dense_block, apply_dense_block),
     "sequential": ((L.Sequential,), draw_sequential, apply_sequential),
+    "maxout": (
+        (L.Maxout,),
+        draw_maxout,
+        lambda layer, X, arrays: X.unflatten(1, (-1, layer.n_pieces)).max(dim=2).values,
+    ),
+    "gate": ((L.Gate,), draw_gate, apply_gate),
+    "squeeze": ((L.SqueezeExcite,), draw_squeeze, apply_squeeze),
 }
-BLOCKS = ("residual", "parallel", "dense_block", "sequential")
+BLOCKS = ("residual", "parallel", "dense_block", "sequential", "gate")
 
 APPLY = {layer: apply for types, _, apply in KINDS.values() for layer in types}
 
@@ -691,7 +736,8 @@ IMAGES = {kind for kind, row in KINDS.items() if {t.n_axes for t in row[0]} == {
 def body_kinds(n_axes):
     """Kinds of layers for maps of so many axes, or for vectors."""
     if n_axes == 0:
-        return ["dense", "dense", "activation", "batchnorm", "residual", "parallel", "sequential"]
+        kinds = ["activation", "batchnorm", "maxout", "residual", "parallel", "sequential", "gate"]
+        return ["dense", "dense", *kinds]
     kinds = [kind for kind in KINDS if kind not in ("dense", *ENDS)]
     return [kind for kind in kinds if n_axes == 2 or kind not in IMAGES]
 
@@ -858,6 +904,10 @@ def forms(network, X):
             yield from (("parallel", kind) for kind in kinds)
             if "passthrough" in layer.branches:
                 yield "passthrough"
+        if isinstance(layer, L.Gate):
+            end = layer.layers[-1]
+            width = getattr(end, "units", None) or end.filters
+            yield "gate", type(end), width == 1
         if isinstance(layer, L.SelfAttention):
             yield "attention", layer.relative_position, layer.residual
         if isinstance(layer, L.TransformConv2D):
@@ -887,6 +937,7 @@ def test_every_form_is_drawn():
         ("shortcut", L.Dense),
         ("parallel", L.Residual),
         ("parallel", L.Dense),
+        *product(["gate"], [L.Dense, L.Conv1D, L.Conv2D, L.Conv3D], [False, True]),
         *product(["attention"], [False, True], [False, True]),
         *product(["transforms"], ["p4", "p4m", "matrices"]),
         *product(["pool of transforms"], [None, "max", "mean"]),

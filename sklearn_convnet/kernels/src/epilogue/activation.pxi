@@ -171,8 +171,8 @@ cdef inline real gelu_derivative(real x) noexcept nogil:
     return (tail if x < 0 else <real> 1 - tail) + x * (e * <real> 0.3989422804014327)
 
 
-# Where a factor is 0 and the other infinite, as at -infinity, the product is the limit: the other is
-# replaced by a number beyond which nothing changes.
+# Where a factor is 0 and the other infinite, as at -infinity, the product is the limit: the other
+# is replaced by a number beyond which nothing changes.
 
 cdef inline real within_exp(real x) noexcept nogil:
     """x, or the nearest number whose exponential does not underflow."""
