@@ -21,16 +21,23 @@ from sklearn_convnet.layers import (
     Conv1D,
     Conv2D,
     Conv3D,
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
     Dense,
     DenseBlock,
+    DepthwiseConv1D,
     DepthwiseConv2D,
+    DepthwiseConv3D,
     Dropout,
     Flatten,
     Gate,
     GlobalAvgPool,
     GlobalMaxPool,
     LocalResponseNorm,
+    LpPool1D,
     LpPool2D,
+    LpPool3D,
     Maxout,
     MaxPool1D,
     MaxPool2D,
@@ -39,12 +46,17 @@ from sklearn_convnet.layers import (
     Rescale,
     Residual,
     SelfAttention,
+    SeparableConv1D,
     SeparableConv2D,
+    SeparableConv3D,
     Sequential,
     SqueezeExcite,
     Standardize,
     TransformConv2D,
     Upsample2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
 )
 from sklearn_convnet.metrics import box_iou
 from sklearn_convnet.multi_crop import MultiCrop
@@ -126,6 +138,7 @@ IMAGES = {
         Gate([GlobalAvgPool(), Dense(4)]),
         Dense(5),
     ],
+    "cropped": [Conv2D(4, 3), Cropping2D(((1, 0), (0, 2))), MaxPool2D(2), Dense(5)],
     "rectangular": [Conv2D(4, (2, 3), stride=(1, 2)), MaxPool2D((2, 1)), Dense(5)],
 }
 
@@ -161,14 +174,18 @@ def test_random_networks(seed):
         assert_allclose(scan.maps[0], expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("layers", "shape", "sizes"),
-    [
-        ([Conv1D(4, 3), MaxPool1D(2), Dense(5)], (11, 2), (40,)),
-        ([Conv1D(4, 3, stride=2), GlobalAvgPool()], (11,), (40,)),
-        ([Conv3D(3, 2), MaxPool3D(2), Dense(5)], (5, 7, 6, 1), (9, 8, 11)),
-    ],
-)
+OTHER_AXES = [
+    ([Conv1D(4, 3), MaxPool1D(2), Dense(5)], (11, 2), (40,)),
+    ([Conv1D(4, 3, stride=2), GlobalAvgPool()], (11,), (40,)),
+    ([Conv3D(3, 2), MaxPool3D(2), Dense(5)], (5, 7, 6, 1), (9, 8, 11)),
+    ([DepthwiseConv1D(3, multiplier=2), LpPool1D(2), SeparableConv1D(4, 2)], (8, 2), (19,)),
+    ([SeparableConv3D(4, 2), LpPool3D(2), DepthwiseConv3D(2), Dense(5)], (5, 7, 6, 1), (7, 8, 9)),
+    ([Cropping1D(((1, 0),)), Conv1D(4, 3), Cropping1D(), Dense(5)], (9, 2), (19,)),
+    ([Conv3D(3, 2, stride=2), Cropping3D((0, (1, 0), 1)), Dense(5)], (5, 7, 9, 1), (9, 8, 12)),
+]
+
+
+@pytest.mark.parametrize(("layers", "shape", "sizes"), OTHER_AXES)
 def test_signals_and_volumes(layers, shape, sizes):
     clf = fitted(layers, shape)
     X = larger(clf, *sizes)
@@ -339,6 +356,35 @@ def test_padding_is_that_of_a_window():
     assert not scan.is_exact
     assert scan.stride == (4, 4)
     assert_allclose(scan.maps[0][:, 1, 2], clf.predict_proba(X[:, 4:16, 8:20]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("zeros", "shape"),
+    [
+        (ZeroPadding1D(((1, 2),)), (9, 1)),
+        (ZeroPadding2D((1, (0, 2))), (9, 8, 1)),
+        (ZeroPadding3D(1), (5, 4, 6, 1)),
+    ],
+)
+def test_zeros_are_those_around_the_scene(zeros, shape):
+    layers = [zeros, GlobalAvgPool(), Dense(5)]
+    clf = fitted(layers, shape)
+    X = larger(clf, *[size + 2 for size in shape[:-1]], n=1)
+    scan = clf.scan(X)
+    assert not scan.is_exact
+    assert scan.maps[0].shape == (1, *[3] * (len(shape) - 1), 5)
+    padded = np.zeros((1, *zeros.output_shape(X.shape[1:])))
+    inside = [slice(before, size - after) for size, (before, after) in
+              zip(padded.shape[1:], zeros.borders(), strict=False)]  # fmt: skip
+    padded[(0, *inside)] = X[0]
+    window = zeros.output_shape(shape)[:-1]
+    mean = padded[(0, *[slice(size) for size in window])].mean()
+    weights = clf.network_.parameters()
+    dense = np.maximum(mean * weights["dense1/weight"][0] + weights["dense1/bias"], 0)
+    Z = dense @ weights["output/weight"] + weights["output/bias"]
+    first = clf.scan(X, output="decision").maps[0][(0, *[0] * (len(shape) - 1))]
+    assert_allclose(first, Z, rtol=0, atol=1e-12)
+    assert scanning_of(clf.network_).padded == [f"{type(zeros).__name__.lower()}1"]
 
 
 # ---------------------------------------------------------------------------
@@ -747,9 +793,13 @@ def test_every_layer_is_moved_or_says_why():
     moved = {type(layer) for layers in IMAGES.values() for layer in layers}
     moved |= {Conv1D, Conv3D, MaxPool1D, MaxPool3D, all_layers.AvgPool1D, all_layers.AvgPool3D}
     moved |= {all_layers.HeterogeneousMaxPool}  # cut off at the border
+    moved |= {type(layer) for layers, _, _ in OTHER_AXES for layer in layers}
+    moved |= {ZeroPadding1D, ZeroPadding2D, ZeroPadding3D}  # see the test of padding
     refused = {
         SelfAttention,
+        all_layers.Upsample1D,
         Upsample2D,
+        all_layers.Upsample3D,
         all_layers.ConvTranspose1D,
         all_layers.ConvTranspose2D,
         all_layers.ConvTranspose3D,

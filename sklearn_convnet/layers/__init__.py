@@ -12,12 +12,27 @@ from .composition import Sequential
 from .conv import Conv1D, Conv2D, Conv3D
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D, ConvTranspose3D
 from .dense import Dense, Flatten
-from .depthwise import DepthwiseConv2D, SeparableConv2D
+from .depthwise import (
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    DepthwiseConv3D,
+    SeparableConv1D,
+    SeparableConv2D,
+    SeparableConv3D,
+)
 from .dropout import Dropout
 from .fields import Window, pointwise
 from .gate import Gate, SqueezeExcite
 from .maxout import Maxout
 from .norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
+from .padding import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
 from .pool import (
     AvgPool1D,
     AvgPool2D,
@@ -25,13 +40,15 @@ from .pool import (
     GlobalAvgPool,
     GlobalMaxPool,
     HeterogeneousMaxPool,
+    LpPool1D,
     LpPool2D,
+    LpPool3D,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
 )
 from .transform_conv import TransformConv2D, reflection, rotation, scaling
-from .upsample import Upsample2D
+from .upsample import Upsample1D, Upsample2D, Upsample3D
 
 __all__ = [
     "Activation",
@@ -46,9 +63,14 @@ __all__ = [
     "ConvTranspose1D",
     "ConvTranspose2D",
     "ConvTranspose3D",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
     "Dense",
     "DenseBlock",
+    "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "DepthwiseConv3D",
     "Dropout",
     "Flatten",
     "Gate",
@@ -57,7 +79,9 @@ __all__ = [
     "HeterogeneousMaxPool",
     "Layer",
     "LocalResponseNorm",
+    "LpPool1D",
     "LpPool2D",
+    "LpPool3D",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
@@ -66,13 +90,20 @@ __all__ = [
     "Rescale",
     "Residual",
     "SelfAttention",
+    "SeparableConv1D",
     "SeparableConv2D",
+    "SeparableConv3D",
     "Sequential",
     "SqueezeExcite",
     "Standardize",
     "TransformConv2D",
+    "Upsample1D",
     "Upsample2D",
+    "Upsample3D",
     "Window",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
     "pointwise",
     "reflection",
     "rotation",

@@ -112,9 +112,15 @@ def draw_padding(rng, largest):
     kind = rng.randint(5)
     if kind < 2:
         return ("valid", "same")[kind]
-    if kind == 2:
+    return draw_numbered_padding(rng, largest)
+
+
+def draw_numbered_padding(rng, largest):
+    """The same without words."""
+    kind = rng.randint(3)
+    if kind == 0:
         return int(rng.randint(min(largest) + 1))
-    if kind == 3:
+    if kind == 1:
         return tuple(int(rng.randint(m + 1)) for m in largest)
     return tuple((int(rng.randint(m + 1)), int(rng.randint(m + 1))) for m in largest)
 
@@ -221,16 +227,18 @@ def draw_dense(rng, shape):
 
 
 def draw_transpose(rng, shape):
-    *sizes, _ = shape
-    n_axes = len(sizes)
+    n_axes, channels = len(shape) - 1, shape[-1]
     stride = draw_sizes(rng, [3] * n_axes)
     extra = [int(rng.randint(s)) for s in each_axis(stride, n_axes)]
+    groups = int(pick(rng, 1, 1, *[g for g in (2, 3, channels) if channels % g == 0]))
     return of_rank("ConvTranspose", n_axes)(
-        filters=int(rng.randint(1, 5)),
+        filters=groups * int(rng.randint(1, 5)),
         kernel_size=draw_sizes(rng, [4] * n_axes),
         stride=stride,
         padding=draw_padding(rng, [1] * n_axes),
         output_padding=pick(rng, 0, tuple(extra)),
+        dilation=draw_sizes(rng, [pick(rng, 1, 1, 3)] * n_axes),
+        groups=groups,
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
     )
@@ -238,18 +246,18 @@ def draw_transpose(rng, shape):
 
 def apply_transpose(layer, X, arrays):
     n_axes = X.ndim - 2
-    kernel, stride, extra = (
+    kernel, stride, extra, dilation = (
         each_axis(value, n_axes)
-        for value in (layer.kernel_size, layer.stride, layer.output_padding)
+        for value in (layer.kernel_size, layer.stride, layer.output_padding, layer.dilation)
     )
     padding = 0 if layer.padding == "valid" else layer.padding
     if padding == "same":
-        total = [max(k - s, 0) for k, s in zip(kernel, stride, strict=True)]
+        extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        total = [max(e - s, 0) for e, s in zip(extents, stride, strict=True)]
         padding = tuple((t // 2, t - t // 2) for t in total)
     W = arrays["weight"].movedim((-2, -1), (0, 1)).contiguous()
     expand = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n_axes - 1]
-    Z = expand(X, W, None, stride)
-    Z = F.pad(Z, [p for more in reversed(extra) for p in (0, more)])
+    Z = expand(X, W, None, stride, 0, extra, layer.groups, dilation)
     for axis, pad in enumerate(each_axis(padding, n_axes), start=2):
         before, after = each_axis(pad, 2)
         Z = Z.narrow(axis, before, Z.shape[axis] - before - after)
@@ -259,24 +267,27 @@ def apply_transpose(layer, X, arrays):
 
 
 def draw_depthwise(rng, shape):
-    return L.DepthwiseConv2D(
+    n_axes = len(shape) - 1
+    return of_rank("DepthwiseConv", n_axes)(
         draw_sizes(rng, [min(3, size) for size in shape[:-1]]),
-        stride=draw_sizes(rng, [pick(rng, 1, 3)] * 2),
-        padding=draw_padding(rng, [2, 2]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3)] * n_axes),
+        padding=draw_padding(rng, [2] * n_axes),
         multiplier=int(rng.randint(1, 4)),
-        dilation=draw_sizes(rng, [2, 2]),
+        dilation=draw_sizes(rng, [2] * n_axes),
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
     )
 
 
 def depthwise(layer, X, weight, bias):
+    n_axes = X.ndim - 2
     kernel, stride, dilation = (
-        each_axis(value, 2) for value in (layer.kernel_size, layer.stride, layer.dilation)
+        each_axis(value, n_axes) for value in (layer.kernel_size, layer.stride, layer.dilation)
     )
     W = weight.movedim((-2, -1), (0, 1)).flatten(0, 1).unsqueeze(1).contiguous()
     X = pad(X, 0.0, layer.padding, kernel, stride, dilation)
-    return F.conv2d(X, W, bias, stride, 0, dilation, groups=X.shape[1])
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[n_axes - 1]
+    return convolve(X, W, bias, stride, 0, dilation, groups=X.shape[1])
 
 
 def apply_depthwise(layer, X, arrays):
@@ -284,12 +295,13 @@ def apply_depthwise(layer, X, arrays):
 
 
 def draw_separable(rng, shape):
-    return L.SeparableConv2D(
+    n_axes = len(shape) - 1
+    return of_rank("SeparableConv", n_axes)(
         int(rng.randint(1, 6)),
         draw_sizes(rng, [min(3, size) for size in shape[:-1]]),
-        stride=draw_sizes(rng, [pick(rng, 1, 3, 4)] * 2),
-        padding=draw_padding(rng, [2, 2]),
-        dilation=draw_sizes(rng, [2, 2]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3, 4)] * n_axes),
+        padding=draw_padding(rng, [2] * n_axes),
+        dilation=draw_sizes(rng, [2] * n_axes),
         multiplier=int(rng.randint(1, 4)),
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
@@ -298,9 +310,10 @@ def draw_separable(rng, shape):
 
 def apply_separable(layer, X, arrays):
     Z = depthwise(layer, X, arrays["depthwise/weight"], None)
-    Z = torch.einsum("nchw,cf->nfhw", Z, arrays["pointwise/weight"][0, 0])
+    mixing = arrays["pointwise/weight"].flatten(0, -2)
+    Z = torch.einsum("nc...,cf->nf...", Z, mixing)
     if "pointwise/bias" in arrays:
-        Z = Z + arrays["pointwise/bias"].reshape(-1, 1, 1)
+        Z = Z + arrays["pointwise/bias"].reshape(-1, *[1] * (X.ndim - 2))
     return activate(Z, layer)
 
 
@@ -369,7 +382,8 @@ def apply_transform(layer, X, arrays):
 def apply_lppool(layer, X, arrays):
     # PyTorch's own has no absolute value, and no derivative at 0.
     window, stride = pool_geometry(layer, X)
-    total = F.avg_pool2d(X.abs() ** layer.p, window, stride) * prod(window)
+    mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[X.ndim - 3]
+    total = mean(X.abs() ** layer.p, window, stride) * prod(window)
     return torch.where(total > 0, total, 1.0) ** (1 / layer.p) * (total > 0)
 
 
@@ -378,16 +392,19 @@ def draw_heterogeneous(rng, shape):
     groups = pick(rng, *[g for g in range(1, 7) if channels % g == 0])
     return L.HeterogeneousMaxPool(
         [draw_sizes(rng, [size + 2 for size in sizes]) for _ in range(groups)],
-        stride=draw_sizes(rng, [pick(rng, 1, 3)] * 2),
+        stride=draw_sizes(rng, [pick(rng, 1, 3)] * len(sizes)),
     )
 
 
 def apply_heterogeneous(layer, X, arrays):
-    stride = each_axis(layer.stride, 2)
+    n_axes = X.ndim - 2
+    steps = each_axis(layer.stride, n_axes)
     pooled = []
     for maps, sizes in zip(X.chunk(len(layer.pool_sizes), dim=1), layer.pool_sizes, strict=True):
         # The last axis first, so that of equal maxima the first in scan order is taken.
-        for axis, window, step in zip((3, 2), each_axis(sizes, 2)[::-1], stride[::-1], strict=True):
+        windows = each_axis(sizes, n_axes)
+        for axis in reversed(range(2, X.ndim)):
+            window, step = windows[axis - 2], steps[axis - 2]
             size = maps.shape[axis]
             rows = []
             for centre in range(0, size, step):
@@ -434,7 +451,8 @@ def apply_attention(layer, X, arrays):
 
 def draw_lppool(rng, shape):
     window = draw_sizes(rng, [min(3, size) for size in shape[:-1]])
-    return L.LpPool2D(window, stride=pick(rng, None, 1, 2), p=pick(rng, 1, 2, 3.5))
+    pool = of_rank("LpPool", len(shape) - 1)
+    return pool(window, stride=pick(rng, None, 1, 2), p=pick(rng, 1, 2, 3.5))
 
 
 #: As a module of PyTorch is, in training or not.
@@ -453,11 +471,29 @@ def apply_batchnorm(layer, X, arrays):
     return batch_norm(X, arrays, layer.epsilon)
 
 
+def draw_upsample(rng, shape):
+    n_axes = len(shape) - 1
+    mixed = "bilinear" if n_axes == 2 else "linear"
+    factors = draw_sizes(rng, [3] * n_axes)
+    return of_rank("Upsample", n_axes)(factors, pick(rng, "nearest", mixed))
+
+
 def apply_upsample(layer, X, arrays):
-    factors = each_axis(layer.size, 2)
+    n_axes = X.ndim - 2
+    factors = each_axis(layer.size, n_axes)
     if layer.interpolation == "nearest":
         return F.interpolate(X, scale_factor=factors)
-    return F.interpolate(X, scale_factor=factors, mode="bilinear", align_corners=False)
+    mode = ("linear", "bilinear", "trilinear")[n_axes - 1]
+    return F.interpolate(X, scale_factor=factors, mode=mode, align_corners=False)
+
+
+def draw_borders(rng, shape):
+    return draw_numbered_padding(rng, [2] * (len(shape) - 1))
+
+
+def torch_borders(layer):
+    """PyTorch begins with the last axis, and cuts off where numbers are negative."""
+    return [p for pair in reversed(layer.borders()) for p in pair]
 
 
 def draw_maxout(rng, shape):
@@ -677,8 +713,12 @@ KINDS = {
         draw_transpose,
         apply_transpose,
     ),
-    "depthwise": ((L.DepthwiseConv2D,), draw_depthwise, apply_depthwise),
-    "lppool": ((L.LpPool2D,), draw_lppool, apply_lppool),
+    "depthwise": (
+        (L.DepthwiseConv1D, L.DepthwiseConv2D, L.DepthwiseConv3D),
+        draw_depthwise,
+        apply_depthwise,
+    ),
+    "lppool": ((L.LpPool1D, L.LpPool2D, L.LpPool3D), draw_lppool, apply_lppool),
     "batchnorm": (
         (L.BatchNorm,),
         # A large epsilon: channels may be nearly constant.
@@ -695,16 +735,30 @@ KINDS = {
         ),
     ),
     "upsample": (
-        (L.Upsample2D,),
-        lambda rng, shape: L.Upsample2D(draw_sizes(rng, [3, 3]), pick(rng, "nearest", "bilinear")),
+        (L.Upsample1D, L.Upsample2D, L.Upsample3D),
+        draw_upsample,
         apply_upsample,
+    ),
+    "padding": (
+        (L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D),
+        lambda rng, shape: of_rank("ZeroPadding", len(shape) - 1)(draw_borders(rng, shape)),
+        lambda layer, X, arrays: F.pad(X, torch_borders(layer)),
+    ),
+    "cropping": (
+        (L.Cropping1D, L.Cropping2D, L.Cropping3D),
+        lambda rng, shape: of_rank("Cropping", len(shape) - 1)(draw_borders(rng, shape)),
+        lambda layer, X, arrays: F.pad(X, [-p for p in torch_borders(layer)]),
     ),
     "dropout": (
         (L.Dropout,),
         lambda rng, shape: L.Dropout(0.0),
         lambda layer, X, arrays: X,
     ),
-    "separable": ((L.SeparableConv2D,), draw_separable, apply_separable),
+    "separable": (
+        (L.SeparableConv1D, L.SeparableConv2D, L.SeparableConv3D),
+        draw_separable,
+        apply_separable,
+    ),
     "transform": ((L.TransformConv2D,), draw_transform, apply_transform),
     "heterogeneous": ((L.HeterogeneousMaxPool,), draw_heterogeneous, apply_heterogeneous),
     "attention": ((L.SelfAttention,), draw_attention, apply_attention),
@@ -897,6 +951,8 @@ def forms(network, X):
             yield f"{name} of same with a stride"
         if stride > np.max(getattr(layer, "kernel_size", 99)):
             yield f"{name} of a stride beyond the filter"
+        if name.startswith("ConvTranspose"):
+            yield name, bool(np.max(layer.dilation) > 1), layer.groups > 1
         if isinstance(layer, L.Residual):
             yield "shortcut", type(layer.shortcut)
         if isinstance(layer, L.Parallel):
@@ -930,7 +986,9 @@ def test_every_form_is_drawn():
         *[f"one pixel of {n} axes" for n in (1, 2, 3)],
         *[f"Conv{n}D of same with a stride" for n in (1, 2, 3)],
         *[f"Conv{n}D of a stride beyond the filter" for n in (1, 2, 3)],
-        *[f"{n}Conv2D of same with a stride" for n in ("Separable", "Transform")],
+        "TransformConv2D of same with a stride",
+        *[f"SeparableConv{n}D of same with a stride" for n in (1, 2, 3)],
+        *product([f"ConvTranspose{n}D" for n in (1, 2, 3)], [False, True], [False, True]),
         "projection",
         "passthrough",
         ("shortcut", L.Conv2D),
