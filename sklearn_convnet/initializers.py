@@ -20,7 +20,7 @@ _VARIANCES = {
 INITIALIZERS = {"auto", "zeros", *_VARIANCES}  # what a user may name
 
 #: Activations that let about half of the variance through.
-_RECTIFIERS = {"relu", "leaky_relu", "elu", "gelu", "softplus"}
+_RECTIFIERS = {"relu", "leaky_relu", "elu", "gelu", "softplus", "relu6", "silu", "hard_swish"}
 
 
 def initial_weights(name, shape, fan_in, fan_out, activation, random_state):

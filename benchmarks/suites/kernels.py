@@ -46,10 +46,10 @@ def pool(case):
 
 def group_pool(case):
     return {
-        **axes("n H W C", case.input_shape),
-        **axes("n OH OW C", case.output_shape),
+        **axes("n D H W C", case.input_shape),
+        **axes("n OD OH OW C", case.output_shape),
         **named(groups=len(case.pool_sizes), stride=case.stride),
-        **named(pool_sizes=cases.IN("groups two", "int64", case.pool_sizes)),
+        **named(pool_sizes=cases.IN("groups three", "int64", case.pool_sizes)),
     }
 
 
@@ -68,8 +68,9 @@ def response_norm(case):
 
 
 def upsample(case):
-    n, height, width, channels, (k_h, k_w) = case
-    return named(n=n, H=height, W=width, C=channels, OH=height * k_h, OW=width * k_w)
+    n, size, channels, factors = case
+    large = [s * k for s, k in zip(size, factors, strict=True)]
+    return axes("n D H W C OD OH OW", (n, *size, channels, *large))
 
 
 def resample(case):

@@ -12,10 +12,27 @@ from .composition import Sequential
 from .conv import Conv1D, Conv2D, Conv3D
 from .conv_transpose import ConvTranspose1D, ConvTranspose2D, ConvTranspose3D
 from .dense import Dense, Flatten
-from .depthwise import DepthwiseConv2D, SeparableConv2D
+from .depthwise import (
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    DepthwiseConv3D,
+    SeparableConv1D,
+    SeparableConv2D,
+    SeparableConv3D,
+)
 from .dropout import Dropout
 from .fields import Window, pointwise
+from .gate import Gate, SqueezeExcite
+from .maxout import Maxout
 from .norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
+from .padding import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
 from .pool import (
     AvgPool1D,
     AvgPool2D,
@@ -23,14 +40,16 @@ from .pool import (
     GlobalAvgPool,
     GlobalMaxPool,
     HeterogeneousMaxPool,
+    LpPool1D,
     LpPool2D,
+    LpPool3D,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
 )
 from .transform_conv import TransformConv1D, TransformConv2D, TransformConv3D, TransformPool
 from .transforms import reflection, rotation, scaling
-from .upsample import Upsample2D
+from .upsample import Upsample1D, Upsample2D, Upsample3D
 
 __all__ = [
     "Activation",
@@ -45,33 +64,50 @@ __all__ = [
     "ConvTranspose1D",
     "ConvTranspose2D",
     "ConvTranspose3D",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
     "Dense",
     "DenseBlock",
+    "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "DepthwiseConv3D",
     "Dropout",
     "Flatten",
+    "Gate",
     "GlobalAvgPool",
     "GlobalMaxPool",
     "HeterogeneousMaxPool",
     "Layer",
     "LocalResponseNorm",
+    "LpPool1D",
     "LpPool2D",
+    "LpPool3D",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
+    "Maxout",
     "Parallel",
     "Rescale",
     "Residual",
     "SelfAttention",
+    "SeparableConv1D",
     "SeparableConv2D",
+    "SeparableConv3D",
     "Sequential",
+    "SqueezeExcite",
     "Standardize",
     "TransformConv1D",
     "TransformConv2D",
     "TransformConv3D",
     "TransformPool",
+    "Upsample1D",
     "Upsample2D",
+    "Upsample3D",
     "Window",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
     "pointwise",
     "reflection",
     "rotation",

@@ -22,6 +22,7 @@ from .comparisons import (
     ALL_ACTIVATIONS,
     DTYPES,
     FUSED_ACTIVATIONS,
+    INPUT_ACTIVATIONS,
     THREADS,
     TOLERANCES,
     assert_batch_does_not_matter,

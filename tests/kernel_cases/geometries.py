@@ -265,14 +265,16 @@ class GroupPoolCase:
 
     @property
     def options(self):
-        return np.array(self.pool_sizes, np.int64).reshape(-1, 2), self.stride
+        return np.array(self.pool_sizes, np.int64).reshape(-1, 3), self.stride
 
 
 GROUP_POOL_CASES = {
-    "one group": GroupPoolCase(19, (14, 14), 16, ((2, 2),), (2, 2)),
-    "growing": GroupPoolCase(5, (17, 15), 66, ((1, 1), (3, 3), (5, 5)), (2, 2)),
-    "rectangular": GroupPoolCase(3, (9, 20), 70, ((1, 8), (6, 2)), (3, 1)),
-    "one pixel apart": GroupPoolCase(19, (11, 12), 8, ((2, 2), (7, 7)), (1, 1)),
+    "one group": GroupPoolCase(19, (1, 14, 14), 16, ((1, 2, 2),), (1, 2, 2)),
+    "growing": GroupPoolCase(5, (1, 17, 15), 66, ((1, 1, 1), (1, 3, 3), (1, 5, 5)), (1, 2, 2)),
+    "rectangular": GroupPoolCase(3, (1, 9, 20), 70, ((1, 1, 8), (1, 6, 2)), (1, 3, 1)),
+    "one pixel apart": GroupPoolCase(19, (1, 11, 12), 8, ((1, 2, 2), (1, 7, 7)), (1, 1, 1)),
+    "signals": GroupPoolCase(19, (1, 1, 200), 33, ((1, 1, 1), (1, 1, 4), (1, 1, 9)), (1, 1, 2)),
+    "volumes": GroupPoolCase(3, (5, 9, 8), 34, ((3, 2, 1), (2, 3, 4)), (2, 2, 1)),
 }
 
 # m, channels, samples with a weight (or None), activation: one row more than a block of
@@ -293,12 +295,14 @@ RESPONSE_NORM_CASES = {
     "one map": (17_000, 1, 1, 1.0, 0.75, 1.0),
 }
 
-# n, height, width, channels, factors
+# n, size, channels, factors
 UPSAMPLE_CASES = {
-    "double": (7, 9, 8, 16, (2, 2)),
-    "unequal": (3, 7, 10, 35, (3, 2)),
-    "one map": (19, 14, 14, 1, (2, 4)),
-    "one pixel": (19, 1, 1, 33, (5, 6)),
+    "double": (7, (1, 9, 8), 16, (1, 2, 2)),
+    "unequal": (3, (1, 7, 10), 35, (1, 3, 2)),
+    "one map": (19, (1, 14, 14), 1, (1, 2, 4)),
+    "one pixel": (19, (1, 1, 1), 33, (1, 5, 6)),
+    "signals": (19, (1, 1, 50), 19, (1, 1, 3)),
+    "volumes": (3, (4, 5, 6), 18, (2, 3, 2)),
 }
 
 # n, height, width, channels
@@ -500,12 +504,16 @@ def pool_cases(draw):
 @st.composite
 def group_pool_cases(draw):
     """Poolings whose windows are smaller and larger than stride and map."""
-    pool_sizes = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4)
-    pool_sizes = tuple(draw(pool_sizes))
+    lead = (1,) * draw(st.integers(0, 2))
+
+    def axes(largest):
+        return st.tuples(*[st.integers(1, largest)] * (3 - len(lead))).map(lead.__add__)
+
+    pool_sizes = tuple(draw(st.lists(axes(9), min_size=1, max_size=4)))
     return GroupPoolCase(
         n=draw(st.integers(1, 4)),
-        size=draw(st.tuples(st.integers(1, 9), st.integers(1, 9))),
+        size=draw(axes(9 if lead else 5)),
         channels=len(pool_sizes) * draw(st.integers(1, 9)),
         pool_sizes=pool_sizes,
-        stride=draw(st.tuples(st.integers(1, 6), st.integers(1, 6))),
+        stride=draw(axes(6)),
     )

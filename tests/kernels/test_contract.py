@@ -205,6 +205,7 @@ def test_tuples_that_do_not_fit(name, kernels, dtype):
 INDEXED = {
     "maxpool_backward": lambda a: np.prod(a["dX"].shape[1:4]),
     "globalmax_backward": lambda a: a["dX"].shape[1],
+    "maxout_backward": lambda a: a["dX"].shape[1],
     "conv_backward, pool": lambda a: 4 * 5 * 7,
     "winograd_backward, pool": lambda a: 6 * 5,
 }

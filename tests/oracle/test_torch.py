@@ -77,6 +77,12 @@ TORCH_ACTIVATIONS = {
     "elu": lambda Z, alpha: F.elu(Z, 1.0 if alpha is None else alpha),
     "gelu": lambda Z, alpha: F.gelu(Z),
     "softplus": lambda Z, alpha: F.softplus(Z, threshold=500),
+    "relu6": lambda Z, alpha: F.relu6(Z),
+    "silu": lambda Z, alpha: F.silu(Z),
+    "hard_swish": lambda Z, alpha: F.hardswish(Z),
+    # The derivative of F.hardsigmoid is 1 / 6 in float32.
+    "hard_logistic": lambda Z, alpha: F.relu6(Z + 3) / 6,
+    "softsign": lambda Z, alpha: F.softsign(Z),
     "softmax": lambda Z, alpha: torch.softmax(Z, dim=1),
 }
 
@@ -106,9 +112,15 @@ def draw_padding(rng, largest):
     kind = rng.randint(5)
     if kind < 2:
         return ("valid", "same")[kind]
-    if kind == 2:
+    return draw_numbered_padding(rng, largest)
+
+
+def draw_numbered_padding(rng, largest):
+    """The same without words."""
+    kind = rng.randint(3)
+    if kind == 0:
         return int(rng.randint(min(largest) + 1))
-    if kind == 3:
+    if kind == 1:
         return tuple(int(rng.randint(m + 1)) for m in largest)
     return tuple((int(rng.randint(m + 1)), int(rng.randint(m + 1))) for m in largest)
 
@@ -215,16 +227,18 @@ def draw_dense(rng, shape):
 
 
 def draw_transpose(rng, shape):
-    *sizes, _ = shape
-    n_axes = len(sizes)
+    n_axes, channels = len(shape) - 1, shape[-1]
     stride = draw_sizes(rng, [3] * n_axes)
     extra = [int(rng.randint(s)) for s in each_axis(stride, n_axes)]
+    groups = int(pick(rng, 1, 1, *[g for g in (2, 3, channels) if channels % g == 0]))
     return of_rank("ConvTranspose", n_axes)(
-        filters=int(rng.randint(1, 5)),
+        filters=groups * int(rng.randint(1, 5)),
         kernel_size=draw_sizes(rng, [4] * n_axes),
         stride=stride,
         padding=draw_padding(rng, [1] * n_axes),
         output_padding=pick(rng, 0, tuple(extra)),
+        dilation=draw_sizes(rng, [pick(rng, 1, 1, 3)] * n_axes),
+        groups=groups,
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
     )
@@ -232,18 +246,18 @@ def draw_transpose(rng, shape):
 
 def apply_transpose(layer, X, arrays):
     n_axes = X.ndim - 2
-    kernel, stride, extra = (
+    kernel, stride, extra, dilation = (
         each_axis(value, n_axes)
-        for value in (layer.kernel_size, layer.stride, layer.output_padding)
+        for value in (layer.kernel_size, layer.stride, layer.output_padding, layer.dilation)
     )
     padding = 0 if layer.padding == "valid" else layer.padding
     if padding == "same":
-        total = [max(k - s, 0) for k, s in zip(kernel, stride, strict=True)]
+        extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        total = [max(e - s, 0) for e, s in zip(extents, stride, strict=True)]
         padding = tuple((t // 2, t - t // 2) for t in total)
     W = arrays["weight"].movedim((-2, -1), (0, 1)).contiguous()
     expand = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n_axes - 1]
-    Z = expand(X, W, None, stride)
-    Z = F.pad(Z, [p for more in reversed(extra) for p in (0, more)])
+    Z = expand(X, W, None, stride, 0, extra, layer.groups, dilation)
     for axis, pad in enumerate(each_axis(padding, n_axes), start=2):
         before, after = each_axis(pad, 2)
         Z = Z.narrow(axis, before, Z.shape[axis] - before - after)
@@ -253,24 +267,27 @@ def apply_transpose(layer, X, arrays):
 
 
 def draw_depthwise(rng, shape):
-    return L.DepthwiseConv2D(
+    n_axes = len(shape) - 1
+    return of_rank("DepthwiseConv", n_axes)(
         draw_sizes(rng, [min(3, size) for size in shape[:-1]]),
-        stride=draw_sizes(rng, [pick(rng, 1, 3)] * 2),
-        padding=draw_padding(rng, [2, 2]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3)] * n_axes),
+        padding=draw_padding(rng, [2] * n_axes),
         multiplier=int(rng.randint(1, 4)),
-        dilation=draw_sizes(rng, [2, 2]),
+        dilation=draw_sizes(rng, [2] * n_axes),
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
     )
 
 
 def depthwise(layer, X, weight, bias):
+    n_axes = X.ndim - 2
     kernel, stride, dilation = (
-        each_axis(value, 2) for value in (layer.kernel_size, layer.stride, layer.dilation)
+        each_axis(value, n_axes) for value in (layer.kernel_size, layer.stride, layer.dilation)
     )
     W = weight.movedim((-2, -1), (0, 1)).flatten(0, 1).unsqueeze(1).contiguous()
     X = pad(X, 0.0, layer.padding, kernel, stride, dilation)
-    return F.conv2d(X, W, bias, stride, 0, dilation, groups=X.shape[1])
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[n_axes - 1]
+    return convolve(X, W, bias, stride, 0, dilation, groups=X.shape[1])
 
 
 def apply_depthwise(layer, X, arrays):
@@ -278,12 +295,13 @@ def apply_depthwise(layer, X, arrays):
 
 
 def draw_separable(rng, shape):
-    return L.SeparableConv2D(
+    n_axes = len(shape) - 1
+    return of_rank("SeparableConv", n_axes)(
         int(rng.randint(1, 6)),
         draw_sizes(rng, [min(3, size) for size in shape[:-1]]),
-        stride=draw_sizes(rng, [pick(rng, 1, 3, 4)] * 2),
-        padding=draw_padding(rng, [2, 2]),
-        dilation=draw_sizes(rng, [2, 2]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3, 4)] * n_axes),
+        padding=draw_padding(rng, [2] * n_axes),
+        dilation=draw_sizes(rng, [2] * n_axes),
         multiplier=int(rng.randint(1, 4)),
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
@@ -292,9 +310,10 @@ def draw_separable(rng, shape):
 
 def apply_separable(layer, X, arrays):
     Z = depthwise(layer, X, arrays["depthwise/weight"], None)
-    Z = torch.einsum("nchw,cf->nfhw", Z, arrays["pointwise/weight"][0, 0])
+    mixing = arrays["pointwise/weight"].flatten(0, -2)
+    Z = torch.einsum("nc...,cf->nf...", Z, mixing)
     if "pointwise/bias" in arrays:
-        Z = Z + arrays["pointwise/bias"].reshape(-1, 1, 1)
+        Z = Z + arrays["pointwise/bias"].reshape(-1, *[1] * (X.ndim - 2))
     return activate(Z, layer)
 
 
@@ -401,7 +420,8 @@ def draw_n_transforms(rng, shape):
 def apply_lppool(layer, X, arrays):
     # PyTorch's own has no absolute value, and no derivative at 0.
     window, stride = pool_geometry(layer, X)
-    total = F.avg_pool2d(X.abs() ** layer.p, window, stride) * prod(window)
+    mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[X.ndim - 3]
+    total = mean(X.abs() ** layer.p, window, stride) * prod(window)
     return torch.where(total > 0, total, 1.0) ** (1 / layer.p) * (total > 0)
 
 
@@ -410,16 +430,19 @@ def draw_heterogeneous(rng, shape):
     groups = pick(rng, *[g for g in range(1, 7) if channels % g == 0])
     return L.HeterogeneousMaxPool(
         [draw_sizes(rng, [size + 2 for size in sizes]) for _ in range(groups)],
-        stride=draw_sizes(rng, [pick(rng, 1, 3)] * 2),
+        stride=draw_sizes(rng, [pick(rng, 1, 3)] * len(sizes)),
     )
 
 
 def apply_heterogeneous(layer, X, arrays):
-    stride = each_axis(layer.stride, 2)
+    n_axes = X.ndim - 2
+    steps = each_axis(layer.stride, n_axes)
     pooled = []
     for maps, sizes in zip(X.chunk(len(layer.pool_sizes), dim=1), layer.pool_sizes, strict=True):
         # The last axis first, so that of equal maxima the first in scan order is taken.
-        for axis, window, step in zip((3, 2), each_axis(sizes, 2)[::-1], stride[::-1], strict=True):
+        windows = each_axis(sizes, n_axes)
+        for axis in reversed(range(2, X.ndim)):
+            window, step = windows[axis - 2], steps[axis - 2]
             size = maps.shape[axis]
             rows = []
             for centre in range(0, size, step):
@@ -466,7 +489,8 @@ def apply_attention(layer, X, arrays):
 
 def draw_lppool(rng, shape):
     window = draw_sizes(rng, [min(3, size) for size in shape[:-1]])
-    return L.LpPool2D(window, stride=pick(rng, None, 1, 2), p=pick(rng, 1, 2, 3.5))
+    pool = of_rank("LpPool", len(shape) - 1)
+    return pool(window, stride=pick(rng, None, 1, 2), p=pick(rng, 1, 2, 3.5))
 
 
 #: As a module of PyTorch is, in training or not.
@@ -474,7 +498,7 @@ MODE = SimpleNamespace(training=True)
 
 
 def batch_norm(X, arrays, epsilon):
-    # From the definition: of a gradient with other strides PyTorch's own makes wrong numbers.
+    # From the definition: PyTorch's own gradient may be wrong for other orders in memory.
     mean, variance, scale, offset = (
         arrays[name].reshape(-1, *[1] * (X.ndim - 2))
         for name in ("mean", "variance", "scale", "offset")
@@ -491,11 +515,53 @@ def apply_batchnorm(layer, X, arrays):
     return batch_norm(Y, arrays, layer.epsilon).movedim(-1, 1).flatten(1, 2)
 
 
+def draw_upsample(rng, shape):
+    n_axes = len(shape) - 1
+    mixed = "bilinear" if n_axes == 2 else "linear"
+    factors = draw_sizes(rng, [3] * n_axes)
+    return of_rank("Upsample", n_axes)(factors, pick(rng, "nearest", mixed))
+
+
 def apply_upsample(layer, X, arrays):
-    factors = each_axis(layer.size, 2)
+    n_axes = X.ndim - 2
+    factors = each_axis(layer.size, n_axes)
     if layer.interpolation == "nearest":
         return F.interpolate(X, scale_factor=factors)
-    return F.interpolate(X, scale_factor=factors, mode="bilinear", align_corners=False)
+    mode = ("linear", "bilinear", "trilinear")[n_axes - 1]
+    return F.interpolate(X, scale_factor=factors, mode=mode, align_corners=False)
+
+
+def draw_borders(rng, shape):
+    return draw_numbered_padding(rng, [2] * (len(shape) - 1))
+
+
+def torch_borders(layer):
+    """PyTorch begins with the last axis, and cuts off where numbers are negative."""
+    return [p for pair in reversed(layer.borders()) for p in pair]
+
+
+def draw_maxout(rng, shape):
+    return L.Maxout(pick(rng, *[k for k in range(1, 7) if shape[-1] % k == 0]))
+
+
+def draw_squeeze(rng, shape):
+    return L.SqueezeExcite(
+        int(rng.randint(1, 5)),
+        squeeze_channels=pick(rng, None, 1, 3),
+        activation=draw_activation(rng),
+        scale_activation=draw_activation(rng),
+        use_bias=bool(rng.rand() < 0.8),
+    )
+
+
+def apply_squeeze(layer, X, arrays):
+    pooled = X.flatten(2).mean(dim=2)
+    for name, activation in (("reduce", layer.activation), ("expand", layer.scale_activation)):
+        pooled = pooled @ arrays[f"{name}/weight"]
+        if layer.use_bias:
+            pooled = pooled + arrays[f"{name}/bias"]
+        pooled = activate(pooled, SimpleNamespace(activation=activation))
+    return X * pooled.reshape(*pooled.shape, *[1] * (X.ndim - 2))
 
 
 # ---------------------------------------------------------------------------
@@ -539,6 +605,11 @@ def apply_parallel(layer, X, arrays):
         for name, branch in layer.named_children()
     ]
     return torch.cat(outputs, dim=1)
+
+
+def apply_gate(layer, X, arrays):
+    G = apply_chain(layer.named_children(), X, arrays)
+    return X * (G if G.ndim == X.ndim else G.reshape(*G.shape, *[1] * (X.ndim - 2)))
 
 
 def apply_dense_block(layer, X, arrays):
@@ -627,6 +698,15 @@ def draw_dense_block(rng, shape):
     return L.DenseBlock(drawn)
 
 
+def draw_gate(rng, shape):
+    width = pick(rng, 1, shape[-1])
+    end = L.Dense(width, draw_activation(rng))
+    if len(shape) > 1 and rng.rand() < 0.4:
+        return L.Gate([*pick(rng, [], [L.GlobalAvgPool()]), end])
+    body, out = draw_inner(rng, shape, rng.randint(0, 3))
+    return L.Gate([*body, draw_mixer(rng, out, width, activation=draw_activation(rng))])
+
+
 KINDS = {
     # kind: (layers, draw, apply); a kind that makes vectors of maps ends the maps.
     "conv": ((L.Conv1D, L.Conv2D, L.Conv3D), draw_conv, apply_conv),
@@ -677,8 +757,12 @@ KINDS = {
         draw_transpose,
         apply_transpose,
     ),
-    "depthwise": ((L.DepthwiseConv2D,), draw_depthwise, apply_depthwise),
-    "lppool": ((L.LpPool2D,), draw_lppool, apply_lppool),
+    "depthwise": (
+        (L.DepthwiseConv1D, L.DepthwiseConv2D, L.DepthwiseConv3D),
+        draw_depthwise,
+        apply_depthwise,
+    ),
+    "lppool": ((L.LpPool1D, L.LpPool2D, L.LpPool3D), draw_lppool, apply_lppool),
     "batchnorm": (
         (L.BatchNorm,),
         # A large epsilon: channels may be nearly constant.
@@ -698,16 +782,30 @@ KINDS = {
         ),
     ),
     "upsample": (
-        (L.Upsample2D,),
-        lambda rng, shape: L.Upsample2D(draw_sizes(rng, [3, 3]), pick(rng, "nearest", "bilinear")),
+        (L.Upsample1D, L.Upsample2D, L.Upsample3D),
+        draw_upsample,
         apply_upsample,
+    ),
+    "padding": (
+        (L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D),
+        lambda rng, shape: of_rank("ZeroPadding", len(shape) - 1)(draw_borders(rng, shape)),
+        lambda layer, X, arrays: F.pad(X, torch_borders(layer)),
+    ),
+    "cropping": (
+        (L.Cropping1D, L.Cropping2D, L.Cropping3D),
+        lambda rng, shape: of_rank("Cropping", len(shape) - 1)(draw_borders(rng, shape)),
+        lambda layer, X, arrays: F.pad(X, [-p for p in torch_borders(layer)]),
     ),
     "dropout": (
         (L.Dropout,),
         lambda rng, shape: L.Dropout(0.0),
         lambda layer, X, arrays: X,
     ),
-    "separable": ((L.SeparableConv2D,), draw_separable, apply_separable),
+    "separable": (
+        (L.SeparableConv1D, L.SeparableConv2D, L.SeparableConv3D),
+        draw_separable,
+        apply_separable,
+    ),
     "transform": (
         (L.TransformConv1D, L.TransformConv2D, L.TransformConv3D),
         draw_transform,
@@ -724,8 +822,15 @@ KINDS = {
     "parallel": ((L.Parallel,), draw_parallel, apply_parallel),
     "dense_block": ((L.DenseBlock,), draw_dense_block, apply_dense_block),
     "sequential": ((L.Sequential,), draw_sequential, apply_sequential),
+    "maxout": (
+        (L.Maxout,),
+        draw_maxout,
+        lambda layer, X, arrays: X.unflatten(1, (-1, layer.n_pieces)).max(dim=2).values,
+    ),
+    "gate": ((L.Gate,), draw_gate, apply_gate),
+    "squeeze": ((L.SqueezeExcite,), draw_squeeze, apply_squeeze),
 }
-BLOCKS = ("residual", "parallel", "dense_block", "sequential")
+BLOCKS = ("residual", "parallel", "dense_block", "sequential", "gate")
 
 APPLY = {layer: apply for types, _, apply in KINDS.values() for layer in types}
 
@@ -741,7 +846,8 @@ IMAGES = {kind for kind, row in KINDS.items() if {t.n_axes for t in row[0]} == {
 def body_kinds(n_axes):
     """Kinds of layers for maps of so many axes, or for vectors."""
     if n_axes == 0:
-        return ["dense", "dense", "activation", "batchnorm", "residual", "parallel", "sequential"]
+        kinds = ["activation", "batchnorm", "maxout", "residual", "parallel", "sequential", "gate"]
+        return ["dense", "dense", *kinds]
     kinds = [kind for kind in KINDS if kind not in ("dense", *ENDS)]
     return [kind for kind in kinds if n_axes == 2 or kind not in IMAGES]
 
@@ -901,6 +1007,8 @@ def forms(network, X):
             yield f"{name} of same with a stride"
         if stride > np.max(getattr(layer, "kernel_size", 99)):
             yield f"{name} of a stride beyond the filter"
+        if name.startswith("ConvTranspose"):
+            yield name, bool(np.max(layer.dilation) > 1), layer.groups > 1
         if isinstance(layer, L.Residual):
             yield "shortcut", type(layer.shortcut)
         if isinstance(layer, L.Parallel):
@@ -908,6 +1016,10 @@ def forms(network, X):
             yield from (("parallel", kind) for kind in kinds)
             if "passthrough" in layer.branches:
                 yield "passthrough"
+        if isinstance(layer, L.Gate):
+            end = layer.layers[-1]
+            width = getattr(end, "units", None) or end.filters
+            yield "gate", type(end), width == 1
         if isinstance(layer, L.SelfAttention):
             yield "attention", layer.relative_position, layer.residual
         if isinstance(layer, KINDS["transform"][0]):
@@ -933,13 +1045,16 @@ def test_every_form_is_drawn():
         *[f"one pixel of {n} axes" for n in (1, 2, 3)],
         *[f"Conv{n}D of same with a stride" for n in (1, 2, 3)],
         *[f"Conv{n}D of a stride beyond the filter" for n in (1, 2, 3)],
-        *[f"{n}Conv2D of same with a stride" for n in ("Separable", "Transform")],
+        "TransformConv2D of same with a stride",
+        *[f"SeparableConv{n}D of same with a stride" for n in (1, 2, 3)],
+        *product([f"ConvTranspose{n}D" for n in (1, 2, 3)], [False, True], [False, True]),
         "projection",
         "passthrough",
         ("shortcut", L.Conv2D),
         ("shortcut", L.Dense),
         ("parallel", L.Residual),
         ("parallel", L.Dense),
+        *product(["gate"], [L.Dense, L.Conv1D, L.Conv2D, L.Conv3D], [False, True]),
         *product(["attention"], [False, True], [False, True]),
         *product(["transforms"], ["pm", "p4", "p4m", "O", "Oh", "matrices"]),
         *product(["group input"], [False, True]),
@@ -1008,6 +1123,24 @@ def test_gradient_at_a_prediction(seed, monkeypatch):
         assert_close(actual, output, what)
     for actual, what in ((dX, "the gradient at the input"), (dX_probe, "that of a probe")):
         assert_close(actual, input_.grad, what)
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "softmax"])
+def test_activation_of_special_numbers(name):
+    """Zeros, kinks and huge numbers, and infinity where PyTorch does not make it NaN."""
+    Z = np.array([[0.0, -0.0, 3, -3, 6, -6, 1e6, -1e6, 1e30, -1e30, np.inf, -np.inf, np.nan]])
+    network = compile_network([L.Activation(name)], Z.shape[1:], dtype="float64")
+    input_ = torch.tensor(Z, requires_grad=True)
+    output = TORCH_ACTIVATIONS[name](input_, None)
+    output.sum().backward()
+    known = ~output.isnan().numpy()
+    assert known.sum() >= Z.size - 3
+    Y = network.forward(Z, training=True)
+    dX = network.backward(np.ones_like(Z))
+    np.testing.assert_allclose(Y[known], output.detach()[known], rtol=1e-12, atol=1e-15)
+    known &= ~input_.grad.isnan().numpy()
+    np.testing.assert_allclose(dX[known], input_.grad[known], rtol=1e-12, atol=1e-15)
+    assert np.isnan(Y[0, -1])
 
 
 @pytest.mark.parametrize("pool", [None, "max", "mean"])
