@@ -316,21 +316,6 @@ CASES = {
     "upsample3d-linear": _linear_case(
         Upsample3D((2, 3, 2), interpolation="linear"), (3, 2, 3, 2)
     ),
-    # Borders
-    "zeropadding1d": _linear_case(ZeroPadding1D(((0, 3),)), (4, 2)),
-    "zeropadding2d": _linear_case(ZeroPadding2D(2), (3, 4, 2)),
-    "zeropadding2d-pairs": _linear_case(ZeroPadding2D(((2, 0), (0, 1))), (3, 4, 2)),
-    "zeropadding2d-none": _linear_case(ZeroPadding2D(0), (3, 4, 2)),
-    "zeropadding3d": _linear_case(ZeroPadding3D((1, (0, 2), 0)), (2, 3, 4, 2)),
-    "cropping1d": _linear_case(Cropping1D(((0, 3),)), (7, 2)),
-    "cropping2d": _linear_case(Cropping2D(1), (5, 4, 2)),
-    "cropping2d-pairs": _linear_case(Cropping2D(((2, 0), (0, 1))), (5, 4, 2)),
-    "cropping3d": _linear_case(Cropping3D((1, (0, 2), 0)), (4, 5, 3, 2)),
-    "padded-pools": LayerCase(
-        [ZeroPadding2D(((0, 1), (0, 1))), MaxPool2D(2), Cropping2D(((1, 0), 0))],
-        (5, 5, 2),
-        kinks=True,
-    ),
     # Dense
     "dense-one-unit": _linear_case(Dense(1, activation="identity"), (5,)),
     "dense-no-bias": _linear_case(Dense(4, activation=None, use_bias=False), (6,)),
@@ -411,6 +396,21 @@ CASES = {
     "globalavg-1d": _linear_case(GlobalAvgPool(), (7, 3)),
     "globalavg-2d": _linear_case(GlobalAvgPool(), (4, 5, 3)),
     "globalavg-3d": _linear_case(GlobalAvgPool(), (2, 3, 2, 2)),
+    # Borders
+    "zeropadding1d": _linear_case(ZeroPadding1D(((0, 3),)), (4, 2)),
+    "zeropadding2d": _linear_case(ZeroPadding2D(2), (3, 4, 2)),
+    "zeropadding2d-pairs": _linear_case(ZeroPadding2D(((2, 0), (0, 1))), (3, 4, 2)),
+    "zeropadding2d-none": _linear_case(ZeroPadding2D(0), (3, 4, 2)),
+    "zeropadding3d": _linear_case(ZeroPadding3D((1, (0, 2), 0)), (2, 3, 4, 2)),
+    "cropping1d": _linear_case(Cropping1D(((0, 3),)), (7, 2)),
+    "cropping2d": _linear_case(Cropping2D(1), (5, 4, 2)),
+    "cropping2d-pairs": _linear_case(Cropping2D(((2, 0), (0, 1))), (5, 4, 2)),
+    "cropping3d": _linear_case(Cropping3D((1, (0, 2), 0)), (4, 5, 3, 2)),
+    "padded-pools": LayerCase(
+        [ZeroPadding2D(((0, 1), (0, 1))), MaxPool2D(2), Cropping2D(((1, 0), 0))],
+        (5, 5, 2),
+        kinks=True,
+    ),
     # Scales
     "rescale": _linear_case(Rescale(0.3, offset=-0.2), (3, 3, 2)),
     "standardize-flat": _linear_case(Standardize(), (4,)),

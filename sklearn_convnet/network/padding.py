@@ -31,7 +31,7 @@ class _BorderNode(Node):
         self.inside = (slice(None), *inside)
 
     def pass_on(self, function, maps, shape, run):
-        """What a function makes of maps, which is of this shape."""
+        """Maps of this shape, which a function makes of others."""
         made = run.empty((len(maps), *shape), maps.dtype)
         run.call(function, maps, self.inside, made)
         return made
