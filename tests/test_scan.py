@@ -385,7 +385,7 @@ def test_zeros_are_those_around_the_scene(zeros, shape):
     X = larger(clf, *[size + 2 for size in shape[:-1]], n=1)
     scan = clf.scan(X)
     assert not scan.is_exact
-    assert scan.maps[0].shape == (1, *[3] * (len(shape) - 1), 5)
+    assert scan.maps[0].shape == (1, *[3] * (len(shape) - 1), 3)
     padded = np.zeros((1, *zeros.output_shape(X.shape[1:])))
     inside = [slice(before, size - after) for size, (before, after) in
               zip(padded.shape[1:], zeros.borders(), strict=False)]  # fmt: skip
