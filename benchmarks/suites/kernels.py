@@ -67,6 +67,10 @@ def response_norm(case):
     return axes("m C size alpha beta bias", case)
 
 
+def group_norm(case):
+    return axes("n P C groups", case)
+
+
 def upsample(case):
     n, height, width, channels, (k_h, k_w) = case
     return named(n=n, H=height, W=width, C=channels, OH=height * k_h, OW=width * k_w)
@@ -77,7 +81,7 @@ def resample(case):
 
 
 def attention(case):
-    return axes("n L heads d", case)
+    return axes("n L M heads d", case)
 
 
 def activation(name):
@@ -97,6 +101,7 @@ TABLES = {
     "group_maxpool": (cases.GROUP_POOL_CASES, group_pool),
     "batchnorm": (cases.BATCHNORM_CASES, batchnorm),
     "response_norm": (cases.RESPONSE_NORM_CASES, response_norm),
+    "groupnorm": (cases.GROUPNORM_CASES, group_norm),
     "upsample": (cases.UPSAMPLE_CASES, upsample),
     "take_rows": (cases.ROW_CASES, dict),
     "take_bytes": (cases.ROW_CASES, dict),

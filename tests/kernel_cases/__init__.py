@@ -45,6 +45,7 @@ from .geometries import (
     CONV_POOL_CASES,
     DENSE_CASES,
     DEPTHWISE_CASES,
+    GROUPNORM_CASES,
     GROUP_POOL_CASES,
     NO_PADDING,
     ONES,
