@@ -21,7 +21,9 @@ from ..layers.composition import PASSTHROUGH, Sequential, ShapeError, check_laye
 from ..layers.conv import Conv1D, Conv2D, Conv3D
 from ..layers.dense import Dense, Flatten
 from ..layers.depthwise import DepthwiseConv2D, SeparableConv2D
-from ..layers.dropout import Dropout
+from ..layers.dropout import Dropout, StochasticDepth
+from ..layers.group_norm import LayerNorm
+from ..layers.layer_scale import LayerScale
 from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from ..layers.pool import (
     AvgPool1D,
@@ -42,7 +44,15 @@ MAX_POOL = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}
 AVG_POOL = {1: AvgPool1D, 2: AvgPool2D, 3: AvgPool3D}
 
 PADDED = (*CONV.values(), *MAX_POOL.values(), *AVG_POOL.values(), DepthwiseConv2D)
-POINTWISE = (Activation, Dropout, Rescale, LocalResponseNorm)
+POINTWISE = (
+    Activation,
+    Dropout,
+    LayerNorm,
+    LayerScale,
+    LocalResponseNorm,
+    Rescale,
+    StochasticDepth,
+)
 
 
 @dataclass
@@ -173,7 +183,7 @@ class _Maker:
 
     def check_flat(self, layer):
         """Refuses what is not the same of a row of values and of a map."""
-        by_value = isinstance(layer, (Dense, Dropout, Rescale, Sequential)) or (
+        by_value = isinstance(layer, (Dense, Dropout, Rescale, Sequential, StochasticDepth)) or (
             isinstance(layer, Activation) and layer.activation != "softmax"
         )
         if self.flat and not by_value:
