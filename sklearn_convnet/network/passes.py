@@ -14,8 +14,17 @@ from itertools import pairwise
 from ..layers.composition import hint_of_divisor, with_channels
 
 # Each of these modules says which layers its nodes execute.
-from . import attention, conv_transpose, dropout, group_norm, layer_scale  # noqa: F401
-from . import pool, position, transformer, upsample  # noqa: F401
+from . import (  # noqa: F401  # noqa: F401
+    attention,
+    conv_transpose,
+    dropout,
+    group_norm,
+    layer_scale,
+    pool,
+    position,
+    transformer,
+    upsample,
+)
 from .activation import EPILOGUES, ActivationNode
 from .blocks import ResidualNode
 from .conv import ConvNode

@@ -16,7 +16,10 @@ every_case = pytest.mark.parametrize("case", cases.GROUPNORM_CASES)
 
 #: Samples, positions, groups and channels of a group.
 group_cases = st.tuples(
-    st.integers(1, 40), st.sampled_from([1, 1, 2, 7, 33, 600]), st.integers(1, 5), st.integers(1, 40)
+    st.integers(1, 40),
+    st.sampled_from([1, 1, 2, 7, 33, 600]),
+    st.integers(1, 5),
+    st.integers(1, 40),
 ).map(lambda c: (c[0], c[1], c[2] * c[3], c[2]))
 
 
@@ -45,9 +48,7 @@ def backward(kernels, X, scale, statistics, dY, epsilon=1e-2, n_threads=1, skip=
         None if name in skip else cases.output(scale.shape, X.dtype)
         for name in ("dscale", "doffset")
     )
-    kernels.groupnorm_backward(
-        X, scale, *statistics, dY, dX, dscale, doffset, epsilon, n_threads
-    )
+    kernels.groupnorm_backward(X, scale, *statistics, dY, dX, dscale, doffset, epsilon, n_threads)
     return dX, dscale, doffset
 
 

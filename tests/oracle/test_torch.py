@@ -427,8 +427,8 @@ def apply_attention(layer, X, arrays):
 
 
 def draw_non_local(rng, shape):
-    *sizes, channels = shape
-    if prod(sizes) > 150:
+    *sizes, _ = shape
+    if prod(sizes) > 250:
         raise ValueError("it takes too long")
     pool_size = pick(rng, None, 1, draw_sizes(rng, [min(3, size) for size in sizes]))
     return L.NonLocal(pick(rng, None, 1, 4), pool_size, scaled=bool(rng.rand() < 0.5))
@@ -487,7 +487,7 @@ def apply_position(layer, X, arrays):
 
 def draw_transformer(rng, shape):
     *sizes, channels = shape
-    if prod(sizes) > 100:
+    if prod(sizes) > 250:
         raise ValueError("it takes too long")
     return L.TransformerBlock(
         pick(rng, *[h for h in range(1, 7) if channels % h == 0]),
