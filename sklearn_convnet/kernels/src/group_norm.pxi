@@ -166,7 +166,7 @@ cdef inline double sum_of_lanes(vec sums) noexcept nogil:
     return total
 
 
-cdef double sum_row(
+cdef double sum_of_row(
     const real* x, Py_ssize_t n, real centre, real left, bint squared
 ) noexcept nogil:
     """The sum of x - centre - left over n numbers, or of its square."""
@@ -196,10 +196,10 @@ cdef void group_row(
     """A group of n neighbours: its statistics, and its output."""
     cdef real centre, left, inverse
     cdef Py_ssize_t i
-    mean[0] = x[0] + sum_row(x, n, x[0], 0, False) / n
+    mean[0] = x[0] + sum_of_row(x, n, x[0], 0, False) / n
     centre = <real> mean[0]
     left = <real> (mean[0] - centre)
-    variance[0] = sum_row(x, n, centre, left, True) / n
+    variance[0] = sum_of_row(x, n, centre, left, True) / n
     inverse = <real> (1 / sqrt(variance[0] + epsilon))
     for i in range(n // LANES):
         put(y + i * LANES, (at(x + i * LANES) - centre - left) * inverse * at(scale + i * LANES)
