@@ -14,7 +14,7 @@ from itertools import pairwise
 from ..layers.composition import hint_of_divisor, with_channels
 
 # Each of these modules says which layers its nodes execute.
-from . import (  # noqa: F401  # noqa: F401
+from . import (  # noqa: F401
     attention,
     conv_transpose,
     dropout,
