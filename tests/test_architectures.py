@@ -109,7 +109,10 @@ def digit_images(n):
         (vit("S", position="learned"), IMAGENET, 1000, 22_050_664 - 2 * 384),
         (vit("B", position="learned"), IMAGENET, 1000, 86_567_656 - 2 * 768),
         (vit("L", position="learned"), IMAGENET, 1000, 304_326_632 - 2 * 1024),
-        (vit("S"), IMAGENET, 1000, 22_050_664 - 2 * 384 - 196 * 384),
+        (vit("Ti"), IMAGENET, 1000, 5_679_400),
+        (vit("S"), IMAGENET, 1000, 21_974_632),
+        (vit("B"), IMAGENET, 1000, 86_415_592),
+        (vit("L"), IMAGENET, 1000, 304_123_880),
     ],
 )
 def test_number_of_parameters(layers, shape, n_outputs, expected):
