@@ -67,6 +67,10 @@ def response_norm(case):
     return axes("m C size alpha beta bias", case)
 
 
+def group_norm(case):
+    return axes("n P C groups", case)
+
+
 def upsample(case):
     n, size, channels, factors = case
     large = [s * k for s, k in zip(size, factors, strict=True)]
@@ -78,7 +82,7 @@ def resample(case):
 
 
 def attention(case):
-    return axes("n L heads d", case)
+    return axes("n L M heads d", case)
 
 
 def activation(name):
@@ -98,6 +102,7 @@ TABLES = {
     "group_maxpool": (cases.GROUP_POOL_CASES, group_pool),
     "batchnorm": (cases.BATCHNORM_CASES, batchnorm),
     "response_norm": (cases.RESPONSE_NORM_CASES, response_norm),
+    "groupnorm": (cases.GROUPNORM_CASES, group_norm),
     "upsample": (cases.UPSAMPLE_CASES, upsample),
     "take_rows": (cases.ROW_CASES, dict),
     "take_bytes": (cases.ROW_CASES, dict),

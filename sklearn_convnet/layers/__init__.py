@@ -5,7 +5,7 @@ Maps are channels-last: a sample is ``(length, channels)``, ``(height, width, ch
 """
 
 from .activation import Activation
-from .attention import SelfAttention
+from .attention import NonLocal, SelfAttention
 from .base import Chain, Layer
 from .blocks import DenseBlock, Parallel, Residual
 from .composition import Sequential
@@ -20,9 +20,11 @@ from .depthwise import (
     SeparableConv2D,
     SeparableConv3D,
 )
-from .dropout import Dropout
+from .dropout import Dropout, StochasticDepth
 from .fields import Window, pointwise
 from .gate import Gate, SqueezeExcite
+from .group_norm import GroupNorm, LayerNorm
+from .layer_scale import LayerScale
 from .maxout import Maxout
 from .norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from .padding import (
@@ -47,7 +49,9 @@ from .pool import (
     MaxPool2D,
     MaxPool3D,
 )
+from .position import PositionEmbedding
 from .transform_conv import TransformConv1D, TransformConv2D, TransformConv3D, TransformPool
+from .transformer import TransformerBlock
 from .transforms import reflection, rotation, scaling
 from .upsample import Upsample1D, Upsample2D, Upsample3D
 
@@ -77,8 +81,11 @@ __all__ = [
     "Gate",
     "GlobalAvgPool",
     "GlobalMaxPool",
+    "GroupNorm",
     "HeterogeneousMaxPool",
     "Layer",
+    "LayerNorm",
+    "LayerScale",
     "LocalResponseNorm",
     "LpPool1D",
     "LpPool2D",
@@ -87,7 +94,9 @@ __all__ = [
     "MaxPool2D",
     "MaxPool3D",
     "Maxout",
+    "NonLocal",
     "Parallel",
+    "PositionEmbedding",
     "Rescale",
     "Residual",
     "SelfAttention",
@@ -97,10 +106,12 @@ __all__ = [
     "Sequential",
     "SqueezeExcite",
     "Standardize",
+    "StochasticDepth",
     "TransformConv1D",
     "TransformConv2D",
     "TransformConv3D",
     "TransformPool",
+    "TransformerBlock",
     "Upsample1D",
     "Upsample2D",
     "Upsample3D",

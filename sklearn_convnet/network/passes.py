@@ -14,7 +14,20 @@ from itertools import pairwise
 from ..layers.composition import hint_of_divisor, with_channels
 
 # Each of these modules says which layers its nodes execute.
-from . import attention, conv_transpose, dropout, gate, maxout, padding, pool, upsample  # noqa: F401
+from . import (  # noqa: F401
+    attention,
+    conv_transpose,
+    dropout,
+    gate,
+    group_norm,
+    layer_scale,
+    maxout,
+    padding,
+    pool,
+    position,
+    transformer,
+    upsample,
+)
 from .activation import EPILOGUES, ActivationNode
 from .blocks import ResidualNode
 from .conv import ConvNode

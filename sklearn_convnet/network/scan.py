@@ -26,8 +26,10 @@ from ..layers.depthwise import (
     SeparableConv2D,
     SeparableConv3D,
 )
-from ..layers.dropout import Dropout
+from ..layers.dropout import Dropout, StochasticDepth
 from ..layers.gate import Gate, SqueezeExcite
+from ..layers.group_norm import LayerNorm
+from ..layers.layer_scale import LayerScale
 from ..layers.maxout import Maxout
 from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from ..layers.padding import (
@@ -69,7 +71,16 @@ CROPPING = (Cropping1D, Cropping2D, Cropping3D)
 TRANSFORMED = (TransformConv1D, TransformConv2D, TransformConv3D)
 
 PADDED = (*CONV.values(), *MAX_POOL.values(), *AVG_POOL.values(), *DEPTHWISE.values())
-POINTWISE = (Activation, Dropout, Rescale, LocalResponseNorm)
+POINTWISE = (
+    Activation,
+    Dropout,
+    LayerNorm,
+    LayerScale,
+    LocalResponseNorm,
+    Rescale,
+    StochasticDepth,
+    TransformPool,
+)
 
 
 @dataclass
@@ -208,7 +219,7 @@ class _Maker:
 
     def check_flat(self, layer):
         """Refuses what is not the same of a row of values and of a map."""
-        by_value = isinstance(layer, (Dense, Dropout, Rescale, Sequential)) or (
+        by_value = isinstance(layer, (Dense, Dropout, Rescale, Sequential, StochasticDepth)) or (
             isinstance(layer, Activation) and layer.activation != "softmax"
         )
         if self.flat and not by_value:

@@ -47,6 +47,7 @@ from .geometries import (
     DENSE_CASES,
     DEPTHWISE_CASES,
     GROUP_POOL_CASES,
+    GROUPNORM_CASES,
     NO_PADDING,
     ONES,
     POOL_CASES,

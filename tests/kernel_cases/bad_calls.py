@@ -257,6 +257,17 @@ BAD_CALLS = [
     ),
     *(
         (kernel, *bad)
+        for kernel in ("groupnorm_forward", "groupnorm_backward")
+        for bad in (
+            ("no positions", named(P=0)),
+            ("no channels", named(C=0)),
+            ("no groups", named(groups=0)),
+            ("groups that do not divide the channels", named(groups=4)),
+            ("more groups than channels", named(groups=12)),
+        )
+    ),
+    *(
+        (kernel, *bad)
         for kernel in ("upsample_forward", "upsample_backward")
         for bad in (
             ("no multiple of the depth", named(OD=3)),
@@ -292,7 +303,8 @@ BAD_CALLS = [
         (kernel, *bad)
         for kernel in ("attention_forward", "attention_backward")
         for bad in (
-            ("no positions", named(L=0)),
+            ("no queries", named(L=0)),
+            ("no keys", named(M=0)),
             ("no heads", named(heads=0)),
             ("no channels", named(d=0)),
         )

@@ -152,7 +152,8 @@ _RESPONSE_OPTIONS = named(size=3, alpha=0.1, beta=0.75, bias=1.0, n_threads=2)
 _GATE_SIZES = named(n=3, P=6, C=5)
 _UPSAMPLE_SIZES = named(n=2, D=2, H=3, W=4, C=5, OD=4, OH=6, OW=12)
 _RESAMPLE_SIZES = named(n=2, H=4, W=5, C=3, two=2, three=3)
-_ATTENTION_SIZES = named(n=2, L=6, heads=3, d=4)
+_GROUPNORM_SIZES = named(n=3, P=4, C=6, groups=2)
+_ATTENTION_SIZES = named(n=2, L=6, M=5, heads=3, d=4)
 _SEGMENTS = IN("s two", "int64", ((0, 5), (7, 11)))
 
 #: By the name of the kernel, and behind a comma what the call is to do besides.
@@ -412,6 +413,22 @@ GOOD_CALLS = {
         named(m=3, C=5),
         named(X=IN("m C"), dY=IN("m C"), dX=OUT("m C"), **_RESPONSE_OPTIONS),
     ),
+    "groupnorm_forward": Call(
+        _GROUPNORM_SIZES,
+        named(
+            X=IN("n P C"), scale=IN("C"), offset=IN("C"), mean=OUT("n groups", "float64"),
+            variance=OUT("n groups", "float64"), Y=OUT("n P C"), epsilon=0.1, n_threads=2,
+        ),
+    ),
+    "groupnorm_backward": Call(
+        _GROUPNORM_SIZES,
+        named(
+            X=IN("n P C"), scale=IN("C"), mean=IN("n groups", "float64"),
+            variance=IN("n groups", "float64"), dY=IN("n P C"), dX=OUT("n P C"),
+            dscale=OUT("C"), doffset=OUT("C"), epsilon=0.1, n_threads=2,
+        ),
+        optional=("dscale", "doffset"),
+    ),
     "upsample_forward": Call(
         _UPSAMPLE_SIZES,
         named(X=IN("n D H W C"), Y=OUT("n OD OH OW C"), linear=True, n_threads=2),
@@ -473,19 +490,19 @@ GOOD_CALLS = {
     "attention_forward": Call(
         _ATTENTION_SIZES,
         named(
-            Q=IN("n L heads d"), K=IN("n L heads d"), V=IN("n L heads d"),
-            bias=IN("heads L L"), P=OUT("n heads L L"), Y=OUT("n L heads d"),
-            n_threads=2,
+            Q=IN("n L heads d"), K=IN("n M heads d"), V=IN("n M heads d"),
+            bias=IN("heads L M"), P=OUT("n heads L M"), Y=OUT("n L heads d"),
+            factor=0.5, n_threads=2,
         ),
         optional=("bias",),
     ),
     "attention_backward": Call(
         _ATTENTION_SIZES,
         named(
-            Q=IN("n L heads d"), K=IN("n L heads d"), V=IN("n L heads d"),
-            P=IN("n heads L L"), dY=IN("n L heads d"), dS=OUT("n heads L L"),
-            dQ=OUT("n L heads d"), dK=OUT("n L heads d"), dV=OUT("n L heads d"),
-            dbias=OUT("heads L L"), n_threads=2,
+            Q=IN("n L heads d"), K=IN("n M heads d"), V=IN("n M heads d"),
+            P=IN("n heads L M"), dY=IN("n L heads d"), dS=OUT("n heads L M"),
+            dQ=OUT("n L heads d"), dK=OUT("n M heads d"), dV=OUT("n M heads d"),
+            dbias=OUT("heads L M"), factor=0.5, n_threads=2,
         ),
         optional=("dbias",),
     ),

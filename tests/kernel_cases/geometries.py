@@ -295,6 +295,17 @@ RESPONSE_NORM_CASES = {
     "one map": (17_000, 1, 1, 1.0, 0.75, 1.0),
 }
 
+# n, positions, channels, groups
+GROUPNORM_CASES = {
+    "image": (19, 784, 32, 8),
+    "one group": (19, 600, 35, 1),
+    "each channel": (19, 130, 33, 33),
+    "one map": (19, 2000, 1, 1),
+    "layer norm": (1100, 1, 67, 1),
+    "long rows": (19, 1, 2500, 1),
+    "rows in groups": (700, 1, 30, 6),
+}
+
 # n, size, channels, factors
 UPSAMPLE_CASES = {
     "double": (7, (1, 9, 8), 16, (1, 2, 2)),
@@ -313,15 +324,18 @@ RESAMPLE_CASES = {
     "one pixel": (40, 1, 1, 2),
 }
 
-# n, length, heads, width of a head: more positions than a block of rows, more channels
+# n, queries, keys, heads, width of a head: more positions than a block of rows, more channels
 # than a panel, more terms than a sum takes at a time.
 ATTENTION_CASES = {
-    "image": (3, 64, 4, 17),
-    "long": (2, 130, 2, 33),
-    "one head": (19, 49, 1, 70),
-    "wide": (2, 20, 1, 300),
-    "narrow": (5, 70, 9, 3),
-    "one position": (19, 1, 3, 8),
+    "image": (3, 64, 64, 4, 17),
+    "long": (2, 130, 130, 2, 33),
+    "one head": (19, 49, 49, 1, 70),
+    "wide": (2, 20, 20, 1, 300),
+    "narrow": (5, 70, 70, 9, 3),
+    "one position": (19, 1, 1, 3, 8),
+    "few keys": (3, 100, 25, 2, 17),
+    "many keys": (3, 5, 90, 2, 33),
+    "one key": (19, 40, 1, 1, 8),
 }
 
 # n, inputs, units, activation

@@ -33,7 +33,7 @@ from sklearn_convnet.network.node import walk  # noqa: E402
 
 torch.set_num_threads(1)
 
-N_NETWORKS = 220
+N_NETWORKS = 260
 RTOL = 1e-9
 
 # ---------------------------------------------------------------------------
@@ -487,6 +487,92 @@ def apply_attention(layer, X, arrays):
     return (rows + Y if layer.residual else Y).movedim(-1, 1).reshape(X.shape)
 
 
+def draw_non_local(rng, shape):
+    *sizes, _ = shape
+    if prod(sizes) > 250:
+        raise ValueError("it takes too long")
+    pool_size = pick(rng, None, 1, draw_sizes(rng, [min(3, size) for size in sizes]))
+    return L.NonLocal(pick(rng, None, 1, 4), pool_size, scaled=bool(rng.rand() < 0.5))
+
+
+def apply_non_local(layer, X, arrays):
+    def projected(name, maps):
+        rows = channels_last(maps).flatten(1, -2)
+        return rows @ arrays[name] + arrays[f"{name}_bias"]
+
+    seen = X
+    if layer.pool_size is not None:
+        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[X.ndim - 3]
+        seen = pool(X, layer.pool_size)
+    Q, K, V = projected("query", X), projected("key", seen), projected("value", seen)
+    factor = Q.shape[-1] ** -0.5 if layer.scaled else 1.0
+    Y = torch.softmax(factor * Q @ K.transpose(1, 2), dim=-1) @ V
+    Y = Y @ arrays["output"] + arrays["output_bias"]
+    return X + Y.movedim(-1, 1).reshape(X.shape)
+
+
+def apply_layer_norm(layer, X, arrays):
+    Z = channels_last(X)
+    Z = F.layer_norm(Z, Z.shape[-1:], arrays["scale"], arrays["offset"], layer.epsilon)
+    return Z.movedim(-1, 1)
+
+
+def draw_group_norm(rng, shape):
+    groups = [g for g in range(1, shape[-1] + 1) if shape[-1] % g == 0]
+    # A large epsilon: groups may be nearly constant.
+    return L.GroupNorm(pick(rng, *groups), epsilon=float(rng.uniform(0.01, 0.1)))
+
+
+def apply_group_norm(layer, X, arrays):
+    scale, offset = arrays["scale"], arrays["offset"]
+    # Not that of torch.nn.functional, which refuses a group of one number.
+    return torch.group_norm(X, layer.n_groups, scale, offset, layer.epsilon)
+
+
+def apply_layer_scale(layer, X, arrays):
+    return (channels_last(X) * arrays["scale"]).movedim(-1, 1)
+
+
+def apply_position(layer, X, arrays):
+    if layer.kind == "learned":
+        return X + arrays["position"].movedim(-1, 0)
+    sizes, channels = X.shape[2:], X.shape[1]
+    n = channels // len(sizes) // 2
+    table = torch.zeros(channels, *sizes, dtype=X.dtype)
+    for place in np.ndindex(*sizes):
+        angles = [p / 10000 ** (i / n) for p in place for i in range(n)]
+        each = np.array(angles).reshape(len(sizes), 1, n)
+        both = np.concatenate([np.sin(each), np.cos(each)], axis=1).ravel()
+        table[(slice(None), *place)] = torch.tensor(both)
+    return X + table
+
+
+def draw_transformer(rng, shape):
+    *sizes, channels = shape
+    if prod(sizes) > 250:
+        raise ValueError("it takes too long")
+    return L.TransformerBlock(
+        pick(rng, *[h for h in range(1, 7) if channels % h == 0]),
+        pick(rng, None, 3),
+        pick(rng, "gelu", "tanh", None),
+        relative_position=bool(rng.rand() < 0.5),
+    )
+
+
+def apply_transformer(layer, X, arrays):
+    n_channels = X.shape[1]
+    attention = L.SelfAttention(
+        layer.n_heads, relative_position=layer.relative_position, residual=False
+    )
+    normed = apply_layer_norm(L.LayerNorm(), X, under("attention/norm", arrays))
+    Z = X + apply_attention(attention, normed, under("attention/attention", arrays))
+    normed = apply_layer_norm(L.LayerNorm(), Z, under("mlp/norm", arrays))
+    hidden = channels_last(normed) @ arrays["mlp/dense1/weight"].reshape(n_channels, -1)
+    hidden = activate(hidden + arrays["mlp/dense1/bias"], layer)
+    out = hidden @ arrays["mlp/dense2/weight"].reshape(-1, n_channels) + arrays["mlp/dense2/bias"]
+    return Z + out.movedim(-1, 1)
+
+
 def draw_lppool(rng, shape):
     window = draw_sizes(rng, [min(3, size) for size in shape[:-1]])
     pool = of_rank("LpPool", len(shape) - 1)
@@ -801,6 +887,29 @@ KINDS = {
         lambda rng, shape: L.Dropout(0.0),
         lambda layer, X, arrays: X,
     ),
+    "depth": (
+        (L.StochasticDepth,),
+        lambda rng, shape: L.StochasticDepth(0.0),
+        lambda layer, X, arrays: X,
+    ),
+    "layer_norm": (
+        (L.LayerNorm,),
+        lambda rng, shape: L.LayerNorm(epsilon=float(rng.uniform(0.01, 0.1))),
+        apply_layer_norm,
+    ),
+    "group_norm": ((L.GroupNorm,), draw_group_norm, apply_group_norm),
+    "layer_scale": (
+        (L.LayerScale,),
+        lambda rng, shape: L.LayerScale(float(rng.uniform(-1, 1))),
+        apply_layer_scale,
+    ),
+    "position": (
+        (L.PositionEmbedding,),
+        lambda rng, shape: L.PositionEmbedding(pick(rng, "learned", "sinusoidal")),
+        apply_position,
+    ),
+    "non_local": ((L.NonLocal,), draw_non_local, apply_non_local),
+    "transformer": ((L.TransformerBlock,), draw_transformer, apply_transformer),
     "separable": (
         (L.SeparableConv1D, L.SeparableConv2D, L.SeparableConv3D),
         draw_separable,
@@ -846,8 +955,8 @@ IMAGES = {kind for kind, row in KINDS.items() if {t.n_axes for t in row[0]} == {
 def body_kinds(n_axes):
     """Kinds of layers for maps of so many axes, or for vectors."""
     if n_axes == 0:
-        kinds = ["activation", "batchnorm", "maxout", "residual", "parallel", "sequential", "gate"]
-        return ["dense", "dense", *kinds]
+        kinds = ["activation", "batchnorm", "layer_norm", "layer_scale", "maxout"]
+        return ["dense", "dense", *kinds, "residual", "parallel", "sequential", "gate"]
     kinds = [kind for kind in KINDS if kind not in ("dense", *ENDS)]
     return [kind for kind in kinds if n_axes == 2 or kind not in IMAGES]
 
@@ -923,7 +1032,7 @@ def make_network(seed, dropout=0.0):
     network = compile_network(drawn, shape, dtype="float64", random_state=seed)
     rng = np.random.RandomState(seed)
     for path, array in network.parameters().items():
-        if path.endswith(("bias", "position", "scale", "offset")):
+        if path.endswith(("bias", "position", "scale", "offset")) or not array.any():
             array += rng.uniform(-0.5, 0.5, array.shape)
     X = rng.normal(size=(10, *network.input_shape))
     statistics = np.random.RandomState(len(X))
@@ -1025,6 +1134,10 @@ def forms(network, X):
             yield "gate", type(end), width == 1
         if isinstance(layer, L.SelfAttention):
             yield "attention", layer.relative_position, layer.residual
+        if isinstance(layer, L.NonLocal):
+            yield "pool of keys", layer.pool_size is not None
+        if isinstance(layer, L.PositionEmbedding):
+            yield "position", layer.kind
         if isinstance(layer, KINDS["transform"][0]):
             name = layer.transforms if isinstance(layer.transforms, str) else "matrices"
             yield "transforms", name
@@ -1058,6 +1171,8 @@ def test_every_form_is_drawn():
         ("parallel", L.Dense),
         *product(["gate"], [L.Dense, L.Conv1D, L.Conv2D, L.Conv3D], [False, True]),
         *product(["attention"], [False, True], [False, True]),
+        *product(["pool of keys"], [False, True]),
+        *product(["position"], ["learned", "sinusoidal"]),
         *product(["transforms"], ["pm", "p4", "p4m", "O", "Oh", "matrices"]),
         *product(["group input"], [False, True]),
         "norm of several transforms",
@@ -1089,11 +1204,11 @@ def assert_like_torch(network, X, seed=0):
 
     assert_close(Z, output, "output")
     assert_close(np.asarray(value), total, f"loss {name}")
-    assert_close(dX, input_.grad, "gradient at the input")
     largest = max((float(array.grad.abs().max()) for array in arrays.values()), default=0)
-    for path, gradient in network.gradients().items():
-        expected = arrays[path].grad
-        # A bias before a batch norm has a gradient of zero, summed from terms that are not.
+    found = {path: (gradient, arrays[path].grad) for path, gradient in network.gradients().items()}
+    for path, (gradient, expected) in {**found, "the input": (dX, input_.grad)}.items():
+        # A bias before a batch norm has a gradient of zero, summed from terms that are not, and so
+        # has the input of a norm of constant numbers.
         is_zero = float(expected.abs().max()) < 1e-9 * largest
         floor = 1e-2 * largest if is_zero else 1e-4
         assert_close(gradient, expected, f"gradient of {path}", floor=max(floor, 1e-4))
