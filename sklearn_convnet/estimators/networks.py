@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import check_random_state
 
+from ..augmentation.base import KIND_NAMES
 from ..layers import GlobalAvgPool, GlobalMaxPool, Sequential
 from ..layers.blocks import Outputs
 from ..layers.composition import (
@@ -20,7 +21,7 @@ from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
 from .history import History
-from .inputs import INPUT_PARAMS, default_layers, hint_of_format, warn_if_turned
+from .inputs import INPUT_PARAMS, KINDS, default_layers, hint_of_format, warn_if_turned
 from .scanning import window_of
 from .transfer import copy_weights, weights_of
 from .warm_start import carry_over, changed, check_dtype, check_loss, kept, refuse, state_for
@@ -147,7 +148,7 @@ class NetworkMixin:
             smallest = replace(self._inputs, shape=self._inputs.smallest).sample_shape
             layers = default_layers(shape, self._inputs.kind, smallest)
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
-        self._check_images(pairs)
+        self._check_kind(pairs)
         self._check_layers(X, pairs)
         seen = with_channels(pairs, shape)
         with hint_of_format(self._inputs), hint_of_divisor(pairs, seen):
@@ -171,17 +172,18 @@ class NetworkMixin:
             check_dense_voting(network, self._inputs.kind)
         return network
 
-    def _check_images(self, pairs):
-        """Raises ValueError if what is for images alone is asked of other samples."""
+    def _check_kind(self, pairs):
+        """Raises ValueError if what is for one kind of samples is asked of another."""
         n_axes = first_n_axes(pairs)
         for name, needed in (
-            ("augmentation", getattr(self.augmentation, "needs_images", False)),
-            ("multi_crop", self.multi_crop is not None),
+            ("augmentation", getattr(self.augmentation, "n_axes", None)),
+            ("multi_crop", None if self.multi_crop is None else 2),
         ):
-            if needed and n_axes not in (None, 2):
-                fix = "; input_kind='image' makes them so" if self.layers is None else ""
+            if needed is not None and n_axes not in (None, needed):
+                kind = KIND_NAMES[needed]
+                fix = f"; input_kind={kind[:-1]!r} makes them so" if self.layers is None else ""
                 raise ValueError(
-                    f"{name}={getattr(self, name)!r} is for images, but the layers are for "
+                    f"{name}={getattr(self, name)!r} is for {kind}, but the layers are for "
                     f"samples of {n_axes} axes and channels{fix}"
                 )
 
@@ -189,6 +191,10 @@ class NetworkMixin:
         """(width, height) where X is images of one size, else None."""
         is_image = self._inputs.kind == "image" and not self._inputs.differ
         return self.input_shape_[1::-1] if is_image else None
+
+    def _point_axes(self):
+        """The number of coordinates of a point in a sample."""
+        return KINDS[self._inputs.kind] if self._inputs.kind in ("signal", "volume") else 2
 
     def _n_steps(self):
         """The length of a sample where X is signals, else None."""

@@ -151,6 +151,7 @@ _BATCHNORM_SIZES = named(m=8, C=5, n=2, three=3, parts=4)
 _RESPONSE_OPTIONS = named(size=3, alpha=0.1, beta=0.75, bias=1.0, n_threads=2)
 _UPSAMPLE_SIZES = named(n=2, H=3, W=4, C=5, OH=6, OW=12)
 _RESAMPLE_SIZES = named(n=2, H=4, W=5, C=3, two=2, three=3)
+_VOLUME_SIZES = named(n=2, D=3, H=4, W=5, C=3, three=3, four=4)
 _ATTENTION_SIZES = named(n=2, L=6, heads=3, d=4)
 _SEGMENTS = IN("s two", "int64", ((0, 5), (7, 11)))
 
@@ -432,6 +433,20 @@ GOOD_CALLS = {
         named(
             X=IN("n H W C", "int64"), matrices=IN("n two three", "float64"),
             Y=OUT("n H W C", "int64"), n_threads=2,
+        ),
+    ),
+    "affine_resample_3d": Call(
+        _VOLUME_SIZES,
+        named(
+            X=IN("n D H W C"), matrices=IN("n three four", "float64"), Y=OUT("n D H W C"),
+            fill_value=0.25, n_threads=2,
+        ),
+    ),
+    "affine_resample_3d_nearest": Call(
+        _VOLUME_SIZES,
+        named(
+            X=IN("n D H W C", "int64"), matrices=IN("n three four", "float64"),
+            Y=OUT("n D H W C", "int64"), n_threads=2,
         ),
     ),
     "add": Call(

@@ -173,7 +173,7 @@ class Target:
 
 
 def move_points(augmentation, X, points, units, random_state, n_threads, flip_pairs=None):
-    """A batch and the points (n, n_points, 2) in it after an augmentation, in their units.
+    """A batch and the points (n, n_points, n_axes) in it after an augmentation, in their units.
 
     A share `x` of the width is at pixel ``x * width - 1/2``: pixel centres are at integers,
     so the left edge of the image is at -1/2. In mirror images the points of each of `flip_pairs`
@@ -181,12 +181,12 @@ def move_points(augmentation, X, points, units, random_state, n_threads, flip_pa
     """
     pairs = {} if flip_pairs is None else {"flip_pairs": flip_pairs}
     if units == "share":
-        points = points * image_size(X, points.dtype) - 0.5
+        points = points * size_of(X, points) - 0.5
     X, points, _ = augmentation.augment(
         X, points=points, random_state=random_state, n_threads=n_threads, **pairs
     )
     if units == "share":
-        points = (points + 0.5) / image_size(X, points.dtype)
+        points = (points + 0.5) / size_of(X, points)
     return X, points
 
 
@@ -201,6 +201,6 @@ def warn_of_pixels(shares, what, param):
         )
 
 
-def image_size(X, dtype):
-    """(width, height) of images."""
-    return np.array([X.shape[2], X.shape[1]], dtype)
+def size_of(X, points):
+    """The size of samples along the axes of points: (width, height) of images."""
+    return np.array(X.shape[points.shape[2] : 0 : -1], points.dtype)

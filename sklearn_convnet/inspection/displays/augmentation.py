@@ -194,7 +194,7 @@ def moved_parts(twin, batches):
     if isinstance(target, BoxTarget) and target.image_size is not None:
         shares = [corners_of(t[:, 1:]) for t in encoded]
         return {"corners": all_in_pixels(shares, "share", sizes)}
-    if isinstance(target, PointTarget):
+    if isinstance(target, PointTarget) and target.n_axes == 2:
         points = [target.decode(t).reshape(len(t), -1, 2) for t in encoded]
         return {"points": all_in_pixels(points, target.units, sizes)}
     return {"label_maps": encoded} if isinstance(target, LabelMapTarget) else {}
