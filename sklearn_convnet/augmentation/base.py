@@ -37,6 +37,8 @@ class Transform(Parametrized):
     #: How many axes samples must have besides the channels: 1 for signals, 2 for images, 3 for
     #: volumes. None is any number.
     n_axes = None
+    #: True if samples are mixed with others of their batch, and so have two targets.
+    mixes = False
 
     def augment(
         self,
@@ -86,6 +88,12 @@ class Transform(Parametrized):
             If a parameter is invalid, or a shape does not fit.
         """
         steps = self._steps()
+        for step in steps:
+            if step.mixes:
+                raise ValueError(
+                    f"{type(step).__name__} mixes samples with their targets, which augment does "
+                    "not see: give it to an estimator, or call its method mix"
+                )
         X = real_array(X, "X")
         n_axes = check_axes(steps, X.shape)
         random_state = check_random_state(random_state)

@@ -8,7 +8,7 @@ class Compose(LayerComposition, Transform):
     """Transforms one after the other.
 
     All geometric ones are one resampling, with the product of their matrices, and come first;
-    the photometric ones follow in their order.
+    the photometric ones follow in their order. `MixUp` or `CutMix`, one of them, comes last.
 
     Parameters
     ----------

@@ -333,6 +333,7 @@ class BaseConvNet(
             self._augment(),
             self._view(),
             use_running=partial and len(samples) == 1,
+            mix=self._mix(),
         )
 
     def _warn_of_the_end(self, progress):

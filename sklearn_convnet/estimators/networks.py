@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..augmentation.base import KIND_NAMES
+from ..augmentation.mixing import CutMix, mixed_samples, parted
 from ..layers import GlobalAvgPool, GlobalMaxPool, Sequential
 from ..layers.blocks import Outputs
 from ..layers.composition import (
@@ -175,6 +176,12 @@ class NetworkMixin:
     def _check_kind(self, pairs):
         """Raises ValueError if what is for one kind of samples is asked of another."""
         n_axes = first_n_axes(pairs)
+        _, mixing = parted(self.augmentation)
+        if isinstance(mixing, CutMix) and self._inputs.kind == "table":
+            raise ValueError(
+                f"augmentation={self.augmentation!r} pastes parts of samples, but the columns of a "
+                "table are no places: use MixUp"
+            )
         for name, needed in (
             ("augmentation", getattr(self.augmentation, "n_axes", None)),
             ("multi_crop", None if self.multi_crop is None else 2),
@@ -202,12 +209,13 @@ class NetworkMixin:
 
     def _augment(self):
         """The change that is made to a training batch, or None: see `Trainer`."""
-        if self.augmentation is None and self.multi_crop is None:
+        augmentation, _ = parted(self.augmentation)
+        if augmentation is None and self.multi_crop is None:
             return None
 
         def augment(X, target, pixel_weight, random_state):
-            if self.augmentation is not None:
-                how = self.augmentation, X
+            if augmentation is not None:
+                how = augmentation, X
                 if pixel_weight is not None:
                     same = deepcopy(random_state)
                     pixel_weight = self._target.moved(*how, pixel_weight, same, self.n_threads)
@@ -217,6 +225,19 @@ class NetworkMixin:
             return X, target, pixel_weight
 
         return augment
+
+    def _mix(self):
+        """The mixing of a training batch, or None: see `Trainer`."""
+        _, mixing = parted(self.augmentation)
+        if mixing is None:
+            return None
+        n_axes = KINDS[self._inputs.kind]
+
+        def mix(samples, random_state):
+            mixture = mixing.mix(samples.X, n_axes, random_state)
+            return mixed_samples(samples, mixture, self._target.lies_in_sample)
+
+        return mix
 
     def _view(self):
         """The part of X that the network sees where it does not train, or None for all of it."""

@@ -22,6 +22,8 @@ class Target:
     out_activation = None
     #: Number of pixels along each axis, where y holds maps.
     map_size = None
+    #: True if y has a place for each place of a sample, and moves as it does.
+    lies_in_sample = False
     #: True if maps may have any size, as samples have.
     any_size = False
     #: True if the output layers have what they begin with.

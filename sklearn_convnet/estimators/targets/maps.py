@@ -31,6 +31,7 @@ class LabelMapTarget(ClassTarget):
     """
 
     votings = ()
+    lies_in_sample = True
 
     def __init__(self, classes, map_size, ignored=None, last_axis=False):
         super().__init__(classes)
@@ -157,6 +158,10 @@ class ValueMapTarget(ValueTarget):
         super().__init__(sample_shape[n_axes:] if has_values else (), normalize)
         self.sample_shape = sample_shape
         self.moves = moves
+
+    @property
+    def lies_in_sample(self):
+        return self.moves
 
     def output_layers(self, input_shape):
         try:
