@@ -2,7 +2,7 @@
 
 The files: `base.py` what a transform is, `moves.py` the affine maps, `images.py`, `signals.py` and
 `volumes.py` what moves samples, `values.py` what changes their values, `compose.py` several,
-`mixing.py` what mixes two samples.
+`mixing.py` what mixes two samples, `views.py` votes over changed samples.
 """
 
 from .base import Transform
@@ -11,6 +11,7 @@ from .images import RandomAffine, RandomCrop, RandomFlip
 from .mixing import CutMix, Mixture, MixUp
 from .signals import RandomAffine1D
 from .values import Cutout, GaussianNoise, RandomBrightness, RandomContrast
+from .views import TestTimeAugmentation
 from .volumes import RandomAffine3D
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "RandomContrast",
     "RandomCrop",
     "RandomFlip",
+    "TestTimeAugmentation",
     "Transform",
 ]

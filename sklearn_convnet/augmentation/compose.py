@@ -4,7 +4,26 @@ from ..layers.composition import LayerComposition, check_layers
 from .base import Transform
 
 
-class Compose(LayerComposition, Transform):
+class Transforms(LayerComposition):
+    """Base class of what has a list of transforms; they have names, as layers have."""
+
+    _list_name = "transforms"
+    _kind = Transform
+
+    @property
+    def n_axes(self):
+        """That of the first transform that needs a number of axes, or None."""
+        needed = (getattr(transform, "n_axes", None) for _, transform in self.named_children())
+        return next((n_axes for n_axes in needed if n_axes is not None), None)
+
+    def _checked_transforms(self):
+        """The transforms; raises ValueError or TypeError if they are none."""
+        reserved = self._get_param_names()
+        pairs = check_layers(self.transforms, "transforms", reserved=reserved, kind=Transform)
+        return [transform for _, transform in pairs]
+
+
+class Compose(Transforms, Transform):
     """Transforms one after the other.
 
     All geometric ones are one resampling, with the product of their matrices, and come first;
@@ -25,20 +44,8 @@ class Compose(LayerComposition, Transform):
                         ('light', 'passthrough')])
     """
 
-    _list_name = "transforms"
-    _kind = Transform
-
     def __init__(self, transforms):
         self.transforms = transforms
 
-    @property
-    def n_axes(self):
-        """That of the first transform in it that needs a number of axes."""
-        needed = (getattr(transform, "n_axes", None) for _, transform in self.named_children())
-        return next((n_axes for n_axes in needed if n_axes is not None), None)
-
     def _steps(self):
-        pairs = check_layers(
-            self.transforms, "transforms", reserved=("transforms",), kind=Transform
-        )
-        return [step for _, transform in pairs for step in transform._steps()]
+        return [step for transform in self._checked_transforms() for step in transform._steps()]

@@ -21,6 +21,7 @@ from ..messages import warn_caller
 from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
+from .fitted import VOTES_TWICE
 from .history import History
 from .inputs import INPUT_PARAMS, KINDS, default_layers, hint_of_format, warn_if_turned
 from .scanning import window_of
@@ -159,6 +160,11 @@ class NetworkMixin:
         """The network for the user's layers and the output layers of the target."""
         if self.multi_crop is not None:
             self._target.check_voting(self.multi_crop.voting)
+            if self.test_time_augmentation is not None:
+                raise ValueError(VOTES_TWICE)
+        elif self.test_time_augmentation is not None:
+            self.test_time_augmentation._validate_params()
+            self._target.check_views(self.test_time_augmentation.voting)
         with hint_of_format(self._inputs):
             if self.output is None:
                 outputs = self._target.pool_of_outputs(last_shape)
@@ -185,6 +191,7 @@ class NetworkMixin:
         for name, needed in (
             ("augmentation", getattr(self.augmentation, "n_axes", None)),
             ("multi_crop", None if self.multi_crop is None else 2),
+            ("test_time_augmentation", getattr(self.test_time_augmentation, "n_axes", None)),
         ):
             if needed is not None and n_axes not in (None, needed):
                 kind = KIND_NAMES[needed]

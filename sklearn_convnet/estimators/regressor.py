@@ -49,6 +49,8 @@ callable, default="auto"
         See `ConvNetClassifier`; `target` says what of y moves along.
     multi_crop : MultiCrop, default=None
         See `ConvNetClassifier`; the prediction is the mean over the crops. For values only.
+    test_time_augmentation : TestTimeAugmentation, default=None
+        See `ConvNetClassifier`; values, and points and maps moved back, are averaged.
     output : "auto" or None, default="auto"
         The layer behind the user's layers. "auto" is a dense layer or, where y is maps, a
         convolution of size 1, with as many outputs as y needs. None: the last maps are the outputs,
@@ -147,6 +149,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         max_iter=200,
         augmentation=None,
         multi_crop=None,
+        test_time_augmentation=None,
         output="auto",
         init_from=None,
         early_stopping=False,
@@ -174,6 +177,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self.max_iter = max_iter
         self.augmentation = augmentation
         self.multi_crop = multi_crop
+        self.test_time_augmentation = test_time_augmentation
         self.output = output
         self.init_from = init_from
         self.early_stopping = early_stopping
@@ -282,6 +286,8 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
     def _mean_of_views(self, X):
         """The values of samples of one size."""
+        if self._test_time() is not None:
+            return self._of_test_time(X, self._values, self._target.of_views)
         views = self._of_views(X, self._values, np.mean)
         return views[0] if len(views) == 1 else sum(views) / len(views)
 

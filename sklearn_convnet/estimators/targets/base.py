@@ -4,6 +4,7 @@ import numpy as np
 
 from ...layers import Dense, GlobalAvgPool
 from ...messages import warn_caller
+from .views import mean_of
 
 
 class Target:
@@ -14,10 +15,13 @@ class Target:
     n_outputs : int
         Outputs of the layer called "output".
     votings : tuple of str
-        How several crops of an image can vote.
+        How several views of a sample can vote.
+    crops_vote : bool
+        Whether crops can be these views: not where y has a place in the sample.
     """
 
-    votings = ()
+    votings = ("soft",)
+    crops_vote = False
     #: Name of what makes probabilities of the network's output; None asks the loss.
     out_activation = None
     #: Number of pixels along each axis, where y holds maps.
@@ -138,7 +142,7 @@ class Target:
 
     def check_voting(self, voting):
         """Raises ValueError if the predictions of several crops have no such vote."""
-        if not self.votings:
+        if not self.crops_vote:
             raise ValueError(
                 "multi_crop votes over labels or values, but y holds what has a place in the "
                 "image, or several columns of classes: leave it out"
@@ -147,6 +151,18 @@ class Target:
             raise ValueError(
                 f"multi_crop: voting={voting!r} needs one label a sample, use voting='soft'"
             )
+
+    def check_views(self, voting):
+        """Raises ValueError if the predictions for several views have no such vote."""
+        if voting not in self.votings:
+            raise ValueError(
+                f"test_time_augmentation: voting={voting!r} needs one label a sample, use "
+                "voting='soft'"
+            )
+
+    def of_views(self, seen):
+        """The values that are predicted for samples, from those for several views: `Seen`."""
+        return mean_of(seen.results)
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
         """A batch after an augmentation; what of the target lies in the image moves along.

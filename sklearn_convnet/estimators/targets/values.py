@@ -9,6 +9,7 @@ from ...moments import RunningMoments
 from ...scores import RunningR2, weight_of_pixels
 from ..checks import blocks_of, check_range, pieces
 from .base import Target, move_points, warn_of_pixels
+from .views import mean_of, moved_back
 
 
 class ValueTarget(Target):
@@ -28,7 +29,7 @@ class ValueTarget(Target):
         Of each output, in float64.
     """
 
-    votings = ("soft",)
+    crops_vote = True
     own_weights = ("output/target_mean", "output/target_deviation")
     #: True if the outputs share a unit, so that one that hardly varies counts little.
     shares_unit = False
@@ -182,7 +183,7 @@ class PointTarget(ValueTarget):
         The number of coordinates of a point.
     """
 
-    votings = ()
+    crops_vote = False
     shares_unit = True
 
     def __init__(self, sample_shape, units, normalize=False, flip_pairs=None, n_axes=2):
@@ -204,6 +205,19 @@ class PointTarget(ValueTarget):
         whole = moments.weight > 0
         deviation = np.sqrt(np.mean(moments.variance, where=whole)) if whole.any() else 0.0
         return np.full(self.n_outputs, 1.0 if deviation == 0 else deviation)
+
+    def of_views(self, seen):
+        points = [
+            moved_back(
+                found.reshape(len(found), -1, self.n_axes),
+                move,
+                seen.sample_shape,
+                self.units,
+                self.flip_pairs,
+            )
+            for found, move in zip(seen.results, seen.moves, strict=True)
+        ]
+        return mean_of(points).reshape(seen.results[0].shape)
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
         mean, deviation = self.mean.astype(target.dtype), self.deviation.astype(target.dtype)
