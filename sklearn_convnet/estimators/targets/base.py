@@ -145,7 +145,8 @@ class Target:
         if not self.crops_vote:
             raise ValueError(
                 "multi_crop votes over labels or values, but y holds what has a place in the "
-                "image, or several columns of classes: leave it out"
+                "image, or several columns of classes: leave it out; test_time_augmentation votes "
+                "over whole samples, whatever y is"
             )
         if voting != "dense" and voting not in self.votings:
             raise ValueError(
