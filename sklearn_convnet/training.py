@@ -75,7 +75,7 @@ class Samples:
 
     @cached_property
     def goals(self):
-        """What loss and score are sums over: one target, or where samples are mixed several."""
+        """The targets that loss and score are sums over: one, or for mixed samples several."""
         return [Goal(self.target, self.share, self.score_weight)]
 
     def take(self, which, take_rows=None):
