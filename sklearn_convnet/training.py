@@ -352,8 +352,7 @@ class Trainer:
                     part.share = part.pixel_weight * (samples.scale / len(batch))
             if self.mix:
                 seeds = ([augment_seed, i, j, MIXING] for j in range(len(parts)))
-                drawn = map(np.random.RandomState, seeds)
-                parts = [self.mix(*pair) for pair in zip(parts, drawn, strict=True)]
+                parts = [self._mixed(*pair) for pair in zip(parts, seeds, strict=True)]
             yield parts
 
     def _augmented(self, parts, seed):
@@ -372,6 +371,10 @@ class Trainer:
         augmented = Samples(X, target, part.weight, pixel_weight=pixel_weight)
         augmented.share = part.share
         return augmented
+
+    def _mixed(self, part, seed):
+        part.X = np.asarray(part.X, self.network.input_dtype(part.X.dtype))
+        return self.mix(part, np.random.RandomState(seed))
 
     def run_step(self, parts):
         """One step of the optimiser.

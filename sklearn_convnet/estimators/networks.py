@@ -241,8 +241,7 @@ class NetworkMixin:
         n_axes = KINDS[self._inputs.kind]
 
         def mix(samples, random_state):
-            X = samples.X.astype(self.network_.input_dtype(samples.X.dtype), copy=False)
-            mixture = mixing.mix(X, n_axes, random_state)
+            mixture = mixing.mix(samples.X, n_axes, random_state)
             return mixed_samples(samples, mixture, self._target.lies_in_sample)
 
         return mix
