@@ -29,6 +29,17 @@ PREDICT_VALUES = 2**22
 PREDICT_ROWS = 256
 #: Of so many batches samples are sorted by size, so that those of a batch are alike.
 SORTED_BATCHES = 32
+#: Tells the generator that mixes a batch from that which augments its parts.
+MIXING = 1
+
+
+@dataclass
+class Goal:
+    """Targets of a batch: the shares of the samples in its loss, and their weights in the score."""
+
+    target: np.ndarray
+    share: np.ndarray
+    score_weight: np.ndarray
 
 
 @dataclass
@@ -61,6 +72,11 @@ class Samples:
     def score_weight(self):
         """The weights of samples, or those of pixels."""
         return self.weight if self.pixel_weight is None else self.pixel_weight
+
+    @cached_property
+    def goals(self):
+        """The targets that loss and score are sums over: one, or for mixed samples several."""
+        return [Goal(self.target, self.share, self.score_weight)]
 
     def take(self, which, take_rows=None):
         """Some of them; `take_rows` is what `row_taker` has made for X."""
@@ -221,6 +237,9 @@ class Trainer:
         What is done to each training batch: ``X, target, pixel_weight = augment(X, target,
         pixel_weight, random_state)``. X is a copy in the dtype that the network's first layer
         sees; the generator's seed follows from that of the epoch and the number of the batch.
+    mix : callable, default=None
+        ``mix(samples, random_state)`` returns the `Samples` of a batch after each was mixed with
+        another one; it comes after `augment`, with a generator of its own.
     view : callable, default=None
         What the network sees of X where it does not train; None is all of it.
     use_running : bool, default=False
@@ -246,6 +265,7 @@ class Trainer:
         augment=None,
         view=None,
         use_running=False,
+        mix=None,
     ):
         self.network = network
         self.loss = loss
@@ -255,6 +275,7 @@ class Trainer:
         self.random_state = random_state
         self.n_threads = n_threads
         self.augment = augment
+        self.mix = mix
         self.view = view
         self.use_running = use_running
         self.state = state
@@ -297,7 +318,8 @@ class Trainer:
             if not isfinite(total):
                 break
             for part, Z in zip(parts, outputs, strict=True):
-                score.add(Z, part.target, part.score_weight)
+                for goal in part.goals:
+                    score.add(Z, goal.target, goal.score_weight)
         return total / len(samples)
 
     def batches(self, samples):
@@ -312,7 +334,7 @@ class Trainer:
             if isinstance(samples.X, Ragged):
                 order = samples.like_sizes(order, edges)
                 places = random_state.permutation(len(edges))
-        augment_seed = self._seed() if self.augment else None
+        augment_seed = self._seed() if self.augment or self.mix else None
         shares = shares_of(samples.weight, order, edges)
         if samples.scale != 1:
             shares = shares * samples.scale
@@ -328,6 +350,9 @@ class Trainer:
             if batch.pixel_weight is not None:
                 for part in parts:
                     part.share = part.pixel_weight * (samples.scale / len(batch))
+            if self.mix:
+                seeds = ([augment_seed, i, j, MIXING] for j in range(len(parts)))
+                parts = [self._mixed(*pair) for pair in zip(parts, seeds, strict=True)]
             yield parts
 
     def _augmented(self, parts, seed):
@@ -346,6 +371,10 @@ class Trainer:
         augmented = Samples(X, target, part.weight, pixel_weight=pixel_weight)
         augmented.share = part.share
         return augmented
+
+    def _mixed(self, part, seed):
+        part.X = np.asarray(part.X, self.network.input_dtype(part.X.dtype))
+        return self.mix(part, np.random.RandomState(seed))
 
     def run_step(self, parts):
         """One step of the optimiser.
@@ -395,12 +424,22 @@ class Trainer:
             use_running=self.use_running,
         )
         dZ = np.empty(Z.shape, Z.dtype)
-        loss = self.loss.value_and_gradient(
-            Z, part.target, part.share, dZ, network.kernels, self.n_threads
-        )
+        loss = self._loss_and_gradient(Z, part.goals, dZ)
         if isfinite(loss):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
         return loss, Z
+
+    def _loss_and_gradient(self, Z, goals, dZ):
+        """The sum of the losses of all goals; `dZ` is filled with its gradient."""
+        kernels, loss = self.network.kernels, 0.0
+        for goal in goals:
+            of_goal = dZ if goal is goals[0] else np.empty_like(dZ)
+            loss += self.loss.value_and_gradient(
+                Z, goal.target, goal.share, of_goal, kernels, self.n_threads
+            )
+            if of_goal is not dZ:
+                dZ += of_goal
+        return loss
 
     def seen(self, X):
         """The part of X that the network sees where it does not train."""

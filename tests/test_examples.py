@@ -69,6 +69,16 @@ def test_stick_figures(capsys):
     assert "| all |" in capsys.readouterr().out
 
 
+def test_votes(capsys):
+    found = run("votes", "--quick")
+    assert {task for task, _ in found} == {"scenes", "figures"}
+    for task in ("scenes", "figures"):
+        rows = [row for (name, _), row in found.items() if name == task]
+        assert all(np.isfinite(list(row.values())).all() for row in rows)
+        assert rows[0] != rows[-1]
+    assert "| mirror image |" in capsys.readouterr().out
+
+
 def test_tones(capsys):
     means = run("tones", "--quick", "--seeds", "1")
     assert all(0 <= value <= 1 for value in means.values())

@@ -34,7 +34,7 @@ ROOMS = (
     {"initializers", "layers"},
     {"network"},
     {"losses", "optimizers", "schedules", "scores", "training"},
-    {"augmentation", "multi_crop"},
+    {"augmentation", "multi_crop", "votes"},
     {"estimators"},
     {
         "_config",

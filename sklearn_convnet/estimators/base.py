@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from ..augmentation import Transform
+from ..augmentation import TestTimeAugmentation, Transform
 from ..constraints import Options, StrOptions
 from ..layers.composition import LayerComposition
 from ..losses import FunctionLoss
@@ -65,6 +65,7 @@ class BaseConvNet(
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "augmentation": [Transform, None],
         "multi_crop": [MultiCrop, None],
+        "test_time_augmentation": [TestTimeAugmentation, None],
         "output": [StrOptions({"auto"}), None],
         "init_from": "no_validation",  # transfer.py says more of what is wrong
         "early_stopping": ["boolean"],
@@ -333,6 +334,7 @@ class BaseConvNet(
             self._augment(),
             self._view(),
             use_running=partial and len(samples) == 1,
+            mix=self._mix(),
         )
 
     def _warn_of_the_end(self, progress):
