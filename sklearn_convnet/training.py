@@ -11,6 +11,7 @@
 #   and the optimiser gets the sum of their gradients. Nothing is padded.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -229,6 +230,8 @@ class Trainer:
 
     Attributes
     ----------
+    average : WeightAverage or None
+        The mean of the weights, if there is one: what the network holds between epochs.
     learning_rate : float or None
         That of the last step.
     """
@@ -258,6 +261,7 @@ class Trainer:
         self.view = view
         self.use_running = use_running
         self.state = state
+        self.average = None
         self.schedule = as_schedule(optimizer.learning_rate)
         self.learning_rate = None
         if state is None:
@@ -265,12 +269,18 @@ class Trainer:
 
     def restart(self):
         """Forget the steps so far, but not the weights."""
+        self.begin_average()
         self.state = {
             "t": 0,
             "epoch": 0,
             "arrays": self.optimizer.start(self.network),
             "schedule": {},
         }
+
+    def begin_average(self):
+        """Average from now on only, if at all: training goes on from what the network holds."""
+        if self.average is not None:
+            self.average.begin(self.network)
 
     def _seed(self):
         return self.random_state.randint(2**31 - 1)
@@ -290,6 +300,11 @@ class Trainer:
             Mean loss over the samples, each before the step that it took part in. It is
             not finite if training diverged; the pass then ends early.
         """
+        averaged = self.average is not None
+        with self.average.in_training(self.network) if averaged else nullcontext():
+            return self._run_steps(samples, score)
+
+    def _run_steps(self, samples, score):
         total = 0.0
         for parts in self.batches(samples):
             loss, outputs = self.run_step(parts)
@@ -445,6 +460,10 @@ class Trainer:
         state["t"] += 1
         self.optimizer.step(self.network, state["arrays"], state["t"], rate, self.n_threads)
         self.learning_rate = float(rate)
+        if self.average is not None:
+            optimizer = self.optimizer
+            rows, _ = self.network.stretches(optimizer.weight_decay, optimizer.decay_all)
+            self.average.update(self.network, rows, self.n_threads)
 
     def end_epoch(self, score):
         """Count an epoch; the schedule sees its score, the higher the better."""
@@ -596,6 +615,7 @@ def train(
         )
     if progress.best_state is not None:
         network.restore(progress.best_state)
+        trainer.begin_average()
     network.release_memory()
 
 

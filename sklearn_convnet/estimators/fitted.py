@@ -110,7 +110,8 @@ class FittedMixin:
         -------
         dict of str to ndarray
             By path, such as "conv1/weight". A regressor that normalises y has the statistics of
-            y beside the output's weights: "output/target_mean", "output/target_deviation".
+            y beside the output's weights: "output/target_mean", "output/target_deviation". With
+            `average_weights` weights and statistics are the averaged ones.
         """
         check_is_fitted(self)
         network = self.network_
@@ -121,7 +122,8 @@ class FittedMixin:
         """Give up what only further training needs, so that a pickle holds little but weights.
 
         That is the state of the optimiser, as large as the weights for momentum and twice as
-        large for Adam, and in memory the gradients. Predictions stay the same. `partial_fit`
+        large for Adam; with `average_weights` the weights of the last step; and in memory the
+        gradients. Predictions stay the same. `partial_fit`
         goes on from the same weights, with an optimiser and a schedule that begin anew, as they
         do in each `fit` with ``warm_start=True``.
 
@@ -131,7 +133,7 @@ class FittedMixin:
             The estimator.
         """
         check_is_fitted(self)
-        self._training_state = None
+        self._training_state = self._average = None
         self.network_.trim()
         return self
 

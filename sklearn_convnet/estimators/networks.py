@@ -94,7 +94,7 @@ class NetworkMixin:
         dtype = self._work_dtype(checked.X)
         self.network_ = self._compile(pairs, shape, last_shape, dtype, self._random_state)
         self._begin_outputs(checked.y, in_range(weight))
-        self._training_state = None
+        self._training_state = self._average = None
         self.n_iter_ = self.t_ = 0
         self._history = History()
         if self.init_from is None:
@@ -113,6 +113,7 @@ class NetworkMixin:
         """The state of the last fit, as copies, with the parameters that were changed since."""
         last, state = self.network_, self._training_state
         self.n_iter_ = 0
+        self._average = deepcopy(self._average)
         if news.isdisjoint(NETWORK_PARAMS):
             self.network_, self._random_state, self._training_state = deepcopy(
                 (last, self._random_state, state)

@@ -41,6 +41,8 @@ callable, default="auto"
         with respect to `y_pred`; see `sklearn_convnet.losses.FunctionLoss`.
     optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         See `ConvNetClassifier`.
+    average_weights : float or None, default=None
+        See `ConvNetClassifier`.
     batch_size : int or "auto", default="auto"
         See `ConvNetClassifier`.
     max_iter : int, default=200
@@ -142,6 +144,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         input_kind="auto",
         loss="auto",
         optimizer="adam",
+        average_weights=None,
         batch_size="auto",
         max_iter=200,
         augmentation=None,
@@ -169,6 +172,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self.input_kind = input_kind
         self.loss = loss
         self.optimizer = optimizer
+        self.average_weights = average_weights
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.augmentation = augmentation
