@@ -624,12 +624,13 @@ def chunk_rows(network):
     return max(1, min(PREDICT_ROWS, PREDICT_VALUES // network.largest_map))
 
 
-def predict_in_chunks(network, X, n_threads, finish=None):
+def predict_in_chunks(network, X, n_threads, finish=None, seed=None):
     """The network's output, chunk by chunk, so that memory does not grow with X, or what `finish`
-    makes of it."""
+    makes of it; with the `seed` of a draw, that of a prediction with dropout."""
     rows, whole = chunk_rows(network), None
+    predict = network.forward if seed is None else partial(network.draw, seed=seed)
     for start in range(0, len(X), rows):
-        Y = network.forward(X[start : start + rows], n_threads=n_threads)
+        Y = predict(X[start : start + rows], n_threads=n_threads)
         part = Y if finish is None else finish(Y)
         if whole is None:
             if len(part) == len(X):

@@ -21,6 +21,7 @@ from ..ragged import Ragged
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, Progress, Trainer, batches_of, train
 from .checks import pieces
+from .draws import DrawsMixin
 from .fitted import FittedMixin
 from .history import EpochTable
 from .networks import NetworkMixin
@@ -47,6 +48,7 @@ class BaseConvNet(
     SamplesMixin,
     NetworkMixin,
     FittedMixin,
+    DrawsMixin,
     ScanMixin,
     LayerComposition,
     Parametrized,

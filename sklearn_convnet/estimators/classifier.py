@@ -447,8 +447,11 @@ list of ndarray
         """
         check_is_fitted(self)
         vote = getattr(self._fitted["multi_crop"], "vote", None)
-        kernels = self.network_.kernels
-        return self._voted(X, lambda Z: self._target.probabilities(Z, kernels), vote, np.mean)
+        return self._voted(X, self._decoded, vote, np.mean)
+
+    def _decoded(self, Z):
+        """Probabilities, from the network's output."""
+        return self._target.probabilities(Z, self.network_.kernels)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.

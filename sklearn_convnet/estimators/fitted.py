@@ -74,11 +74,11 @@ class FittedMixin:
         check_is_fitted(self)
         return self.network_.named_layers
 
-    def _raw_predict(self, X, finish=None):
+    def _raw_predict(self, X, finish=None, seed=None):
         """The output of the last layer, for X as `_check_X` returns it, or what `finish` makes of
-        that, chunk by chunk."""
+        that, chunk by chunk; with a `seed`, that of a draw."""
         network = self._network_for(X)
-        return predict_in_chunks(network, X, effective_n_threads(self.n_threads), finish)
+        return predict_in_chunks(network, X, effective_n_threads(self.n_threads), finish, seed)
 
     def _network_for(self, X):
         """The network for checked X, whose samples may be of another size."""

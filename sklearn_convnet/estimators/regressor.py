@@ -282,6 +282,9 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         X = self._check_X(X, reset=False, sizes="any")
         return each_size(X, self._mean_of_views, PREDICT_ROWS)
 
+    def _decoded(self, Z):
+        return self._values(Z)
+
     def _mean_of_views(self, X):
         """The values of samples of one size."""
         views = self._of_views(X, self._values, np.mean)

@@ -13,6 +13,7 @@ from ..initializers import initial_weights
 from ..kernels import loader
 from ..layers.blocks import Outputs
 from ..threads import effective_n_threads
+from .draws import DrawsMixin
 from .node import EagerRun, Run, chain_backward, chain_forward, walk
 from .passes import fuse, make_nodes, named_passes, pass_names
 from .plan import plan_table, profile_table
@@ -48,7 +49,7 @@ def _leave_cast_to_last(nodes):
     return bool(casting)
 
 
-class Network(ResizableMixin):
+class Network(DrawsMixin, ResizableMixin):
     """Layers made executable; `compile_network` makes one.
 
     Attributes
@@ -359,19 +360,25 @@ class Network(ResizableMixin):
                 self._arena.pending = self, EagerRun(nodes, run, Y.shape)
             return Y
         program = self._program(len(X), X.dtype, training, weight is not None, *flags)
-        given = {"X": X, "weight": weight}
-        arena = self._arena if training else self._idle.borrow()
-        seed = self._mask_seed()
-        bound = run_forward(program, arena, self.kernels, given, "Y", n_threads, seed)
-        if training:
-            self._arena.pending = self, Pending(bound, given, seed)
-        else:
-            self._idle.append(arena)
+        if not training:
+            return self._predict(program, X, weight, n_threads, self._mask_seed())
+        given, seed = {"X": X, "weight": weight}, self._mask_seed()
+        bound = run_forward(program, self._arena, self.kernels, given, "Y", n_threads, seed)
+        self._arena.pending = self, Pending(bound, given, seed)
         return given["Y"]
 
-    def _program(self, n, dtype, training, weighted, one_sample=False, use_running=False):
+    def _predict(self, program, X, weight, n_threads, seed):
+        """The output of a program that does not train, in an arena that no other thread has."""
+        given, arena = {"X": X, "weight": weight}, self._idle.borrow()
+        run_forward(program, arena, self.kernels, given, "Y", n_threads, seed)
+        self._idle.append(arena)
+        return given["Y"]
+
+    def _program(
+        self, n, dtype, training, weighted, one_sample=False, use_running=False, drawing=False
+    ):
         """The steps for so many samples, traced when they are first asked for."""
-        key = (n, dtype.char, training, weighted, one_sample, use_running)
+        key = (n, dtype.char, training, weighted, one_sample, use_running, drawing)
         recent = self._programs[bool(training)]
         program = recent.find(key)
         if program is None:
@@ -379,12 +386,12 @@ class Network(ResizableMixin):
             recent.add(key, program, program.n_kept)
         return program
 
-    def _trace(self, n, dtype, training, weighted, one_sample, use_running):
+    def _trace(self, n, dtype, training, weighted, one_sample, use_running, drawing):
         tracer = Tracer()
         X = tracer.empty((n, *self.input_shape), dtype, "X")
         weight = tracer.empty((n,), self.dtype, "weight") if weighted else None
-        flags = (one_sample, use_running)
-        run = Run(tracer.kernels, THREADS, training, 0, weight, *flags, tracer=tracer)
+        flags = dict(one_sample=one_sample, use_running=use_running, drawing=drawing)
+        run = Run(tracer.kernels, THREADS, training, 0, weight, **flags, tracer=tracer)
         nodes = self.fused(training)
         Y = chain_forward(nodes, X, run)
         name_result(Y, "Y")
