@@ -400,8 +400,9 @@ class Trainer:
         return total * sum(map(len, parts)), outputs
 
     def _run_part(self, part):
-        """Its share in the loss, and its outputs; the gradients are then on the network."""
-        network = self.network.resized(part.X.shape[1:])
+        """Its share in the loss, and its outputs without those of auxiliary heads; the gradients
+        are then on the network."""
+        network = self.network.resized(part.X.shape[1:], training=True)
         Z = network.forward(
             part.X,
             training=True,
@@ -415,7 +416,7 @@ class Trainer:
         )
         if isfinite(loss):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
-        return loss, Z
+        return loss, np.ascontiguousarray(Z[..., : network.output_shape[-1]])
 
     def seen(self, X):
         """The part of X that the network sees where it does not train."""

@@ -23,6 +23,7 @@ from ..training import PREDICT_ROWS, Progress, Trainer, batches_of, train
 from .checks import pieces
 from .draws import DrawsMixin
 from .fitted import FittedMixin
+from .heads import whole_objective
 from .history import EpochTable
 from .networks import NetworkMixin
 from .samples import Given, SamplesMixin
@@ -333,7 +334,7 @@ class BaseConvNet(
         weight = self._target.weight_of_loss(weight)
         return Trainer(
             self.network_,
-            self._objective(samples.target, weight, not partial),
+            whole_objective(self._objective(samples.target, weight, not partial), self.network_),
             self._resolved(self.optimizer, OPTIMIZERS),
             batch_size,
             self.shuffle,

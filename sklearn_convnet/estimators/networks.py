@@ -19,6 +19,7 @@ from ..messages import warn_caller
 from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
+from .heads import begin_heads, complete_heads
 from .history import History
 from .inputs import INPUT_PARAMS, default_layers, hint_of_format, warn_if_turned
 from .scanning import window_of
@@ -108,6 +109,7 @@ class NetworkMixin:
     def _begin_outputs(self, y, weight):
         """Gives the output layers of a new network the values that they begin with."""
         self._target.begin(self.network_, y, weight, self._loss())
+        begin_heads(self.network_)
 
     def _go_on(self, news):
         """The state of the last fit, as copies, with the parameters that were changed since."""
@@ -158,14 +160,16 @@ class NetworkMixin:
         """The network for the user's layers and the output layers of the target."""
         if self.multi_crop is not None:
             self._target.check_voting(self.multi_crop.voting)
+        target, auto = self._target, self.output is not None
+        output_layers = target.output_layers if auto else target.pool_of_outputs
         with hint_of_format(self._inputs):
-            if self.output is None:
-                outputs = self._target.pool_of_outputs(last_shape)
+            outputs = output_layers(last_shape)
+            if not auto:
                 warn_of_last_activation(pairs)
-            else:
-                outputs = self._target.output_layers(last_shape)
         if len(outputs) > 1:
             outputs = [("output", Outputs(outputs))]
+        output_shape = Sequential(outputs).output_shape(last_shape)
+        pairs = complete_heads(pairs, shape, output_shape, output_layers)
         layers = [*pairs, *outputs]
         network = compile_network(layers, shape, dtype=dtype, random_state=random_state)
         if self.multi_crop is not None and self.multi_crop.voting == "dense":

@@ -12,7 +12,7 @@ class DrawsMixin:
     @cached_property
     def is_random(self):
         """True if a draw differs from a prediction."""
-        return any(node.is_random for node in walk(self._nodes))
+        return any(node.is_random for node in walk(self.fused()))
 
     def draw(self, X, seed, n_threads=None):
         """The output for a batch at a prediction with dropout.

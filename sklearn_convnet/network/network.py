@@ -13,6 +13,7 @@ from ..initializers import initial_weights
 from ..kernels import loader
 from ..layers.blocks import Outputs
 from ..threads import effective_n_threads
+from .auxiliary import SideBySideNode, heads_of, walk_heads_last
 from .draws import DrawsMixin
 from .node import EagerRun, Run, chain_backward, chain_forward, walk
 from .passes import fuse, make_nodes, named_passes, pass_names
@@ -69,6 +70,8 @@ class Network(DrawsMixin, ResizableMixin):
         Their gradients after a training forward and a backward, in the same layout.
     segments : list of Segment
         What lies where in these vectors.
+    heads : list of Node
+        The auxiliary heads, whose outputs are beside that of the network in training.
     step : int
         Number of the training step. Dropout masks are a function of it.
     part : int
@@ -112,10 +115,11 @@ class Network(DrawsMixin, ResizableMixin):
         self.input_shape = self.table[0][2] if self.table else self._given_shape
         self.output_shape = self._nodes[-1].output_shape if self._nodes else self.input_shape
         self.largest_map = max(map(prod, [self.input_shape, *(row[3] for row in self.table)]))
+        self.heads = heads_of(self._nodes, self.output_shape)
         self.segments = []
         grain = ALIGNMENT // self.dtype.itemsize
         start = 0
-        for node in walk(self._nodes):
+        for node in walk_heads_last(self._nodes):
             for name, weight in node.weights.items():
                 stop = start + prod(weight.shape)
                 path = f"{node.path}/{name}"
@@ -157,7 +161,7 @@ class Network(DrawsMixin, ResizableMixin):
     def initialize(self, random_state):
         """Draw the first weights, and the seed of the dropout masks."""
         self._seed = int(random_state.randint(2**31 - 1))
-        for node in walk(self._nodes):
+        for node in walk_heads_last(self._nodes):
             for name, w in node.weights.items():
                 try:
                     node.params[name][...] = initial_weights(
@@ -256,7 +260,10 @@ class Network(DrawsMixin, ResizableMixin):
         """The nodes that a prediction or a training step runs: those that passes have left."""
         training = bool(training)
         if training not in self._fused:
-            self._fused[training] = fuse(self._nodes, self._passes, training)
+            nodes = fuse(self._nodes, self._passes, training)
+            if training and self.heads:
+                nodes = (*nodes, SideBySideNode(self.heads, self.output_shape))
+            self._fused[training] = nodes
         return self._fused[training]
 
     @property
@@ -333,6 +340,7 @@ class Network(DrawsMixin, ResizableMixin):
         Returns
         -------
         Y : array of shape (n, *output_shape)
+            In training the outputs of auxiliary heads follow, along the last axis.
 
         Raises
         ------

@@ -222,6 +222,8 @@ def _color(layer):
 
 def _join(layer, n_chains):
     """The fate of branches at their end: the sign that stands there."""
+    if layer.passes_on:
+        return None
     if n_chains == 1:
         return "concatenated" if layer.accumulates else None
     return "+" if type(layer).__name__ == "Residual" else "concatenated"
