@@ -197,7 +197,8 @@ class NetworkDisplay:
         chains = [Chain(chain) if chain else Line() for chain in chains]
         texts = self._lines(title, part)
         self.texts_[part.path] = "\n".join(texts)
-        return Frame(part.path, chains, ", ".join(texts), _join(part.layer, len(chains)))
+        title, sign = ", ".join(texts), _join(part.layer, len(chains))
+        return Frame(part.path, chains, title, sign, meets=not part.layer.passes_on)
 
     def _leaf(self, path, texts, color):
         self.texts_[path] = "\n".join(texts)
