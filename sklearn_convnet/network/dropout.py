@@ -10,30 +10,31 @@ from .node import Node, executes
 
 @executes(Dropout)
 class DropoutNode(Node):
-    """The mask is a function of the pass's seed, the node and the element; in a draw it is that of
-    the first sample for all samples."""
+    """The mask is a function of the pass's seed, the node and the element; in a draw all samples
+    have the same."""
 
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.rate = float(layer.rate)
         self.is_random = self.rate > 0
+        self.mask_shape = self.input_shape  # of a sample
 
-    def _seed(self, run):
-        return run.seed_for(crc32(self.path.encode()) << 32)
+    def _masked(self, X, Y, run):
+        """Y = X mask / (1 - rate), for arrays of one axis."""
+        seed = run.seed_for(crc32(self.path.encode()) << 32)
+        run.kernels.dropout(X, Y, self.rate, seed, run.n_threads)
 
     def _drop(self, X, run):
         Y = run.empty(X.shape, X.dtype)
-        seed = self._seed(run)
-        run.kernels.dropout(X.reshape(-1), Y.reshape(-1), self.rate, seed, run.n_threads)
+        self._masked(X.reshape(-1), Y.reshape(-1), run)
         return Y
 
     def _drop_alike(self, X, run):
-        ones = np.ones(self.input_shape, X.dtype)
-        mask = run.empty(self.input_shape, X.dtype)
-        flat = ones.reshape(-1), mask.reshape(-1)
-        run.kernels.dropout(*flat, self.rate, self._seed(run), run.n_threads)
+        ones, factors = (run.empty(self.mask_shape, X.dtype) for _ in range(2))
+        run.call(np.copyto, ones, 1.0)
+        self._masked(ones.reshape(-1), factors.reshape(-1), run)
         Y = run.empty(X.shape, X.dtype)
-        run.call(np.multiply, X, mask, Y)
+        run.call(np.multiply, X, factors, Y)
         return Y
 
     def forward(self, X, run):
