@@ -11,6 +11,7 @@
 #   and the optimiser gets the sum of their gradients. Nothing is padded.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -248,6 +249,8 @@ class Trainer:
 
     Attributes
     ----------
+    average : WeightAverage or None
+        The mean of the weights, if there is one: what the network holds between epochs.
     learning_rate : float or None
         That of the last step.
     """
@@ -279,6 +282,7 @@ class Trainer:
         self.view = view
         self.use_running = use_running
         self.state = state
+        self.average = None
         self.schedule = as_schedule(optimizer.learning_rate)
         self.learning_rate = None
         if state is None:
@@ -286,12 +290,18 @@ class Trainer:
 
     def restart(self):
         """Forget the steps so far, but not the weights."""
+        self.begin_average()
         self.state = {
             "t": 0,
             "epoch": 0,
             "arrays": self.optimizer.start(self.network),
             "schedule": {},
         }
+
+    def begin_average(self):
+        """Average from now on only, if at all: training goes on from what the network holds."""
+        if self.average is not None:
+            self.average.begin(self.network)
 
     def _seed(self):
         return self.random_state.randint(2**31 - 1)
@@ -311,6 +321,11 @@ class Trainer:
             Mean loss over the samples, each before the step that it took part in. It is
             not finite if training diverged; the pass then ends early.
         """
+        averaged = self.average is not None
+        with self.average.in_training(self.network) if averaged else nullcontext():
+            return self._run_steps(samples, score)
+
+    def _run_steps(self, samples, score):
         total = 0.0
         for parts in self.batches(samples):
             loss, outputs = self.run_step(parts)
@@ -414,8 +429,9 @@ class Trainer:
         return total * sum(map(len, parts)), outputs
 
     def _run_part(self, part):
-        """Its share in the loss, and its outputs; the gradients are then on the network."""
-        network = self.network.resized(part.X.shape[1:])
+        """Its share in the loss, and its outputs without those of auxiliary heads; the gradients
+        are then on the network."""
+        network = self.network.resized(part.X.shape[1:], training=True)
         Z = network.forward(
             part.X,
             training=True,
@@ -427,7 +443,7 @@ class Trainer:
         loss = self._loss_and_gradient(Z, part.goals, dZ)
         if isfinite(loss):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
-        return loss, Z
+        return loss, np.ascontiguousarray(Z[..., : network.output_shape[-1]])
 
     def _loss_and_gradient(self, Z, goals, dZ):
         """The sum of the losses of all goals; `dZ` is filled with its gradient."""
@@ -484,6 +500,10 @@ class Trainer:
         state["t"] += 1
         self.optimizer.step(self.network, state["arrays"], state["t"], rate, self.n_threads)
         self.learning_rate = float(rate)
+        if self.average is not None:
+            optimizer = self.optimizer
+            rows, _ = self.network.stretches(optimizer.weight_decay, optimizer.decay_all)
+            self.average.update(self.network, rows, self.n_threads)
 
     def end_epoch(self, score):
         """Count an epoch; the schedule sees its score, the higher the better."""
@@ -635,6 +655,7 @@ def train(
         )
     if progress.best_state is not None:
         network.restore(progress.best_state)
+        trainer.begin_average()
     network.release_memory()
 
 
@@ -643,12 +664,13 @@ def chunk_rows(network):
     return max(1, min(PREDICT_ROWS, PREDICT_VALUES // network.largest_map))
 
 
-def predict_in_chunks(network, X, n_threads, finish=None):
+def predict_in_chunks(network, X, n_threads, finish=None, seed=None):
     """The network's output, chunk by chunk, so that memory does not grow with X, or what `finish`
-    makes of it."""
+    makes of it; with the `seed` of a draw, that of a prediction with dropout."""
     rows, whole = chunk_rows(network), None
+    predict = network.forward if seed is None else partial(network.draw, seed=seed)
     for start in range(0, len(X), rows):
-        Y = network.forward(X[start : start + rows], n_threads=n_threads)
+        Y = predict(X[start : start + rows], n_threads=n_threads)
         part = Y if finish is None else finish(Y)
         if whole is None:
             if len(part) == len(X):

@@ -33,7 +33,7 @@ ROOMS = (
     },
     {"initializers", "layers"},
     {"network"},
-    {"losses", "optimizers", "schedules", "scores", "training"},
+    {"averaging", "losses", "optimizers", "schedules", "scores", "training"},
     {"augmentation", "multi_crop", "votes"},
     {"estimators"},
     {

@@ -55,6 +55,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set
         and searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
+    average_weights : float or None, default=None
+        Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
+        of the running statistics of batch norms. Predictions, validation, early stopping and
+        `get_weights` are then those of the mean, training goes on from the weights themselves. In
+        the first steps the share is smaller: see `sklearn_convnet.averaging.WeightAverage`. None
+        predicts with the weights of the last step.
     batch_size : int or "auto", default="auto"
         Samples of a step; "auto" is ``min(200, n_samples)``. The samples of an epoch are cut
         into batches of nearly equal size, none larger than this.
@@ -218,6 +224,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         input_kind="auto",
         loss="auto",
         optimizer="adam",
+        average_weights=None,
         batch_size="auto",
         max_iter=200,
         augmentation=None,
@@ -249,6 +256,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.input_kind = input_kind
         self.loss = loss
         self.optimizer = optimizer
+        self.average_weights = average_weights
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.augmentation = augmentation
@@ -457,10 +465,12 @@ list of ndarray
             for several columns an array for each, for maps that differ in size one for each sample.
         """
         check_is_fitted(self)
-        target, kernels = self._target, self.network_.kernels
-        return self._of_classes(
-            X, lambda Z: target.probabilities(Z, kernels), target.vote_of_views, "vote", np.mean
-        )
+        target = self._target
+        return self._of_classes(X, self._decoded, target.vote_of_views, "vote", np.mean)
+
+    def _decoded(self, Z):
+        """Probabilities, from the network's output."""
+        return self._target.probabilities(Z, self.network_.kernels)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.

@@ -81,11 +81,11 @@ class FittedMixin:
         check_is_fitted(self)
         return self.network_.named_layers
 
-    def _raw_predict(self, X, finish=None):
+    def _raw_predict(self, X, finish=None, seed=None):
         """The output of the last layer, for X as `_check_X` returns it, or what `finish` makes of
-        that, chunk by chunk."""
+        that, chunk by chunk; with a `seed`, that of a draw."""
         network = self._network_for(X)
-        return predict_in_chunks(network, X, effective_n_threads(self.n_threads), finish)
+        return predict_in_chunks(network, X, effective_n_threads(self.n_threads), finish, seed)
 
     def _network_for(self, X):
         """The network for checked X, whose samples may be of another size."""
@@ -155,7 +155,8 @@ class FittedMixin:
         -------
         dict of str to ndarray
             By path, such as "conv1/weight". A regressor that normalises y has the statistics of
-            y beside the output's weights: "output/target_mean", "output/target_deviation".
+            y beside the output's weights: "output/target_mean", "output/target_deviation". With
+            `average_weights` weights and statistics are the averaged ones.
         """
         check_is_fitted(self)
         network = self.network_
@@ -166,7 +167,8 @@ class FittedMixin:
         """Give up what only further training needs, so that a pickle holds little but weights.
 
         That is the state of the optimiser, as large as the weights for momentum and twice as
-        large for Adam, and in memory the gradients. Predictions stay the same. `partial_fit`
+        large for Adam; with `average_weights` the weights of the last step; and in memory the
+        gradients. Predictions stay the same. `partial_fit`
         goes on from the same weights, with an optimiser and a schedule that begin anew, as they
         do in each `fit` with ``warm_start=True``.
 
@@ -176,7 +178,7 @@ class FittedMixin:
             The estimator.
         """
         check_is_fitted(self)
-        self._training_state = None
+        self._training_state = self._average = None
         self.network_.trim()
         return self
 

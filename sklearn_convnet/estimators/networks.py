@@ -22,6 +22,7 @@ from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
 from .fitted import VOTES_TWICE
+from .heads import begin_heads, complete_heads
 from .history import History
 from .inputs import INPUT_PARAMS, KINDS, default_layers, hint_of_format, warn_if_turned
 from .scanning import window_of
@@ -97,7 +98,7 @@ class NetworkMixin:
         dtype = self._work_dtype(checked.X)
         self.network_ = self._compile(pairs, shape, last_shape, dtype, self._random_state)
         self._begin_outputs(checked.y, in_range(weight))
-        self._training_state = None
+        self._training_state = self._average = None
         self.n_iter_ = self.t_ = 0
         self._history = History()
         if self.init_from is None:
@@ -111,11 +112,13 @@ class NetworkMixin:
     def _begin_outputs(self, y, weight):
         """Gives the output layers of a new network the values that they begin with."""
         self._target.begin(self.network_, y, weight, self._loss())
+        begin_heads(self.network_)
 
     def _go_on(self, news):
         """The state of the last fit, as copies, with the parameters that were changed since."""
         last, state = self.network_, self._training_state
         self.n_iter_ = 0
+        self._average = deepcopy(self._average)
         if news.isdisjoint(NETWORK_PARAMS):
             self.network_, self._random_state, self._training_state = deepcopy(
                 (last, self._random_state, state)
@@ -165,14 +168,16 @@ class NetworkMixin:
         elif self.test_time_augmentation is not None:
             self.test_time_augmentation._validate_params()
             self._target.check_views(self.test_time_augmentation.voting)
+        target, auto = self._target, self.output is not None
+        output_layers = target.output_layers if auto else target.pool_of_outputs
         with hint_of_format(self._inputs):
-            if self.output is None:
-                outputs = self._target.pool_of_outputs(last_shape)
+            outputs = output_layers(last_shape)
+            if not auto:
                 warn_of_last_activation(pairs)
-            else:
-                outputs = self._target.output_layers(last_shape)
         if len(outputs) > 1:
             outputs = [("output", Outputs(outputs))]
+        output_shape = Sequential(outputs).output_shape(last_shape)
+        pairs = complete_heads(pairs, shape, output_shape, output_layers)
         layers = [*pairs, *outputs]
         network = compile_network(layers, shape, dtype=dtype, random_state=random_state)
         if self.multi_crop is not None and self.multi_crop.voting == "dense":

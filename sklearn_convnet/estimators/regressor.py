@@ -41,6 +41,8 @@ callable, default="auto"
         with respect to `y_pred`; see `sklearn_convnet.losses.FunctionLoss`.
     optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         See `ConvNetClassifier`.
+    average_weights : float or None, default=None
+        See `ConvNetClassifier`.
     batch_size : int or "auto", default="auto"
         See `ConvNetClassifier`.
     max_iter : int, default=200
@@ -145,6 +147,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         input_kind="auto",
         loss="auto",
         optimizer="adam",
+        average_weights=None,
         batch_size="auto",
         max_iter=200,
         augmentation=None,
@@ -173,6 +176,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self.input_kind = input_kind
         self.loss = loss
         self.optimizer = optimizer
+        self.average_weights = average_weights
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.augmentation = augmentation
@@ -283,6 +287,9 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         check_is_fitted(self)
         X = self._check_X(X, reset=False, sizes="any")
         return each_size(X, self._mean_of_views, PREDICT_ROWS)
+
+    def _decoded(self, Z):
+        return self._values(Z)
 
     def _mean_of_views(self, X):
         """The values of samples of one size."""

@@ -36,6 +36,7 @@ def begun(estimator, given, learning_rate):
     twin = copy(estimator) if warm else clone(estimator)
     optimizer = clone(estimator._resolved(estimator.optimizer, OPTIMIZERS))
     twin.optimizer = optimizer.set_params(learning_rate=learning_rate)
+    twin.average_weights = None  # the loss of a step is that of the weights themselves
     news = twin._news() if warm else frozenset()
     checked = twin._checked(twin._check_X(given.X, not warm, news, sizes="unequal"), given)
     copied = None
