@@ -55,7 +55,7 @@ BLOCKS = {
     "a chain": [Conv2D(3, 3), Dropout(0.4), MaxPool2D(2), Flatten(), Dropout(0.2), Dense(4)],
     "a residual block": [Residual([Conv2D(2, 3, padding="same"), BatchNorm(), Dropout(0.5)])],
     "branches": [Parallel([[Conv2D(2, 1), Dropout(0.3)], [Dropout(0.6)], "passthrough"])],
-    "a block as a whole": [Residual([Conv2D(2, 1), StochasticDepth(0.5)]), StochasticDepth(0.3)],
+    "a block as a whole": [Residual([Conv2D(2, 1), StochasticDepth(0.5)]), Dropout(0.3)],
     "a dense block": [DenseBlock([Conv2D(2, 3, padding="same"), Dropout(0.5)])],
 }
 

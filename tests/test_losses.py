@@ -26,6 +26,7 @@ from sklearn_convnet.losses import (
     SummedSquaredError,
     SumOverColumns,
     WeightedPixels,
+    WithHeads,
 )
 from sklearn_convnet.optimizers import Adam
 
@@ -202,6 +203,11 @@ CASES = {
         ClassAndBox(CrossEntropy(), 2, 3.0, outline=True),
         with_outlines,
         lambda Z, y: -true_log_p(Z[:, :2], y[:, 0]) + 3 * outline(Z[:, 2:], y[:, 1:]),
+    ),
+    "a network and a head": (
+        WithHeads(CrossEntropy(), 2, [0.3]),
+        lambda rng: rng.randint(2, size=7),
+        lambda Z, y: -true_log_p(Z[:, :2], y) - 0.3 * true_log_p(Z[:, 2:], y),
     ),
     "missing values": (
         SquaredError(),

@@ -16,6 +16,7 @@ from sklearn_convnet import layers as all_layers
 from sklearn_convnet.estimators import scanning
 from sklearn_convnet.layers import (
     Activation,
+    AuxiliaryHead,
     AvgPool2D,
     BatchNorm,
     Conv1D,
@@ -165,6 +166,7 @@ IMAGES = {
         Dense(5, activation=None),
         LayerNorm(),
     ],
+    "heads": [Conv2D(4, 3), AuxiliaryHead([Dense(3)]), MaxPool2D(2), Dense(5)],
     "rectangular": [Conv2D(4, (2, 3), stride=(1, 2)), MaxPool2D((2, 1)), Dense(5)],
 }
 
