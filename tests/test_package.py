@@ -131,7 +131,7 @@ def test_import_needs_no_optional_package(run_python):
         before = set(sys.modules)
         import sklearn_convnet
         new = {name.split(".")[0] for name in set(sys.modules) - before}
-        print(sorted(new & {"matplotlib", "pandas", "torch", "onnx", "hypothesis"}))
+        print(sorted(new & {"matplotlib", "pandas", "torch", "onnx", "hypothesis", "PIL"}))
         """
     )
     assert printed.strip() == "[]"
