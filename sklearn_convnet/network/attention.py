@@ -1,5 +1,6 @@
 """Self-attention."""
 
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -25,13 +26,13 @@ def gather(d_bias, offsets, d_position):
 
 
 def offset_index(shape):
-    """For each pair of positions the number of their offset, and the number of offsets."""
+    """For each pair of positions the number of their offset."""
     grid = np.stack([axis.ravel() for axis in np.indices(shape)])
     index = np.zeros((grid.shape[1],) * 2, np.intp)
     for positions, size in zip(grid, shape, strict=True):
         index = index * (2 * size - 1)
         index += positions[:, None] - positions[None, :] + size - 1
-    return index, prod(2 * size - 1 for size in shape)
+    return index
 
 
 @executes(SelfAttention)
@@ -53,11 +54,16 @@ class SelfAttentionNode(Node):
                 trainable=layer.trainable,
             )
             self.weights[f"{name}_bias"] = Weight((channels,), trainable=layer.trainable)
-        self.offsets = None
+        self.relative_position = layer.relative_position
         if layer.relative_position:
-            self.offsets, n_offsets = offset_index(input_shape[:-1])
+            n_offsets = prod(2 * size - 1 for size in input_shape[:-1])
             self.weights["position"] = Weight((n_offsets, layer.n_heads), trainable=layer.trainable)
         self.multiply_adds = layer.multiply_adds(input_shape)
+
+    @cached_property
+    def offsets(self):
+        """The numbers of the offsets, or None; not made before the first pass."""
+        return offset_index(self.input_shape[:-1]) if self.relative_position else None
 
     def _project(self, name, X, run):
         Y = run.empty(X.shape, X.dtype)

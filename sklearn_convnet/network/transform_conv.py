@@ -4,6 +4,7 @@ The bank of all transformed filters is made for each call, by sparse matrices; t
 convolution, an activation, and a pool over the transforms.
 """
 
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -61,8 +62,7 @@ class TransformConvNode(Node):
         super().__init__(path, input_shape, conv.output_shape(input_shape))
         kernel, stride, pads, dilation = conv.geometry(input_shape)
         self.geometry = ((1, *stride), ((0, 0), *pads), (1, *dilation), 1)
-        matrices = transform_matrices(layer.transforms)
-        self.transforms = [filter_transform(matrix, kernel) for matrix in matrices]
+        self._of_transforms = transform_matrices(layer.transforms), kernel
         shape = layer.weight_shape(input_shape)
         self.bank_shape = (1, *conv.weight_shape(input_shape))
         self.weights["weight"] = Weight(
@@ -78,6 +78,12 @@ class TransformConvNode(Node):
             self.weights["bias"] = Weight(shape[-1:], trainable=layer.trainable)
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
+
+    @cached_property
+    def transforms(self):
+        """Sparse matrices; not made before the first pass."""
+        matrices, kernel = self._of_transforms
+        return [filter_transform(matrix, kernel) for matrix in matrices]
 
     def _bank(self, run):
         """Filter `j` in transform `t` is filter ``t * filters + j`` of the bank."""
