@@ -9,7 +9,7 @@ from .estimators.regressor import ConvNetRegressor
 
 __version__ = package_version()
 
-__all__ = ["ConvNetClassifier", "ConvNetRegressor", "__version__", "show_config"]
+__all__ = ["SKOPS_TRUSTED", "ConvNetClassifier", "ConvNetRegressor", "__version__", "show_config"]
 
 #: Public modules. They need no import of their own, and are loaded when they are asked for.
 _MODULES = (
@@ -19,6 +19,7 @@ _MODULES = (
     "datasets",
     "initializers",
     "inspection",
+    "interchange",
     "layers",
     "losses",
     "metrics",
@@ -32,6 +33,8 @@ _MODULES = (
 
 
 def __getattr__(name):
+    if name == "SKOPS_TRUSTED":
+        return import_module(f"{__name__}.interchange.trusted").SKOPS_TRUSTED
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

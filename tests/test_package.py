@@ -80,7 +80,7 @@ def test_public_modules_need_no_import_of_their_own(run_python):
         import sys
         import sklearn_convnet
         loaded = set(sys.modules)
-        for name in ("architectures", "datasets", "inspection", "metrics"):
+        for name in ("architectures", "datasets", "inspection", "interchange", "metrics"):
             assert f"sklearn_convnet.{{name}}" not in loaded
         for name in {MODULES}:
             assert getattr(sklearn_convnet, name) is sys.modules[f"sklearn_convnet.{{name}}"]
@@ -131,7 +131,8 @@ def test_import_needs_no_optional_package(run_python):
         before = set(sys.modules)
         import sklearn_convnet
         new = {name.split(".")[0] for name in set(sys.modules) - before}
-        print(sorted(new & {"matplotlib", "pandas", "torch", "onnx", "hypothesis", "PIL"}))
+        optional = {"matplotlib", "pandas", "torch", "onnx", "hypothesis", "safetensors", "PIL"}
+        print(sorted(new & optional))
         """
     )
     assert printed.strip() == "[]"

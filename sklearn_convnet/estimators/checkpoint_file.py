@@ -16,6 +16,8 @@ from contextlib import suppress
 
 import joblib
 
+from ..whole_file import whole_file
+
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
 
@@ -61,20 +63,11 @@ def beside(path):
 
 def save(value, path):
     """Writes a pickle with its trailer in the place of what was there before."""
-    path = os.path.realpath(path)
     partial, _ = beside(path)
-    try:
-        with open(partial, "w+b") as file:
-            joblib.dump(value, file)
-            digest = _digest(file, file.tell())
-            file.write(MARK + digest)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            os.remove(partial)
-        raise
+    with whole_file(path, partial) as file:
+        joblib.dump(value, file)
+        digest = _digest(file, file.tell())
+        file.write(MARK + digest)
 
 
 def load(path):

@@ -83,11 +83,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         one channel each, as of a network whose last convolution has a filter for each class; the
         mean over all positions of a sample is taken, unless y is maps. End with `GlobalMaxPool` for
         the maximum, and leave the activation of the last layer out.
-    init_from : dict of str to ndarray or FrozenEstimator, default=None
-        Weights to begin with: those that another network's `get_weights` returned, or that
-        network in a `FrozenEstimator`. What has the same path and shape is copied, with the
-        statistics of `Standardize` and `BatchNorm`; a warning tells what was not. A bare
-        estimator is refused, since `clone` would empty it.
+    init_from : dict of str to ndarray, str, path-like or FrozenEstimator, default=None
+        Weights to begin with: those that another network's `get_weights` returned, the path of a
+        ``.safetensors`` file that has them (see `sklearn_convnet.interchange`), or that network in
+        a `FrozenEstimator`. What has the same path and shape is copied, with the statistics of
+        `Standardize` and `BatchNorm`; a warning tells what was not. A bare estimator is refused,
+        since `clone` would empty it.
     early_stopping : bool, default=False
         Whether to stop when the score on validation data no longer improves, and go back to
         the weights that were best. The data are `X_val` and `y_val` of `fit`; without them

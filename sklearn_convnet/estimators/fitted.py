@@ -1,6 +1,7 @@
 """Attributes after a fit: curves, weights, outputs, and a pickle."""
 
 import warnings
+from copy import copy, deepcopy
 
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
@@ -15,6 +16,7 @@ from ..ragged import each_size
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, chunk_rows, predict_in_chunks
 from .targets.views import Seen
+from .transfer import checked_weights
 
 VOTES_TWICE = (
     "multi_crop and test_time_augmentation both say how views vote: give one of them, or views "
@@ -162,6 +164,38 @@ class FittedMixin:
         network = self.network_
         arrays = {**network.parameters(), **network.buffers(), **self._target.weights()}
         return {path: array.copy() for path, array in arrays.items()}
+
+    def set_weights(self, weights):
+        """Put other arrays in the place of those of the fitted network.
+
+        All of them are taken, or none. The optimiser keeps its state, and training goes on from
+        the new weights.
+
+        Parameters
+        ----------
+        weights : dict of str to array-like
+            By path, as `get_weights` or `sklearn_convnet.interchange.load_weights` returns them,
+            with an array for each of its paths.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, is none of this network's, has another shape, or holds what is
+            no finite number. The message names them, and nothing is changed.
+        """
+        check_is_fitted(self)
+        network, target = deepcopy(self.network_), copy(self._target)
+        arrays = checked_weights(network, weights, target.weights())
+        target.take_weights(arrays, set(arrays), self._loss(self._fitted["loss"]))
+        for path, own in {**network.parameters(), **network.buffers()}.items():
+            own[...] = arrays[path]
+        self.network_, self._target = network, target
+        return self
 
     def trim(self):
         """Give up what only further training needs, so that a pickle holds little but weights.

@@ -17,7 +17,7 @@ from ..layers.composition import (
     hint_of_divisor,
     with_channels,
 )
-from ..messages import warn_caller
+from ..messages import about, warn_caller
 from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
@@ -106,7 +106,8 @@ class NetworkMixin:
         weights = weights_of(self.init_from)
         own = self._target.own_weights
         copied = copy_weights(self.network_, {k: v for k, v in weights.items() if k not in own})
-        self._target.take_weights(weights, copied, self._loss())
+        with about("init_from"):
+            self._target.take_weights(weights, copied, self._loss())
         return copied
 
     def _begin_outputs(self, y, weight):

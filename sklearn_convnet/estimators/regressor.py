@@ -59,7 +59,7 @@ callable, default="auto"
         one channel each, as of a network whose last convolution has a filter for each class; the
         mean over all positions of a sample is taken, unless y is maps. End with `GlobalMaxPool` for
         the maximum, and leave the activation of the last layer out.
-    init_from : dict of str to ndarray or FrozenEstimator, default=None
+    init_from : dict of str to ndarray, str, path-like or FrozenEstimator, default=None
         See `ConvNetClassifier`.
     early_stopping : bool, default=False
         See `ConvNetClassifier`; the validation score is R^2.

@@ -6,8 +6,12 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from ..layers import Activation, Dense, Dropout, Flatten
-from ..messages import warn_caller
+from ..messages import about, warn_caller
+from ..tensor_files import is_weights_path, read_weights
 from .checks import check_range
+
+#: So many problems with weights are named in a message.
+NAMED_PROBLEMS = 10
 
 
 def weights_of(init_from):
@@ -16,13 +20,21 @@ def weights_of(init_from):
     Raises
     ------
     TypeError
-        If it is neither a dict nor a frozen estimator with `get_weights`.
+        If it is neither a dict nor a frozen estimator with `get_weights` nor the path of a file.
+    ValueError
+        If the file is damaged.
     """
+    if is_weights_path(init_from):
+        with about("init_from"):
+            return read_weights(init_from)
     if isinstance(init_from, FrozenEstimator) and hasattr(init_from, "get_weights"):
         return init_from.get_weights()
     if isinstance(init_from, Mapping):
         return init_from
-    problem = "init_from must be a dict of arrays by path or a FrozenEstimator"
+    problem = (
+        "init_from must be a dict of arrays by path, the path of a .safetensors file or a "
+        "FrozenEstimator"
+    )
     if hasattr(init_from, "get_weights"):
         name = type(init_from).__name__
         raise TypeError(
@@ -53,7 +65,7 @@ def copy_weights(network, weights):
         If there are none, or an array holds what is no finite number in the network's dtype.
     """
     own = {**network.parameters(), **network.buffers()}
-    maps = {f"{path}/weight": shape for path, shape in flattened(network.table).items()}
+    maps = maps_of_weights(network)
     copied, left = set(), []
     for path, given in weights.items():
         array = np.asarray(given)
@@ -62,8 +74,7 @@ def copy_weights(network, weights):
         if path not in own:
             left.append(f"{path!r}, which this network does not have")
         elif array.shape != own[path].shape:
-            fix = from_torch(array.shape, own[path].shape, maps.get(path))
-            left.append(f"{path!r} of shape {array.shape}, which is {own[path].shape} here{fix}")
+            left.append(other_shape(path, array.shape, own[path].shape, maps))
         else:
             check_range(array, own[path].dtype, f"init_from[{path!r}]")
             own[path][...] = array
@@ -76,6 +87,66 @@ def copy_weights(network, weights):
     if left:
         warn_caller(f"init_from: these were not copied: {'; '.join(left)}", UserWarning)
     return copied
+
+
+def checked_weights(network, weights, beside):
+    """All weights that a network has, as arrays by path.
+
+    Parameters
+    ----------
+    network : Network
+    weights : dict of str to array-like
+        By path.
+    beside : dict of str to ndarray
+        What has to be there besides the network's parameters and statistics.
+
+    Raises
+    ------
+    TypeError
+        If `weights` is no dict.
+    ValueError
+        If one is missing, is none of the network's, has another shape, or holds what is no finite
+        number in its dtype. The message names them.
+    """
+    if not isinstance(weights, Mapping):
+        raise TypeError(f"weights must be a dict of arrays by path, got {weights!r}")
+    own = {**network.parameters(), **network.buffers(), **beside}
+    arrays, maps = {}, maps_of_weights(network)
+    problems = [f"{path!r} is missing" for path in own if path not in weights]
+    for path, given in weights.items():
+        try:
+            arrays[path] = _fitting(path, given, own, maps)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        more = len(problems) - NAMED_PROBLEMS
+        named = [*problems[:NAMED_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+        raise ValueError(f"weights do not fit this network: {'; '.join(named)}")
+    return arrays
+
+
+def _fitting(path, given, own, maps):
+    """An array for the path; raises ValueError if it does not fit."""
+    if path not in own:
+        raise ValueError(f"{path!r} is none of its weights")
+    array = np.asarray(given)
+    if array.shape != own[path].shape:
+        raise ValueError(other_shape(path, array.shape, own[path].shape, maps))
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise ValueError(f"{path!r} must be an array of finite numbers")
+    check_range(np.atleast_1d(array), own[path].dtype, repr(path))
+    return array
+
+
+def other_shape(path, shape, own, maps):
+    """Words for an array whose shape is not that of the network's."""
+    fix = from_torch(shape, own, maps.get(path))
+    return f"{path!r} of shape {shape}, which is {own} here{fix}"
+
+
+def maps_of_weights(network):
+    """By the path of the weights of each dense layer that reads maps, the shape of these."""
+    return {f"{path}/weight": shape for path, shape in flattened(network.table).items()}
 
 
 def flattened(table):

@@ -1,5 +1,6 @@
 """Attention over positions."""
 
+from functools import cached_property
 from math import prod, sqrt
 
 import numpy as np
@@ -26,13 +27,13 @@ def gather(d_bias, offsets, d_position):
 
 
 def offset_index(shape):
-    """For each pair of positions the number of their offset, and the number of offsets."""
+    """For each pair of positions the number of their offset."""
     grid = np.stack([axis.ravel() for axis in np.indices(shape)])
     index = np.zeros((grid.shape[1],) * 2, np.intp)
     for positions, size in zip(grid, shape, strict=True):
         index = index * (2 * size - 1)
         index += positions[:, None] - positions[None, :] + size - 1
-    return index, prod(2 * size - 1 for size in shape)
+    return index
 
 
 class _AttentionNode(Node):
@@ -161,10 +162,15 @@ class SelfAttentionNode(_AttentionNode):
         self.key_shape = self.input_shape
         self.residual, self.n_heads = layer.residual, layer.n_heads
         self.factor = 1 / sqrt(channels // layer.n_heads)
-        self.offsets = None
+        self.relative_position = layer.relative_position
         if layer.relative_position:
-            self.offsets, n_offsets = offset_index(input_shape[:-1])
+            n_offsets = prod(2 * size - 1 for size in input_shape[:-1])
             self.weights["position"] = Weight((n_offsets, layer.n_heads), trainable=layer.trainable)
+
+    @cached_property
+    def offsets(self):
+        """The numbers of the offsets, or None; not made before the first pass."""
+        return offset_index(self.input_shape[:-1]) if self.relative_position else None
 
     def _position_bias(self, run):
         if self.offsets is None:

@@ -252,7 +252,8 @@ class Node:
         The weights' arrays, and their gradients in training. The network puts them here; copies of
         a node share them.
     buffers : dict of str to ndarray
-        Its statistics at the start.
+        Its statistics at the start. Made by `np.broadcast_to` they take no memory, as nothing of a
+        node should before it runs: a file is compared with the nodes before it is believed.
     state : dict of str to ndarray
         Its statistics. The network puts them here.
     chains : list of list of Node

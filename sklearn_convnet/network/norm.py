@@ -74,14 +74,17 @@ def standard_affine(mean, deviation, scale, shift):
 class RescaleNode(_AffineNode):
     def __init__(self, layer, path, input_shape):
         super().__init__(layer, path, input_shape, input_shape[-1])
-        self._scale = np.full(self.n_columns, layer.scale, dtype=np.float64)
-        self._shift = np.full(self.n_columns, layer.offset, dtype=np.float64)
+        self.scale, self.offset = layer.scale, layer.offset
+
+    def _full(self, number, dtype):
+        return np.full(self.n_columns, number, dtype=dtype)
 
     def affine(self, run):
-        return self._scale.astype(self.dtype), self._shift.astype(self.dtype)
+        return self._full(self.scale, self.dtype), self._full(self.offset, self.dtype)
 
     def centred(self, run):
-        return np.zeros(self.n_columns), self._scale, self._shift
+        numbers = (0.0, self.scale, self.offset)
+        return tuple(self._full(number, np.float64) for number in numbers)
 
 
 @executes(Standardize)
@@ -92,8 +95,8 @@ class StandardizeNode(_AffineNode):
         columns = input_shape[-1] if layer.per == "channel" else np.prod(input_shape)
         super().__init__(layer, path, input_shape, int(columns))
         self.one_size = layer.per == "value"
-        self.buffers["mean"] = np.zeros(self.n_columns)
-        self.buffers["deviation"] = np.ones(self.n_columns)
+        self.buffers["mean"] = np.broadcast_to(0.0, self.n_columns)
+        self.buffers["deviation"] = np.broadcast_to(1.0, self.n_columns)
 
     def affine(self, run):
         scale, shift = (run.empty((self.n_columns,), self.dtype) for _ in range(2))
@@ -159,8 +162,8 @@ class MomentsNode(Node):
         self.frozen = not layer.trainable
         self.weights["scale"] = Weight((channels,), "ones", trainable=layer.trainable)
         self.weights["offset"] = Weight((channels,), trainable=layer.trainable)
-        self.buffers["mean"] = np.zeros(channels)
-        self.buffers["variance"] = np.ones(channels)
+        self.buffers["mean"] = np.broadcast_to(0.0, channels)
+        self.buffers["variance"] = np.broadcast_to(1.0, channels)
         self.positions = prod(self.input_shape[:-1])
         if self.positions == 1 and not self.frozen:
             self.smallest_batch = 2

@@ -5,6 +5,7 @@ a filter, and an order of its channels where these are maps of all transforms to
 convolution, an activation, and a pool over the transforms.
 """
 
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -92,7 +93,7 @@ class TransformConvNode(Node):
         self.geometry = (ones + stride, none + pads, ones + dilation, 1)
         self.maps_in = (*ones, *self.input_shape)
         self.maps_out = (*ones, *self.output_shape)
-        self.transforms = [filter_transform(matrix, kernel) for matrix in layer.matrices()]
+        self._of_transforms = layer.matrices(), kernel
         self.orders = layer.input_order()
         shape = layer.weight_shape(input_shape)
         self.bank_shape = (*ones, *conv.weight_shape(input_shape))
@@ -110,6 +111,12 @@ class TransformConvNode(Node):
             self.weights["bias"] = Weight(shape[-1:], trainable=layer.trainable)
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
+
+    @cached_property
+    def transforms(self):
+        """Sparse matrices; not made before the first pass."""
+        matrices, kernel = self._of_transforms
+        return [filter_transform(matrix, kernel) for matrix in matrices]
 
     def filters(self):
         """The filters in all transforms, of shape (*kernel, channels, n_transforms * filters)."""

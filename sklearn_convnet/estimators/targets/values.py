@@ -85,7 +85,7 @@ class ValueTarget(Target):
         self.normalize = set(self.own_weights) <= set(weights)
         if self.normalize and not loss.takes_normalized:
             raise ValueError(
-                "init_from has the output layer of a network that learnt normalised values, which "
+                "they have the output layer of a network that learnt normalised values, which "
                 f"is none for {type(loss).__name__}: leave out what begins with 'output/'"
             )
         mean, deviation = np.zeros(self.n_outputs), np.ones(self.n_outputs)
@@ -96,7 +96,7 @@ class ValueTarget(Target):
             right and np.isfinite(mean).all() and np.all((deviation > 0) & (deviation < np.inf))
         ):
             raise ValueError(
-                f"init_from: {' and '.join(self.own_weights)} must be a finite mean and a positive "
+                f"{' and '.join(self.own_weights)} must be a finite mean and a positive "
                 f"deviation for each of {self.n_outputs} outputs"
             )
         self.mean, self.deviation = mean, deviation

@@ -1,0 +1,21 @@
+"""Weights and models in files, which hold numbers and names and run no code.
+
+A file of **weights** is one in the safetensors format, with the paths that `get_weights` gives
+them. A file of a **model** has the whole estimator besides, so that it predicts, and goes on
+training, with the same bits. Neither is a pickle: whatever a file holds, to read it executes
+nothing, and what it holds is checked before it is believed.
+
+# Design:
+# * A class stands in a file by its name, which is looked up in a list of this package's classes and
+#   nowhere else; it is made by its constructor, from parameters that pass its constraints.
+# * What can be computed is not stored: nodes, views and kernels follow from the layers, a target's
+#   sizes from its classes.
+# * Sizes are computed from the layers and compared with the arrays in the file before anything is
+#   allocated. What is allocated is at most twice what the file holds.
+"""
+
+from .errors import ModelFileError
+from .model import load_model, save_model
+from .weights import load_weights, save_weights
+
+__all__ = ["ModelFileError", "load_model", "load_weights", "save_model", "save_weights"]

@@ -1,0 +1,15 @@
+"""The types that skops must trust to load a fitted estimator.
+
+Callbacks are not among them: a `Checkpoint` reads a pickle from a path when a fit begins.
+"""
+
+from ..estimators.history import History
+from ..estimators.inputs import Inputs
+from ..network import Network
+from .classes import ESTIMATORS, TARGETS, spec_classes
+
+_CLASSES = {*spec_classes().values(), *ESTIMATORS.values(), *TARGETS, History, Inputs, Network}
+
+SKOPS_TRUSTED = sorted(
+    ["numpy.dtype", *(f"{cls.__module__}.{cls.__qualname__}" for cls in _CLASSES)]
+)
