@@ -1,5 +1,6 @@
 """Positions as numbers that are added."""
 
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -52,8 +53,11 @@ class PositionNode(Node):
             self.weights["position"] = Weight(
                 self.input_shape, "lecun_normal", DEVIATION**-2, trainable=layer.trainable
             )
-        else:
-            self.table = sinusoids(self.input_shape)
+
+    @cached_property
+    def table(self):
+        """Sines and cosines; not made before the first pass."""
+        return sinusoids(self.input_shape)
 
     def forward(self, X, run):
         n_values = prod(self.input_shape)
