@@ -1,0 +1,136 @@
+"""Convolutions, and dense layers."""
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from ...network.conv import ConvNode
+from ...network.conv_transpose import ConvTransposeNode
+from ...network.dense import DenseNode, FlattenNode
+from ...network.depthwise import DepthwiseNode
+from ...network.transform_conv import TransformConvNode, TransformPoolNode
+from .convert import ARRAYS, converts, weights_of
+
+
+def padding_of(node, pads, strides, graph):
+    """The attribute that says how much padding there is: numbers; but where it follows from the size
+    of a map, which is free, the rule."""
+    layer = graph.layers.get(node.path)
+    if graph.free and getattr(layer, "padding", None) == "same" and max(strides) > 1:
+        return {"auto_pad": "SAME_UPPER"}  # the odd row at the end
+    return {"pads": [before for before, _ in pads] + [after for _, after in pads]}
+
+
+def _conv(node, x, graph, weight, bias, stride, pads, dilation, groups):
+    """Geometry is that of three axes, of which the last are those of the maps."""
+    x, n = graph.channels_first(x), len(x.shape) - 1
+    stride, pads, dilation = stride[-n:], pads[-n:], dilation[-n:]
+    padding = padding_of(node, pads, stride, graph)
+    if "auto_pad" in padding and max(dilation) > 1:
+        weight, dilation = spread_taps(weight, dilation), (1,) * n
+    constants = [graph.constant(np.moveaxis(weight, (-1, -2), (0, 1)), "weight")]
+    if bias is not None:
+        constants.append(graph.constant(bias, "bias"))
+    return graph.apply(
+        "Conv",
+        x,
+        *constants,
+        shape=node.output_shape,
+        kernel_shape=weight.shape[:-2],
+        strides=stride,
+        dilations=dilation,
+        group=groups,
+        **padding,
+    )
+
+
+def spread_taps(weight, dilation):
+    """The filters with zeros between their taps, as onnxruntime dilates none whose padding follows
+    from the size of a map."""
+    sizes = [d * (k - 1) + 1 for k, d in zip(weight.shape, dilation, strict=False)]
+    spread = np.zeros((*sizes, *weight.shape[-2:]), weight.dtype)
+    spread[tuple(slice(None, None, d) for d in dilation)] = weight
+    return spread
+
+
+@converts(ConvNode, folds=True)
+def conv(node, x, graph):
+    """Weights (filters, channels / groups, *kernel)."""
+    return _conv(node, x, graph, *weights_of(node, graph), *node.geometry)
+
+
+@converts(DepthwiseNode, folds=True)
+def depthwise(node, x, graph):
+    """A group for each map."""
+    return _conv(node, x, graph, *weights_of(node, graph), *node.geometry, x.shape[-1])
+
+
+@converts(TransformConvNode)
+def transform_conv(node, x, graph):
+    """The bank of filters in all transforms, as they are now."""
+    bank, bias = node._bank(ARRAYS), node._bank_bias(ARRAYS)
+    bank = bank.reshape(bank.shape[-len(x.shape) - 1 :]).astype(graph.dtype)
+    bias = None if bias is None else bias.astype(graph.dtype)
+    return _conv(node, x, graph, bank, bias, *node.geometry)
+
+
+@converts(TransformPoolNode)
+def transform_pool(node, x, graph):
+    """The maps of one transform after the other, place by place."""
+    n = node.input_shape[-1] // node.output_shape[-1]
+    if n == 1:
+        return x
+    parts = graph.node("Split", x.name, n_outputs=n, axis=x.axis, num_outputs=n)
+    pooled = graph.node("Max" if node.pool == "max" else "Sum", *parts)
+    if node.pool == "mean":
+        pooled = graph.node("Mul", pooled, graph.number(1 / n))
+    return replace(x, name=pooled, shape=node.output_shape)
+
+
+@converts(ConvTransposeNode)
+def conv_transpose(node, x, graph):
+    """Weights (channels, filters / groups, *kernel)."""
+    stride, pads, dilation, groups, *_ = node.adjoint
+    x, n = graph.channels_first(x), len(x.shape) - 1
+    weight, bias = weights_of(node, graph)
+    kernel, stride, pads, dilation = weight.shape[:-2], stride[-n:], pads[-n:], dilation[-n:]
+    axes = zip(x.shape, node.output_shape, kernel, stride, pads, dilation, strict=False)
+    extra = [out - (size - 1) * s - d * (k - 1) - 1 + sum(p) for size, out, k, s, p, d in axes]
+    constants = [graph.constant(np.moveaxis(weight, (-2, -1), (0, 1)), "weight")]
+    if bias is not None:
+        constants.append(graph.constant(bias, "bias"))
+    return graph.apply(
+        "ConvTranspose",
+        x,
+        *constants,
+        shape=node.output_shape,
+        kernel_shape=kernel,
+        strides=stride,
+        dilations=dilation,
+        group=groups,
+        output_padding=extra,
+        pads=[before for before, _ in pads] + [after for _, after in pads],
+    )
+
+
+@converts(FlattenNode)
+def flatten(node, x, graph):
+    """The channels of a position side by side."""
+    return graph.flat(x)
+
+
+@converts(DenseNode, folds=True)
+def dense(node, x, graph):
+    """A product of matrices; the weights are in the order in which maps lie, so that they need not
+    be turned."""
+    weight, bias = weights_of(node, graph)
+    if not x.last:
+        *sizes, channels = x.shape
+        weight = np.moveaxis(weight.reshape(*sizes, channels, -1), -2, 0).reshape(weight.shape)
+    if len(x.shape) > 1:
+        x = replace(graph.apply("Flatten", x, shape=(prod(x.shape),), axis=1), last=True)
+    op, constants = "MatMul", [graph.constant(weight, "weight")]
+    if bias is not None:
+        op, constants = "Gemm", [*constants, graph.constant(bias, "bias")]
+    return graph.apply(op, x, *constants, shape=node.output_shape)

@@ -1,0 +1,148 @@
+"""From nodes of a network to nodes of a graph: one table says what writes which.
+
+# Design:
+# * What is converted are the nodes as the layers say, `Network.nodes`, which own weights and
+#   statistics: that of an activation or a batch norm stands behind that of its convolution.
+# * A converter is a function of a node, its input and the graph, which returns its output. It is
+#   entered by `converts`; a node whose class has none is an error that names its layer.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from ...layers.composition import ShapeError
+from ...layers.tree import parts_of_network, walk_parts
+from ...network.conv import ConvNode
+from ...network.depthwise import DepthwiseNode
+from ...network.node import Run, walk
+from ...network.norm import MomentsNode
+from .graph import Graph
+
+_CONVERTERS = {}
+#: Kinds of nodes whose weights can take over a batch norm behind them.
+_FOLDABLE = set()
+
+
+def converts(*node_types, folds=False):
+    """Function decorator: it writes nodes of these classes to a graph.
+
+    Parameters
+    ----------
+    *node_types : type
+        Subclasses of `Node`.
+    folds : bool, default=False
+        Whether it takes its weights by `weights_of`, and so can have a batch norm in them.
+    """
+
+    def register(function):
+        _CONVERTERS.update(dict.fromkeys(node_types, function))
+        if folds:
+            _FOLDABLE.update(node_types)
+        return function
+
+    return register
+
+
+def converter_of(node):
+    """The function that writes a node.
+
+    Raises
+    ------
+    NotImplementedError
+        If there is none; the message names the layer.
+    """
+    for kind in type(node).__mro__:
+        if kind in _CONVERTERS:
+            return _CONVERTERS[kind]
+    raise NotImplementedError(
+        f"layer {node.path!r}: {type(node).__name__} has no form in ONNX here: decorate a function "
+        f"that writes one with @converts({type(node).__name__})"
+    )
+
+
+def to_chain(nodes, x, graph):
+    """The output of nodes one after the other."""
+    for node in nodes:
+        if node in graph.absorbed:
+            continue
+        with graph.within(node.path):
+            x = converter_of(node)(node, x, graph)
+    return x
+
+
+#: A pass with arrays, for what nodes make of their weights.
+ARRAYS = Run(kernels=None, n_threads=1)
+
+
+# --- weights, and batch norms in them -----------------------------------------------------------
+
+
+def affine_of(moments):
+    """Scale and shift of a batch norm at a prediction, in float64: scale X + shift."""
+    affine = np.empty((3, moments.input_shape[-1]))
+    moments._running_affine(affine, ARRAYS)
+    centre, scale, shift = affine
+    return scale, shift - centre * scale
+
+
+def weights_of(node, graph):
+    """Weight, with the filters on its last axis, and bias or None, in the dtype of the graph; with
+    the batch norm that lies in them."""
+    weight, bias = node.params["weight"], node.params.get("bias")
+    if isinstance(node, DepthwiseNode):
+        weight = weight.reshape(*weight.shape[:-2], 1, -1)
+    moments = graph.folded.get(node)
+    if moments is not None:
+        scale, shift = affine_of(moments)
+        weight = weight * scale
+        bias = shift if bias is None else shift + bias * scale
+    weight = np.asarray(weight, graph.dtype)
+    return weight, None if bias is None else np.asarray(bias, graph.dtype)
+
+
+def fold_batch_norms(nodes):
+    """Batch norms that follow on a node which can have them in its weights: moments node by node."""
+    folded = {}
+    for chain in _chains(nodes):
+        for node, moments in pairwise(chain):
+            if isinstance(moments, MomentsNode) and type(node) in _FOLDABLE:
+                folded[node] = moments
+    return folded
+
+
+def _chains(nodes):
+    yield nodes
+    for node in nodes:
+        for chain in node.chains:
+            yield from _chains(chain)
+
+
+# --- whole networks ------------------------------------------------------------------------------
+
+
+def takes_any_size(network):
+    """True if the layers can do with samples of another size, and there are sizes."""
+    if len(network.input_shape) < 2:
+        return False
+    *sizes, channels = network.input_shape
+    try:
+        other = network.resized((*(2 * size for size in sizes), channels))
+    except ShapeError:
+        return False
+    return _strides(network) == _strides(other)
+
+
+def _strides(network):
+    """Those of all convolutions: a shortcut that leads from one size to another may have others for
+    other sizes."""
+    return [node.geometry[0] for node in walk(network.nodes) if isinstance(node, ConvNode)]
+
+
+def graph_of(network, dtype, opset, free, fold):
+    """An empty graph for a network, and what its converters need."""
+    parts = walk_parts(parts_of_network(network.layers, network.input_shape))
+    graph = Graph(dtype, opset, free, {part.path: part.layer for part in parts})
+    if fold:
+        graph.fold(fold_batch_norms(network.nodes))
+    return graph

@@ -1,0 +1,120 @@
+"""Pools, and enlarging."""
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from ...network.pool import (
+    AvgPoolNode,
+    GlobalAvgPoolNode,
+    GlobalMaxPoolNode,
+    HeterogeneousMaxPoolNode,
+    LpPoolNode,
+    MaxPoolNode,
+)
+from ...network.upsample import UpsampleNode
+from .conv import padding_of
+from .convert import converts
+
+
+def _pool(op, node, x, graph, **attributes):
+    """A pool with windows; geometry is that of three axes."""
+    x, n = graph.channels_first(x), len(x.shape) - 1
+    window, stride, pads, *_ = (part[-n:] for part in node.geometry[:3])
+    return graph.apply(
+        op,
+        x,
+        shape=node.output_shape,
+        kernel_shape=window,
+        strides=stride,
+        **padding_of(node, pads, stride, graph),
+        **attributes,
+    )
+
+
+@converts(MaxPoolNode)
+def max_pool(node, x, graph):
+    """Padding is minus infinity in ONNX as well."""
+    return _pool("MaxPool", node, x, graph)
+
+
+@converts(AvgPoolNode)
+def avg_pool(node, x, graph):
+    """The mean over true pixels."""
+    return _pool("AveragePool", node, x, graph, count_include_pad=0)
+
+
+@converts(LpPoolNode)
+def lp_pool(node, x, graph):
+    """(sum |x|^p)^(1/p), where LpPool has whole numbers for p alone."""
+    *geometry, p = node.geometry
+    x = graph.apply("Abs", x)
+    if p != 1:
+        x = graph.apply("Pow", x, graph.number(p))
+    x = _pool("AveragePool", node, x, graph)
+    x = graph.apply("Mul", x, graph.number(prod(geometry[0])))
+    return x if p == 1 else graph.apply("Pow", x, graph.number(1 / p))
+
+
+@converts(HeterogeneousMaxPoolNode)
+def heterogeneous_max_pool(node, x, graph):
+    """A max pool for each group. The border pixels stand for what lies beyond them: so a window that
+    is clipped has its own maximum, and one of which nothing is left that of the nearest pixel."""
+    sizes, strides = node.geometry
+    x = graph.channels_first(x)
+    n, n_groups = len(x.shape) - 1, len(sizes)
+    parts = [x.name]
+    if n_groups > 1:
+        parts = graph.node("Split", x.name, n_outputs=n_groups, axis=1, num_outputs=n_groups)
+    pooled = []
+    for part, window in zip(parts, np.asarray(sizes)[:, -n:].tolist(), strict=True):
+        # The first window begins at `start`; with so many pixels behind, the last of ceil(size /
+        # stride) is whole, and there is no room for one more.
+        starts = [(step - size) // 2 for step, size in zip(strides[-n:], window, strict=True)]
+        before = [max(0, -start) for start in starts]
+        after = [max(0, start + size - 1) for start, size in zip(starts, window, strict=True)]
+        pads = graph.constant(np.array([0, 0, *before, 0, 0, *after], np.int64), "pads")
+        part = graph.node("Pad", part, pads, mode="edge")
+        if max(starts) > 0:
+            begin = [max(0, start) for start in starts]
+            ends, axes = [np.iinfo(np.int64).max] * n, range(2, n + 2)
+            limits = (graph.constant(np.array(a, np.int64), "limits") for a in (begin, ends, axes))
+            part = graph.node("Slice", part, *limits)
+        pooled.append(graph.node("MaxPool", part, kernel_shape=window, strides=strides[-n:]))
+    name = graph.node("Concat", *pooled, axis=1) if n_groups > 1 else pooled[0]
+    return replace(x, name=name, shape=node.output_shape)
+
+
+def _global(op, node, x, graph):
+    axes = range(1, len(x.shape)) if x.last else range(2, len(x.shape) + 1)
+    axes = graph.constant(np.array(axes, np.int64), "axes")
+    return replace(graph.apply(op, x, axes, shape=node.output_shape, keepdims=0), last=True)
+
+
+@converts(GlobalMaxPoolNode)
+def global_max_pool(node, x, graph):
+    """The maximum over all axes but the channels."""
+    return _global("ReduceMax", node, x, graph)
+
+
+@converts(GlobalAvgPoolNode)
+def global_avg_pool(node, x, graph):
+    """The mean over all axes but the channels."""
+    return _global("ReduceMean", node, x, graph)
+
+
+@converts(UpsampleNode)
+def upsample(node, x, graph):
+    """Pixels are repeated, or mixed by the distance of pixel centres."""
+    x = graph.channels_first(x)
+    axes = zip(node.output_shape[:-1], x.shape[:-1], strict=True)
+    factors = np.array([1, 1, *(out // size for out, size in axes)], np.float32)
+    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
+    if node.bilinear:
+        how = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    else:
+        how["nearest_mode"] = "floor"
+    no_part = graph.constant(np.zeros(0, np.float32), "roi")
+    scales = graph.constant(factors, "scales")
+    return graph.apply("Resize", x, no_part, scales, shape=node.output_shape, **how)
