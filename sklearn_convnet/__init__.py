@@ -19,6 +19,7 @@ _MODULES = (
     "datasets",
     "initializers",
     "inspection",
+    "interchange",
     "layers",
     "losses",
     "metrics",

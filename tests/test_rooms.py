@@ -42,6 +42,7 @@ ROOMS = (
         "callbacks",
         "datasets",
         "inspection",
+        "interchange",
         "metrics",
         "scan",
         "testing",

@@ -30,7 +30,6 @@ from sklearn_convnet.layers import (
     LocalResponseNorm,
     MaxPool2D,
     Parallel,
-    Rescale,
     Residual,
     SelfAttention,
     Sequential,
@@ -154,7 +153,7 @@ def test_a_layer_that_onnx_does_not_know():
 def test_an_activation_that_onnx_does_not_know():
     network = compile_network([("first", Activation("relu"))], (4,))
     network.nodes[0].activation = "cosine"
-    with pytest.raises(NotImplementedError, match="layer 'first/?.*': activation='cosine' has no"):
+    with pytest.raises(NotImplementedError, match=r"layer 'first': activation='cosine' has no"):
         to_onnx(network)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import skl2onnx
 from onnx_runs import assert_close, run
+from sklearn.base import is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -49,7 +50,7 @@ def network(kind=ConvNetClassifier, **params):
 
 def assert_same(model, X, **options):
     """A fitted classifier or regressor, converted, predicts the same."""
-    if hasattr(model, "predict_proba"):
+    if is_classifier(model):
         options.setdefault("options", {"zipmap": False})
     found = run(skl2onnx.to_onnx(model, X[:1], **options), X)
     predicted = model.predict(X)
@@ -125,11 +126,11 @@ def test_regressors(name):
     assert_same(REGRESSORS[name]().fit(X, 1e3 + 5.0 * y), X)
 
 
-@pytest.mark.parametrize("shape", [(2,), (2, 3)])
-def test_several_values(shape):
+def test_several_values_and_points():
     X, _ = data()
-    y = np.random.RandomState(1).normal(size=(N, *shape))
-    assert_same(network(ConvNetRegressor).fit(X, y), X)
+    y = np.random.RandomState(1).uniform(size=(N, 3, 2))
+    assert_same(network(ConvNetRegressor).fit(X, y[..., 0]), X)
+    assert_same(network(ConvNetRegressor, target="points").fit(X, y), X)
 
 
 def test_values_that_float32_does_not_tell_apart_are_floats():
@@ -202,7 +203,7 @@ def test_y_that_other_models_do_not_know():
 
 def test_labels_that_skl2onnx_does_not_have():
     X, y = data()
-    with pytest.raises(NotImplementedError, match="integers or strings, .*dtype float64"):
+    with pytest.raises(NotImplementedError, match=r"integers or strings, .*dtype float64"):
         skl2onnx.to_onnx(network().fit(X, 1.0 * y), X[:1], options={"zipmap": False})
 
 

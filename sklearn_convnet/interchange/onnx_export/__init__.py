@@ -20,11 +20,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...estimators.base import BaseConvNet
 from ...network import Network
+from .convert import converts_to_onnx
 from .graph import import_onnx
 from .pipelines import register_skl2onnx
 from .write import MIN_OPSET, write_graph
 
-__all__ = ["register_skl2onnx", "to_onnx"]
+__all__ = ["converts_to_onnx", "register_skl2onnx", "to_onnx"]
 
 
 def to_onnx(
@@ -40,11 +41,13 @@ def to_onnx(
 ):
     """A fitted network as an ONNX model.
 
-    It predicts what the estimator predicts, in onnxruntime and wherever else ONNX runs. Outputs have
-    the names that skl2onnx gives them. Of a classifier, "label" and "probabilities" are what
-    `predict` and `predict_proba` return, a sequence for several columns of labels; with boxes there is
-    "box" too, as of `predict_box`. Of a regressor, "variable" is what `predict` returns; of a
-    `Network`, "output" is what `forward` does.
+    The model predicts what the estimator predicts. Its outputs have the names that skl2onnx uses:
+
+    - of a classifier, "label" and "probabilities" are what `predict` and `predict_proba` return;
+      for several columns of labels "probabilities" is a sequence, and where there are boxes, "box"
+      is what `predict_box` returns and "label" the labels alone;
+    - of a regressor, "variable" is what `predict` returns;
+    - of a `Network`, "output" is what `forward` returns.
 
     Parameters
     ----------
@@ -60,14 +63,14 @@ def to_onnx(
     input_dtype : dtype, default=None
         Of the input, such as "uint8" for images of bytes, which the model casts. None is `dtype`.
     dtype : {"float32", "float64"}, default=None
-        What the model computes in; None is what the network computes in. In float64, onnxruntime has
-        no convolutions: there use "float32".
+        What the model computes in; None is what the network computes in. onnxruntime has no
+        convolutions in float64: use "float32" there.
     opset : int, default=None
         Version of the operators, at least 18, which None stands for.
     zipmap : bool, default=False
         Whether "probabilities" is a list with a dict for each sample, from labels to probabilities.
     fold_batch_norms : bool, default=True
-        Whether a batch norm behind a convolution or a dense layer is put into its weights.
+        Whether a batch norm right behind a convolution or a dense layer is put into its weights.
 
     Returns
     -------
@@ -88,6 +91,7 @@ def to_onnx(
     See Also
     --------
     register_skl2onnx : For pipelines, ensembles and searches that hold networks.
+    converts_to_onnx : For layers that the package does not know.
 
     Examples
     --------
@@ -106,12 +110,12 @@ def to_onnx(
     """
     network, fitted = _network_and_estimator(estimator)
     dtype = _checked_dtype(network.dtype if dtype is None else dtype, "dtype", "f")
-    input_dtype = _checked_dtype(dtype if input_dtype is None else input_dtype, "input_dtype", "biuf")
+    of_input = dtype if input_dtype is None else input_dtype
     graph = write_graph(
         network,
         fitted,
         layout=layout,
-        input_dtype=input_dtype,
+        input_dtype=_checked_dtype(of_input, "input_dtype", "biuf"),
         dtype=dtype,
         opset=MIN_OPSET if opset is None else opset,
         zipmap=zipmap,

@@ -6,10 +6,10 @@ import numpy as np
 
 from ...network.attention import SelfAttentionNode, spread
 from ...network.blocks import DenseBlockNode, OutputsNode, ParallelNode, ResidualNode
-from .convert import converts, to_chain
+from .convert import converts_to_onnx, to_chain
 
 
-@converts(ResidualNode)
+@converts_to_onnx(ResidualNode)
 def residual(node, x, graph):
     """F(X) + S(X)"""
     body, shortcut = (to_chain(chain, x, graph) for chain in node.chains)
@@ -25,13 +25,13 @@ def _joined(values, graph):
     return replace(values[0], name=name, shape=shape)
 
 
-@converts(ParallelNode, OutputsNode)
+@converts_to_onnx(ParallelNode, OutputsNode)
 def parallel(node, x, graph):
     """The outputs of all branches side by side."""
     return _joined([to_chain(chain, x, graph) for chain in node.chains], graph)
 
 
-@converts(DenseBlockNode)
+@converts_to_onnx(DenseBlockNode)
 def dense_block(node, x, graph):
     """Each layer sees all maps before it."""
     for chain in node.chains:
@@ -39,7 +39,7 @@ def dense_block(node, x, graph):
     return x
 
 
-@converts(SelfAttentionNode)
+@converts_to_onnx(SelfAttentionNode)
 def self_attention(node, x, graph):
     """X + softmax(Q K' / sqrt(d) + bias) V W_o + b_o, with the positions in a row."""
     length, n_heads, width = node.heads
@@ -56,7 +56,8 @@ def self_attention(node, x, graph):
     split = graph.constant(np.array([0, -1, n_heads, width], np.int64), "shape")
 
     def head(name, perm):
-        return graph.node("Transpose", graph.node("Reshape", projected(name, rows), split), perm=perm)
+        heads = graph.node("Reshape", projected(name, rows), split)
+        return graph.node("Transpose", heads, perm=perm)
 
     scores = graph.node("MatMul", head("query", [0, 2, 1, 3]), head("key", [0, 2, 3, 1]))
     scores = graph.node("Mul", scores, graph.number(width**-0.5))

@@ -10,12 +10,12 @@ from ...network.conv_transpose import ConvTransposeNode
 from ...network.dense import DenseNode, FlattenNode
 from ...network.depthwise import DepthwiseNode
 from ...network.transform_conv import TransformConvNode, TransformPoolNode
-from .convert import ARRAYS, converts, weights_of
+from .convert import ARRAYS, converts_to_onnx, weights_of
 
 
 def padding_of(node, pads, strides, graph):
-    """The attribute that says how much padding there is: numbers; but where it follows from the size
-    of a map, which is free, the rule."""
+    """The attribute for the padding: its numbers, or the rule "same" where these depend on the size
+    of a map, and that is free."""
     layer = graph.layers.get(node.path)
     if graph.free and getattr(layer, "padding", None) == "same" and max(strides) > 1:
         return {"auto_pad": "SAME_UPPER"}  # the odd row at the end
@@ -46,27 +46,27 @@ def _conv(node, x, graph, weight, bias, stride, pads, dilation, groups):
 
 
 def spread_taps(weight, dilation):
-    """The filters with zeros between their taps, as onnxruntime dilates none whose padding follows
-    from the size of a map."""
+    """Dilated filters with the zeros between their taps written out: onnxruntime does not dilate
+    filters whose padding is a rule."""
     sizes = [d * (k - 1) + 1 for k, d in zip(weight.shape, dilation, strict=False)]
     spread = np.zeros((*sizes, *weight.shape[-2:]), weight.dtype)
     spread[tuple(slice(None, None, d) for d in dilation)] = weight
     return spread
 
 
-@converts(ConvNode, folds=True)
+@converts_to_onnx(ConvNode)
 def conv(node, x, graph):
     """Weights (filters, channels / groups, *kernel)."""
     return _conv(node, x, graph, *weights_of(node, graph), *node.geometry)
 
 
-@converts(DepthwiseNode, folds=True)
+@converts_to_onnx(DepthwiseNode)
 def depthwise(node, x, graph):
     """A group for each map."""
     return _conv(node, x, graph, *weights_of(node, graph), *node.geometry, x.shape[-1])
 
 
-@converts(TransformConvNode)
+@converts_to_onnx(TransformConvNode)
 def transform_conv(node, x, graph):
     """The bank of filters in all transforms, as they are now."""
     bank, bias = node._bank(ARRAYS), node._bank_bias(ARRAYS)
@@ -75,7 +75,7 @@ def transform_conv(node, x, graph):
     return _conv(node, x, graph, bank, bias, *node.geometry)
 
 
-@converts(TransformPoolNode)
+@converts_to_onnx(TransformPoolNode)
 def transform_pool(node, x, graph):
     """The maps of one transform after the other, place by place."""
     n = node.input_shape[-1] // node.output_shape[-1]
@@ -88,7 +88,7 @@ def transform_pool(node, x, graph):
     return replace(x, name=pooled, shape=node.output_shape)
 
 
-@converts(ConvTransposeNode)
+@converts_to_onnx(ConvTransposeNode)
 def conv_transpose(node, x, graph):
     """Weights (channels, filters / groups, *kernel)."""
     stride, pads, dilation, groups, *_ = node.adjoint
@@ -114,13 +114,13 @@ def conv_transpose(node, x, graph):
     )
 
 
-@converts(FlattenNode)
+@converts_to_onnx(FlattenNode)
 def flatten(node, x, graph):
     """The channels of a position side by side."""
     return graph.flat(x)
 
 
-@converts(DenseNode, folds=True)
+@converts_to_onnx(DenseNode)
 def dense(node, x, graph):
     """A product of matrices; the weights are in the order in which maps lie, so that they need not
     be turned."""

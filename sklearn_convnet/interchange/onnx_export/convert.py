@@ -4,7 +4,7 @@
 # * What is converted are the nodes as the layers say, `Network.nodes`, which own weights and
 #   statistics: that of an activation or a batch norm stands behind that of its convolution.
 # * A converter is a function of a node, its input and the graph, which returns its output. It is
-#   entered by `converts`; a node whose class has none is an error that names its layer.
+#   entered by `converts_to_onnx`; a node whose class has none is an error that names its layer.
 """
 
 from itertools import pairwise
@@ -12,33 +12,71 @@ from itertools import pairwise
 import numpy as np
 
 from ...layers.composition import ShapeError
+from ...layers.shapes import AXIS_NAMES
 from ...layers.tree import parts_of_network, walk_parts
 from ...network.conv import ConvNode
+from ...network.dense import DenseNode
 from ...network.depthwise import DepthwiseNode
 from ...network.node import Run, walk
 from ...network.norm import MomentsNode
 from .graph import Graph
 
 _CONVERTERS = {}
-#: Kinds of nodes whose weights can take over a batch norm behind them.
-_FOLDABLE = set()
+
+#: Nodes whose converters take their weights from `weights_of`: a batch norm may lie in them.
+FOLDABLE = (ConvNode, DenseNode, DepthwiseNode)
 
 
-def converts(*node_types, folds=False):
-    """Function decorator: it writes nodes of these classes to a graph.
+def converts_to_onnx(*node_types):
+    """Function decorator: it writes nodes of these classes to a graph of `to_onnx`.
+
+    The function takes the node, its input and the graph, and returns its output. Input and output
+    are values with a `name` in the graph, a `shape` (of a sample, channels last) and an `axis`,
+    where the channels are in the graph. The graph has these methods:
+
+    - ``apply(op, x, *names, shape=None, **attributes)`` writes an operator with the inputs x and
+      others, given by name, and returns its output, a value like x; `shape` is its shape if it
+      differs;
+    - ``node(op, *names, **attributes)`` does so with names alone, and returns a name;
+    - ``number(value)`` returns the name of a constant, ``per_channel(array, x)`` that of one with a
+      number for each channel of x;
+    - ``channels_first(x)`` and ``channels_last(x)`` return x with its channels there. A function
+      that calls neither has to work for both.
 
     Parameters
     ----------
     *node_types : type
-        Subclasses of `Node`.
-    folds : bool, default=False
-        Whether it takes its weights by `weights_of`, and so can have a batch norm in them.
+        Subclasses of `Node`. Their own subclasses are converted alike, unless they have a function
+        of their own.
+
+    Examples
+    --------
+    A layer that takes the square of each number, and its form in ONNX:
+
+    >>> import numpy as np
+    >>> from sklearn_convnet.interchange import converts_to_onnx, to_onnx
+    >>> from sklearn_convnet.layers import Layer
+    >>> from sklearn_convnet.network import Node, compile_network, executes
+    >>> class Square(Layer):
+    ...     "Y = X X"
+    >>> @executes(Square)
+    ... class SquareNode(Node):
+    ...     def __init__(self, layer, path, input_shape):
+    ...         super().__init__(path, input_shape, layer.output_shape(input_shape))
+    ...     def forward(self, X, run):
+    ...         Y = run.empty(X.shape, X.dtype)
+    ...         run.call(np.multiply, X, X, Y)
+    ...         return Y
+    >>> @converts_to_onnx(SquareNode)
+    ... def square(node, x, graph):
+    ...     return graph.apply("Mul", x, x.name)
+    >>> model = to_onnx(compile_network([Square()], (4, 3)))
+    >>> [node.op_type for node in model.graph.node]
+    ['Mul']
     """
 
     def register(function):
         _CONVERTERS.update(dict.fromkeys(node_types, function))
-        if folds:
-            _FOLDABLE.update(node_types)
         return function
 
     return register
@@ -57,7 +95,7 @@ def converter_of(node):
             return _CONVERTERS[kind]
     raise NotImplementedError(
         f"layer {node.path!r}: {type(node).__name__} has no form in ONNX here: decorate a function "
-        f"that writes one with @converts({type(node).__name__})"
+        f"that writes one with @converts_to_onnx({type(node).__name__})"
     )
 
 
@@ -102,11 +140,11 @@ def weights_of(node, graph):
 
 
 def fold_batch_norms(nodes):
-    """Batch norms that follow on a node which can have them in its weights: moments node by node."""
+    """The batch norms that can lie in the weights of the node before them: moments node by node."""
     folded = {}
     for chain in _chains(nodes):
         for node, moments in pairwise(chain):
-            if isinstance(moments, MomentsNode) and type(node) in _FOLDABLE:
+            if isinstance(moments, MomentsNode) and isinstance(node, FOLDABLE):
                 folded[node] = moments
     return folded
 
@@ -122,8 +160,9 @@ def _chains(nodes):
 
 
 def takes_any_size(network):
-    """True if the layers can do with samples of another size, and there are sizes."""
-    if len(network.input_shape) < 2:
+    """True if the layers can do with samples of another size, and these are signals, images or
+    volumes."""
+    if len(network.input_shape) - 1 not in AXIS_NAMES:
         return False
     *sizes, channels = network.input_shape
     try:

@@ -18,15 +18,15 @@ def take_crops(multi_crop, x, graph):
             "multi_crop: voting='dense' moves the network over whole images, which has no form in "
             "ONNX here: use voting='soft'"
         )
-    height, width, *_ = shape = multi_crop.output_shape(x.shape)
-    # Views of an image that holds the places of its pixels: no second list of corners.
+    shape = multi_crop.output_shape(x.shape)
+    # The views of images that hold the places of their pixels: where crops lie is said once.
     rows, columns = np.indices(x.shape[:2])
     places = zip(multi_crop.views(rows[None]), multi_crop.views(columns[None]), strict=True)
     crops = []
     for row, column in places:
         top, (left, right) = row[0, 0, 0], column[0, 0, [0, -1]]
         step = 1 if left <= right else -1
-        limits = ([top, left], [top + height, right + step], [1, step])
+        limits = ([top, left], [top + shape[0], right + step], [1, step])
         crops.append(_slice(x, *limits, graph))
     name = graph.node("Concat", *crops, axis=0) if len(crops) > 1 else crops[0]
     return replace(x, name=name, shape=shape), len(crops)

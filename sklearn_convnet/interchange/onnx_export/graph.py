@@ -141,9 +141,8 @@ class Graph:
             Stored as it is; floats are to be cast before.
         name : str, default="constant"
         """
-        array = np.ascontiguousarray(array)
         name = self._name(name)
-        self._constants[name] = array
+        self._constants[name] = np.asarray(array, order="C")
         return name
 
     def number(self, value, dtype=None, name="constant"):
@@ -183,7 +182,9 @@ class Graph:
     def cast(self, x, dtype):
         """x in another dtype."""
         dtype = np.dtype(dtype)
-        return x if x.dtype == dtype else replace(x, name=self.cast_name(x.name, dtype), dtype=dtype)
+        if x.dtype == dtype:
+            return x
+        return replace(x, name=self.cast_name(x.name, dtype), dtype=dtype)
 
     def cast_name(self, name, dtype):
         """The value of a name, in another dtype."""

@@ -1,10 +1,11 @@
 """Networks inside of models that skl2onnx converts: pipelines, ensembles, searches.
 
 # Design:
-# * skl2onnx lets types go through all models before it asks for nodes. The type of the input, floats
-#   or doubles, is what the network computes in; and nodes are those of `to_onnx`, under new names.
-# * What holds networks knows two outputs of a classifier, one row of probabilities a sample, and a
-#   column of a regressor. Other kinds of y are for `to_onnx` alone.
+# * skl2onnx asks all models for the types of their outputs first, and then for nodes. Where the
+#   input is of doubles, the network computes in float64, otherwise in float32.
+# * The nodes are those of `to_onnx`, under names that are new in the whole model.
+# * Models that hold networks expect a label and a row of probabilities of a classifier, and columns
+#   of a regressor. Other kinds of y are for `to_onnx` alone.
 """
 
 import numpy as np
@@ -24,10 +25,9 @@ CLASSIFIER_OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [False]}
 def register_skl2onnx():
     """Let skl2onnx convert models that hold networks.
 
-    `skl2onnx.to_onnx` then converts pipelines, voting and stacking ensembles, calibrated classifiers
-    and searches with `ConvNetClassifier` and `ConvNetRegressor` in them, for classes, several labels
-    at once, and numbers. X is flat, as it is in such models; `input_shape` is what a network makes
-    of it. Called again, it does nothing more.
+    `skl2onnx.to_onnx` then converts pipelines, ensembles, calibrated classifiers and searches with
+    `ConvNetClassifier` and `ConvNetRegressor` in them. y may be classes, several labels at once, or
+    numbers. X is flat, so networks of images need `input_shape`. Calling it again does no harm.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def register_skl2onnx():
 
 
 def _dtype_of(operator):
-    """What a network computes in: float64 where its input is of doubles."""
+    """The dtype that a network computes in: float64 where its input is of doubles."""
     from skl2onnx.common.data_types import guess_numpy_type
 
     wide = guess_numpy_type(operator.inputs[0].type) == np.float64
@@ -104,6 +104,8 @@ def _classifier_shapes(operator):
     n_classes = len(estimator.classes_)
     is_one = type(estimator._target) is ClassTarget
     dtype = labels_in_onnx(estimator.classes_).dtype if is_one else np.dtype(np.int64)
+    if dtype.kind == "b":
+        dtype = np.dtype(np.int64)
     if dtype.kind not in "iO":
         raise NotImplementedError(
             f"skl2onnx has labels that are integers or strings, but those of "
@@ -134,6 +136,8 @@ def _convert(scope, operator, container):
         opset=container.target_opset_any_domain(""),
     )
     names = [name for name, *_ in graph.outputs]
+    if graph.outputs[0][1] == np.bool_:  # skl2onnx has integers for them
+        names[0] = graph.cast_name("label", np.int64)
     if names == ["variable"]:
         shape = graph.constant(np.array([-1, estimator.n_outputs_], np.int64), "shape")
         names = [graph.node("Reshape", graph.cast_name("variable", dtype), shape)]

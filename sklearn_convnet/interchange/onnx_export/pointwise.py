@@ -13,23 +13,23 @@ from ...network.norm import (
     ScaleNode,
     StandardizeNode,
 )
-from .convert import ARRAYS, converts
+from .convert import ARRAYS, converts_to_onnx
 
-#: By how many deviations a mean may lie from zero without a difference being taken in float64: each
-#: of them adds half a rounding error of the mean to the result.
-NEAR_MEAN = 16
+#: A larger shift than this is added in float64: what is left of two large numbers is of the order
+#: of 1, but would have the rounding errors of the large ones.
+NEAR_ZERO = 16
 
 #: Activations that are an operator of their own.
 OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "softplus": "Softplus"}
 
 
-@converts(IdentityNode, DropoutNode, ScaleNode)
+@converts_to_onnx(IdentityNode, DropoutNode, ScaleNode)
 def identity(node, x, graph):
     """Nothing is computed: the map of a scale node is in its moments node."""
     return x
 
 
-@converts(ActivationNode)
+@converts_to_onnx(ActivationNode)
 def activation(node, x, graph):
     """f(X) for each number, or over the channels."""
     name, alpha = node.activation, node.alpha
@@ -68,18 +68,24 @@ def _with_alpha(name, alpha, x, graph):
 # --- scales --------------------------------------------------------------------------------------
 
 
-@converts(RescaleNode, StandardizeNode)
+@converts_to_onnx(RescaleNode, StandardizeNode)
 def affine(node, x, graph):
-    """(X - centre) scale + shift: in float64 where a network sees X so, or where the difference of
-    large numbers would lose in float32 what tells them apart."""
-    centre, scale, shift = node.centred(ARRAYS)
-    is_wide = x.dtype != graph.dtype or (np.abs(centre * scale) > NEAR_MEAN).any()
-    wide = graph.cast(x, np.float64) if is_wide else x
-    for op, values, nothing in (("Sub", centre, 0), ("Mul", scale, 1), ("Add", shift, 0)):
-        if (values != nothing).any():
-            wide = graph.apply(op, wide, _columns(values, wide, graph))
-    keeps = x.dtype != graph.dtype and node.keeps_wide
-    return wide if keeps else graph.cast(wide, graph.dtype)
+    """X scale + shift; (X - centre) scale + shift where a network sees X in float64."""
+    if x.dtype != graph.dtype:
+        x = _steps(zip(("Sub", "Mul", "Add"), node.centred(ARRAYS), strict=True), x, graph)
+        return x if node.keeps_wide else graph.cast(x, graph.dtype)
+    scale, shift = node.affine(ARRAYS)
+    if (np.abs(shift) > NEAR_ZERO).any():
+        x = graph.cast(x, np.float64)
+    return graph.cast(_steps([("Mul", scale), ("Add", shift)], x, graph), graph.dtype)
+
+
+def _steps(steps, x, graph):
+    """Sums and products with a number for each channel or value, without those that change none."""
+    for op, values in steps:
+        if (values != (op == "Mul")).any():
+            x = graph.apply(op, x, _columns(values, x, graph))
+    return x
 
 
 def _columns(values, x, graph):
@@ -92,7 +98,7 @@ def _columns(values, x, graph):
     return graph.constant(values if x.last else np.moveaxis(values, -1, 0))
 
 
-@converts(MomentsNode)
+@converts_to_onnx(MomentsNode)
 def batch_norm(node, x, graph):
     """By the running statistics. Epsilon is added here: as an attribute it would be in float32."""
     x = graph.channels_first(x)
@@ -105,7 +111,7 @@ def batch_norm(node, x, graph):
     return graph.apply("BatchNormalization", x, *constants, epsilon=0.0)
 
 
-@converts(LocalResponseNormNode)
+@converts_to_onnx(LocalResponseNormNode)
 def response_norm(node, x, graph):
     """X / (bias + alpha / size sum X^2)^beta. The sum is a product with a matrix of ones and zeros:
     LRN has the larger half of an even number behind a channel, its constants in float32, and in

@@ -15,7 +15,7 @@ from ...network.pool import (
 )
 from ...network.upsample import UpsampleNode
 from .conv import padding_of
-from .convert import converts
+from .convert import converts_to_onnx
 
 
 def _pool(op, node, x, graph, **attributes):
@@ -33,19 +33,19 @@ def _pool(op, node, x, graph, **attributes):
     )
 
 
-@converts(MaxPoolNode)
+@converts_to_onnx(MaxPoolNode)
 def max_pool(node, x, graph):
     """Padding is minus infinity in ONNX as well."""
     return _pool("MaxPool", node, x, graph)
 
 
-@converts(AvgPoolNode)
+@converts_to_onnx(AvgPoolNode)
 def avg_pool(node, x, graph):
     """The mean over true pixels."""
     return _pool("AveragePool", node, x, graph, count_include_pad=0)
 
 
-@converts(LpPoolNode)
+@converts_to_onnx(LpPoolNode)
 def lp_pool(node, x, graph):
     """(sum |x|^p)^(1/p), where LpPool has whole numbers for p alone."""
     *geometry, p = node.geometry
@@ -57,10 +57,10 @@ def lp_pool(node, x, graph):
     return x if p == 1 else graph.apply("Pow", x, graph.number(1 / p))
 
 
-@converts(HeterogeneousMaxPoolNode)
+@converts_to_onnx(HeterogeneousMaxPoolNode)
 def heterogeneous_max_pool(node, x, graph):
-    """A max pool for each group. The border pixels stand for what lies beyond them: so a window that
-    is clipped has its own maximum, and one of which nothing is left that of the nearest pixel."""
+    """A max pool for each group. What lies beyond the border is filled with the nearest pixel: that
+    changes no maximum of a clipped window, and is the result where nothing of a window is left."""
     sizes, strides = node.geometry
     x = graph.channels_first(x)
     n, n_groups = len(x.shape) - 1, len(sizes)
@@ -92,29 +92,27 @@ def _global(op, node, x, graph):
     return replace(graph.apply(op, x, axes, shape=node.output_shape, keepdims=0), last=True)
 
 
-@converts(GlobalMaxPoolNode)
+@converts_to_onnx(GlobalMaxPoolNode)
 def global_max_pool(node, x, graph):
     """The maximum over all axes but the channels."""
     return _global("ReduceMax", node, x, graph)
 
 
-@converts(GlobalAvgPoolNode)
+@converts_to_onnx(GlobalAvgPoolNode)
 def global_avg_pool(node, x, graph):
     """The mean over all axes but the channels."""
     return _global("ReduceMean", node, x, graph)
 
 
-@converts(UpsampleNode)
+@converts_to_onnx(UpsampleNode)
 def upsample(node, x, graph):
     """Pixels are repeated, or mixed by the distance of pixel centres."""
     x = graph.channels_first(x)
     axes = zip(node.output_shape[:-1], x.shape[:-1], strict=True)
     factors = np.array([1, 1, *(out // size for out, size in axes)], np.float32)
-    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
+    how = dict(mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
     if node.bilinear:
-        how = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-    else:
-        how["nearest_mode"] = "floor"
+        how = dict(mode="linear", coordinate_transformation_mode="half_pixel")
     no_part = graph.constant(np.zeros(0, np.float32), "roi")
     scales = graph.constant(factors, "scales")
     return graph.apply("Resize", x, no_part, scales, shape=node.output_shape, **how)

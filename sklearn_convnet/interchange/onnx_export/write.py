@@ -1,12 +1,15 @@
 """The graph of a network, or of the estimator that has fitted it."""
 
+from numbers import Integral
+
 from ...estimators.targets import BoxTarget
+from ...estimators.targets.labels import ClassTarget
 from . import blocks, conv, pointwise, pool  # noqa: F401, which enter their converters
 from .convert import graph_of, takes_any_size, to_chain
 from .crops import take_crops
 from .graph import import_onnx
 from .inputs import SAMPLES, layout_of, take_input
-from .targets import give_outputs
+from .targets import give_outputs, refuse_zipmap
 
 #: The oldest opset that has all operators in the form in which they are written here.
 MIN_OPSET = 18
@@ -22,12 +25,14 @@ def write_graph(
     Raises
     ------
     ValueError
-        If the opset or the layout is not known.
+        If the opset or the layout is not known, or zipmap has no meaning.
     """
     _check_opset(opset)
+    target = getattr(estimator, "_target", None)
+    if zipmap and not isinstance(target, ClassTarget):
+        refuse_zipmap("what has no labels")
     layout = layout_of(network, estimator, layout)
     multi_crop = None if estimator is None else estimator._fitted["multi_crop"]
-    target = getattr(estimator, "_target", None)
     in_pixels = isinstance(target, BoxTarget) and target.units == "pixels"
     free = not (layout.flat or multi_crop or in_pixels) and takes_any_size(network)
     graph = graph_of(network, dtype, opset, free, fold_batch_norms)
@@ -48,7 +53,8 @@ def write_graph(
 
 def _check_opset(opset):
     newest = import_onnx().defs.onnx_opset_version()
-    if isinstance(opset, bool) or not isinstance(opset, int) or not MIN_OPSET <= opset <= newest:
+    is_integer = isinstance(opset, Integral) and not isinstance(opset, bool)
+    if not is_integer or not MIN_OPSET <= opset <= newest:
         raise ValueError(
             f"opset must be an integer from {MIN_OPSET} to {newest}, the newest of the installed "
             f"package onnx, got {opset!r}"
