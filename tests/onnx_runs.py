@@ -15,6 +15,7 @@ from onnx.reference.op_run import OpRun
 from scipy.special import erf
 
 from sklearn_convnet.interchange import to_onnx
+from sklearn_convnet.layers.composition import ShapeError
 
 #: Largest error as a share of the largest number.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -80,6 +81,25 @@ def assert_same_output(network, X, **options):
     assert found.dtype == expected.dtype
     assert_close(found, expected, expected.dtype)
     return model
+
+
+def input_shape(model):
+    """Names of free axes of X, and sizes of the others."""
+    return [
+        axis.dim_param or axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim
+    ]
+
+
+def assert_same_at_other_sizes(network, model, sizes):
+    """The same for samples of other sizes, those that the layers can do with."""
+    channels = network.input_shape[-1]
+    for size in sizes:
+        try:
+            other = network.resized((*size, channels))
+        except ShapeError:
+            continue
+        X = np.random.RandomState(1).normal(size=(2, *size, channels)).astype(network.dtype)
+        assert_close(run(model, X)["output"], other.forward(X), network.dtype)
 
 
 def assert_same_predictions(estimator, X, **options):

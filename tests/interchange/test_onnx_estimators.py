@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from onnx_runs import assert_close, assert_same_predictions, run
+from onnx_runs import assert_close, assert_same_predictions, input_shape, run
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
@@ -132,7 +132,7 @@ def test_boxes_in_pixels_fix_the_size_of_images():
     for units, size in [("share", ["height", "width"]), ("pixels", [8, 6])]:
         clf = classifier(layers, box_units=units, box_weight=0.0)
         model = to_onnx(clf.fit(images(), three_classes(), boxes=boxes))
-        assert axes(model.graph.input[0]) == ["n_samples", *size]
+        assert input_shape(model) == ["n_samples", *size]
 
 
 @pytest.mark.parametrize("last_axis", [False, True])
@@ -143,14 +143,14 @@ def test_label_maps(last_axis, letters):
     clf = classifier(map_layers()).fit(images(), y[..., None] if last_axis else y)
     assert_same_predictions(clf, images())
     model = assert_same_predictions(clf, images(11, 13))
-    assert axes(model.graph.input[0]) == ["n_samples", "height", "width"]
+    assert input_shape(model) == ["n_samples", "height", "width"]
 
 
 def test_a_label_for_each_step_of_a_signal():
     X, y = images(20, 2), rng().randint(3, size=(N, 20))
     clf = classifier([Conv1D(3, 3, padding="same")], target="maps").fit(X, y)
     model = assert_same_predictions(clf, X)
-    assert axes(model.graph.input[0]) == ["n_samples", "length", 2]
+    assert input_shape(model) == ["n_samples", "length", 2]
 
 
 def test_last_maps_as_outputs():
@@ -234,7 +234,7 @@ def test_layouts(layout, shape, fitted):
     X = orders.get(layout, (first if as_first else last).reshape(N, -1))
     model = to_onnx(clf, layout=layout)
     expected = X.shape[1:] if layout == "auto" else shape
-    assert axes(model.graph.input[0]) == ["n_samples", *expected]
+    assert input_shape(model) == ["n_samples", *expected]
     assert_close(run(model, X)["probabilities"], clf.predict_proba(given))
 
 
@@ -260,7 +260,7 @@ def test_networks_of_their_own_choosing(shape, kind):
     X = images(*shape)
     clf = classifier(None, input_kind=kind).fit(X, three_classes())
     model = assert_same_predictions(clf, X)
-    assert axes(model.graph.input[0]) == ["n_samples", *shape]
+    assert input_shape(model) == ["n_samples", *shape]
 
 
 def test_bytes():
@@ -311,7 +311,7 @@ def test_samples_that_differ_in_size():
     clf = classifier([Conv2D(3, 3, padding="same", stride=2), GlobalAvgPool()])
     clf.fit(X, three_classes())
     model = to_onnx(clf)
-    assert axes(model.graph.input[0]) == ["n_samples", "height", "width"]
+    assert input_shape(model) == ["n_samples", "height", "width"]
     for sample, expected in zip(X, clf.predict_proba(X), strict=True):
         assert_close(run(model, sample[None])["probabilities"], expected[None])
 

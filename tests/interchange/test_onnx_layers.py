@@ -7,7 +7,14 @@ import layer_cases as cases
 import numpy as np
 import onnx
 import pytest
-from onnx_runs import assert_close, assert_same_output, run, shake
+from onnx_runs import (
+    assert_close,
+    assert_same_at_other_sizes,
+    assert_same_output,
+    input_shape,
+    run,
+    shake,
+)
 from random_networks import random_network
 
 from sklearn_convnet.interchange import to_onnx
@@ -43,12 +50,6 @@ from sklearn_convnet.network.node import Node
 
 def operators(model):
     return [node.op_type for node in model.graph.node]
-
-
-def input_shape(model):
-    """Names of free axes, and sizes of the others."""
-    (X,) = model.graph.input
-    return [axis.dim_param or axis.dim_value for axis in X.type.tensor_type.shape.dim]
 
 
 def batch(*shape, dtype="float32"):
@@ -87,7 +88,10 @@ def test_networks_of_random_layers(seed):
     layers, shape = random_network(seed)
     dtype = ("float32", "float64")[seed % 2]
     network = compile_network(layers, shape, dtype=dtype, random_state=seed)
-    assert_same_output(network, batch(3, *shape, dtype=dtype))
+    model = assert_same_output(network, batch(3, *shape, dtype=dtype))
+    if isinstance(input_shape(model)[1], str):
+        sizes = [[size + more for size in shape[:-1]] for more in range(1, 6)]
+        assert_same_at_other_sizes(network, model, sizes)
 
 
 @pytest.mark.parametrize("name", cases.ACTIVATIONS)
@@ -231,10 +235,7 @@ def test_samples_of_any_size(name, dtype):
     network = compile_network(ANY_SIZE[name], (8, 6, 2), dtype=dtype)
     model = assert_same_output(network, batch(3, 8, 6, 2, dtype=dtype))
     assert input_shape(model) == ["n_samples", "height", "width", 2]
-    for size in [(7, 7), (13, 22), (17, 9)]:
-        X = batch(2, *size, 2, dtype=dtype)
-        (found,) = run(model, X).values()
-        assert_close(found, network.resized((*size, 2)).forward(X), dtype)
+    assert_same_at_other_sizes(network, model, [(7, 7), (13, 22), (17, 9)])
 
 
 @pytest.mark.parametrize(
