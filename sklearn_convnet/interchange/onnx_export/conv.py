@@ -10,14 +10,13 @@ from ...network.conv_transpose import ConvTransposeNode
 from ...network.dense import DenseNode, FlattenNode
 from ...network.depthwise import DepthwiseNode
 from ...network.transform_conv import TransformConvNode, TransformPoolNode
-from .convert import ARRAYS, converts_to_onnx, weights_of
+from .convert import ARRAYS, converts_to_onnx, follows_size, weights_of
 
 
-def padding_of(node, pads, strides, graph):
+def padding_of(node, pads, graph):
     """The attribute for the padding: its numbers, or the rule "same" where these depend on the size
     of a map, and that is free."""
-    layer = graph.layers.get(node.path)
-    if graph.free and getattr(layer, "padding", None) == "same" and max(strides) > 1:
+    if graph.free and follows_size(graph.layers.get(node.path), node.input_shape):
         return {"auto_pad": "SAME_UPPER"}  # the odd row at the end
     return {"pads": [before for before, _ in pads] + [after for _, after in pads]}
 
@@ -26,7 +25,7 @@ def _conv(node, x, graph, weight, bias, stride, pads, dilation, groups):
     """Geometry is that of three axes, of which the last are those of the maps."""
     x, n = graph.channels_first(x), len(x.shape) - 1
     stride, pads, dilation = stride[-n:], pads[-n:], dilation[-n:]
-    padding = padding_of(node, pads, stride, graph)
+    padding = padding_of(node, pads, graph)
     if "auto_pad" in padding and max(dilation) > 1:
         weight, dilation = spread_taps(weight, dilation), (1,) * n
     constants = [graph.constant(np.moveaxis(weight, (-1, -2), (0, 1)), "weight")]

@@ -169,13 +169,32 @@ def takes_any_size(network):
         other = network.resized((*(2 * size for size in sizes), channels))
     except ShapeError:
         return False
-    return _strides(network) == _strides(other)
+    return _strides(network) == _strides(other) and _has_rules(network)
 
 
 def _strides(network):
     """Those of all convolutions: a shortcut that leads from one size to another may have others for
     other sizes."""
     return [node.geometry[0] for node in walk(network.nodes) if isinstance(node, ConvNode)]
+
+
+def follows_size(layer, input_shape):
+    """True if the padding of a layer depends on the size of its maps: that of windows which are
+    more than a position, and more than a position apart."""
+    if getattr(layer, "padding", None) != "same" or layer.chains(input_shape):
+        return False
+    return any(w.size > 1 and w.stride > 1 for w in layer.windows(input_shape))
+
+
+def _has_rules(network):
+    """True if padding that depends on sizes can be left to the rule of ONNX. Where windows are
+    further apart than they are wide, onnxruntime takes it for less than none."""
+    for part in walk_parts(parts_of_network(network.layers, network.input_shape)):
+        if follows_size(part.layer, part.input_shape):
+            windows = part.layer.windows(part.input_shape)
+            if any(w.dilation * (w.size - 1) + 1 < w.stride for w in windows):
+                return False
+    return True
 
 
 def graph_of(network, dtype, opset, free, fold):

@@ -28,7 +28,7 @@ def _pool(op, node, x, graph, **attributes):
         shape=node.output_shape,
         kernel_shape=window,
         strides=stride,
-        **padding_of(node, pads, stride, graph),
+        **padding_of(node, pads, graph),
         **attributes,
     )
 
