@@ -1,7 +1,8 @@
 """ONNX models, run: in onnxruntime, or in float64 by the reference evaluator of onnx.
 
-onnxruntime has no convolutions of doubles. Two operators of the reference evaluator are written
-anew: its Erf computes in float32, its MaxPool reads beyond the end of padded signals and volumes.
+onnxruntime has no convolutions of doubles. Three operators of the reference evaluator are written
+anew: its Erf computes in float32, its MaxPool reads beyond the end of padded signals and volumes,
+its ConvTranspose knows no groups.
 """
 
 # Author: the sklearn_convnet developers
@@ -42,11 +43,35 @@ class MaxPool(OpRun):
         return (windows[at].max(axis=tuple(range(-n, 0))),)
 
 
+class ConvTranspose(OpRun):
+    def _run(
+        self, x, weight, bias=None, *, kernel_shape, strides, dilations, group, pads, **others
+    ):
+        n, n_axes = len(x), len(kernel_shape)
+        axes = zip(x.shape[2:], kernel_shape, strides, dilations, strict=True)
+        sizes = [(size - 1) * s + d * (k - 1) + 1 for size, k, s, d in axes]
+        sizes = [size + more for size, more in zip(sizes, others["output_padding"], strict=True)]
+        y = np.zeros((n, group, weight.shape[1], *sizes), x.dtype)
+        parts = x.reshape(n, group, -1, *x.shape[2:])
+        weight = weight.reshape(group, -1, *weight.shape[1:])
+        for tap in np.ndindex(*kernel_shape):
+            at = [
+                slice(t * d, t * d + (size - 1) * s + 1, s)
+                for t, d, s, size in zip(tap, dilations, strides, x.shape[2:], strict=True)
+            ]
+            of_tap = weight[(..., *tap)]
+            y[(..., *at)] += np.einsum("ngc...,gcf->ngf...", parts, of_tap)
+        ends = zip(y.shape[3:], pads[:n_axes], pads[n_axes:], strict=True)
+        y = y[(..., *(slice(before, size - after) for size, before, after in ends))]
+        y = y.reshape(n, -1, *y.shape[3:])
+        return (y if bias is None else y + bias.reshape(-1, *[1] * n_axes),)
+
+
 def run(model, X):
     """The outputs of a model by name."""
     names = [output.name for output in model.graph.output]
     if model.graph.input[0].type.tensor_type.elem_type == 11:  # of doubles
-        found = ReferenceEvaluator(model, new_ops=[Erf, MaxPool]).run(None, {"X": X})
+        found = ReferenceEvaluator(model, new_ops=[ConvTranspose, Erf, MaxPool]).run(None, {"X": X})
     else:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
