@@ -20,7 +20,7 @@ _VARIANCES = {
 INITIALIZERS = {"auto", "zeros", *_VARIANCES}  # what a user may name
 
 #: Activations that let about half of the variance through.
-_RECTIFIERS = {"relu", "leaky_relu", "elu", "gelu", "softplus"}
+_RECTIFIERS = {"relu", "leaky_relu", "elu", "gelu", "softplus", "relu6", "silu", "hard_swish"}
 
 
 def initial_weights(name, shape, fan_in, fan_out, activation, random_state):
@@ -28,9 +28,9 @@ def initial_weights(name, shape, fan_in, fan_out, activation, random_state):
 
     Parameters
     ----------
-    name : str
+    name : str or float
         One of `INITIALIZERS`, or "ones"; "auto" takes "he_normal" before a rectifier and
-        "glorot_uniform" before anything else.
+        "glorot_uniform" before anything else. A number is that of all weights.
     shape : tuple of int
         Shape of the weights.
     fan_in, fan_out : int
@@ -55,6 +55,8 @@ def initial_weights(name, shape, fan_in, fan_out, activation, random_state):
     """
     if name in ("zeros", "ones"):
         return np.full(shape, float(name == "ones"))
+    if isinstance(name, float):
+        return np.full(shape, name)
     if name == "auto":
         name = "he_normal" if activation in _RECTIFIERS else "glorot_uniform"
     distribution, which, gain = _VARIANCES[name]

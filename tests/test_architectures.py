@@ -13,6 +13,7 @@ import pytest
 from onnx_runs import assert_same_output
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, architectures
@@ -30,15 +31,18 @@ from sklearn_convnet.architectures import (
     tdnn,
     unet,
     vgg,
+    vit,
     zfnet,
 )
-from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, Layer, Sequential
+from sklearn_convnet.datasets import make_digit_scenes
+from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, Layer, Sequential, Standardize
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.network.conv import ConvNode
 from sklearn_convnet.network.dense import DenseNode
 from sklearn_convnet.network.node import build_chain, walk
 from sklearn_convnet.network.norm import MomentsNode
-from sklearn_convnet.optimizers import SGD
+from sklearn_convnet.optimizers import SGD, Adam
+from sklearn_convnet.schedules import CosineDecay, LinearWarmup
 
 IMAGENET = (224, 224, 3)
 
@@ -101,6 +105,15 @@ def digit_images(n):
         (densenet(169), IMAGENET, 1000, 14_149_480),
         (densenet(201), IMAGENET, 1000, 20_013_928),
         (googlenet(), IMAGENET, 1000, 6_998_552),
+        # Those of the paper, less a token for the class with its position.
+        (vit("Ti", position="learned"), IMAGENET, 1000, 5_717_416 - 2 * 192),
+        (vit("S", position="learned"), IMAGENET, 1000, 22_050_664 - 2 * 384),
+        (vit("B", position="learned"), IMAGENET, 1000, 86_567_656 - 2 * 768),
+        (vit("L", position="learned"), IMAGENET, 1000, 304_326_632 - 2 * 1024),
+        (vit("Ti"), IMAGENET, 1000, 5_679_400),
+        (vit("S"), IMAGENET, 1000, 21_974_632),
+        (vit("B"), IMAGENET, 1000, 86_415_592),
+        (vit("L"), IMAGENET, 1000, 304_123_880),
     ],
 )
 def test_number_of_parameters(layers, shape, n_outputs, expected):
@@ -361,6 +374,20 @@ SMALL = {
         partial(box_localizer, filters=(4, 8, 8), units=(16,)),
         (16, 16, 1),
     ),
+    "vit": (partial(vit, "Ti", 4, depth=2, width=1 / 16), (12, 8, 3)),
+    "vit_learned": (
+        partial(
+            vit,
+            "S",
+            (2, 4),
+            depth=1,
+            width=1 / 32,
+            position="learned",
+            dropout=0.1,
+            stochastic_depth=0.2,
+        ),
+        (8, 8, 1),
+    ),
     "pose_net": (partial(pose_net, width=1 / 16, units=(8, 8)), (64, 64, 3)),
 }
 
@@ -404,6 +431,7 @@ def test_layers_are_named_and_new(name):
         (speech_cnn(), speech_cnn(8, (3, 3), (1, 2), 1, (9, 9), 0.0, "tanh")),
         (fcn(), fcn(5, 8, 0.5, (9, 9), 0.0, "tanh")),
         (unet(), unet(0.5, 4, 0.0, "tanh")),
+        (vit(), vit("L", 4, 12, 0.5, "tanh", "learned", 0.1, 0.2)),
         (box_localizer(), box_localizer((4, 4, 4), 5, (9,), 0.0, "tanh")),
         (pose_net(), pose_net(0.5, (9, 9), 0.0, "tanh", 2)),
     ],
@@ -493,7 +521,7 @@ def test_gradient_along_a_direction(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["lenet5_max", "vgg_c", "googlenet", "resnet18", "densenet", "tdnn", "speech_cnn"],
+    ["lenet5_max", "vgg_c", "googlenet", "resnet18", "densenet", "tdnn", "speech_cnn", "vit"],
 )
 def test_fit_classifier(name):
     make, shape = SMALL[name]
@@ -527,6 +555,36 @@ def test_tdnn_learns_where_in_time_does_not_matter():
     layers = tdnn((8, 8), activation="relu", pool="max")
     clf = ConvNetClassifier(layers, max_iter=20, batch_size=20, random_state=0)
     assert clf.fit(X[:150], y[:150]).score(X[150:], y[150:]) > 0.9
+
+
+def test_vit_learns_digits_that_lie_anywhere():
+    """From few samples, far above the tenth that is chance."""
+    scenes = {"size": 24, "scale": (1.5, 2.0), "rotation": (-20.0, 20.0)}
+    X, y, _, _ = make_digit_scenes(800, digits=slice(1200), random_state=0, **scenes)
+    X_test, y_test, _, _ = make_digit_scenes(
+        300, digits=slice(1200, None), random_state=1, **scenes
+    )
+    rate = LinearWarmup(CosineDecay(0.003, period=12), length=50)
+    clf = ConvNetClassifier(
+        [Standardize(), *vit("Ti", 4, depth=2, width=0.25)],
+        optimizer=Adam(rate),
+        batch_size=32,
+        max_iter=12,
+        random_state=0,
+    )
+    with pytest.warns(ConvergenceWarning):
+        clf.fit(X, y)
+    assert clf.score(X_test, y_test) > 0.5
+
+
+def test_vit_takes_images_of_another_size_where_positions_are_not_learned():
+    network = compile_network(vit("Ti", 4, depth=1, width=1 / 16), (8, 8, 1), random_state=0)
+    X = np.random.RandomState(0).normal(size=(2, 12, 16, 1)).astype(np.float32)
+    assert network.resized((12, 16, 1)).forward(X).shape == (2, 12)
+    learned = vit("Ti", 4, depth=1, width=1 / 16, position="learned")
+    network = compile_network(learned, (8, 8, 1), random_state=0)
+    with pytest.raises(ValueError, match="'position'"):
+        network.resized((12, 16, 1))
 
 
 def test_resnet_cifar_110_trains():
@@ -697,6 +755,8 @@ def test_grid_search():
         (lambda: unet(depth=-1), "depth must be at least 0"),
         (lambda: alexnet(width=0), "width must be above 0, got 0"),
         (lambda: resnet(18, width=-1.0), "width must be above 0"),
+        (lambda: vit("XL"), "size must be one of 'Ti', 'S', 'B', 'L', got 'XL'"),
+        (lambda: vit(depth=0), "depth must be at least 1, got 0"),
     ],
 )
 def test_wrong_arguments(make, match):

@@ -23,12 +23,14 @@ from sklearn_convnet.layers import (
     Conv2D,
     Dense,
     DenseBlock,
+    Gate,
     GlobalAvgPool,
     MaxPool2D,
     Parallel,
     Residual,
     SeparableConv2D,
     Sequential,
+    SqueezeExcite,
 )
 from sklearn_convnet.optimizers import SGD
 
@@ -87,6 +89,8 @@ BLOCKS = [
     ("half", Residual([("c", Conv2D(8, 3, stride=2, padding="same"))])),
     ("side", Parallel([Conv2D(2, 1), "passthrough", [MaxPool2D(3, 1, "same"), Conv2D(3, 1)]])),
     ("dense", DenseBlock([("a", Conv2D(4, 1)), ("b", Conv2D(4, 1))])),
+    ("gate", Gate([("c", Conv2D(1, 1))])),
+    ("squeeze", SqueezeExcite()),
     ("chain", Sequential([("sep", SeparableConv2D(4, 3))])),
     ("average", GlobalAvgPool()),
 ]
@@ -108,6 +112,9 @@ def test_layers_before_a_fit():
         ),
         "dense: DenseBlock",
         ["a: Conv2D", "b: Conv2D"],
+        "gate: Gate",
+        (["c: Conv2D"], ["identity"]),
+        "squeeze: SqueezeExcite",
         "chain: Sequential",
         ["sep: SeparableConv2D"],
         "average: GlobalAvgPool",
@@ -138,6 +145,9 @@ def test_layers_and_shapes_after_a_fit(maps):
         ),
         "dense: DenseBlock, 3 x 3 x 21",
         ["a: Conv2D 3 x 3 x 4", "b: Conv2D 3 x 3 x 4"],
+        "gate: Gate, 3 x 3 x 21",
+        (["c: Conv2D 3 x 3 x 1"], ["identity"]),
+        "squeeze: SqueezeExcite 3 x 3 x 21",
         "chain: Sequential, 1 x 1 x 4",
         ["sep: SeparableConv2D 1 x 1 x 4"],
         "average: GlobalAvgPool 4",

@@ -75,6 +75,15 @@ def test_tones(capsys):
     assert "| 1, 2, 4 and 6 | 0.3 |" in capsys.readouterr().out
 
 
+def test_turned_digits(capsys):
+    means = run("turned_digits", "--quick", "--seeds", "1")
+    assert all(0 <= value <= 1 for pair in means.values() for value in pair)
+    for name in ("p4, maximum in each layer", "p4 at depth"):
+        upright, turned = means[name]
+        assert abs(upright - turned) < 0.01
+    assert "| p4 at depth | 14,146 |" in capsys.readouterr().out
+
+
 def test_fashion_mnist(idx_folder, capsys):
     accuracy = run("fashion_mnist", str(idx_folder), "--epochs", "2", "--images", "200")
     assert 0 <= accuracy <= 1

@@ -21,27 +21,52 @@ from sklearn_convnet.layers import (
     Conv1D,
     Conv2D,
     Conv3D,
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
     Dense,
     DenseBlock,
+    DepthwiseConv1D,
     DepthwiseConv2D,
+    DepthwiseConv3D,
     Dropout,
     Flatten,
+    Gate,
     GlobalAvgPool,
     GlobalMaxPool,
+    GroupNorm,
+    LayerNorm,
+    LayerScale,
     LocalResponseNorm,
+    LpPool1D,
     LpPool2D,
+    LpPool3D,
+    Maxout,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
+    NonLocal,
     Parallel,
+    PositionEmbedding,
     Rescale,
     Residual,
     SelfAttention,
+    SeparableConv1D,
     SeparableConv2D,
+    SeparableConv3D,
     Sequential,
+    SqueezeExcite,
     Standardize,
+    StochasticDepth,
+    TransformConv1D,
     TransformConv2D,
+    TransformConv3D,
+    TransformerBlock,
+    TransformPool,
     Upsample2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
 )
 from sklearn_convnet.metrics import box_iou
 from sklearn_convnet.multi_crop import MultiCrop
@@ -99,6 +124,14 @@ IMAGES = {
     "dilated, in groups": [Conv2D(4, 3, dilation=2), Conv2D(6, 2, groups=2), Dense(5)],
     "depth-wise": [DepthwiseConv2D(3, stride=2), SeparableConv2D(4, 2), Dense(5)],
     "transforms": [TransformConv2D(3, 3, pool="max"), MaxPool2D(2), Dense(5)],
+    "transforms at depth": [
+        TransformConv2D(2, 3, activation=None),
+        BatchNorm(n_transforms=4),
+        Activation("relu"),
+        TransformConv2D(2, 2, group_input=True, stride=2),
+        TransformPool(4),
+        Dense(5),
+    ],
     "branches": [
         Conv2D(4, 3),
         Parallel([Conv2D(3, 1), [Conv2D(3, 1), Conv2D(2, 1)], "passthrough"]),
@@ -106,6 +139,31 @@ IMAGES = {
         Residual([Conv2D(5, 1, stride=2)]),
         DenseBlock([Conv2D(3, 1), Sequential([Conv2D(2, 1), Activation("tanh")])]),
         Sequential([MaxPool2D(2), Dense(5)]),
+    ],
+    "maxout": [Conv2D(6, 3, activation=None), Maxout(3), Dense(8), Maxout(), Dense(5)],
+    "gates": [
+        Conv2D(4, 3),
+        Gate([Conv2D(2, 1), Conv2D(1, 1, activation="logistic")]),
+        Gate([Conv2D(4, 1, activation="tanh")]),
+        MaxPool2D(2),
+        Dense(6),
+        Gate([Dense(6, activation="logistic")]),
+        Dense(5),
+    ],
+    "gates of one pixel": [
+        Conv2D(4, (13, 12)),
+        SqueezeExcite(),
+        Gate([GlobalAvgPool(), Dense(4)]),
+        Dense(5),
+    ],
+    "cropped": [Conv2D(4, 3), Cropping2D(((1, 0), (0, 2))), MaxPool2D(2), Dense(5)],
+    "norms of samples": [
+        Conv2D(4, 3, activation=None),
+        LayerNorm(),
+        Residual([Conv2D(4, 1), LayerScale(0.5), StochasticDepth(0.3)]),
+        MaxPool2D(2),
+        Dense(5, activation=None),
+        LayerNorm(),
     ],
     "rectangular": [Conv2D(4, (2, 3), stride=(1, 2)), MaxPool2D((2, 1)), Dense(5)],
 }
@@ -142,14 +200,20 @@ def test_random_networks(seed):
         assert_allclose(scan.maps[0], expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("layers", "shape", "sizes"),
-    [
-        ([Conv1D(4, 3), MaxPool1D(2), Dense(5)], (11, 2), (40,)),
-        ([Conv1D(4, 3, stride=2), GlobalAvgPool()], (11,), (40,)),
-        ([Conv3D(3, 2), MaxPool3D(2), Dense(5)], (5, 7, 6, 1), (9, 8, 11)),
-    ],
-)
+OTHER_AXES = [
+    ([Conv1D(4, 3), MaxPool1D(2), Dense(5)], (11, 2), (40,)),
+    ([Conv1D(4, 3, stride=2), GlobalAvgPool()], (11,), (40,)),
+    ([Conv3D(3, 2), MaxPool3D(2), Dense(5)], (5, 7, 6, 1), (9, 8, 11)),
+    ([DepthwiseConv1D(3, multiplier=2), LpPool1D(2), SeparableConv1D(4, 2)], (8, 2), (19,)),
+    ([SeparableConv3D(4, 2), LpPool3D(2), DepthwiseConv3D(2), Dense(5)], (5, 7, 6, 1), (7, 8, 9)),
+    ([Cropping1D(((1, 0),)), Conv1D(4, 3), Cropping1D(), Dense(5)], (9, 2), (19,)),
+    ([Conv3D(3, 2, stride=2), Cropping3D((0, (1, 0), 1)), Dense(5)], (5, 7, 9, 1), (9, 8, 12)),
+    ([TransformConv1D(2, 3), TransformConv1D(2, 3, group_input=True)], (5, 2), (19,)),
+    ([TransformConv3D(1, 2, pool="max"), MaxPool3D(2), Dense(5)], (4, 3, 3, 1), (6, 6, 5)),
+]
+
+
+@pytest.mark.parametrize(("layers", "shape", "sizes"), OTHER_AXES)
 def test_signals_and_volumes(layers, shape, sizes):
     clf = fitted(layers, shape)
     X = larger(clf, *sizes)
@@ -322,6 +386,35 @@ def test_padding_is_that_of_a_window():
     assert_allclose(scan.maps[0][:, 1, 2], clf.predict_proba(X[:, 4:16, 8:20]), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("zeros", "shape"),
+    [
+        (ZeroPadding1D(((1, 2),)), (9, 1)),
+        (ZeroPadding2D((1, (0, 2))), (9, 8, 1)),
+        (ZeroPadding3D(1), (5, 4, 6, 1)),
+    ],
+)
+def test_zeros_are_those_around_the_scene(zeros, shape):
+    layers = [zeros, GlobalAvgPool(), Dense(5)]
+    clf = fitted(layers, shape)
+    X = larger(clf, *[size + 2 for size in shape[:-1]], n=1)
+    scan = clf.scan(X)
+    assert not scan.is_exact
+    assert scan.maps[0].shape == (1, *[3] * (len(shape) - 1), 3)
+    padded = np.zeros((1, *zeros.output_shape(X.shape[1:])))
+    inside = [slice(before, size - after) for size, (before, after) in
+              zip(padded.shape[1:], zeros.borders(), strict=False)]  # fmt: skip
+    padded[(0, *inside)] = X[0]
+    window = zeros.output_shape(shape)[:-1]
+    mean = padded[(0, *[slice(size) for size in window])].mean()
+    weights = clf.network_.parameters()
+    dense = np.maximum(mean * weights["dense1/weight"][0] + weights["dense1/bias"], 0)
+    Z = dense @ weights["output/weight"] + weights["output/bias"]
+    first = clf.scan(X, output="decision").maps[0][(0, *[0] * (len(shape) - 1))]
+    assert_allclose(first, Z, rtol=0, atol=1e-12)
+    assert scanning_of(clf.network_).padded == [f"{type(zeros).__name__.lower()}1"]
+
+
 # ---------------------------------------------------------------------------
 # What stands in the way
 # ---------------------------------------------------------------------------
@@ -332,7 +425,19 @@ def test_padding_is_that_of_a_window():
     [
         ([Conv2D(3, 3), SelfAttention(1), Dense(4)], "'selfattention1': SelfAttention cannot be"),
         ([Conv2D(3, 3), Upsample2D(2), Dense(4)], "'upsample2d1': Upsample2D cannot be moved"),
+        ([Conv2D(3, 3), GroupNorm(3), Dense(4)], "'groupnorm1': GroupNorm cannot be moved"),
+        ([Conv2D(3, 3), NonLocal(), Dense(4)], "'nonlocal1': NonLocal cannot be moved"),
+        ([PositionEmbedding(), Dense(4)], "'positionembedding1': PositionEmbedding cannot be"),
+        ([TransformerBlock(), Dense(4)], "'transformerblock1': TransformerBlock cannot be"),
+        ([Conv2D(3, 3), Flatten(), LayerNorm(), Dense(4)], "'layernorm1': LayerNorm after Flatten"),
         ([Standardize(per="value"), Conv2D(3, 3), Dense(4)], "'standardize1': .* per='channel'"),
+        ([Conv2D(3, 3), SqueezeExcite(), Dense(4)], "'squeezeexcite1': SqueezeExcite multiplies"),
+        (
+            [Conv2D(3, 3), Gate([GlobalMaxPool(), Dense(3)]), Dense(4)],
+            "'gate1': Gate multiplies a window with what it is as a whole",
+        ),
+        ([Conv2D(3, 3), Gate([Dense(1)]), Dense(4)], "'gate1': Gate multiplies"),
+        ([Conv2D(4, 3), Flatten(), Maxout(), Dense(4)], "'maxout1': Maxout after Flatten"),
         ([Conv2D(3, 3), Flatten(), BatchNorm(), Dense(4)], "'batchnorm1': BatchNorm after Flatten"),
         ([Conv2D(3, 3), Flatten(), Activation("softmax"), Dense(4)], "'activation1': Activation"),
         (
@@ -721,9 +826,17 @@ def test_every_layer_is_moved_or_says_why():
     moved = {type(layer) for layers in IMAGES.values() for layer in layers}
     moved |= {Conv1D, Conv3D, MaxPool1D, MaxPool3D, all_layers.AvgPool1D, all_layers.AvgPool3D}
     moved |= {all_layers.HeterogeneousMaxPool}  # cut off at the border
+    moved |= {type(layer) for layers, _, _ in OTHER_AXES for layer in layers}
+    moved |= {ZeroPadding1D, ZeroPadding2D, ZeroPadding3D}  # see the test of padding
     refused = {
         SelfAttention,
+        all_layers.Upsample1D,
         Upsample2D,
+        all_layers.Upsample3D,
+        all_layers.GroupNorm,
+        all_layers.NonLocal,
+        all_layers.PositionEmbedding,
+        all_layers.TransformerBlock,
         all_layers.ConvTranspose1D,
         all_layers.ConvTranspose2D,
         all_layers.ConvTranspose3D,

@@ -193,6 +193,11 @@ LAID_OUT = {
     "groups": (Conv2D(4, 3, groups=2), (6, 6, 2), lambda W: W.transpose(3, 2, 0, 1)),
     "as many maps": (Conv2D(4, 3), (6, 6, 4), lambda W: W.transpose(3, 2, 0, 1)),
     "transposed": (ConvTranspose2D(4, 3), (6, 6, 2), lambda W: W.transpose(2, 3, 0, 1)),
+    "transposed in groups": (
+        ConvTranspose2D(6, 3, groups=2),
+        (6, 6, 4),
+        lambda W: W.transpose(2, 3, 0, 1),
+    ),
     "depthwise": (DepthwiseConv2D(3), (6, 6, 2), lambda W: W.transpose(2, 3, 0, 1)),
     "multiplier": (
         DepthwiseConv2D(3, multiplier=2),

@@ -30,12 +30,15 @@ from sklearn_convnet.layers import (
     DenseBlock,
     Dropout,
     Flatten,
+    Gate,
     GlobalAvgPool,
     GlobalMaxPool,
+    Maxout,
     MaxPool1D,
     Parallel,
     Residual,
     SelfAttention,
+    SqueezeExcite,
     Standardize,
 )
 from sklearn_convnet.multi_crop import MultiCrop
@@ -269,6 +272,7 @@ SMOOTH = {
     "dense block": [DenseBlock([Conv1D(3, 3, padding="same")] * 2), GlobalAvgPool()],
     "branches": [Parallel([Conv1D(2, 1), Conv1D(3, 3, padding="same")]), GlobalMaxPool()],
     "attention": [SelfAttention(2), GlobalAvgPool()],
+    "gates": [SqueezeExcite(1), Gate([Conv1D(1, 3, padding="same")]), Maxout(), GlobalAvgPool()],
 }
 
 

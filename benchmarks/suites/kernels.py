@@ -46,10 +46,10 @@ def pool(case):
 
 def group_pool(case):
     return {
-        **axes("n H W C", case.input_shape),
-        **axes("n OH OW C", case.output_shape),
+        **axes("n D H W C", case.input_shape),
+        **axes("n OD OH OW C", case.output_shape),
         **named(groups=len(case.pool_sizes), stride=case.stride),
-        **named(pool_sizes=cases.IN("groups two", "int64", case.pool_sizes)),
+        **named(pool_sizes=cases.IN("groups three", "int64", case.pool_sizes)),
     }
 
 
@@ -67,9 +67,14 @@ def response_norm(case):
     return axes("m C size alpha beta bias", case)
 
 
+def group_norm(case):
+    return axes("n P C groups", case)
+
+
 def upsample(case):
-    n, height, width, channels, (k_h, k_w) = case
-    return named(n=n, H=height, W=width, C=channels, OH=height * k_h, OW=width * k_w)
+    n, size, channels, factors = case
+    large = [s * k for s, k in zip(size, factors, strict=True)]
+    return axes("n D H W C OD OH OW", (n, *size, channels, *large))
 
 
 def resample(case):
@@ -77,7 +82,7 @@ def resample(case):
 
 
 def attention(case):
-    return axes("n L heads d", case)
+    return axes("n L M heads d", case)
 
 
 def activation(name):
@@ -97,6 +102,7 @@ TABLES = {
     "group_maxpool": (cases.GROUP_POOL_CASES, group_pool),
     "batchnorm": (cases.BATCHNORM_CASES, batchnorm),
     "response_norm": (cases.RESPONSE_NORM_CASES, response_norm),
+    "groupnorm": (cases.GROUPNORM_CASES, group_norm),
     "upsample": (cases.UPSAMPLE_CASES, upsample),
     "take_rows": (cases.ROW_CASES, dict),
     "take_bytes": (cases.ROW_CASES, dict),

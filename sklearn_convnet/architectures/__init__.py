@@ -25,6 +25,7 @@ from .localization import box_localizer, pose_net
 from .residual import resnet, resnet_cifar
 from .segmentation import fcn, unet
 from .signals import speech_cnn, tdnn
+from .transformers import vit
 
 __all__ = [
     "alexnet",
@@ -40,5 +41,6 @@ __all__ = [
     "tdnn",
     "unet",
     "vgg",
+    "vit",
     "zfnet",
 ]

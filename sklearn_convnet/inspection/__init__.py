@@ -20,6 +20,7 @@ from .displays import (
     TopClassesDisplay,
 )
 from .features import FeatureExtractor
+from .invariance import check_invariance
 from .localization import weakly_supervised_box
 from .maximize import maximize_unit
 from .neighbors import nearest_samples
@@ -46,6 +47,7 @@ __all__ = [
     "SaliencyDisplay",
     "TopClassesDisplay",
     "activations",
+    "check_invariance",
     "maximize_unit",
     "nearest_samples",
     "receptive_field",

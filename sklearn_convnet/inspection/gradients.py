@@ -11,7 +11,9 @@ from ..training import PREDICT_ROWS, PREDICT_VALUES
 from .targets import choose
 
 #: Activations that pass on what is large and hold back what is negative.
-RECTIFIERS = frozenset({"relu", "leaky_relu", "elu", "gelu", "softplus"})
+RECTIFIERS = frozenset(
+    {"relu", "leaky_relu", "elu", "gelu", "softplus", "relu6", "silu", "hard_swish"}
+)
 
 #: The sum of integrated gradients is right within this share of what it should be; for that there
 #: are up to so many times three times as many points.

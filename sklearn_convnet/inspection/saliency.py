@@ -136,8 +136,8 @@ def saliency(
     Notes
     -----
     Rectifiers are the activations that pass on large numbers and hold back negative ones: "relu",
-    "leaky_relu", "elu", "gelu" and "softplus". "guided" multiplies the positive part of a gradient
-    with their derivative; for "relu" that is the rule of the paper.
+    "leaky_relu", "elu", "gelu", "softplus", "relu6", "silu" and "hard_swish". "guided" multiplies
+    the positive part of a gradient with their derivative; for "relu" that is the rule of the paper.
 
     References
     ----------

@@ -18,6 +18,11 @@ ACTIVATIONS = (
     "elu",
     "gelu",
     "softplus",
+    "relu6",
+    "silu",
+    "hard_swish",
+    "hard_logistic",
+    "softsign",
     "softmax",
 )
 
@@ -41,6 +46,11 @@ class Activation(Layer):
         - "gelu": ``z Phi(z)`` with the normal distribution function, not an approximation
           of it (Hendrycks and Gimpel, 2016)
         - "softplus": ``log(1 + exp(z))``
+        - "relu6": ``min(max(z, 0), 6)``, with derivative 0 at 0 and 6 (Sandler et al., 2018)
+        - "silu": ``z / (1 + exp(-z))``, also called swish (Elfwing et al., 2018)
+        - "hard_swish": ``z hard_logistic(z)`` (Howard et al., 2019)
+        - "hard_logistic": ``max(0, min(1, z / 6 + 1 / 2))``, also called hard sigmoid
+        - "softsign": ``z / (1 + |z|)`` (Bergstra et al., 2009)
         - "softmax": ``exp(z_c) / sum_c' exp(z_c')`` over the channels of a position
     alpha : float, default=None
         The slope of "leaky_relu" (None is 0.01) or the scale of "elu" (None is 1.0), not

@@ -1,4 +1,4 @@
-"""Self-attention over positions."""
+"""Attention over positions."""
 
 from math import prod
 from numbers import Integral
@@ -6,7 +6,17 @@ from numbers import Integral
 from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .base import Layer
-from .shapes import check_values
+from .pool import MaxPool1D, MaxPool2D, MaxPool3D
+from .shapes import AXIS_NAMES, check_values
+
+
+def check_positions(what, input_shape):
+    """Raises ValueError for a flat shape."""
+    if len(input_shape) < 2:
+        raise ValueError(
+            f"{what} needs positions, got the flat shape {input_shape}: "
+            "put it before Flatten and Dense"
+        )
 
 
 class SelfAttention(Layer):
@@ -71,15 +81,103 @@ class SelfAttention(Layer):
         return 4 * positions * channels**2 + 2 * positions**2 * channels
 
     def _output_shape(self, input_shape):
-        if len(input_shape) < 2:
-            raise ValueError(
-                f"SelfAttention needs positions, got the flat shape {input_shape}: "
-                "put it before Flatten and Dense"
-            )
+        check_positions("SelfAttention", input_shape)
         if input_shape[-1] % self.n_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} must divide the {input_shape[-1]} channels of its input"
             )
         positions = prod(input_shape[:-1])
         check_values((self.n_heads, positions, positions), "its scores")
+        return input_shape
+
+
+class NonLocal(Layer):
+    """Adds to each position what all positions have that are like it.
+
+    The non-local block, with embedded Gaussians, of Wang, Girshick, Gupta and He, "Non-local
+    neural networks", 2018: ``Y = X + W_z softmax(theta(X)' phi(X)) g(X)``, with theta, phi, g
+    and W_z affine in the channels. W_z begins as zeros, so that the block begins as the
+    identity and can be put into a network that is trained already.
+
+    Parameters
+    ----------
+    channels : int or None, default=None
+        Number of channels that theta, phi and g have; None is half of the input's.
+    pool_size : int, tuple of int or None, default=None
+        Size, along each axis, of the windows whose maxima phi and g see in place of X: with 2,
+        four times less work in images. None is no pool.
+    scaled : bool, default=False
+        Whether the scores are divided by the square root of `channels`, as in
+        :class:`SelfAttention`.
+    kernel_initializer : str, default="auto"
+        Of theta, phi and g: see :class:`Conv2D`.
+    trainable : bool, default=True
+        Whether training changes the weights.
+
+    Notes
+    -----
+    The weights are ``query`` (theta), ``key`` (phi) and ``value`` (g), each of shape ``(input
+    channels, channels)``, ``output`` (W_z) of shape ``(channels, input channels)``, and a bias
+    for each of them. Memory grows with the square of the number of positions; with
+    `pool_size`, with the product of the numbers before and after the pool.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import NonLocal
+    >>> NonLocal(pool_size=2).output_shape((14, 14, 64))
+    (14, 14, 64)
+    """
+
+    _parameter_constraints = {
+        "channels": [Interval(Integral, 1, None, closed="left"), None],
+        "pool_size": "no_validation",
+        "scaled": ["boolean"],
+        "kernel_initializer": [StrOptions(INITIALIZERS)],
+        "trainable": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        channels=None,
+        pool_size=None,
+        scaled=False,
+        kernel_initializer="auto",
+        trainable=True,
+    ):
+        self.channels = channels
+        self.pool_size = pool_size
+        self.scaled = scaled
+        self.kernel_initializer = kernel_initializer
+        self.trainable = trainable
+
+    def inner_channels(self, input_shape):
+        """Number of channels of queries, keys and values."""
+        return max(1, input_shape[-1] // 2) if self.channels is None else int(self.channels)
+
+    def pool(self, input_shape):
+        """The layer that pools what keys and values see, or None."""
+        if self.pool_size is None:
+            return None
+        n_axes = len(input_shape) - 1
+        if n_axes not in AXIS_NAMES:
+            raise ValueError(f"pool_size needs 1 to 3 axes of positions, got shape {input_shape}")
+        return (MaxPool1D, MaxPool2D, MaxPool3D)[n_axes - 1](self.pool_size)
+
+    def key_shape(self, input_shape):
+        """Shape of what keys and values see."""
+        pool = self.pool(input_shape)
+        return tuple(input_shape) if pool is None else pool.output_shape(input_shape)
+
+    def multiply_adds(self, input_shape):
+        """Multiplications with additions that one sample takes."""
+        inner = self.inner_channels(input_shape)
+        queries, keys = prod(input_shape[:-1]), prod(self.key_shape(input_shape)[:-1])
+        return 2 * (queries + keys) * input_shape[-1] * inner + 2 * queries * keys * inner
+
+    def _output_shape(self, input_shape):
+        check_positions("NonLocal", input_shape)
+        inner = self.inner_channels(input_shape)
+        check_values((*input_shape[:-1], inner), "its queries")
+        positions = prod(input_shape[:-1])
+        check_values((positions, prod(self.key_shape(input_shape)[:-1])), "its scores")
         return input_shape

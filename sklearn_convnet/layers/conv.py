@@ -8,7 +8,14 @@ from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
 from .fields import Window
-from .shapes import check_padded, per_axis, split_shape, window_outputs, window_padding
+from .shapes import (
+    check_groups,
+    check_padded,
+    per_axis,
+    split_shape,
+    window_outputs,
+    window_padding,
+)
 
 
 class _Conv(Layer):
@@ -74,11 +81,7 @@ class _Conv(Layer):
     def _output_shape(self, input_shape):
         sizes, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
         kernel, stride, pads, dilation = self.geometry(input_shape)
-        if channels % self.groups or self.filters % self.groups:
-            raise ValueError(
-                f"groups={self.groups} must divide the {channels} channels of its input "
-                f"and its {self.filters} filters"
-            )
+        check_groups(self.groups, channels, self.filters)
         check_padded(sizes, pads, channels)
         extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
         out = window_outputs(sizes, extents, stride, pads, "kernel_size")
@@ -182,3 +185,7 @@ kernel_initializer, trainable
     """
 
     n_axes = 3
+
+
+#: By the number of axes.
+CONV = {1: Conv1D, 2: Conv2D, 3: Conv3D}

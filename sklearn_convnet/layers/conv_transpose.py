@@ -7,7 +7,12 @@ from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
 from .fields import Window
-from .shapes import AXIS_NAMES, check_padded, per_axis, split_shape, window_padding
+from .shapes import AXIS_NAMES, check_groups, check_padded, per_axis, split_shape, window_padding
+
+
+def _extents(kernel, dilation):
+    """How far filters reach along each axis."""
+    return [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
 
 
 class _ConvTranspose(Layer):
@@ -19,6 +24,8 @@ class _ConvTranspose(Layer):
         "stride": "no_validation",
         "padding": "no_validation",
         "output_padding": "no_validation",
+        "dilation": "no_validation",
+        "groups": [Interval(Integral, 1, None, closed="left")],
         "activation": ACTIVATION_CONSTRAINT,
         "use_bias": ["boolean"],
         "kernel_initializer": [StrOptions(INITIALIZERS)],
@@ -32,6 +39,8 @@ class _ConvTranspose(Layer):
         stride=1,
         padding="valid",
         output_padding=0,
+        dilation=1,
+        groups=1,
         activation="relu",
         use_bias=True,
         kernel_initializer="auto",
@@ -42,47 +51,58 @@ class _ConvTranspose(Layer):
         self.stride = stride
         self.padding = padding
         self.output_padding = output_padding
+        self.dilation = dilation
+        self.groups = groups
         self.activation = activation
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
     def geometry(self, input_shape):
-        """Kernel size, stride and padding pairs, one entry an axis.
+        """Kernel size, stride, padding pairs and dilation, one entry an axis.
 
         "same" leaves ``size * stride``: it takes away what the filter reaches beyond that,
         the odd row at the end. A filter smaller than its stride reaches less far.
         """
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
         stride = per_axis(self.stride, self.n_axes, "stride")
+        dilation = per_axis(self.dilation, self.n_axes, "dilation")
+        extents = _extents(kernel, dilation)
         if isinstance(self.padding, str) and self.padding == "same":
-            total = [max(k - s, 0) for k, s in zip(kernel, stride, strict=True)]
+            total = [max(e - s, 0) for e, s in zip(extents, stride, strict=True)]
             pads = tuple((t // 2, t - t // 2) for t in total)
         else:
-            pads = window_padding(self.padding, (0,) * self.n_axes, kernel, stride)
-        return kernel, stride, pads
+            pads = window_padding(self.padding, (0,) * self.n_axes, extents, stride)
+        return kernel, stride, pads, dilation
 
     def weight_shape(self, input_shape):
-        """Shape of the filters: ``(*kernel_size, in_channels, filters)``."""
+        """Shape of the filters: ``(*kernel_size, in_channels, filters / groups)``."""
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
-        return (*kernel, input_shape[-1], self.filters)
+        return (*kernel, input_shape[-1], self.filters // self.groups)
 
     def _output_shape(self, input_shape):
-        sizes, _ = split_shape(input_shape, self.n_axes, type(self).__name__)
-        kernel, stride, pads = self.geometry(input_shape)
+        sizes, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
+        kernel, stride, pads, dilation = self.geometry(input_shape)
+        check_groups(self.groups, channels, self.filters)
         extra = per_axis(self.output_padding, self.n_axes, "output_padding", minimum=0)
         out = []
-        for name, size, k, s, pad, more in zip(
-            AXIS_NAMES[self.n_axes], sizes, kernel, stride, pads, extra, strict=True
+        for name, size, extent, s, pad, more in zip(
+            AXIS_NAMES[self.n_axes],
+            sizes,
+            _extents(kernel, dilation),
+            stride,
+            pads,
+            extra,
+            strict=True,
         ):
             if more >= s:
                 raise ValueError(
                     f"output_padding={more} must be smaller than the stride of {s} along the {name}"
                 )
-            length = (size - 1) * s + k - sum(pad) + more
+            length = (size - 1) * s + extent - sum(pad) + more
             if length < 1:
                 raise ValueError(
-                    f"padding {pad} leaves nothing of the {(size - 1) * s + k + more} rows "
+                    f"padding {pad} leaves nothing of the {(size - 1) * s + extent + more} rows "
                     f"along the {name}: use less padding"
                 )
             out.append(length)
@@ -90,10 +110,10 @@ class _ConvTranspose(Layer):
         return (*out, self.filters)
 
     def windows(self, input_shape):
-        # Position i of the input adds to those from i s - before to i s - before + k - 1.
+        # Position i of the input adds to i s - before + j d for j = 0, ..., k - 1.
         return tuple(
-            Window(k, start=before - k + 1, divisor=s)
-            for k, s, (before, _) in zip(*self.geometry(input_shape), strict=True)
+            Window(k, start=before - d * (k - 1), dilation=d, divisor=s)
+            for k, s, (before, _), d in zip(*self.geometry(input_shape), strict=True)
         )
 
 
@@ -102,7 +122,7 @@ class ConvTranspose1D(_ConvTranspose):
 
     Parameters
     ----------
-    filters, kernel_size, stride, padding, output_padding, activation, use_bias, \
+    filters, kernel_size, stride, padding, output_padding, dilation, groups, activation, use_bias, \
 kernel_initializer, trainable
         See :class:`ConvTranspose2D`.
 
@@ -135,6 +155,10 @@ class ConvTranspose2D(_ConvTranspose):
         for each axis an int or a ``(before, after)`` pair.
     output_padding : int or tuple of int, default=0
         Rows added at the end of the output, less than `stride`.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    groups : int, default=1
+        The channels are cut into this many groups, each with its share of the filters.
     activation : str or None, default="relu"
         See :class:`Activation`. None is "identity".
     use_bias : bool, default=True
@@ -146,8 +170,9 @@ class ConvTranspose2D(_ConvTranspose):
 
     Notes
     -----
-    Weights have the shape ``(*kernel_size, in_channels, filters)``. The output has
-    ``(size - 1) * stride + kernel_size - padding + output_padding`` rows.
+    Weights have the shape ``(*kernel_size, in_channels, filters / groups)``. The output has
+    ``(size - 1) * stride + dilation * (kernel_size - 1) + 1 - padding + output_padding`` rows; the
+    padding counts on both sides.
 
     Examples
     --------
@@ -164,7 +189,7 @@ class ConvTranspose3D(_ConvTranspose):
 
     Parameters
     ----------
-    filters, kernel_size, stride, padding, output_padding, activation, use_bias, \
+    filters, kernel_size, stride, padding, output_padding, dilation, groups, activation, use_bias, \
 kernel_initializer, trainable
         See :class:`ConvTranspose2D`.
 

@@ -7,47 +7,12 @@ from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Chain, Layer
-from .conv import Conv2D
-from .shapes import check_values
+from .conv import CONV
+from .shapes import check_values, split_shape
 
 
-class DepthwiseConv2D(Layer):
-    """Each map has filters of its own: maps are not mixed.
-
-    Parameters
-    ----------
-    kernel_size : int or tuple of int
-        Size of the filters along each axis.
-    stride : int or tuple of int, default=1
-        Step from one position of the filter to the next.
-    padding : {"valid", "same"}, int or tuple, default="valid"
-        See :class:`Conv2D`.
-    multiplier : int, default=1
-        Number of filters of each map; the maps that come out of one lie side by side.
-    dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
-    activation : str or None, default="relu"
-        See :class:`Activation`. None is "identity".
-    use_bias : bool, default=True
-        Whether each filter adds a bias.
-    kernel_initializer : str, default="auto"
-        See :class:`Conv2D`.
-    trainable : bool, default=True
-        Whether training changes the weights.
-
-    Notes
-    -----
-    Weights have the shape ``(*kernel_size, channels, multiplier)``: ``M K^2`` of them for M
-    maps, where a convolution with N filters has ``N M K^2``.
-
-    Examples
-    --------
-    >>> from sklearn_convnet.layers import DepthwiseConv2D
-    >>> DepthwiseConv2D(3, multiplier=2).output_shape((8, 8, 16))
-    (6, 6, 32)
-    """
-
-    n_axes = 2
+class _DepthwiseConv(Layer):
+    """The base of depth-wise convolutions of any number of axes."""
 
     _parameter_constraints = {
         "kernel_size": "no_validation",
@@ -85,8 +50,8 @@ class DepthwiseConv2D(Layer):
 
     def as_conv(self, input_shape):
         """The same as a convolution with a group for each map."""
-        channels = input_shape[-1]
-        return Conv2D(
+        _, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
+        return CONV[self.n_axes](
             channels * self.multiplier,
             self.kernel_size,
             stride=self.stride,
@@ -116,7 +81,175 @@ class DepthwiseConv2D(Layer):
         return self.as_conv(input_shape).windows(input_shape)
 
 
-class SeparableConv2D(Layer):
+class DepthwiseConv1D(_DepthwiseConv):
+    """Depth-wise convolution of signals ``(length, channels)``: see :class:`DepthwiseConv2D`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, multiplier, dilation, activation, use_bias, \
+kernel_initializer, trainable
+        See :class:`DepthwiseConv2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import DepthwiseConv1D
+    >>> DepthwiseConv1D(5, stride=2).output_shape((100, 8))
+    (48, 8)
+    """
+
+    n_axes = 1
+
+
+class DepthwiseConv2D(_DepthwiseConv):
+    """Each map has filters of its own: maps are not mixed.
+
+    Parameters
+    ----------
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        See :class:`Conv2D`.
+    multiplier : int, default=1
+        Number of filters of each map; the maps that come out of one lie side by side.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        See :class:`Conv2D`.
+    trainable : bool, default=True
+        Whether training changes the weights.
+
+    Notes
+    -----
+    Weights have the shape ``(*kernel_size, channels, multiplier)``: ``M K^2`` of them for M
+    maps, where a convolution with N filters has ``N M K^2``.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import DepthwiseConv2D
+    >>> DepthwiseConv2D(3, multiplier=2).output_shape((8, 8, 16))
+    (6, 6, 32)
+    """
+
+    n_axes = 2
+
+
+class DepthwiseConv3D(_DepthwiseConv):
+    """Depth-wise convolution of volumes: see :class:`DepthwiseConv2D`.
+
+    Maps have the shape ``(depth, height, width, channels)``.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, multiplier, dilation, activation, use_bias, \
+kernel_initializer, trainable
+        See :class:`DepthwiseConv2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import DepthwiseConv3D
+    >>> DepthwiseConv3D((1, 3, 3)).output_shape((4, 8, 8, 2))
+    (4, 6, 6, 2)
+    """
+
+    n_axes = 3
+
+
+#: By the number of axes.
+DEPTHWISE = {1: DepthwiseConv1D, 2: DepthwiseConv2D, 3: DepthwiseConv3D}
+
+
+class _SeparableConv(Layer):
+    """The base of separable convolutions of any number of axes."""
+
+    _parameter_constraints = {
+        "filters": [Interval(Integral, 1, None, closed="left")],
+        **_DepthwiseConv._parameter_constraints,
+    }
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        stride=1,
+        padding="valid",
+        dilation=1,
+        multiplier=1,
+        activation="relu",
+        use_bias=True,
+        kernel_initializer="auto",
+        trainable=True,
+    ):
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.multiplier = multiplier
+        self.activation = activation
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.trainable = trainable
+
+    def stages(self):
+        """`(name, layer)` of the two stages."""
+        depthwise = DEPTHWISE[self.n_axes](
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            multiplier=self.multiplier,
+            dilation=self.dilation,
+            activation=None,
+            use_bias=False,
+            kernel_initializer=self.kernel_initializer,
+            trainable=self.trainable,
+        )
+        pointwise = CONV[self.n_axes](
+            self.filters,
+            1,
+            activation=self.activation,
+            use_bias=self.use_bias,
+            kernel_initializer=self.kernel_initializer,
+            trainable=self.trainable,
+        )
+        return [("depthwise", depthwise), ("pointwise", pointwise)]
+
+    def _output_shape(self, input_shape):
+        split_shape(input_shape, self.n_axes, type(self).__name__)
+        for _, stage in self.stages():
+            input_shape = stage._output_shape(input_shape)
+            check_values(input_shape, "the output of a stage")
+        return input_shape
+
+    def chains(self, input_shape):
+        return [Chain(self.stages(), input_shape)]
+
+
+class SeparableConv1D(_SeparableConv):
+    """Separable convolution of signals ``(length, channels)``: see :class:`SeparableConv2D`.
+
+    Parameters
+    ----------
+    filters, kernel_size, stride, padding, dilation, multiplier, activation, use_bias, \
+kernel_initializer, trainable
+        See :class:`SeparableConv2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import SeparableConv1D
+    >>> SeparableConv1D(32, 5, padding="same").output_shape((100, 16))
+    (100, 32)
+    """
+
+    n_axes = 1
+
+
+class SeparableConv2D(_SeparableConv):
     """A depth-wise convolution, and then a convolution of single pixels that mixes the maps.
 
     ``M K^2 + N M`` weights for M maps and N filters: Chollet, "Xception", 2017. Nothing
@@ -150,63 +283,23 @@ class SeparableConv2D(Layer):
 
     n_axes = 2
 
-    _parameter_constraints = {
-        "filters": [Interval(Integral, 1, None, closed="left")],
-        **DepthwiseConv2D._parameter_constraints,
-    }
 
-    def __init__(
-        self,
-        filters,
-        kernel_size,
-        stride=1,
-        padding="valid",
-        dilation=1,
-        multiplier=1,
-        activation="relu",
-        use_bias=True,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.padding = padding
-        self.dilation = dilation
-        self.multiplier = multiplier
-        self.activation = activation
-        self.use_bias = use_bias
-        self.kernel_initializer = kernel_initializer
-        self.trainable = trainable
+class SeparableConv3D(_SeparableConv):
+    """Separable convolution of volumes: see :class:`SeparableConv2D`.
 
-    def stages(self):
-        """`(name, layer)` of the two stages."""
-        depthwise = DepthwiseConv2D(
-            self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            multiplier=self.multiplier,
-            dilation=self.dilation,
-            activation=None,
-            use_bias=False,
-            kernel_initializer=self.kernel_initializer,
-            trainable=self.trainable,
-        )
-        pointwise = Conv2D(
-            self.filters,
-            1,
-            activation=self.activation,
-            use_bias=self.use_bias,
-            kernel_initializer=self.kernel_initializer,
-            trainable=self.trainable,
-        )
-        return [("depthwise", depthwise), ("pointwise", pointwise)]
+    Maps have the shape ``(depth, height, width, channels)``.
 
-    def _output_shape(self, input_shape):
-        for _, stage in self.stages():
-            input_shape = stage._output_shape(input_shape)
-            check_values(input_shape, "the output of a stage")
-        return input_shape
+    Parameters
+    ----------
+    filters, kernel_size, stride, padding, dilation, multiplier, activation, use_bias, \
+kernel_initializer, trainable
+        See :class:`SeparableConv2D`.
 
-    def chains(self, input_shape):
-        return [Chain(self.stages(), input_shape)]
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import SeparableConv3D
+    >>> SeparableConv3D(32, 3, padding="same").output_shape((4, 8, 8, 16))
+    (4, 8, 8, 32)
+    """
+
+    n_axes = 3

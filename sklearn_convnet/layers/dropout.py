@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Dropout, of numbers and of samples."""
 
 from numbers import Real
 
@@ -23,6 +23,35 @@ class Dropout(Layer):
     >>> from sklearn_convnet.layers import Dropout
     >>> Dropout(0.2).output_shape((120,))
     (120,)
+    """
+
+    _parameter_constraints = {"rate": [Interval(Real, 0, 1, closed="left")]}
+
+    def __init__(self, rate=0.5):
+        self.rate = rate
+
+    def windows(self, input_shape):
+        return pointwise(input_shape)
+
+
+class StochasticDepth(Layer):
+    """Sets all numbers of a random share of the samples to zero in training, and does nothing else.
+
+    At the end of a :class:`Residual` block, whose other layers are left out for these samples:
+    Huang et al., "Deep networks with stochastic depth", 2016. The numbers of the other samples
+    are divided by ``1 - rate``, so that the expectation stays.
+
+    Parameters
+    ----------
+    rate : float, default=0.5
+        Probability of a sample to be dropped, at least 0 and below 1.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Conv2D, Residual, StochasticDepth
+    >>> block = Residual([Conv2D(16, 3, padding="same"), StochasticDepth(0.1)])
+    >>> block.output_shape((8, 8, 16))
+    (8, 8, 16)
     """
 
     _parameter_constraints = {"rate": [Interval(Real, 0, 1, closed="left")]}

@@ -6,6 +6,7 @@ from ..constraints import Interval, StrOptions
 from .base import Layer
 from .fields import pointwise
 from .shapes import MAX_SIZE
+from .transforms import check_transforms
 
 
 class _Pointwise(Layer):
@@ -85,6 +86,11 @@ class BatchNorm(_Pointwise):
     trainable : bool, default=True
         Whether training changes `scale` and `offset`. If not, training takes the running
         statistics as a prediction does and leaves them alone.
+    n_transforms : int, default=1
+        After an unpooled transform convolution, such as :class:`TransformConv2D`: its number of
+        transforms, 4 of "p4". The maps of a filter in all transforms are then one channel, with one
+        mean, variance, scale and offset; with one each, maps would not turn with the input any
+        more.
 
     Examples
     --------
@@ -97,12 +103,18 @@ class BatchNorm(_Pointwise):
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "trainable": ["boolean"],
+        "n_transforms": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, momentum=0.9, epsilon=1e-5, trainable=True):
+    def __init__(self, momentum=0.9, epsilon=1e-5, trainable=True, n_transforms=1):
         self.momentum = momentum
         self.epsilon = epsilon
         self.trainable = trainable
+        self.n_transforms = n_transforms
+
+    def _output_shape(self, input_shape):
+        check_transforms(self.n_transforms, input_shape[-1], f"n_transforms={self.n_transforms}")
+        return input_shape
 
 
 class LocalResponseNorm(_Pointwise):

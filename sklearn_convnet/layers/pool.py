@@ -8,6 +8,7 @@ from ..constraints import Interval
 from .base import Layer
 from .fields import Window
 from .shapes import (
+    AXIS_NAMES,
     check_padded,
     check_positions,
     per_axis,
@@ -218,7 +219,42 @@ class GlobalAvgPool(_GlobalPool):
     """
 
 
-class LpPool2D(_Pool):
+class _LpPool(_Pool):
+    """The base of Lp pools, which have no padding."""
+
+    _parameter_constraints = {
+        "pool_size": "no_validation",
+        "stride": "no_validation",
+        "p": [Interval(Real, 1, np.inf, closed="left")],
+    }
+
+    padding = "valid"
+
+    def __init__(self, pool_size, stride=None, p=2):
+        self.pool_size = pool_size
+        self.stride = stride
+        self.p = p
+
+
+class LpPool1D(_LpPool):
+    """Lp pooling of signals ``(length, channels)``: see :class:`LpPool2D`.
+
+    Parameters
+    ----------
+    pool_size, stride, p
+        See :class:`LpPool2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import LpPool1D
+    >>> LpPool1D(4).output_shape((100, 8))
+    (25, 8)
+    """
+
+    n_axes = 1
+
+
+class LpPool2D(_LpPool):
     """``(sum |x|^p)^(1/p)`` over each window, map by map.
 
     Parameters
@@ -243,18 +279,23 @@ class LpPool2D(_Pool):
 
     n_axes = 2
 
-    _parameter_constraints = {
-        "pool_size": "no_validation",
-        "stride": "no_validation",
-        "p": [Interval(Real, 1, np.inf, closed="left")],
-    }
 
-    padding = "valid"
+class LpPool3D(_LpPool):
+    """Lp pooling of volumes ``(depth, height, width, channels)``: see :class:`LpPool2D`.
 
-    def __init__(self, pool_size, stride=None, p=2):
-        self.pool_size = pool_size
-        self.stride = stride
-        self.p = p
+    Parameters
+    ----------
+    pool_size, stride, p
+        See :class:`LpPool2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import LpPool3D
+    >>> LpPool3D(2).output_shape((4, 8, 8, 4))
+    (2, 4, 4, 4)
+    """
+
+    n_axes = 3
 
 
 class HeterogeneousMaxPool(Layer):
@@ -270,10 +311,15 @@ class HeterogeneousMaxPool(Layer):
     Parameters
     ----------
     pool_sizes : list of int or of tuple of int, or array
-        Size of the windows of each group; the channels are cut into as many groups, in
-        order and of equal size.
+        Size of the windows of each group, for all axes or along each; the channels are cut into as
+        many groups, in order and of equal size.
     stride : int or tuple of int, default=1
         Step from one window to the next.
+
+    Notes
+    -----
+    Maps may be signals, images or volumes. Tuples of sizes tell which, as the 1D, 2D or 3D of other
+    layers does.
 
     Examples
     --------
@@ -281,9 +327,9 @@ class HeterogeneousMaxPool(Layer):
     >>> HeterogeneousMaxPool([(2, 1), (4, 1), (6, 1)], stride=(2, 1)).output_shape(
     ...     (40, 100, 12))
     (20, 100, 12)
+    >>> HeterogeneousMaxPool([2, 4, 6], stride=2).output_shape((100, 12))
+    (50, 12)
     """
-
-    n_axes = 2
 
     _parameter_constraints = {"pool_sizes": [list, tuple, np.ndarray], "stride": "no_validation"}
 
@@ -291,17 +337,31 @@ class HeterogeneousMaxPool(Layer):
         self.pool_sizes = pool_sizes
         self.stride = stride
 
-    def geometry(self):
-        """Window sizes (groups, 2) and strides."""
+    @property
+    def n_axes(self):
+        """Number of axes of the sizes that are tuples, None if all are integers."""
+        listed = plain(self.pool_sizes)
+        sizes = [*listed, self.stride] if isinstance(listed, (list, tuple)) else [self.stride]
+        lengths = [len(size) for size in map(plain, sizes) if isinstance(size, (list, tuple))]
+        return lengths[0] if lengths else None
+
+    def geometry(self, input_shape):
+        """Window sizes (groups, n_axes), and strides."""
+        n_axes = len(input_shape) - 1
+        if n_axes not in AXIS_NAMES:
+            raise ValueError(
+                f"{type(self).__name__} needs maps of one to three axes and channels, got shape "
+                f"{tuple(input_shape)}"
+            )
         listed = plain(self.pool_sizes)
         if not isinstance(listed, (list, tuple)) or not listed:
             raise ValueError(f"pool_sizes must be a list of sizes, got {self.pool_sizes!r}")
-        sizes = [per_axis(size, self.n_axes, "pool_sizes") for size in listed]
-        return np.array(sizes, np.int64), per_axis(self.stride, self.n_axes, "stride")
+        sizes = [per_axis(size, n_axes, "pool_sizes") for size in listed]
+        return np.array(sizes, np.int64), per_axis(self.stride, n_axes, "stride")
 
     def _output_shape(self, input_shape):
-        shape, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
-        sizes, stride = self.geometry()
+        sizes, stride = self.geometry(input_shape)
+        *shape, channels = input_shape
         if channels % len(sizes):
             raise ValueError(
                 f"{len(sizes)} pool_sizes must divide the {channels} channels of its input"
@@ -313,7 +373,7 @@ class HeterogeneousMaxPool(Layer):
     def windows(self, input_shape):
         # Those of all groups: the smaller ones lie in the largest. Of one that would lie beyond the
         # map the pixel that is nearest stands for it.
-        sizes, strides = self.geometry()
+        sizes, strides = self.geometry(input_shape)
         return tuple(
             Window(size, stride, (stride - size) // 2, clamped=True)
             for size, stride in zip(sizes.max(axis=0).tolist(), strides, strict=True)

@@ -12,10 +12,11 @@ MAX_VALUES = 2**40
 
 AXIS_NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
-PADDING_ERROR = (
-    "padding must be 'valid', 'same', an integer of at least 0, or for each axis such an "
-    "integer or a (before, after) pair, got {!r}"
+PAIRS_ERROR = (
+    "{} must be an integer of at least 0, or for each axis such an integer or a (before, after) "
+    "pair, got {!r}"
 )
+PADDING_ERROR = PAIRS_ERROR.replace("must be", "must be 'valid', 'same',")
 
 
 def _is_integer(value):
@@ -41,6 +42,15 @@ def check_padded(sizes, pads, channels, what="its input with padding"):
     """The same for maps in their padding."""
     padded = [size + sum(pair) for size, pair in zip(sizes, pads, strict=True)]
     check_values((*padded, channels), what)
+
+
+def check_groups(groups, channels, filters):
+    """Raises ValueError for channels or filters that cannot be cut into so many groups."""
+    if channels % groups or filters % groups:
+        raise ValueError(
+            f"groups={groups} must divide the {channels} channels of its input and its {filters} "
+            "filters"
+        )
 
 
 def check_positions(sizes):
@@ -82,19 +92,31 @@ def per_axis(value, n_axes, name, minimum=1):
     return tuple(int(v) for v in values)
 
 
-def _pair(value, padding):
-    pair = plain(value)
-    if _is_integer(pair):
-        pair = (pair, pair)
-    if (
-        not isinstance(pair, (tuple, list))
-        or len(pair) != 2
-        or not all(_is_integer(v) and v >= 0 for v in pair)
-    ):
-        raise ValueError(PADDING_ERROR.format(padding))
-    for v in pair:
-        _check_size(v, "padding")
-    return int(pair[0]), int(pair[1])
+def pairs_per_axis(value, n_axes, name, error=PAIRS_ERROR):
+    """A (before, after) pair for each axis, from one integer, or an integer or a pair for each.
+
+    Raises
+    ------
+    ValueError
+        If `value` is something else, or an integer is negative or larger than MAX_SIZE.
+    """
+    values = plain(value)
+    if _is_integer(values):
+        values = (values,) * n_axes
+    pairs = map(plain, values) if isinstance(values, (tuple, list)) else ()
+    pairs = [(pair, pair) if _is_integer(pair) else pair for pair in pairs]
+    fit = all(
+        isinstance(pair, (tuple, list))
+        and len(pair) == 2
+        and all(_is_integer(v) and v >= 0 for v in pair)
+        for pair in pairs
+    )
+    if len(pairs) != n_axes or not fit:
+        raise ValueError(error.format(name, plain(value)))
+    for pair in pairs:
+        for v in pair:
+            _check_size(v, name)
+    return tuple((int(before), int(after)) for before, after in pairs)
 
 
 def window_padding(padding, sizes, extents, strides):
@@ -113,11 +135,7 @@ def window_padding(padding, sizes, extents, strides):
                 total = max((-(-size // stride) - 1) * stride + extent - size, 0)
                 pads.append((total // 2, total - total // 2))
             return tuple(pads)
-    if _is_integer(padding):
-        padding = (padding,) * n_axes
-    if not isinstance(padding, (tuple, list)) or len(padding) != n_axes:
-        raise ValueError(PADDING_ERROR.format(padding))
-    return tuple(_pair(value, padding) for value in padding)
+    return pairs_per_axis(padding, n_axes, "padding", PADDING_ERROR)
 
 
 def window_outputs(sizes, extents, strides, pads, what):

@@ -1,203 +1,36 @@
 """Convolution with filters in every transform of a set.
 
 # Design:
-# * A transform of a filter is one sparse matrix of interpolation weights over its K x K
-#   positions. It is linear in the filter, and its transpose is the exact adjoint.
-# * Right angles and reflections of a square filter move positions onto positions: their
-#   matrices are permutations, without rounding.
+# * An unpooled layer has a map for each transform and filter, the transforms side by side. A layer
+#   knows shapes, not what is before it, so `group_input` says that its input is such maps.
+# * With `group_input` a filter reaches over the transforms of its input as it does over positions,
+#   and a transform moves both. So maps turn with the input at any depth.
 """
 
 from math import prod
 from numbers import Integral
 
-import numpy as np
-from scipy import sparse
-
 from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
-from .conv import Conv2D
+from .conv import Conv1D, Conv2D, Conv3D
+from .fields import pointwise
 from .shapes import check_values
+from .transforms import GROUP_NAMES, check_transforms, group_order, transform_matrices
 
-#: The groups of right-angle rotations, and of those with reflections.
-GROUPS = ("p4", "p4m")
-
-
-def rotation(degrees):
-    """The matrix that turns an image anticlockwise, as it is seen, by an angle.
-
-    Parameters
-    ----------
-    degrees : float
-        The angle.
-
-    Returns
-    -------
-    ndarray of shape (2, 2)
-        It acts on ``(x, y)``, columns to the right and rows down.
-
-    Examples
-    --------
-    >>> from sklearn_convnet.layers import rotation
-    >>> rotation(90).astype(int).tolist()
-    [[0, 1], [-1, 0]]
-    """
-    quarter, rest = divmod(degrees, 90)
-    if rest == 0:  # exact
-        c, s = [(1, 0), (0, 1), (-1, 0), (0, -1)][int(quarter) % 4]
-    else:
-        c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    return np.array([[c, s], [-s, c]], dtype=np.float64)
+_CONV = {1: Conv1D, 2: Conv2D, 3: Conv3D}
 
 
-def reflection():
-    """The matrix that mirrors left and right.
-
-    Returns
-    -------
-    ndarray of shape (2, 2)
-
-    Examples
-    --------
-    >>> from sklearn_convnet.layers import reflection
-    >>> reflection().astype(int).tolist()
-    [[-1, 0], [0, 1]]
-    """
-    return np.array([[-1.0, 0.0], [0.0, 1.0]])
-
-
-def scaling(factor):
-    """The matrix that enlarges an image.
-
-    Parameters
-    ----------
-    factor : float
-        Above 1 enlarges.
-
-    Returns
-    -------
-    ndarray of shape (2, 2)
-
-    Examples
-    --------
-    >>> from sklearn_convnet.layers import rotation, scaling
-    >>> transforms = [scaling(s) @ rotation(a) for s in (1, 1.5) for a in (0, 45, 90)]
-    >>> len(transforms)
-    6
-    """
-    return np.array([[factor, 0.0], [0.0, factor]])
-
-
-def transform_matrices(transforms):
-    """2 x 2 matrices, from the name of a group or from matrices.
-
-    Raises
-    ------
-    ValueError
-        If one is no invertible 2 x 2 matrix of finite numbers.
-    """
-    if isinstance(transforms, str) and transforms in GROUPS:
-        turns = [rotation(90 * k) for k in range(4)]
-        mirrored = [turn @ reflection() for turn in turns] if transforms == "p4m" else []
-        return [*turns, *mirrored]
-    if isinstance(transforms, str) or not len(transforms):
-        raise ValueError(
-            f"transforms must be one of {', '.join(map(repr, GROUPS))} or a list of 2 x 2 "
-            f"matrices, got {transforms!r}"
-        )
-    matrices = [np.asarray(matrix, np.float64) for matrix in transforms]
-    for matrix in matrices:
-        if matrix.shape != (2, 2) or not np.isfinite(matrix).all():
-            raise ValueError(f"a transform must be a 2 x 2 matrix, got {matrix!r}")
-        if np.linalg.det(matrix) == 0:
-            raise ValueError(f"a transform must be invertible, got {matrix.tolist()}")
-    return matrices
-
-
-def filter_transform(matrix, kernel):
-    """The effect of a transform on a filter, as a matrix over the filter's positions.
-
-    The new filter at position p is the old one at ``matrix^-1 p``, positions counted from
-    the centre, by bilinear interpolation; the old filter is zero outside.
-
-    Parameters
-    ----------
-    matrix : ndarray of shape (2, 2)
-        Acts on ``(x, y)``.
-    kernel : tuple of int
-        Height and width of the filter.
-
-    Returns
-    -------
-    scipy sparse array of shape (height * width, height * width)
-    """
-    height, width = kernel
-    ys, xs = np.mgrid[:height, :width]
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    points = np.stack([xs.ravel(), ys.ravel()], axis=1) - centre
-    source = points @ np.linalg.inv(matrix).T + centre
-    snapped = np.round(source)
-    source = np.where(np.abs(source - snapped) < 1e-9, snapped, source)
-    low = np.floor(source).astype(int)
-    share = source - low
-    rows, columns, values = [], [], []
-    for dx in (0, 1):
-        for dy in (0, 1):
-            x, y = low[:, 0] + dx, low[:, 1] + dy
-            weight = np.abs(1 - dx - share[:, 0]) * np.abs(1 - dy - share[:, 1])
-            kept = (0 <= x) & (x < width) & (0 <= y) & (y < height) & (weight > 0)
-            rows.append(np.flatnonzero(kept))
-            columns.append((y * width + x)[kept])
-            values.append(weight[kept])
-    entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-    return sparse.csr_array(entries, shape=(height * width,) * 2)
-
-
-class TransformConv2D(Layer):
-    """Convolution whose filters are applied in every transform of a set.
-
-    For each filter `w` and transform `T`, ``z_T = shift(T(w))`` over the input. With
-    ``pool="max"`` what is seen does not depend on which of the transforms the input has
-    undergone, place apart; compare Cohen and Welling, "Group equivariant convolutional
-    networks", 2016.
-
-    Parameters
-    ----------
-    filters : int
-        Number of filters.
-    kernel_size : int or tuple of int
-        Size of the filters along each axis.
-    transforms : {"p4", "p4m"} or list of array-like of shape (2, 2), default="p4"
-        The four rotations by right angles; these and their reflections; or any invertible
-        matrices acting on ``(x, y)``, such as products of `rotation`, `reflection` and
-        `scaling`.
-    pool : {"max", "mean"} or None, default=None
-        What to make of the maps of one filter, after the activation. None keeps them all:
-        map ``t * filters + j`` is that of filter `j` in transform `t`.
-    stride, padding, activation, use_bias, kernel_initializer, trainable
-        See :class:`Conv2D`. All transforms of a filter share its bias.
-
-    Notes
-    -----
-    Weights have the shape ``(*kernel_size, channels, filters)``.
-
-    Examples
-    --------
-    >>> from sklearn_convnet.layers import TransformConv2D
-    >>> TransformConv2D(8, 5).output_shape((28, 28, 1))
-    (24, 24, 32)
-    >>> TransformConv2D(8, 5, transforms="p4m", pool="max").output_shape((28, 28, 1))
-    (24, 24, 8)
-    """
-
-    n_axes = 2
+class _TransformConv(Layer):
+    """The base of transform convolutions of any number of axes."""
 
     _parameter_constraints = {
         "filters": [Interval(Integral, 1, None, closed="left")],
         "kernel_size": "no_validation",
-        "transforms": [StrOptions(set(GROUPS)), "array-like"],
+        "transforms": [StrOptions({"auto", *GROUP_NAMES}), "array-like"],
         "pool": [StrOptions({"max", "mean"}), None],
+        "group_input": ["boolean"],
         "stride": "no_validation",
         "padding": "no_validation",
         "activation": ACTIVATION_CONSTRAINT,
@@ -210,8 +43,9 @@ class TransformConv2D(Layer):
         self,
         filters,
         kernel_size,
-        transforms="p4",
+        transforms="auto",
         pool=None,
+        group_input=False,
         stride=1,
         padding="valid",
         activation="relu",
@@ -223,6 +57,7 @@ class TransformConv2D(Layer):
         self.kernel_size = kernel_size
         self.transforms = transforms
         self.pool = pool
+        self.group_input = group_input
         self.stride = stride
         self.padding = padding
         self.activation = activation
@@ -230,14 +65,24 @@ class TransformConv2D(Layer):
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
+    def matrices(self):
+        """The transforms, as matrices."""
+        return transform_matrices(self.transforms, self.n_axes)
+
     def as_conv(self):
         """The convolution with all transformed filters."""
-        return Conv2D(
-            self.filters * len(transform_matrices(self.transforms)),
+        return _CONV[self.n_axes](
+            self.filters * len(self.matrices()),
             self.kernel_size,
             stride=self.stride,
             padding=self.padding,
         )
+
+    def input_order(self):
+        """Where the maps of its input lie in a filter: for each of its own transforms, the numbers
+        of those of the input."""
+        matrices = self.matrices()
+        return group_order(matrices) if self.group_input else [[0]] * len(matrices)
 
     def weight_shape(self, input_shape):
         """Shape of the filters: ``(*kernel_size, channels, filters)``."""
@@ -251,7 +96,164 @@ class TransformConv2D(Layer):
     def _output_shape(self, input_shape):
         out = self.as_conv()._output_shape(input_shape)
         check_values(out, "its maps in all transforms")
+        if self.group_input:
+            check_transforms(len(self.input_order()), input_shape[-1], "group_input=True")
         return out if self.pool is None else (*out[:-1], self.filters)
 
     def windows(self, input_shape):
         return self.as_conv().windows(input_shape)
+
+
+class TransformConv1D(_TransformConv):
+    """Convolution of signals whose filters are applied in every transform of a set.
+
+    Maps have the shape ``(length, channels)``; otherwise as :class:`TransformConv2D`.
+
+    Parameters
+    ----------
+    filters, kernel_size
+        See :class:`TransformConv2D`.
+    transforms : {"auto", "pm"} or list of array-like of shape (1, 1), default="auto"
+        The signal as it is and backward in time ("pm", which "auto" is), or any factors of time,
+        such as ``scaling(1.5, n_axes=1)``.
+    pool, group_input, stride, padding, activation, use_bias, kernel_initializer, trainable
+        See :class:`TransformConv2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import TransformConv1D, scaling
+    >>> TransformConv1D(8, 5).output_shape((100, 3))
+    (96, 16)
+    >>> paces = [scaling(factor, n_axes=1) for factor in (1, 1.25, 1.5)]
+    >>> TransformConv1D(8, 9, transforms=paces, pool="max").output_shape((100, 3))
+    (92, 8)
+    """
+
+    n_axes = 1
+
+
+class TransformConv2D(_TransformConv):
+    """Convolution whose filters are applied in every transform of a set.
+
+    For each filter `w` and transform `T`, ``z_T = shift(T(w))`` over the input. With
+    ``pool="max"`` what is seen does not depend on which of the transforms the input has
+    undergone, place apart. Without a pool, maps turn with the input and change places among the
+    transforms; layers with ``group_input=True`` keep this at any depth: Cohen and Welling, "Group
+    equivariant convolutional networks", 2016.
+
+    Parameters
+    ----------
+    filters : int
+        Number of filters.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    transforms : {"auto", "p4", "p4m"} or list of array-like of shape (2, 2), default="auto"
+        The four rotations by right angles ("p4", which "auto" is); these and their reflections; or
+        any invertible matrices acting on ``(x, y)``, such as products of `rotation`, `reflection`
+        and `scaling`.
+    pool : {"max", "mean"} or None, default=None
+        What to make of the maps of one filter, after the activation. None keeps them all:
+        map ``t * filters + j`` is that of filter `j` in transform `t`.
+    group_input : bool, default=False
+        Whether the input has a map for each of the same transforms, in this order, as an unpooled
+        layer makes them. A filter then reaches over the transforms of its input too, and in
+        transform `t` it is ``w(t^-1 s, t^-1 p)`` for the maps of transform `s` at position `p`.
+        The transforms must be a group: the product of two of them is one of them. If False, the
+        maps of an unpooled layer are channels like others, and what is seen of a turned input is
+        no turned map any more.
+    stride, padding, activation, use_bias, kernel_initializer, trainable
+        See :class:`Conv2D`. All transforms of a filter share its bias.
+
+    See Also
+    --------
+    TransformPool : The maximum or mean over the transforms, as a layer of its own.
+    BatchNorm : Its `n_transforms` has maps of all transforms share statistics.
+
+    Notes
+    -----
+    Weights have the shape ``(*kernel_size, channels, filters)``.
+
+    Maps turn exactly with the input for right angles and reflections, square filters, and windows
+    that lie alike from all sides: stride 1, or windows that end where the padded map does, with as
+    much padding before as after.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import TransformConv2D
+    >>> TransformConv2D(8, 5).output_shape((28, 28, 1))
+    (24, 24, 32)
+    >>> TransformConv2D(8, 5, transforms="p4m", pool="max").output_shape((28, 28, 1))
+    (24, 24, 8)
+    >>> TransformConv2D(6, 3, group_input=True).output_shape((24, 24, 32))
+    (22, 22, 24)
+    """
+
+    n_axes = 2
+
+
+class TransformConv3D(_TransformConv):
+    """Convolution of volumes whose filters are applied in every transform of a set.
+
+    Maps have the shape ``(depth, height, width, channels)``; otherwise as
+    :class:`TransformConv2D`. For the rotations of the cube see Worrall and Brostow, "CubeNet:
+    equivariance to 3D rotation and translation", 2018.
+
+    Parameters
+    ----------
+    filters, kernel_size
+        See :class:`TransformConv2D`.
+    transforms : {"auto", "O", "Oh"} or list of array-like of shape (3, 3), default="auto"
+        The 24 rotations of the cube ("O", which "auto" is); these and their reflections, 48 in all;
+        or any invertible matrices acting on ``(x, y, z)``, such as ``rotation(90, axis="z")``.
+    pool, group_input, stride, padding, activation, use_bias, kernel_initializer, trainable
+        See :class:`TransformConv2D`.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import TransformConv3D, rotation
+    >>> TransformConv3D(2, 3).output_shape((8, 8, 8, 1))
+    (6, 6, 6, 48)
+    >>> about_z = [rotation(90 * k, axis="z") for k in range(4)]
+    >>> TransformConv3D(2, (1, 3, 3), transforms=about_z).output_shape((5, 8, 8, 1))
+    (5, 6, 6, 8)
+    """
+
+    n_axes = 3
+
+
+class TransformPool(Layer):
+    """The maximum or mean over the transforms of each filter, place by place.
+
+    It ends a chain of transform convolutions, the first without and the others with
+    ``group_input=True``; ``pool`` of the last of them does the same.
+
+    Parameters
+    ----------
+    n_transforms : int
+        Number of transforms of the layers before: 4 of "p4", 8 of "p4m".
+    pool : {"max", "mean"}, default="max"
+        What to make of the maps of one filter. Of equal maxima the first receives the gradient.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import TransformPool
+    >>> TransformPool(4).output_shape((22, 22, 24))
+    (22, 22, 6)
+    """
+
+    _parameter_constraints = {
+        "n_transforms": [Interval(Integral, 1, None, closed="left")],
+        "pool": [StrOptions({"max", "mean"})],
+    }
+
+    def __init__(self, n_transforms, pool="max"):
+        self.n_transforms = n_transforms
+        self.pool = pool
+
+    def _output_shape(self, input_shape):
+        *sizes, channels = input_shape
+        check_transforms(self.n_transforms, channels, type(self).__name__)
+        return (*sizes, channels // self.n_transforms)
+
+    def windows(self, input_shape):
+        return pointwise(input_shape)

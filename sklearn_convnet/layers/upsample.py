@@ -1,4 +1,4 @@
-"""Enlarging images without weights."""
+"""Enlarging maps without weights."""
 
 from ..constraints import StrOptions
 from .base import Layer
@@ -6,7 +6,52 @@ from .fields import Window
 from .shapes import per_axis, split_shape
 
 
-class Upsample2D(Layer):
+class _Upsample(Layer):
+    """The base of layers that enlarge maps by whole factors."""
+
+    _parameter_constraints = {
+        "size": "no_validation",
+        "interpolation": [StrOptions({"nearest", "linear"})],
+    }
+
+    def __init__(self, size=2, interpolation="nearest"):
+        self.size = size
+        self.interpolation = interpolation
+
+    def _output_shape(self, input_shape):
+        sizes, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
+        factors = per_axis(self.size, self.n_axes, "size")
+        return (*(s * f for s, f in zip(sizes, factors, strict=True)), channels)
+
+    def windows(self, input_shape):
+        factors = per_axis(self.size, self.n_axes, "size")
+        if self.interpolation == "nearest":
+            return tuple(Window(k, start=1 - k, divisor=k) for k in factors)
+        # The two positions beside (2 o + 1 - k) / (2 k), or that itself.
+        return tuple(Window(4 * k - 1, 2, 2 - 3 * k, divisor=2 * k) for k in factors)
+
+
+class Upsample1D(_Upsample):
+    """Enlarges signals ``(length, channels)`` by a whole factor: see :class:`Upsample2D`.
+
+    Parameters
+    ----------
+    size : int, default=2
+        The factor.
+    interpolation : {"nearest", "linear"}, default="nearest"
+        Whether steps are repeated, or mixed by the distance of their centres.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Upsample1D
+    >>> Upsample1D(4, interpolation="linear").output_shape((25, 8))
+    (100, 8)
+    """
+
+    n_axes = 1
+
+
+class Upsample2D(_Upsample):
     """Enlarges images by a whole factor.
 
     Parameters
@@ -26,22 +71,27 @@ class Upsample2D(Layer):
     n_axes = 2
 
     _parameter_constraints = {
-        "size": "no_validation",
+        **_Upsample._parameter_constraints,
         "interpolation": [StrOptions({"nearest", "bilinear"})],
     }
 
-    def __init__(self, size=2, interpolation="nearest"):
-        self.size = size
-        self.interpolation = interpolation
 
-    def _output_shape(self, input_shape):
-        sizes, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
-        factors = per_axis(self.size, self.n_axes, "size")
-        return (*(s * f for s, f in zip(sizes, factors, strict=True)), channels)
+class Upsample3D(_Upsample):
+    """Enlarges volumes ``(depth, height, width, channels)``: see :class:`Upsample2D`.
 
-    def windows(self, input_shape):
-        factors = per_axis(self.size, self.n_axes, "size")
-        if self.interpolation == "nearest":
-            return tuple(Window(k, start=1 - k, divisor=k) for k in factors)
-        # The two positions beside (2 o + 1 - k) / (2 k), or that itself.
-        return tuple(Window(4 * k - 1, 2, 2 - 3 * k, divisor=2 * k) for k in factors)
+    Parameters
+    ----------
+    size : int or tuple of int, default=2
+        The factor along each axis.
+    interpolation : {"nearest", "linear"}, default="nearest"
+        Whether voxels are repeated, or mixed by the distance of their centres, along all three
+        axes.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.layers import Upsample3D
+    >>> Upsample3D((1, 2, 2)).output_shape((4, 8, 8, 2))
+    (4, 16, 16, 2)
+    """
+
+    n_axes = 3

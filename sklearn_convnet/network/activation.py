@@ -1,15 +1,17 @@
 """Activations as nodes of their own, where no convolution or dense layer takes them over."""
 
-from ..layers.activation import ALPHA, Activation
+from ..layers.activation import ACTIVATIONS, ALPHA, Activation
 from .node import Node, executes
 
-#: Activations that a convolution, dense or sum kernel applies to its own output: those whose
-#: derivative follows from the output.
-EPILOGUES = frozenset({"identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus"})
+#: Activations of single numbers whose derivative does not follow from the output.
+OF_INPUT = frozenset({"gelu", "silu", "hard_swish"})
+#: Activations that a convolution, dense or sum kernel applies to its own output: all others.
+EPILOGUES = frozenset(ACTIVATIONS) - OF_INPUT - {"softmax"}
 
 
 def times_derivative(dY, S, node, run):
-    """dY f'(z) for the activation of a node, given its output, for GELU its input."""
+    """dY f'(z) for the activation of a node, given its output, or its input for those
+    of `OF_INPUT`."""
     dZ = run.empty(dY.shape, dY.dtype)
     flat = (array.reshape(-1) for array in (S, dY, dZ))
     run.kernels.activation_backward(*flat, node.activation, node.alpha, run.n_threads)
@@ -47,7 +49,7 @@ class ActivationNode(Node):
             run.kernels.activation_forward(
                 X.reshape(-1), Y.reshape(-1), self.activation, self.alpha, run.n_threads
             )
-        run.save(self, X if self.activation == "gelu" else Y)
+        run.save(self, X if self.activation in OF_INPUT else Y)
         return Y
 
     def backward(self, dY, need_input, run):

@@ -28,11 +28,14 @@ class ConvTransposeNode(Node):
 
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
-        kernel, stride, pads = layer.geometry(input_shape)
+        kernel, stride, pads, dilation = layer.geometry(input_shape)
         lead = 3 - len(kernel)
         ones = (1,) * lead
         pads = ((0, 0),) * lead + pads
-        self.adjoint = (ones + stride, pads, (1, 1, 1), 1, "identity", 0.0, (1, 1, 1))
+        groups = layer.groups
+        self.adjoint = (
+            ones + stride, pads, ones + dilation, groups, "identity", 0.0, (1, 1, 1),
+        )  # fmt: skip
         self.maps_in = (*ones, *self.input_shape)
         self.maps_out = (*ones, *self.output_shape)
         shape = layer.weight_shape(input_shape)
@@ -42,14 +45,14 @@ class ConvTransposeNode(Node):
             shape,
             layer.kernel_initializer,
             # Each output sees every stride-th tap of the filter.
-            fan_in=max(1, positions // prod(stride)) * shape[-2],
+            fan_in=max(1, positions // prod(stride)) * shape[-2] // groups,
             fan_out=positions * shape[-1],
             activation=layer.activation,
             decayed=True,
             trainable=layer.trainable,
         )
         if layer.use_bias:
-            self.weights["bias"] = Weight(shape[-1:], trainable=layer.trainable)
+            self.weights["bias"] = Weight((layer.filters,), trainable=layer.trainable)
         self.multiply_adds = prod(input_shape[:-1]) * prod(shape)
 
     def _adjoint_weight(self, run):

@@ -2,12 +2,19 @@
 
 from math import prod
 
-from ..layers.depthwise import DepthwiseConv2D, SeparableConv2D
+from ..layers.depthwise import (
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    DepthwiseConv3D,
+    SeparableConv1D,
+    SeparableConv2D,
+    SeparableConv3D,
+)
 from .activation import ActivationNode
 from .node import Node, Weight, build_nodes, executes
 
 
-@executes(DepthwiseConv2D)
+@executes(DepthwiseConv1D, DepthwiseConv2D, DepthwiseConv3D)
 class DepthwiseNode(Node):
     """Y = f(depthwise(X, W) + b); see ConvNode for `activation`."""
 
@@ -19,9 +26,13 @@ class DepthwiseNode(Node):
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         kernel, stride, pads, dilation = layer.geometry(input_shape)
-        self.geometry = ((1, *stride), ((0, 0), *pads), (1, *dilation))
+        lead = 3 - len(kernel)
+        ones, none = (1,) * lead, ((0, 0),) * lead
+        self.geometry = (ones + stride, none + pads, ones + dilation)
+        self.maps_in = (*ones, *self.input_shape)
+        self.maps_out = (*ones, *self.output_shape)
         filters = self.output_shape[-1]
-        self.weight_3d = (1, *kernel, 1, filters)
+        self.weight_3d = (*ones, *kernel, 1, filters)
         self.weights["weight"] = Weight(
             layer.weight_shape(input_shape),
             layer.kernel_initializer,
@@ -37,30 +48,32 @@ class DepthwiseNode(Node):
         self.activation, self.alpha = "identity", 0.0
 
     def forward(self, X, run):
-        Y = run.empty((len(X), *self.output_shape), X.dtype)
+        n = len(X)
+        X = X.reshape(n, *self.maps_in)
+        Y = run.empty((n, *self.maps_out), X.dtype)
         run.kernels.depthwise_forward(
-            X[:, None],
+            X,
             self.params["weight"].reshape(self.weight_3d),
             self.params.get("bias"),
-            Y[:, None],
+            Y,
             *self.geometry,
             self.activation,
             self.alpha,
             run.n_threads,
         )
         run.save(self, X, Y)
-        return Y
+        return Y.reshape(n, *self.output_shape)
 
     def backward(self, dY, need_input, run):
         X, Y = run.recall(self)
         dX = run.empty(X.shape, X.dtype) if need_input else None
         dW = self.gradient("weight")
         run.kernels.depthwise_backward(
-            X[:, None],
+            X,
             self.params["weight"].reshape(self.weight_3d),
-            Y[:, None],
-            dY[:, None],
-            None if dX is None else dX[:, None],
+            Y,
+            dY.reshape(Y.shape),
+            dX,
             None if dW is None else dW.reshape(self.weight_3d),
             self.gradient("bias"),
             *self.geometry,
@@ -68,10 +81,10 @@ class DepthwiseNode(Node):
             self.alpha,
             run.n_threads,
         )
-        return dX
+        return None if dX is None else dX.reshape(len(X), *self.input_shape)
 
 
-@executes(SeparableConv2D)
+@executes(SeparableConv1D, SeparableConv2D, SeparableConv3D)
 class SeparableNode:
     """Two nodes: depth-wise, and then a convolution of single pixels."""
 

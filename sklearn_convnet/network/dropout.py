@@ -2,7 +2,9 @@
 
 from zlib import crc32
 
-from ..layers.dropout import Dropout
+import numpy as np
+
+from ..layers.dropout import Dropout, StochasticDepth
 from .node import Node, executes
 
 
@@ -14,10 +16,14 @@ class DropoutNode(Node):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
         self.rate = float(layer.rate)
 
+    def _masked(self, X, Y, run):
+        """Y = X mask / (1 - rate), for arrays of one axis."""
+        seed = run.seed_for(crc32(self.path.encode()) << 32)
+        run.kernels.dropout(X, Y, self.rate, seed, run.n_threads)
+
     def _drop(self, X, run):
         Y = run.empty(X.shape, X.dtype)
-        seed = run.seed_for(crc32(self.path.encode()) << 32)
-        run.kernels.dropout(X.reshape(-1), Y.reshape(-1), self.rate, seed, run.n_threads)
+        self._masked(X.reshape(-1), Y.reshape(-1), run)
         return Y
 
     def forward(self, X, run):
@@ -27,3 +33,16 @@ class DropoutNode(Node):
         if not need_input:
             return None
         return dY if self.frozen else self._drop(dY, run)
+
+
+@executes(StochasticDepth)
+class StochasticDepthNode(DropoutNode):
+    """One number of the mask for each sample."""
+
+    def _drop(self, X, run):
+        ones, factors = (run.empty((len(X),), X.dtype) for _ in range(2))
+        run.call(np.copyto, ones, 1.0)
+        self._masked(ones, factors, run)
+        Y = run.empty(X.shape, X.dtype)
+        run.call(np.multiply, X, factors.reshape(len(X), *[1] * len(self.input_shape)), Y)
+        return Y

@@ -126,7 +126,7 @@ class Network(ResizableMixin):
         self._size = start
         self._stretches = {}
         self._takes_wide = _leave_cast_to_last(self._nodes)
-        self._fused = {t: fuse(self._nodes, self._passes, t) for t in (False, True)}
+        self._fused = {}  # nodes of a prediction or of training, when first asked for
         self.grads = None
         self._programs = {True: Recent(), False: Recent()}  # of training or not
         self._arena = Arena()  # of training
@@ -253,7 +253,10 @@ class Network(ResizableMixin):
 
     def fused(self, training=False):
         """The nodes that a prediction or a training step runs: those that passes have left."""
-        return self._fused[bool(training)]
+        training = bool(training)
+        if training not in self._fused:
+            self._fused[training] = fuse(self._nodes, self._passes, training)
+        return self._fused[training]
 
     @property
     def named_layers(self):

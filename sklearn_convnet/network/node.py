@@ -130,8 +130,8 @@ class Weight:
     ----------
     shape : tuple of int
         Its shape.
-    initializer : str, default="zeros"
-        "zeros", "ones", or what a layer's `kernel_initializer` may be.
+    initializer : str or float, default="zeros"
+        "zeros", "ones", what a layer's `kernel_initializer` may be, or a number that all begin as.
     fan_in, fan_out : int, default=1
         Number of inputs of an output, and of outputs of an input, for a random initializer.
     activation : str or None, default=None
@@ -143,7 +143,7 @@ class Weight:
     """
 
     shape: tuple
-    initializer: str = "zeros"
+    initializer: str | float = "zeros"
     fan_in: int = 1
     fan_out: int = 1
     activation: str | None = None
@@ -319,6 +319,16 @@ class Node:
         ``run.recall(self)`` returns what forward has saved, once.
         """
         raise NotImplementedError(type(self))
+
+
+class ViewNode(Node):
+    """The same numbers in another shape."""
+
+    def forward(self, X, run):
+        return X.reshape(len(X), *self.output_shape)
+
+    def backward(self, dY, need_input, run):
+        return dY.reshape(len(dY), *self.input_shape) if need_input else None
 
 
 class IdentityNode(Node):

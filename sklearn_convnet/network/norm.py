@@ -9,7 +9,7 @@ from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from ..moments import RunningMoments
 from .activation import times_derivative
 from .maps import Gradient, Measured
-from .node import Node, Weight, executes
+from .node import Node, ViewNode, Weight, executes
 
 
 class _AffineNode(Node):
@@ -141,11 +141,19 @@ class MomentsNode(Node):
 
     @classmethod
     def build(cls, layer, path, input_shape):
-        node = cls(layer, path, input_shape)
-        return [node, ScaleNode(path, node.output_shape)]
+        if layer.n_transforms == 1:
+            return [cls(layer, path, input_shape), ScaleNode(path, input_shape, input_shape)]
+        # The transforms are one more axis of positions.
+        *sizes, channels = input_shape
+        inside = (*sizes, layer.n_transforms, channels // layer.n_transforms)
+        return [
+            ViewNode(path, input_shape, inside),
+            cls(layer, path, inside),
+            ScaleNode(path, inside, input_shape),
+        ]
 
     def __init__(self, layer, path, input_shape):
-        super().__init__(path, input_shape, layer.output_shape(input_shape))
+        super().__init__(path, input_shape, input_shape)
         channels = input_shape[-1]
         self.momentum, self.epsilon = float(layer.momentum), float(layer.epsilon)
         self.frozen = not layer.trainable
@@ -255,25 +263,37 @@ class MomentsNode(Node):
 
 class ScaleNode(Node):
     """Y = f(scale (X - centre) + shift + addend), the map and X as a `MomentsNode` hands them on;
-    a pass puts `activation` here."""
+    a pass puts `activation` here.
 
-    def __init__(self, path, shape):
-        super().__init__(path, shape, shape)
+    If the moments are those of maps in another shape, the output has that of the layer again.
+    """
+
+    def __init__(self, path, input_shape, output_shape):
+        super().__init__(path, input_shape, output_shape)
         self.activation, self.alpha = "identity", 0.0
+
+    @property
+    def keeps_shape(self):
+        """True if each channel has moments of its own, as other nodes take for granted that do its
+        work."""
+        return self.input_shape == self.output_shape
 
     @property
     def takes_addend(self):
         """True if its forward adds the other part of a residual sum."""
-        return self.activation == "identity"
+        return self.activation == "identity" and self.keeps_shape
 
     def forward(self, measured, run, addend=None, after=None):
         """The output; of a residual sum, `addend` is the other part and `after` the activation."""
         end = after or (self.activation, self.alpha)
-        return normalized(measured.maps, measured.affine, run, *end, addend)
+        Y = normalized(measured.maps, measured.affine, run, *end, addend)
+        return Y.reshape(len(Y), *self.output_shape)
 
     def backward(self, dY, need_input, run):
         """Nothing yet: the derivative is taken where the gradient is summed."""
-        return dY if isinstance(dY, Gradient) else Gradient(dY, self.activation, self.alpha)
+        if isinstance(dY, Gradient):
+            return dY
+        return Gradient(dY.reshape(len(dY), *self.input_shape), self.activation, self.alpha)
 
 
 def as_rows(X):

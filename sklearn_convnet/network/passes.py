@@ -14,7 +14,20 @@ from itertools import pairwise
 from ..layers.composition import hint_of_divisor, with_channels
 
 # Each of these modules says which layers its nodes execute.
-from . import attention, conv_transpose, dropout, pool, upsample  # noqa: F401
+from . import (  # noqa: F401
+    attention,
+    conv_transpose,
+    dropout,
+    gate,
+    group_norm,
+    layer_scale,
+    maxout,
+    padding,
+    pool,
+    position,
+    transformer,
+    upsample,
+)
 from .activation import EPILOGUES, ActivationNode
 from .blocks import ResidualNode
 from .conv import ConvNode
@@ -113,7 +126,8 @@ def fuse_scales(nodes, training):
     left = []
     for node in nodes:
         takes = isinstance(node, ConvNode) and node.tile and node.gradient_tile
-        if training and takes and left and isinstance(left[-1], ScaleNode):
+        fits = left and isinstance(left[-1], ScaleNode) and left[-1].keeps_shape
+        if training and takes and fits:
             node.prologue = left.pop()
         left.append(node)
     return left

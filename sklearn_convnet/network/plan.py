@@ -32,8 +32,9 @@ def multiply_adds(step, node, n_samples):
         one = prod(args[0].shape) * args[1].shape[-1]
         return one * (sum(a is not None for a in args[4:6]) if name.endswith("backward") else 1)
     if name.startswith("attention"):
-        n, length, heads, width = args[0].shape
-        return (4 if name.endswith("backward") else 2) * n * heads * length**2 * width
+        n, queries, heads, width = args[0].shape
+        products = 4 if name.endswith("backward") else 2
+        return products * n * heads * queries * args[1].shape[1] * width
     if name.startswith(LAYER_PRODUCTS):
         return node.multiply_adds * n_samples * len(passes_of(step))
     return 0

@@ -11,7 +11,9 @@ from ..layers.pool import (
     GlobalAvgPool,
     GlobalMaxPool,
     HeterogeneousMaxPool,
+    LpPool1D,
     LpPool2D,
+    LpPool3D,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
@@ -30,8 +32,21 @@ class _PoolNode(Node):
         self.maps_out = (*ones, *self.output_shape)
 
 
+class _MaxNode(Node):
+    """Pools that save the places of their maxima."""
+
+    def backward(self, dY, need_input, run):
+        if not need_input:
+            return None
+        (index,) = run.recall(self)
+        n = len(dY)
+        dX = run.empty((n, *self.maps_in), dY.dtype)
+        run.kernels.maxpool_backward(dY.reshape(n, *self.maps_out), index, dX, run.n_threads)
+        return dX.reshape(n, *self.input_shape)
+
+
 @executes(MaxPool1D, MaxPool2D, MaxPool3D)
-class MaxPoolNode(_PoolNode):
+class MaxPoolNode(_MaxNode, _PoolNode):
     def forward(self, X, run):
         n = len(X)
         Y = run.empty((n, *self.maps_out), X.dtype)
@@ -43,15 +58,6 @@ class MaxPoolNode(_PoolNode):
         )
         run.save(self, index)
         return Y.reshape(n, *self.output_shape)
-
-    def backward(self, dY, need_input, run):
-        if not need_input:
-            return None
-        (index,) = run.recall(self)
-        n = len(dY)
-        dX = run.empty((n, *self.maps_in), dY.dtype)
-        run.kernels.maxpool_backward(dY.reshape(n, *self.maps_out), index, dX, run.n_threads)
-        return dX.reshape(n, *self.input_shape)
 
 
 @executes(AvgPool1D, AvgPool2D, AvgPool3D)
@@ -73,7 +79,7 @@ class AvgPoolNode(_PoolNode):
         return dX.reshape(n, *self.input_shape)
 
 
-@executes(LpPool2D)
+@executes(LpPool1D, LpPool2D, LpPool3D)
 class LpPoolNode(_PoolNode):
     def __init__(self, layer, path, input_shape):
         super().__init__(layer, path, input_shape)
@@ -97,27 +103,27 @@ class LpPoolNode(_PoolNode):
 
 
 @executes(HeterogeneousMaxPool)
-class HeterogeneousMaxPoolNode(Node):
+class HeterogeneousMaxPoolNode(_MaxNode):
     def __init__(self, layer, path, input_shape):
         super().__init__(path, input_shape, layer.output_shape(input_shape))
-        self.geometry = layer.geometry()
+        sizes, stride = layer.geometry(input_shape)
+        lead = 3 - len(stride)
+        ones = (1,) * lead
+        self.geometry = (np.pad(sizes, ((0, 0), (lead, 0)), constant_values=1), ones + stride)
+        self.maps_in = (*ones, *self.input_shape)
+        self.maps_out = (*ones, *self.output_shape)
 
     def forward(self, X, run):
-        Y = run.empty((len(X), *self.output_shape), X.dtype)
+        n = len(X)
+        Y = run.empty((n, *self.maps_out), X.dtype)
         index = None
         if run.training:
             index = run.empty(Y.shape, np.int32)
-        run.kernels.group_maxpool_forward(X, Y, index, *self.geometry, run.n_threads)
+        run.kernels.group_maxpool_forward(
+            X.reshape(n, *self.maps_in), Y, index, *self.geometry, run.n_threads
+        )
         run.save(self, index)
-        return Y
-
-    def backward(self, dY, need_input, run):
-        if not need_input:
-            return None
-        (index,) = run.recall(self)
-        dX = run.empty((len(dY), *self.input_shape), dY.dtype)
-        run.kernels.maxpool_backward(dY[:, None], index[:, None], dX[:, None], run.n_threads)
-        return dX
+        return Y.reshape(n, *self.output_shape)
 
 
 class _GlobalPoolNode(Node):

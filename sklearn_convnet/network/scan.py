@@ -18,11 +18,28 @@ from sklearn.base import clone
 from ..layers.activation import Activation
 from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH, Sequential, ShapeError, check_layers
-from ..layers.conv import Conv1D, Conv2D, Conv3D
+from ..layers.conv import CONV
 from ..layers.dense import Dense, Flatten
-from ..layers.depthwise import DepthwiseConv2D, SeparableConv2D
-from ..layers.dropout import Dropout
+from ..layers.depthwise import (
+    DEPTHWISE,
+    SeparableConv1D,
+    SeparableConv2D,
+    SeparableConv3D,
+)
+from ..layers.dropout import Dropout, StochasticDepth
+from ..layers.gate import Gate, SqueezeExcite
+from ..layers.group_norm import LayerNorm
+from ..layers.layer_scale import LayerScale
+from ..layers.maxout import Maxout
 from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
+from ..layers.padding import (
+    Cropping1D,
+    Cropping2D,
+    Cropping3D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+    ZeroPadding3D,
+)
 from ..layers.pool import (
     AvgPool1D,
     AvgPool2D,
@@ -30,19 +47,40 @@ from ..layers.pool import (
     GlobalAvgPool,
     GlobalMaxPool,
     HeterogeneousMaxPool,
+    LpPool1D,
     LpPool2D,
+    LpPool3D,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
 )
-from ..layers.transform_conv import TransformConv2D
+from ..layers.transform_conv import (
+    TransformConv1D,
+    TransformConv2D,
+    TransformConv3D,
+    TransformPool,
+)
 
-CONV = {1: Conv1D, 2: Conv2D, 3: Conv3D}
 MAX_POOL = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}
 AVG_POOL = {1: AvgPool1D, 2: AvgPool2D, 3: AvgPool3D}
 
-PADDED = (*CONV.values(), *MAX_POOL.values(), *AVG_POOL.values(), DepthwiseConv2D)
-POINTWISE = (Activation, Dropout, Rescale, LocalResponseNorm)
+SEPARABLE = (SeparableConv1D, SeparableConv2D, SeparableConv3D)
+LP_POOL = (LpPool1D, LpPool2D, LpPool3D)
+ZERO_PADDING = (ZeroPadding1D, ZeroPadding2D, ZeroPadding3D)
+CROPPING = (Cropping1D, Cropping2D, Cropping3D)
+TRANSFORMED = (TransformConv1D, TransformConv2D, TransformConv3D)
+
+PADDED = (*CONV.values(), *MAX_POOL.values(), *AVG_POOL.values(), *DEPTHWISE.values())
+POINTWISE = (
+    Activation,
+    Dropout,
+    LayerNorm,
+    LayerScale,
+    LocalResponseNorm,
+    Rescale,
+    StochasticDepth,
+    TransformPool,
+)
 
 
 @dataclass
@@ -144,22 +182,30 @@ class _Maker:
             return new, (shape[-1],), self.ones
         if isinstance(layer, PADDED):
             return self.window(layer, shape, path, layer.geometry(shape))
-        if isinstance(layer, TransformConv2D):
+        if isinstance(layer, TRANSFORMED):
             return self.window(layer, shape, path, layer.as_conv().geometry(shape))
-        if isinstance(layer, SeparableConv2D):
+        if isinstance(layer, SEPARABLE):
             first = layer.stages()[0][1]
             return self.window(layer, shape, path, first.geometry(shape))
-        if isinstance(layer, LpPool2D):
+        if isinstance(layer, LP_POOL):
             return clone(layer), layer.output_shape(shape), layer.geometry(shape)[1]
         if isinstance(layer, HeterogeneousMaxPool):
             self.padded.append(path)  # windows are cut off at the border
             stride = tuple(window.stride for window in layer.windows(shape))
             return clone(layer), layer.output_shape(shape), stride
+        if isinstance(layer, (*ZERO_PADDING, *CROPPING)):
+            if isinstance(layer, ZERO_PADDING) and any(map(any, layer.borders())):
+                self.padded.append(path)
+            return clone(layer), layer.output_shape(shape), self.ones
         if isinstance(layer, (BatchNorm, Standardize)):
             self.check_positions(layer, shape)
             return clone(layer), shape, self.ones
         if isinstance(layer, POINTWISE):
             return clone(layer), shape, self.ones
+        if isinstance(layer, (Maxout, TransformPool)):
+            return clone(layer), layer.output_shape(shape), self.ones
+        if isinstance(layer, (Gate, SqueezeExcite)):
+            return self.gate(layer, shape, path), shape, self.ones
         if isinstance(layer, (Sequential, DenseBlock, Parallel, Residual)):
             return self.block(layer, shape, path)
         raise ValueError(
@@ -173,7 +219,7 @@ class _Maker:
 
     def check_flat(self, layer):
         """Refuses what is not the same of a row of values and of a map."""
-        by_value = isinstance(layer, (Dense, Dropout, Rescale, Sequential)) or (
+        by_value = isinstance(layer, (Dense, Dropout, Rescale, Sequential, StochasticDepth)) or (
             isinstance(layer, Activation) and layer.activation != "softmax"
         )
         if self.flat and not by_value:
@@ -220,6 +266,15 @@ class _Maker:
             ]
             return DenseBlock(made), layer.output_shape(shape), self.ones
         return self.parallel(layer, shape, path)
+
+    def gate(self, layer, shape, path):
+        made, out, _ = self.chain(layer.gate_layers(shape), shape, f"{path}/")
+        if self.flat or (prod(self.sizes(shape)) > 1 and out[:-1] != shape[:-1]):
+            raise ValueError(
+                f"{type(layer).__name__} multiplies a window with what it is as a whole, which a "
+                "larger input has many of: use a Gate with a factor for each position"
+            )
+        return Gate(made)
 
     def residual(self, layer, shape, path):
         body, out, stride = self.chain(layer.layers, shape, f"{path}/")

@@ -29,6 +29,7 @@ from sklearn_convnet.layers import (
     Conv3D,
     Dense,
     DenseBlock,
+    Gate,
     GlobalAvgPool,
     MaxPool1D,
     MaxPool2D,
@@ -53,6 +54,7 @@ BLOCKS = [
     ("half", Residual([("c", Conv2D(8, 3, stride=2, padding="same"))])),
     ("side", Parallel([Conv2D(2, 1), "passthrough", [AvgPool2D(3, 1, "same"), Conv2D(3, 1)]])),
     ("dense", DenseBlock([("a", Conv2D(4, 1)), ("b", Conv2D(4, 1))])),
+    ("gate", Gate([("c", Conv2D(1, 1))])),
     ("chain", Sequential([("sep", SeparableConv2D(4, 3))])),
     ("average", GlobalAvgPool()),
 ]
@@ -138,9 +140,11 @@ def test_branches_stand_side_by_side_in_a_frame():
     assert bounds(display, "dense/a")[1] > bounds(display, "dense/b")[3]
     assert "chain/sep/depthwise" not in display.boxes_
     signs = [
-        text.get_text() for text in display.ax_.texts if text.get_text() in ("+", "concatenated")
+        text.get_text()
+        for text in display.ax_.texts
+        if text.get_text() in ("+", "×", "concatenated")
     ]
-    assert signs == ["+", "+", "concatenated", "concatenated"]
+    assert signs == ["+", "+", "concatenated", "concatenated", "×"]
 
 
 def test_a_shortcut_without_layers_is_a_line():

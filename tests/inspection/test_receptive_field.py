@@ -24,27 +24,41 @@ from sklearn_convnet.layers import (
     Conv2D,
     ConvTranspose1D,
     ConvTranspose2D,
+    Cropping2D,
     Dense,
     DenseBlock,
+    DepthwiseConv1D,
     DepthwiseConv2D,
+    DepthwiseConv3D,
     Flatten,
+    Gate,
     GlobalAvgPool,
     HeterogeneousMaxPool,
     Layer,
     LocalResponseNorm,
+    LpPool1D,
     LpPool2D,
+    LpPool3D,
+    Maxout,
     MaxPool1D,
     MaxPool2D,
     Parallel,
     Rescale,
     Residual,
     SelfAttention,
+    SeparableConv1D,
     SeparableConv2D,
+    SeparableConv3D,
     Sequential,
+    SqueezeExcite,
     Standardize,
     TransformConv2D,
+    TransformPool,
+    Upsample1D,
     Upsample2D,
+    Upsample3D,
     Window,
+    ZeroPadding2D,
     pointwise,
 )
 from sklearn_convnet.layers.fields import Field, fields_of
@@ -120,6 +134,12 @@ CONVOLUTIONS = {
     "depthwise": [DepthwiseConv2D(3, stride=2, multiplier=2)],
     "separable": [SeparableConv2D(3, 3, stride=2, padding="same"), MaxPool2D(2)],
     "transforms": [TransformConv2D(2, 3, stride=2), Conv2D(1, 2)],
+    "transforms at depth": [
+        TransformConv2D(2, 3, stride=2),
+        BatchNorm(n_transforms=4),
+        TransformConv2D(1, 2, group_input=True),
+        TransformPool(4, "mean"),
+    ],
     "pools": [MaxPool2D(3, stride=2), AvgPool2D(2, stride=1), LpPool2D(2)],
     "pool that leaves rows out": [MaxPool2D(2, stride=3), Conv2D(2, 2)],
     "heterogeneous": [Conv2D(4, 1), HeterogeneousMaxPool([1, (4, 3)], stride=2), Conv2D(2, 2)],
@@ -131,8 +151,17 @@ CONVOLUTIONS = {
         AvgPool2D(2),
         ConvTranspose2D(2, 4, stride=3, padding=(1, (2, 0)), output_padding=(0, 2)),
     ],
+    "transposed, dilated": [
+        AvgPool2D(2),
+        ConvTranspose2D(2, 3, stride=(1, 2), dilation=(2, 3), padding=(1, 0)),
+        Conv2D(2, 2),
+    ],
     "nearest": [AvgPool2D(2), Upsample2D((2, 3)), Conv2D(2, 3)],
     "bilinear": [AvgPool2D(2), Upsample2D((3, 2), interpolation="bilinear"), Conv2D(2, 2)],
+    "borders": [
+        ZeroPadding2D((1, (2, 0))), Conv2D(2, 3, stride=2), Cropping2D(((0, 1), 1)), Conv2D(2, 2),
+    ],
+    "more zeros than the filter sees": [ZeroPadding2D(3), Conv2D(2, 2, stride=2)],
     "pointwise": [
         Rescale(0.5), Standardize(), BatchNorm(), LocalResponseNorm(), Activation("softplus"),
         Conv2D(2, 3),
@@ -154,6 +183,8 @@ CONVOLUTIONS = {
         Conv2D(2, 2, padding=1),
     ],
     "dense block": [DenseBlock([Conv2D(2, 3, padding="same")] * 3), MaxPool2D(2)],
+    "gate of positions": [MaxPool2D(2), Gate([Conv2D(1, 3, padding="same")]), Conv2D(2, 2)],
+    "gate of channels": [Conv2D(4, 3), SqueezeExcite(), Maxout(), Conv2D(2, 2)],
     "one sees all": [
         Parallel([
             Conv2D(2, 3, padding="same"),
@@ -174,11 +205,21 @@ def test_slices_are_what_changes_a_unit(name):
     [
         [Conv1D(2, 3, stride=2), MaxPool1D(2), ConvTranspose1D(2, 3, stride=3)],
         [MaxPool1D(4), ConvTranspose1D(3, 4, stride=4, padding="same")],
+        [DepthwiseConv1D(3, stride=2), LpPool1D(3), Upsample1D(3, interpolation="linear")],
+        [SeparableConv1D(4, 3, dilation=2), HeterogeneousMaxPool([2, 5], stride=3), Upsample1D(2)],
     ],
-    ids=["down and up", "down and up again"],
+    ids=["down and up", "down and up again", "one of each", "and others"],
 )
 def test_slices_of_signals(layers):
     check(positive_network(layers, (31, 2)))
+
+
+def test_slices_of_volumes():
+    layers = [
+        DepthwiseConv3D((1, 2, 2)), LpPool3D((2, 1, 2)), Upsample3D((1, 2, 3), "linear"),
+        SeparableConv3D(4, 2), HeterogeneousMaxPool([(1, 2, 1), (2, 1, 3)], stride=(1, 2, 2)),
+    ]  # fmt: skip
+    check(positive_network(layers, (6, 5, 5, 2)), limit=10**3)
 
 
 @pytest.mark.parametrize(

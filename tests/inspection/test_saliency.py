@@ -360,7 +360,9 @@ def test_what_is_negative_does_not_pass_a_rectifier(method):
     np.testing.assert_allclose(found, d1 @ W[0].T, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("activation", ["leaky_relu", "elu", "gelu", "softplus"])
+@pytest.mark.parametrize(
+    "activation", ["leaky_relu", "elu", "gelu", "softplus", "silu", "hard_swish"]
+)
 def test_other_rectifiers_have_their_own_derivative(activation):
     layers = [Dense(20, activation=activation), Dense(1, activation=None)]
     network = compile_network(layers, (6,), dtype="float64", random_state=0)
@@ -376,7 +378,9 @@ def test_other_rectifiers_have_their_own_derivative(activation):
 
 
 @pytest.mark.parametrize("method", ["guided", "deconvnet"])
-@pytest.mark.parametrize("activation", ["identity", "tanh", "logistic"])
+@pytest.mark.parametrize(
+    "activation", ["identity", "tanh", "logistic", "hard_logistic", "softsign"]
+)
 def test_other_activations_are_left_as_they_are(method, activation):
     layers = [Conv2D(4, 3, activation=activation), Residual([Conv2D(4, 1, activation="tanh")])]
     network = compile_network([*layers, Dense(3, activation=None)], (6, 6, 1), dtype="float64")

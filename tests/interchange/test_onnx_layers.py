@@ -27,22 +27,32 @@ from sklearn_convnet.layers import (
     Conv1D,
     Conv2D,
     ConvTranspose2D,
+    Cropping2D,
     Dense,
     DenseBlock,
     DepthwiseConv2D,
     Dropout,
     Flatten,
+    Gate,
     GlobalAvgPool,
+    GroupNorm,
     HeterogeneousMaxPool,
+    LayerNorm,
+    LayerScale,
     LocalResponseNorm,
+    Maxout,
     MaxPool2D,
+    NonLocal,
     Parallel,
+    PositionEmbedding,
     Residual,
     SelfAttention,
     Sequential,
+    SqueezeExcite,
     Standardize,
     TransformConv2D,
     Upsample2D,
+    ZeroPadding2D,
 )
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.network.node import Node
@@ -221,6 +231,11 @@ ANY_SIZE = {
     "transforms": [TransformConv2D(2, 3, transforms="p4m", pool="mean", stride=2, padding="same")],
     "expanding": [ConvTranspose2D(2, 3, stride=2, padding="same"), Upsample2D(2, "bilinear")],
     "norms": [Standardize(), BatchNorm(), LocalResponseNorm(2), Activation("softmax")],
+    "norms of a sample": [GroupNorm(2), LayerNorm(), LayerScale(0.5)],
+    "gates": [SqueezeExcite(2), Gate([Conv2D(2, 1, activation="logistic")])],
+    "pooled keys": [NonLocal(pool_size=2)],
+    "borders": [ZeroPadding2D(((1, 2), (0, 1))), Cropping2D(((0, 1), (2, 0)))],
+    "pieces": [Conv2D(4, 1, activation=None), Maxout(2)],
     "blocks": [
         Residual([Conv2D(2, 3, padding="same")]),
         Parallel([Conv2D(2, 1), "passthrough"]),
@@ -246,15 +261,27 @@ def test_samples_of_any_size(name, dtype):
         [Standardize(per="value")],
         [SelfAttention(relative_position=True)],
         # A shortcut whose stride follows from the sizes.
-        [Residual([Conv2D(2, 1, stride=(3, 1))])],
+        [Residual([Conv2D(4, 1, stride=(3, 1))])],
+        # Numbers for each position, and maps of transforms as an axis of their own.
+        [PositionEmbedding("sinusoidal"), Conv2D(2, 1)],
+        [BatchNorm(n_transforms=2)],
         # The padding at the end is 1 or none, and onnxruntime may take it for -1.
         [AvgPool2D((2, 3), stride=(4, 1), padding="same")],
     ],
-    ids=["dense", "flatten", "standardize", "positions", "shortcut", "far-apart"],
+    ids=[
+        "dense",
+        "flatten",
+        "standardize",
+        "positions",
+        "shortcut",
+        "sinusoids",
+        "transforms",
+        "far-apart",
+    ],
 )
 def test_samples_of_one_size(layers):
-    model = assert_same_output(compile_network(layers, (4, 6, 2)), batch(3, 4, 6, 2))
-    assert input_shape(model) == ["n_samples", 4, 6, 2]
+    model = assert_same_output(compile_network(layers, (4, 6, 4)), batch(3, 4, 6, 4))
+    assert input_shape(model) == ["n_samples", 4, 6, 4]
 
 
 def test_one_sample_and_many():

@@ -174,20 +174,22 @@ BAD_CALLS = [
         for bad in (
             ("output too low", named(OH=2)),
             ("output too wide", named(OW=4)),
-            ("output of another stride", named(stride=(3, 3))),
-            ("stride 0", named(stride=(2, 0))),
-            ("negative stride", named(stride=(-2, 3))),
+            ("output too deep", named(OD=4)),
+            ("output of another stride", named(stride=(1, 3, 3))),
+            ("stride 0", named(stride=(1, 2, 0))),
+            ("negative stride", named(stride=(1, -2, 3))),
+            ("stride of two axes", named(stride=(2, 3))),
             ("no pixels", named(H=0, OH=0)),
             ("no maps", named(C=0)),
             ("maps not divisible by the groups", named(C=5)),
-            ("no groups", named(groups=0, pool_sizes=IN("groups two", "int64"))),
+            ("no groups", named(groups=0, pool_sizes=IN("groups three", "int64"))),
             (
                 "pool size 0",
-                named(pool_sizes=IN("groups two", "int64", ((2, 1), (3, 0)))),
+                named(pool_sizes=IN("groups three", "int64", ((1, 2, 1), (1, 3, 0)))),
             ),
             (
                 "negative pool size",
-                named(pool_sizes=IN("groups two", "int64", ((-2, 1), (3, 3)))),
+                named(pool_sizes=IN("groups three", "int64", ((1, -2, 1), (1, 3, 3)))),
             ),
         )
     ),
@@ -203,6 +205,19 @@ BAD_CALLS = [
             ("more weights than rows", named(n=16)),
         )
     ),
+    *(
+        (kernel, *bad)
+        for kernel in ("gate_forward", "gate_backward")
+        for bad in (
+            ("a gate of fewer positions", named(G=IN("n 2 1"))),
+            ("a gate of more channels", named(G=IN("n P 10"))),
+            ("a gate without channels", named(G=IN("n P 0"))),
+            ("no positions", named(P=0)),
+            ("no channels", named(C=0)),
+        )
+    ),
+    ("maxout_forward", "no pieces", named(pieces=0)),
+    ("maxout_backward", "no pieces", named(pieces=0)),
     ("batchnorm_statistics", "parts of half a sample", named(n=8)),
     ("batchnorm_statistics", "no parts", named(moments=IN("parts 1+2*C", "float64"), parts=0)),
     ("batchnorm_backward", "no parts", named(parts=0)),
@@ -242,8 +257,20 @@ BAD_CALLS = [
     ),
     *(
         (kernel, *bad)
+        for kernel in ("groupnorm_forward", "groupnorm_backward")
+        for bad in (
+            ("no positions", named(P=0)),
+            ("no channels", named(C=0)),
+            ("no groups", named(groups=0)),
+            ("groups that do not divide the channels", named(groups=4)),
+            ("more groups than channels", named(groups=12)),
+        )
+    ),
+    *(
+        (kernel, *bad)
         for kernel in ("upsample_forward", "upsample_backward")
         for bad in (
+            ("no multiple of the depth", named(OD=3)),
             ("no multiple of the height", named(OH=7)),
             ("no multiple of the width", named(OW=10)),
             ("smaller", named(OH=2)),
@@ -276,7 +303,8 @@ BAD_CALLS = [
         (kernel, *bad)
         for kernel in ("attention_forward", "attention_backward")
         for bad in (
-            ("no positions", named(L=0)),
+            ("no queries", named(L=0)),
+            ("no keys", named(M=0)),
             ("no heads", named(heads=0)),
             ("no channels", named(d=0)),
         )

@@ -149,9 +149,11 @@ _LPPOOL_OPTIONS = {
 }
 _BATCHNORM_SIZES = named(m=8, C=5, n=2, three=3, parts=4)
 _RESPONSE_OPTIONS = named(size=3, alpha=0.1, beta=0.75, bias=1.0, n_threads=2)
-_UPSAMPLE_SIZES = named(n=2, H=3, W=4, C=5, OH=6, OW=12)
+_GATE_SIZES = named(n=3, P=6, C=5)
+_UPSAMPLE_SIZES = named(n=2, D=2, H=3, W=4, C=5, OD=4, OH=6, OW=12)
 _RESAMPLE_SIZES = named(n=2, H=4, W=5, C=3, two=2, three=3)
-_ATTENTION_SIZES = named(n=2, L=6, heads=3, d=4)
+_GROUPNORM_SIZES = named(n=3, P=4, C=6, groups=2)
+_ATTENTION_SIZES = named(n=2, L=6, M=5, heads=3, d=4)
 _SEGMENTS = IN("s two", "int64", ((0, 5), (7, 11)))
 
 #: By the name of the kernel, and behind a comma what the call is to do besides.
@@ -314,10 +316,10 @@ GOOD_CALLS = {
         ),
     ),
     "group_maxpool_forward": Call(
-        named(n=2, H=6, W=9, C=4, OH=3, OW=3, groups=2, two=2),
+        named(n=2, D=3, H=6, W=9, C=4, OD=3, OH=3, OW=3, groups=2, three=3),
         named(
-            X=IN("n H W C"), Y=OUT("n OH OW C"), index=OUT("n OH OW C", "int32"),
-            pool_sizes=IN("groups two", "int64", ((2, 1), (3, 5))), stride=(2, 3),
+            X=IN("n D H W C"), Y=OUT("n OD OH OW C"), index=OUT("n OD OH OW C", "int32"),
+            pool_sizes=IN("groups three", "int64", ((1, 2, 1), (2, 3, 5))), stride=(1, 2, 3),
             n_threads=2,
         ),
         optional=("index",),
@@ -332,6 +334,17 @@ GOOD_CALLS = {
             S=IN("m"), dY=IN("m"), dX=OUT("m"), activation="gelu", alpha=0.0,
             n_threads=2,
         ),
+    ),
+    "maxout_forward": Call(
+        named(m=9, pieces=3),
+        named(X=IN("m pieces"), Y=OUT("m"), index=OUT("m", "int32"), n_threads=2),
+        optional=("index",),
+        free=("pieces",),
+    ),
+    "maxout_backward": Call(
+        named(m=9, pieces=3),
+        named(dY=IN("m"), index=IN("m", "int32"), dX=OUT("m pieces"), n_threads=2),
+        free=("pieces",),
     ),
     "softmax_forward": Call(
         named(m=3, C=5), named(X=IN("m C"), Y=OUT("m C"), n_threads=2)
@@ -400,13 +413,29 @@ GOOD_CALLS = {
         named(m=3, C=5),
         named(X=IN("m C"), dY=IN("m C"), dX=OUT("m C"), **_RESPONSE_OPTIONS),
     ),
+    "groupnorm_forward": Call(
+        _GROUPNORM_SIZES,
+        named(
+            X=IN("n P C"), scale=IN("C"), offset=IN("C"), mean=OUT("n groups", "float64"),
+            variance=OUT("n groups", "float64"), Y=OUT("n P C"), epsilon=0.1, n_threads=2,
+        ),
+    ),
+    "groupnorm_backward": Call(
+        _GROUPNORM_SIZES,
+        named(
+            X=IN("n P C"), scale=IN("C"), mean=IN("n groups", "float64"),
+            variance=IN("n groups", "float64"), dY=IN("n P C"), dX=OUT("n P C"),
+            dscale=OUT("C"), doffset=OUT("C"), epsilon=0.1, n_threads=2,
+        ),
+        optional=("dscale", "doffset"),
+    ),
     "upsample_forward": Call(
         _UPSAMPLE_SIZES,
-        named(X=IN("n H W C"), Y=OUT("n OH OW C"), bilinear=True, n_threads=2),
+        named(X=IN("n D H W C"), Y=OUT("n OD OH OW C"), linear=True, n_threads=2),
     ),
     "upsample_backward": Call(
         _UPSAMPLE_SIZES,
-        named(dY=IN("n OH OW C"), dX=OUT("n H W C"), bilinear=True, n_threads=2),
+        named(dY=IN("n OD OH OW C"), dX=OUT("n D H W C"), linear=True, n_threads=2),
     ),
     "take_rows": Call(
         _ROW_SIZES,
@@ -446,22 +475,34 @@ GOOD_CALLS = {
         ),
         free=("C", "F"),
     ),
+    "gate_forward": Call(
+        _GATE_SIZES,
+        named(X=IN("n P C"), G=IN("n P 1"), Y=OUT("n P C"), n_threads=2),
+    ),
+    "gate_backward": Call(
+        _GATE_SIZES,
+        named(
+            X=IN("n P C"), G=IN("n P 1"), dY=IN("n P C"), dX=OUT("n P C"),
+            dG=OUT("n P 1"), n_threads=2,
+        ),
+        optional=("dX",),
+    ),
     "attention_forward": Call(
         _ATTENTION_SIZES,
         named(
-            Q=IN("n L heads d"), K=IN("n L heads d"), V=IN("n L heads d"),
-            bias=IN("heads L L"), P=OUT("n heads L L"), Y=OUT("n L heads d"),
-            n_threads=2,
+            Q=IN("n L heads d"), K=IN("n M heads d"), V=IN("n M heads d"),
+            bias=IN("heads L M"), P=OUT("n heads L M"), Y=OUT("n L heads d"),
+            factor=0.5, n_threads=2,
         ),
         optional=("bias",),
     ),
     "attention_backward": Call(
         _ATTENTION_SIZES,
         named(
-            Q=IN("n L heads d"), K=IN("n L heads d"), V=IN("n L heads d"),
-            P=IN("n heads L L"), dY=IN("n L heads d"), dS=OUT("n heads L L"),
-            dQ=OUT("n L heads d"), dK=OUT("n L heads d"), dV=OUT("n L heads d"),
-            dbias=OUT("heads L L"), n_threads=2,
+            Q=IN("n L heads d"), K=IN("n M heads d"), V=IN("n M heads d"),
+            P=IN("n heads L M"), dY=IN("n L heads d"), dS=OUT("n heads L M"),
+            dQ=OUT("n L heads d"), dK=OUT("n M heads d"), dV=OUT("n M heads d"),
+            dbias=OUT("heads L M"), factor=0.5, n_threads=2,
         ),
         optional=("dbias",),
     ),

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from sklearn_convnet.kernels import loader
 
 FUSED_ACTIVATIONS = (
-    "identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus",
+    "identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus", "relu6",
+    "hard_logistic", "softsign",
 )  # fmt: skip
-ALL_ACTIVATIONS = (*FUSED_ACTIVATIONS, "gelu")
+INPUT_ACTIVATIONS = ("gelu", "silu", "hard_swish")  # whose derivative is one of the input
+ALL_ACTIVATIONS = (*FUSED_ACTIVATIONS, *INPUT_ACTIVATIONS)
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 THREADS = (1, 2, 3)

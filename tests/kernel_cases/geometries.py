@@ -265,14 +265,16 @@ class GroupPoolCase:
 
     @property
     def options(self):
-        return np.array(self.pool_sizes, np.int64).reshape(-1, 2), self.stride
+        return np.array(self.pool_sizes, np.int64).reshape(-1, 3), self.stride
 
 
 GROUP_POOL_CASES = {
-    "one group": GroupPoolCase(19, (14, 14), 16, ((2, 2),), (2, 2)),
-    "growing": GroupPoolCase(5, (17, 15), 66, ((1, 1), (3, 3), (5, 5)), (2, 2)),
-    "rectangular": GroupPoolCase(3, (9, 20), 70, ((1, 8), (6, 2)), (3, 1)),
-    "one pixel apart": GroupPoolCase(19, (11, 12), 8, ((2, 2), (7, 7)), (1, 1)),
+    "one group": GroupPoolCase(19, (1, 14, 14), 16, ((1, 2, 2),), (1, 2, 2)),
+    "growing": GroupPoolCase(5, (1, 17, 15), 66, ((1, 1, 1), (1, 3, 3), (1, 5, 5)), (1, 2, 2)),
+    "rectangular": GroupPoolCase(3, (1, 9, 20), 70, ((1, 1, 8), (1, 6, 2)), (1, 3, 1)),
+    "one pixel apart": GroupPoolCase(19, (1, 11, 12), 8, ((1, 2, 2), (1, 7, 7)), (1, 1, 1)),
+    "signals": GroupPoolCase(19, (1, 1, 200), 33, ((1, 1, 1), (1, 1, 4), (1, 1, 9)), (1, 1, 2)),
+    "volumes": GroupPoolCase(3, (5, 9, 8), 34, ((3, 2, 1), (2, 3, 4)), (2, 2, 1)),
 }
 
 # m, channels, samples with a weight (or None), activation: one row more than a block of
@@ -293,12 +295,25 @@ RESPONSE_NORM_CASES = {
     "one map": (17_000, 1, 1, 1.0, 0.75, 1.0),
 }
 
-# n, height, width, channels, factors
+# n, positions, channels, groups
+GROUPNORM_CASES = {
+    "image": (19, 784, 32, 8),
+    "one group": (19, 600, 35, 1),
+    "each channel": (19, 130, 33, 33),
+    "one map": (19, 2000, 1, 1),
+    "layer norm": (1100, 1, 67, 1),
+    "long rows": (19, 1, 2500, 1),
+    "rows in groups": (700, 1, 30, 6),
+}
+
+# n, size, channels, factors
 UPSAMPLE_CASES = {
-    "double": (7, 9, 8, 16, (2, 2)),
-    "unequal": (3, 7, 10, 35, (3, 2)),
-    "one map": (19, 14, 14, 1, (2, 4)),
-    "one pixel": (19, 1, 1, 33, (5, 6)),
+    "double": (7, (1, 9, 8), 16, (1, 2, 2)),
+    "unequal": (3, (1, 7, 10), 35, (1, 3, 2)),
+    "one map": (19, (1, 14, 14), 1, (1, 2, 4)),
+    "one pixel": (19, (1, 1, 1), 33, (1, 5, 6)),
+    "signals": (19, (1, 1, 50), 19, (1, 1, 3)),
+    "volumes": (3, (4, 5, 6), 18, (2, 3, 2)),
 }
 
 # n, height, width, channels
@@ -309,15 +324,18 @@ RESAMPLE_CASES = {
     "one pixel": (40, 1, 1, 2),
 }
 
-# n, length, heads, width of a head: more positions than a block of rows, more channels
+# n, queries, keys, heads, width of a head: more positions than a block of rows, more channels
 # than a panel, more terms than a sum takes at a time.
 ATTENTION_CASES = {
-    "image": (3, 64, 4, 17),
-    "long": (2, 130, 2, 33),
-    "one head": (19, 49, 1, 70),
-    "wide": (2, 20, 1, 300),
-    "narrow": (5, 70, 9, 3),
-    "one position": (19, 1, 3, 8),
+    "image": (3, 64, 64, 4, 17),
+    "long": (2, 130, 130, 2, 33),
+    "one head": (19, 49, 49, 1, 70),
+    "wide": (2, 20, 20, 1, 300),
+    "narrow": (5, 70, 70, 9, 3),
+    "one position": (19, 1, 1, 3, 8),
+    "few keys": (3, 100, 25, 2, 17),
+    "many keys": (3, 5, 90, 2, 33),
+    "one key": (19, 40, 1, 1, 8),
 }
 
 # n, inputs, units, activation
@@ -500,12 +518,16 @@ def pool_cases(draw):
 @st.composite
 def group_pool_cases(draw):
     """Poolings whose windows are smaller and larger than stride and map."""
-    pool_sizes = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4)
-    pool_sizes = tuple(draw(pool_sizes))
+    lead = (1,) * draw(st.integers(0, 2))
+
+    def axes(largest):
+        return st.tuples(*[st.integers(1, largest)] * (3 - len(lead))).map(lead.__add__)
+
+    pool_sizes = tuple(draw(st.lists(axes(9), min_size=1, max_size=4)))
     return GroupPoolCase(
         n=draw(st.integers(1, 4)),
-        size=draw(st.tuples(st.integers(1, 9), st.integers(1, 9))),
+        size=draw(axes(9 if lead else 5)),
         channels=len(pool_sizes) * draw(st.integers(1, 9)),
         pool_sizes=pool_sizes,
-        stride=draw(st.tuples(st.integers(1, 6), st.integers(1, 6))),
+        stride=draw(axes(6)),
     )

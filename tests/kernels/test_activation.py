@@ -41,7 +41,7 @@ def backward(kernels, S, dY, activation, alpha=ALPHA, n_threads=1):
 
 def saved(activation, X, Y):
     """What the derivative is a function of."""
-    return X if activation == "gelu" else Y
+    return X if activation in cases.INPUT_ACTIVATIONS else Y
 
 
 def softmax(kernels, X, n_threads=1):
@@ -200,7 +200,7 @@ def test_not_a_number_passes_through(kernels, dtype, activation, size):
 
 
 @cases.every_variant
-@pytest.mark.parametrize("activation", cases.FUSED_ACTIVATIONS)
+@pytest.mark.parametrize("activation", [a for a in cases.ALL_ACTIVATIONS if a != "gelu"])
 def test_infinity(kernels, dtype, activation):
     expected = {
         "identity": (-np.inf, np.inf),
@@ -210,6 +210,11 @@ def test_infinity(kernels, dtype, activation):
         "logistic": (0, 1),
         "elu": (-ALPHA, np.inf),
         "softplus": (0, np.inf),
+        "relu6": (0, 6),
+        "hard_logistic": (0, 1),
+        "softsign": (-1, 1),
+        "silu": (0, np.inf),
+        "hard_swish": (0, np.inf),
     }
     X = np.array([-np.inf, np.inf], dtype)
     np.testing.assert_allclose(forward(kernels, X, activation), expected[activation], rtol=1e-6)
@@ -222,6 +227,37 @@ def test_derivative_of_relu_at_zero_is_zero(kernels, dtype):
     np.testing.assert_array_equal(Y, 0)
     dX = backward(kernels, Y, np.ones_like(X), "relu")
     np.testing.assert_array_equal(dX, 0)
+
+
+SMALL_KINKS = {
+    # f at -6, -3, 0, 3 and 6, and f' there
+    "relu6": ((0, 0, 0, 3, 6), (0, 0, 0, 1, 0)),
+    "hard_logistic": ((0, 0, 0.5, 1, 1), (0, 0, 1 / 6, 0, 0)),
+    "softsign": ((-6 / 7, -0.75, 0, 0.75, 6 / 7), (1 / 49, 1 / 16, 1, 1 / 16, 1 / 49)),
+    "hard_swish": ((0, 0, 0, 3, 6), (0, 0, 0.5, 1, 1)),
+}
+
+
+@cases.every_variant
+@pytest.mark.parametrize("activation", SMALL_KINKS)
+def test_at_kinks(kernels, dtype, activation):
+    """By hand, and as PyTorch has it."""
+    X = np.array([-6, -3, 0, 3, 6], dtype)
+    values, slopes = SMALL_KINKS[activation]
+    Y = forward(kernels, X, activation)
+    np.testing.assert_allclose(Y, values, rtol=1e-6)
+    dX = backward(kernels, saved(activation, X, Y), np.ones_like(X), activation)
+    np.testing.assert_allclose(dX, slopes, rtol=1e-5)
+
+
+@cases.every_variant
+@pytest.mark.parametrize("activation", [a for a in cases.ALL_ACTIVATIONS if a != "gelu"])
+def test_slope_at_infinity_is_that_of_huge_numbers(kernels, dtype, activation):
+    huge = np.array([-np.inf, -1e30, 1e30, np.inf], dtype)
+    Y = forward(kernels, huge, activation)
+    slopes = backward(kernels, saved(activation, huge, Y), np.ones_like(huge), activation)
+    np.testing.assert_array_equal(slopes[[0, 3]], slopes[[1, 2]])
+    assert np.isfinite(slopes).all()
 
 
 @cases.every_variant
@@ -259,7 +295,12 @@ ORACLES = {
     "logistic": special.expit,
     "elu": lambda x: x if x > 0 else ALPHA * (np.exp(x) - 1),
     "softplus": lambda x: -special.log_expit(-x),
+    "relu6": lambda x: min(max(x, 0), 6),
+    "hard_logistic": lambda x: max(0, min(1, x / 6 + 1 / 2)),
+    "softsign": lambda x: x / (1 + abs(x)),
     "gelu": lambda x: x * (1 + special.erf(x / np.sqrt(2))) / 2,
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "hard_swish": lambda x: x * max(0, min(1, x / 6 + 1 / 2)),
 }
 
 

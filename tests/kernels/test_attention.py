@@ -14,35 +14,42 @@ from sklearn_convnet.kernels import reference
 float64 = np.dtype(np.float64)
 every_case = pytest.mark.parametrize("case", cases.ATTENTION_CASES)
 
+#: Of the scores: another number than any of the widths has.
+FACTOR = 0.3
+
 attention_cases = st.tuples(
-    st.integers(1, 4), st.integers(1, 30), st.integers(1, 5), st.integers(1, 35)
+    st.integers(1, 4),
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(1, 5),
+    st.integers(1, 35),
 )
 
 
 def arrays(case, dtype, seed=0):
     """Q, K, V, bias and dY."""
-    n, length, heads, width = case
+    n, length, n_keys, heads, width = case
     rng = np.random.default_rng(seed)
-    shape = (n, length, heads, width)
-    shapes = shape, shape, shape, (heads, length, length), shape
+    queries, keys = (n, length, heads, width), (n, n_keys, heads, width)
+    shapes = queries, keys, keys, (heads, length, n_keys), queries
     return [cases.random_input(rng, s, dtype, -2, 2) for s in shapes]
 
 
 def forward(kernels, Q, K, V, bias, n_threads=1):
     """P and Y."""
     n, length, heads, _ = Q.shape
-    P = cases.output((n, heads, length, length), Q.dtype)
+    P = cases.output((n, heads, length, K.shape[1]), Q.dtype)
     Y = cases.output(Q.shape, Q.dtype)
-    kernels.attention_forward(Q, K, V, bias, P, Y, n_threads)
+    kernels.attention_forward(Q, K, V, bias, P, Y, FACTOR, n_threads)
     return P, Y
 
 
 def backward(kernels, Q, K, V, P, dY, n_threads=1, with_bias=True):
     """dS, dQ, dK, dV and dbias."""
     dS = cases.output(P.shape, Q.dtype)
-    dQ, dK, dV = (cases.output(Q.shape, Q.dtype) for _ in range(3))
+    dQ, dK, dV = (cases.output(A.shape, Q.dtype) for A in (Q, K, V))
     dbias = cases.output(P.shape[1:], Q.dtype) if with_bias else None
-    kernels.attention_backward(Q, K, V, P, dY, dS, dQ, dK, dV, dbias, n_threads)
+    kernels.attention_backward(Q, K, V, P, dY, dS, dQ, dK, dV, dbias, FACTOR, n_threads)
     return dS, dQ, dK, dV, dbias
 
 
@@ -101,20 +108,26 @@ def test_threads_do_not_matter(kernels, dtype, case):
 @cases.every_compiled
 @every_case
 def test_batch_does_not_matter(kernels, dtype, case):
-    Q, K, V, bias, _ = arrays((9, *cases.ATTENTION_CASES[case][1:]), dtype)
+    *samples, bias, _ = arrays((9, *cases.ATTENTION_CASES[case][1:]), dtype)
 
     def run(batch):
         """The results of the samples, in one array."""
-        Q, K, V = (np.ascontiguousarray(A) for A in np.moveaxis(batch, 1, 0))
+        sizes = [A[0].size for A in samples]
+        parts = np.split(batch, np.cumsum(sizes[:-1]), axis=1)
+        Q, K, V = (
+            np.ascontiguousarray(part).reshape(-1, *A.shape[1:])
+            for part, A in zip(parts, samples, strict=True)
+        )
         P, Y = forward(kernels, Q, K, V, bias, 2)
         return np.concatenate([A.reshape(len(Q), -1) for A in (P, Y)], axis=1)
 
-    cases.assert_batch_does_not_matter(run, np.stack([Q, K, V], axis=1))
+    flat = [A.reshape(9, -1) for A in samples]
+    cases.assert_batch_does_not_matter(run, np.concatenate(flat, axis=1))
 
 
 @cases.every_compiled
 def test_gradient_of_the_bias_is_the_sum_over_the_images(kernels, dtype):
-    Q, K, V, bias, dY = arrays((7, 11, 3, 5), dtype)
+    Q, K, V, bias, dY = arrays((7, 11, 8, 3, 5), dtype)
     P, _ = forward(kernels, Q, K, V, bias)
     dS, *_, dbias = backward(kernels, Q, K, V, P, dY)
     cases.assert_close(dbias, dS.sum(axis=0, dtype=np.float64), floor=0.1)
@@ -127,7 +140,7 @@ def test_gradient_of_the_bias_is_the_sum_over_the_images(kernels, dtype):
 
 @cases.every_variant
 def test_each_position_attends_to_a_total_of_one(kernels, dtype):
-    Q, K, V, bias, _ = arrays((2, 13, 3, 5), dtype)
+    Q, K, V, bias, _ = arrays((2, 13, 11, 3, 5), dtype)
     P, Y = forward(kernels, 50 * Q, 50 * K, V, bias)
     assert P.min() >= 0
     np.testing.assert_allclose(P.sum(axis=-1), 1, rtol=1e-5)
@@ -136,7 +149,7 @@ def test_each_position_attends_to_a_total_of_one(kernels, dtype):
 
 @cases.every_variant
 def test_bias_of_minus_infinity_hides_a_position(kernels, dtype):
-    Q, K, V, bias, dY = arrays((2, 6, 3, 5), dtype)
+    Q, K, V, bias, dY = arrays((2, 7, 6, 3, 5), dtype)
     bias = bias.copy()
     bias[..., 4] = -np.inf
     P, Y = forward(kernels, Q, K, V, bias)
@@ -150,8 +163,8 @@ def test_bias_of_minus_infinity_hides_a_position(kernels, dtype):
 
 @cases.every_variant
 def test_without_a_question_it_is_the_mean(kernels, dtype):
-    _, K, V, _, _ = arrays((2, 9, 3, 5), dtype)
-    P, Y = forward(kernels, np.zeros_like(K), K, V, None)
+    Q, K, V, _, _ = arrays((2, 4, 9, 3, 5), dtype)
+    P, Y = forward(kernels, np.zeros_like(Q), K, V, None)
     np.testing.assert_allclose(P, 1 / 9, rtol=1e-6)
     expected = np.broadcast_to(V.mean(axis=1, keepdims=True), Y.shape)
     np.testing.assert_allclose(Y, expected, rtol=1e-5, atol=1e-6)
@@ -161,20 +174,20 @@ def test_without_a_question_it_is_the_mean(kernels, dtype):
 # The twin, against its definition
 # ---------------------------------------------------------------------------
 
-TINY = [(2, 4, 2, 3), (1, 1, 1, 1), (3, 3, 1, 2), (1, 5, 3, 1)]
+TINY = [(2, 4, 4, 2, 3), (1, 1, 1, 1, 1), (3, 3, 5, 1, 2), (1, 5, 2, 3, 1)]
 every_tiny = pytest.mark.parametrize("case", TINY)
 
 
 @every_tiny
 def test_forward_is_the_definition(case):
     Q, K, V, bias, _ = arrays(case, float64)
-    n, length, heads, width = case
-    expected_P, expected_Y = np.zeros((n, heads, length, length)), np.zeros(Q.shape)
+    n, length, n_keys, heads, width = case
+    expected_P, expected_Y = np.zeros((n, heads, length, n_keys)), np.zeros(Q.shape)
     for image, head, i in np.ndindex(n, heads, length):
         scores = [
-            sum(Q[image, i, head, c] * K[image, j, head, c] / width**0.5 for c in range(width))
+            FACTOR * sum(Q[image, i, head, c] * K[image, j, head, c] for c in range(width))
             + bias[head, i, j]
-            for j in range(length)
+            for j in range(n_keys)
         ]
         total = sum(np.exp(score) for score in scores)
         for j, score in enumerate(scores):

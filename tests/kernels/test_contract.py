@@ -102,7 +102,7 @@ def test_empty_batch(name, kernels, dtype):
 
     assert result is None or result == 0
     for array in call.arrays:
-        is_sum = array in ("dW", "db", "dbias")
+        is_sum = array in ("dW", "db", "dbias", "dscale", "doffset")
         expected = 0 * before[array] if is_sum else before[array]
         np.testing.assert_array_equal(arguments[array], expected)
 
@@ -205,6 +205,7 @@ def test_tuples_that_do_not_fit(name, kernels, dtype):
 INDEXED = {
     "maxpool_backward": lambda a: np.prod(a["dX"].shape[1:4]),
     "globalmax_backward": lambda a: a["dX"].shape[1],
+    "maxout_backward": lambda a: a["dX"].shape[1],
     "conv_backward, pool": lambda a: 4 * 5 * 7,
     "winograd_backward, pool": lambda a: 6 * 5,
 }

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from dataclasses import replace
+from itertools import product
 
 import kernel_cases as cases
 import numpy as np
@@ -694,38 +695,40 @@ def test_larger_group_maxpool(kernels, dtype, case):
 @cases.every_variant
 def test_group_maxpool_by_hand(kernels, dtype):
     # Windows of 1, 2, 3, 4 and 6 pixels in the middle of two pixels of five.
-    case = GroupPoolCase(1, (1, 5), 5, tuple((1, window) for window in (1, 2, 3, 4, 6)), (1, 2))
+    windows = tuple((1, 1, window) for window in (1, 2, 3, 4, 6))
+    case = GroupPoolCase(1, (1, 1, 5), 5, windows, (1, 1, 2))
     X = np.array([5, 1, 4, 2, 3], dtype)
     X = np.broadcast_to(X[:, np.newaxis], (5, 5)).reshape(case.input_shape).copy()
     Y, index = group_maxpool(kernels, case, X)
 
     # [0:1 2:3 4:5] [0:2 2:4 4:6] [-1:2 1:4 3:6] [-1:3 1:5 3:7] [-2:4 0:6 2:8]
     np.testing.assert_array_equal(
-        Y[0, 0].T,
+        Y[0, 0, 0].T,
         [[5, 4, 3], [5, 4, 3], [5, 4, 3], [5, 4, 3], [5, 5, 4]],
     )
-    np.testing.assert_array_equal(index[0, 0, :, 4], [0, 0, 2])
+    np.testing.assert_array_equal(index[0, 0, 0, :, 4], [0, 0, 2])
 
 
 @cases.every_variant
 def test_group_maxpool_beyond_the_map_takes_the_nearest_pixel(kernels, dtype):
     # The third window begins at 2 · 6 + (6 - 2) // 2 = 14, of 13 pixels.
-    case = GroupPoolCase(1, (13, 13), 1, ((2, 2),), (6, 6))
+    case = GroupPoolCase(1, (1, 13, 13), 1, ((1, 2, 2),), (1, 6, 6))
     X = np.arange(169, dtype=dtype).reshape(case.input_shape)
     Y, index = group_maxpool(kernels, case, X)
 
     np.testing.assert_array_equal(index.ravel(), Y.ravel())
-    np.testing.assert_array_equal(Y[0, 2, :, 0], 12 * 13 + np.array([3, 9, 12]))
+    np.testing.assert_array_equal(Y[0, 0, 2, :, 0], 12 * 13 + np.array([3, 9, 12]))
 
 
 @pytest.mark.parametrize("content", ["numbers", "ties"])
 @pytest.mark.parametrize(
     "case",
     [
-        GroupPoolCase(2, (4, 6), 2, ((2, 3), (1, 1)), (2, 3)),
-        GroupPoolCase(1, (5, 7), 6, ((3, 2), (4, 5), (1, 9)), (2, 1)),
-        GroupPoolCase(2, (3, 1), 2, ((1, 2),), (4, 1)),
-        GroupPoolCase(1, (9, 8), 2, ((2, 1), (3, 2)), (4, 5)),
+        GroupPoolCase(2, (1, 4, 6), 2, ((1, 2, 3), (1, 1, 1)), (1, 2, 3)),
+        GroupPoolCase(1, (1, 5, 7), 6, ((1, 3, 2), (1, 4, 5), (1, 1, 9)), (1, 2, 1)),
+        GroupPoolCase(2, (1, 3, 1), 2, ((1, 1, 2),), (1, 4, 1)),
+        GroupPoolCase(1, (1, 9, 8), 2, ((1, 2, 1), (1, 3, 2)), (1, 4, 5)),
+        GroupPoolCase(2, (4, 5, 3), 4, ((3, 1, 2), (2, 4, 5)), (2, 3, 1)),
     ],
     ids=str,
 )
@@ -739,32 +742,32 @@ def test_group_maxpool_is_the_definition(case, content):
             start = o * s + int(np.floor((s - p) / 2))
             inside = [i for i in range(start, start + p) if 0 <= i < size]
             axes.append(inside or [size - 1])
-        pixels = [(h, w) for h in axes[0] for w in axes[1]]
-        largest = max(X[n, h, w, c] for h, w in pixels)
-        first = next((h, w) for h, w in pixels if X[n, h, w, c] == largest)
+        pixels = list(product(*axes))
+        largest = max(X[(n, *pixel, c)] for pixel in pixels)
+        first = next(pixel for pixel in pixels if X[(n, *pixel, c)] == largest)
         assert Y[(n, *out, c)] == largest
         assert index[(n, *out, c)] == np.ravel_multi_index(first, case.size)
 
 
 @pytest.mark.parametrize("content", ["numbers", "ties", "gaps"])
 def test_group_maxpool_with_equal_windows_is_maxpool(content):
-    case = PoolCase(3, (1, 8, 9), 6, (1, 2, 3), (1, 2, 3))
+    case = PoolCase(3, (4, 8, 9), 6, (2, 2, 3), (2, 2, 3))
     X = make_input(case.input_shape, float64, content=content)
-    grouped = GroupPoolCase(3, (8, 9), 6, ((2, 3), (2, 3)), (2, 3))
+    grouped = GroupPoolCase(3, (4, 8, 9), 6, ((2, 2, 3), (2, 2, 3)), (2, 2, 3))
     Y, index = maxpool(reference, case, X)
-    group_Y, group_index = group_maxpool(reference, grouped, X[:, 0])
+    group_Y, group_index = group_maxpool(reference, grouped, X)
 
-    np.testing.assert_array_equal(group_Y, Y[:, 0])
-    np.testing.assert_array_equal(group_index, index[:, 0])
+    np.testing.assert_array_equal(group_Y, Y)
+    np.testing.assert_array_equal(group_index, index)
 
 
 def test_gradient_of_group_maxpool_is_central_differences():
-    case = GroupPoolCase(2, (5, 4), 2, ((3, 3), (2, 1)), (2, 2))
+    case = GroupPoolCase(2, (2, 5, 4), 2, ((1, 3, 3), (2, 2, 1)), (1, 2, 2))
     rng = np.random.default_rng(0)
-    X = rng.permutation(np.linspace(-1, 1, 80)).reshape(case.input_shape)
+    X = rng.permutation(np.linspace(-1, 1, 160)).reshape(case.input_shape)
     dY = make_input(case.output_shape, float64)
     _, index = group_maxpool(reference, case, X)
-    dX = np.empty((2, 1, 5, 4, 2))
-    reference.maxpool_backward(dY[:, None], index[:, None], dX, 1)
+    dX = np.empty(X.shape)
+    reference.maxpool_backward(dY, index, dX, 1)
 
-    cases.assert_gradient(dX[:, 0], lambda X: np.vdot(group_maxpool(reference, case, X)[0], dY), X)
+    cases.assert_gradient(dX, lambda X: np.vdot(group_maxpool(reference, case, X)[0], dY), X)

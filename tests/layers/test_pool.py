@@ -3,6 +3,7 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import numpy as np
 import pytest
 
 from sklearn_convnet import layers as L  # noqa: N812
@@ -66,3 +67,26 @@ def test_global_pools(pool):
         assert pool().output_shape(shape) == (4,)
     with pytest.raises(ValueError, match="before Flatten"):
         pool().output_shape((4,))
+
+
+@pytest.mark.parametrize(
+    ("pool_sizes", "stride", "n_axes"),
+    [
+        ([2, 3], 2, None), ([2, (3, 1)], 2, 2), ([2, 3], (1, 2, 2), 3),
+        (np.array([[2], [3]]), 1, 1), ([np.array([2, 3])], 1, 2), (None, 1, None),
+    ],
+)  # fmt: skip
+def test_tuples_tell_the_axes_of_a_heterogeneous_pool(pool_sizes, stride, n_axes):
+    assert L.HeterogeneousMaxPool(pool_sizes, stride).n_axes == n_axes
+
+
+def test_heterogeneous_pools_of_maps_of_any_number_of_axes():
+    pool = L.HeterogeneousMaxPool([2, 3], stride=2)
+    for shape in SHAPES.values():
+        assert pool.output_shape(shape) == (*[-(-size // 2) for size in shape[:-1]], 4)
+    for shape in [(4,), (6, 6, 6, 6, 4)]:
+        with pytest.raises(ValueError, match="needs maps of one to three axes and channels"):
+            pool.output_shape(shape)
+    for wrong in (L.HeterogeneousMaxPool([(2, 3)]), L.HeterogeneousMaxPool([2], stride=(1, 1))):
+        with pytest.raises(ValueError, match=r"must be an integer of at least 1, got \("):
+            wrong.output_shape((6, 4))

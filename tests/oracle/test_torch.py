@@ -33,7 +33,7 @@ from sklearn_convnet.network.node import walk  # noqa: E402
 
 torch.set_num_threads(1)
 
-N_NETWORKS = 200
+N_NETWORKS = 260
 RTOL = 1e-9
 
 # ---------------------------------------------------------------------------
@@ -77,6 +77,12 @@ TORCH_ACTIVATIONS = {
     "elu": lambda Z, alpha: F.elu(Z, 1.0 if alpha is None else alpha),
     "gelu": lambda Z, alpha: F.gelu(Z),
     "softplus": lambda Z, alpha: F.softplus(Z, threshold=500),
+    "relu6": lambda Z, alpha: F.relu6(Z),
+    "silu": lambda Z, alpha: F.silu(Z),
+    "hard_swish": lambda Z, alpha: F.hardswish(Z),
+    # The derivative of F.hardsigmoid is 1 / 6 in float32.
+    "hard_logistic": lambda Z, alpha: F.relu6(Z + 3) / 6,
+    "softsign": lambda Z, alpha: F.softsign(Z),
     "softmax": lambda Z, alpha: torch.softmax(Z, dim=1),
 }
 
@@ -106,9 +112,15 @@ def draw_padding(rng, largest):
     kind = rng.randint(5)
     if kind < 2:
         return ("valid", "same")[kind]
-    if kind == 2:
+    return draw_numbered_padding(rng, largest)
+
+
+def draw_numbered_padding(rng, largest):
+    """The same without words."""
+    kind = rng.randint(3)
+    if kind == 0:
         return int(rng.randint(min(largest) + 1))
-    if kind == 3:
+    if kind == 1:
         return tuple(int(rng.randint(m + 1)) for m in largest)
     return tuple((int(rng.randint(m + 1)), int(rng.randint(m + 1))) for m in largest)
 
@@ -215,16 +227,18 @@ def draw_dense(rng, shape):
 
 
 def draw_transpose(rng, shape):
-    *sizes, _ = shape
-    n_axes = len(sizes)
+    n_axes, channels = len(shape) - 1, shape[-1]
     stride = draw_sizes(rng, [3] * n_axes)
     extra = [int(rng.randint(s)) for s in each_axis(stride, n_axes)]
+    groups = int(pick(rng, 1, 1, *[g for g in (2, 3, channels) if channels % g == 0]))
     return of_rank("ConvTranspose", n_axes)(
-        filters=int(rng.randint(1, 5)),
+        filters=groups * int(rng.randint(1, 5)),
         kernel_size=draw_sizes(rng, [4] * n_axes),
         stride=stride,
         padding=draw_padding(rng, [1] * n_axes),
         output_padding=pick(rng, 0, tuple(extra)),
+        dilation=draw_sizes(rng, [pick(rng, 1, 1, 3)] * n_axes),
+        groups=groups,
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
     )
@@ -232,18 +246,18 @@ def draw_transpose(rng, shape):
 
 def apply_transpose(layer, X, arrays):
     n_axes = X.ndim - 2
-    kernel, stride, extra = (
+    kernel, stride, extra, dilation = (
         each_axis(value, n_axes)
-        for value in (layer.kernel_size, layer.stride, layer.output_padding)
+        for value in (layer.kernel_size, layer.stride, layer.output_padding, layer.dilation)
     )
     padding = 0 if layer.padding == "valid" else layer.padding
     if padding == "same":
-        total = [max(k - s, 0) for k, s in zip(kernel, stride, strict=True)]
+        extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        total = [max(e - s, 0) for e, s in zip(extents, stride, strict=True)]
         padding = tuple((t // 2, t - t // 2) for t in total)
     W = arrays["weight"].movedim((-2, -1), (0, 1)).contiguous()
     expand = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n_axes - 1]
-    Z = expand(X, W, None, stride)
-    Z = F.pad(Z, [p for more in reversed(extra) for p in (0, more)])
+    Z = expand(X, W, None, stride, 0, extra, layer.groups, dilation)
     for axis, pad in enumerate(each_axis(padding, n_axes), start=2):
         before, after = each_axis(pad, 2)
         Z = Z.narrow(axis, before, Z.shape[axis] - before - after)
@@ -253,24 +267,27 @@ def apply_transpose(layer, X, arrays):
 
 
 def draw_depthwise(rng, shape):
-    return L.DepthwiseConv2D(
+    n_axes = len(shape) - 1
+    return of_rank("DepthwiseConv", n_axes)(
         draw_sizes(rng, [min(3, size) for size in shape[:-1]]),
-        stride=draw_sizes(rng, [pick(rng, 1, 3)] * 2),
-        padding=draw_padding(rng, [2, 2]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3)] * n_axes),
+        padding=draw_padding(rng, [2] * n_axes),
         multiplier=int(rng.randint(1, 4)),
-        dilation=draw_sizes(rng, [2, 2]),
+        dilation=draw_sizes(rng, [2] * n_axes),
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
     )
 
 
 def depthwise(layer, X, weight, bias):
+    n_axes = X.ndim - 2
     kernel, stride, dilation = (
-        each_axis(value, 2) for value in (layer.kernel_size, layer.stride, layer.dilation)
+        each_axis(value, n_axes) for value in (layer.kernel_size, layer.stride, layer.dilation)
     )
     W = weight.movedim((-2, -1), (0, 1)).flatten(0, 1).unsqueeze(1).contiguous()
     X = pad(X, 0.0, layer.padding, kernel, stride, dilation)
-    return F.conv2d(X, W, bias, stride, 0, dilation, groups=X.shape[1])
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[n_axes - 1]
+    return convolve(X, W, bias, stride, 0, dilation, groups=X.shape[1])
 
 
 def apply_depthwise(layer, X, arrays):
@@ -278,12 +295,13 @@ def apply_depthwise(layer, X, arrays):
 
 
 def draw_separable(rng, shape):
-    return L.SeparableConv2D(
+    n_axes = len(shape) - 1
+    return of_rank("SeparableConv", n_axes)(
         int(rng.randint(1, 6)),
         draw_sizes(rng, [min(3, size) for size in shape[:-1]]),
-        stride=draw_sizes(rng, [pick(rng, 1, 3, 4)] * 2),
-        padding=draw_padding(rng, [2, 2]),
-        dilation=draw_sizes(rng, [2, 2]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3, 4)] * n_axes),
+        padding=draw_padding(rng, [2] * n_axes),
+        dilation=draw_sizes(rng, [2] * n_axes),
         multiplier=int(rng.randint(1, 4)),
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
@@ -292,35 +310,55 @@ def draw_separable(rng, shape):
 
 def apply_separable(layer, X, arrays):
     Z = depthwise(layer, X, arrays["depthwise/weight"], None)
-    Z = torch.einsum("nchw,cf->nfhw", Z, arrays["pointwise/weight"][0, 0])
+    mixing = arrays["pointwise/weight"].flatten(0, -2)
+    Z = torch.einsum("nc...,cf->nf...", Z, mixing)
     if "pointwise/bias" in arrays:
-        Z = Z + arrays["pointwise/bias"].reshape(-1, 1, 1)
+        Z = Z + arrays["pointwise/bias"].reshape(-1, *[1] * (X.ndim - 2))
     return activate(Z, layer)
 
 
-def draw_transform(rng, shape):
+def draw_matrices(rng, n_axes):
+    """Transforms by name or as matrices, and whether they are a group."""
+    about = {2: {}, 3: {"axis": pick(rng, *"xyz")}}.get(n_axes)
+    if rng.rand() < 0.6:
+        return pick(rng, *{1: ["pm"], 2: ["p4", "p4m"], 3: ["O", "Oh"]}[n_axes]), True
+    if n_axes > 1 and rng.rand() < 0.5:
+        return [L.rotation(60 * k, **about) for k in range(6)], True
+    if n_axes == 1:
+        return [L.scaling(rng.uniform(-2, 2), n_axes=1) for _ in range(rng.randint(1, 4))], False
     drawn = [
-        L.rotation(rng.uniform(0, 360)) @ L.scaling(rng.uniform(0.5, 2)),
-        rng.normal(size=(2, 2)) + np.eye(2) * 2,
-        L.rotation(90) @ L.reflection(),
+        L.rotation(rng.uniform(0, 360), **about) @ L.scaling(rng.uniform(0.5, 2), n_axes),
+        rng.normal(size=(n_axes, n_axes)) + np.eye(n_axes) * 2,
+        L.rotation(90, **about) @ L.reflection(n_axes),
     ]
-    return L.TransformConv2D(
+    return drawn[: rng.randint(1, 4)], False
+
+
+def draw_transform(rng, shape):
+    *sizes, channels = shape
+    n_axes = len(sizes)
+    transforms, is_group = draw_matrices(rng, n_axes)
+    layer = of_rank("TransformConv", n_axes)(
         int(rng.randint(1, 4)),
-        draw_sizes(rng, [min(4, size) for size in shape[:-1]]),
-        transforms=pick(rng, "p4", "p4m", drawn[: rng.randint(1, 4)]),
+        draw_sizes(rng, [min(4, size) for size in sizes]),
+        transforms=transforms,
         pool=pick(rng, None, "max", "mean"),
-        stride=draw_sizes(rng, [pick(rng, 1, 3, 5)] * 2),
-        padding=draw_padding(rng, [2, 2]),
+        stride=draw_sizes(rng, [pick(rng, 1, 3, 5)] * n_axes),
+        padding=pick(rng, "same", draw_padding(rng, [2] * n_axes)),
         activation=draw_activation(rng),
         use_bias=bool(rng.rand() < 0.8),
     )
+    layer.group_input = is_group and channels % len(layer.matrices()) == 0
+    return layer
 
 
-def interpolation(matrix, height, width):
+def interpolation(matrix, kernel):
     """What a transform makes of a filter: a hat function around each source position."""
-    position = torch.cartesian_prod(torch.arange(float(width)), torch.arange(float(height)))
-    position = position.double().reshape(width, height, 2).transpose(0, 1).reshape(-1, 2)
-    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float64)
+    n_axes = len(kernel)
+    axes = [torch.arange(float(size)).double() for size in kernel]
+    position = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, n_axes)
+    position = position.flip(1)  # x first
+    centre = (torch.tensor(kernel).flip(0).double() - 1) / 2
     inverse = torch.linalg.inv(torch.tensor(np.asarray(matrix), dtype=torch.float64))
     source = (position - centre) @ inverse.T + centre
     distance = (source[:, None, :] - position[None, :, :]).abs()
@@ -328,42 +366,62 @@ def interpolation(matrix, height, width):
 
 
 def transformed(layer, weight):
-    """The filters in each transform; by right angles without arithmetic."""
-    height, width = weight.shape[:2]
-    if isinstance(layer.transforms, str):
-        turns = [L.rotation(90 * k) for k in range(4)]
-        if height == width:
-            mirrored = torch.flip(weight, (1,))
-            filters = [weight] if layer.transforms == "p4" else [weight, mirrored]
-            return [torch.rot90(w, k) for w in filters for k in range(4)]
-        mirrors = [np.eye(2)] if layer.transforms == "p4" else [np.eye(2), L.reflection()]
-        matrices = [turn @ mirror for mirror in mirrors for turn in turns]
+    """The filters in each transform; images by right angles without arithmetic."""
+    *kernel, channels, _ = weight.shape
+    matrices = layer.matrices()
+    if layer.transforms in ("p4", "p4m") and kernel[0] == kernel[1]:
+        mirrored = torch.flip(weight, (1,))
+        weights = [weight] if layer.transforms == "p4" else [weight, mirrored]
+        found = [torch.rot90(w, k) for w in weights for k in range(4)]
     else:
-        matrices = layer.transforms
-    flat = weight.flatten(0, 1)
-    return [
-        torch.einsum("pq,qcf->pcf", interpolation(T, height, width), flat).reshape(weight.shape)
-        for T in matrices
-    ]
+        flat = weight.flatten(0, -3)
+        found = [
+            torch.einsum("pq,qcf->pcf", interpolation(T, kernel), flat).reshape(weight.shape)
+            for T in matrices
+        ]
+    if not layer.group_input:
+        return found
+    # The maps of transform u go where the product of a transform with u is.
+    moved = []
+    for T, turned in zip(matrices, found, strict=True):
+        parts = turned.split(channels // len(matrices), dim=-2)
+        places = {round_matrix(T @ U): part for U, part in zip(matrices, parts, strict=True)}
+        moved.append(torch.cat([places[round_matrix(S)] for S in matrices], dim=-2))
+    return moved
+
+
+def round_matrix(matrix):
+    """Its entries, as a key."""
+    return tuple(int(x) for x in (np.ravel(matrix) * 1e6).round())
 
 
 def apply_transform(layer, X, arrays):
-    kernel, stride = (each_axis(value, 2) for value in (layer.kernel_size, layer.stride))
+    n_axes = X.ndim - 2
+    kernel, stride = (each_axis(value, n_axes) for value in (layer.kernel_size, layer.stride))
     X = pad(X, 0.0, layer.padding, kernel, stride)
-    filters = [W.permute(3, 2, 0, 1) for W in transformed(layer, arrays["weight"])]
-    maps = [F.conv2d(X, W.contiguous(), arrays.get("bias"), stride) for W in filters]
+    filters = [W.movedim((-1, -2), (0, 1)) for W in transformed(layer, arrays["weight"])]
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[n_axes - 1]
+    maps = [convolve(X, W.contiguous(), arrays.get("bias"), stride) for W in filters]
     # A softmax is over the maps of all transforms.
-    Y = activate(torch.cat(maps, dim=1), layer)
-    if layer.pool is None:
+    return pool_transforms(activate(torch.cat(maps, dim=1), layer), len(filters), layer.pool)
+
+
+def pool_transforms(Y, n_transforms, pool):
+    if pool is None:
         return Y
-    Y = Y.unflatten(1, (len(filters), layer.filters))
-    return Y.max(dim=1).values if layer.pool == "max" else Y.mean(dim=1)
+    Y = Y.unflatten(1, (n_transforms, -1))
+    return Y.max(dim=1).values if pool == "max" else Y.mean(dim=1)
+
+
+def draw_n_transforms(rng, shape):
+    return int(pick(rng, *[n for n in range(1, shape[-1] + 1) if shape[-1] % n == 0]))
 
 
 def apply_lppool(layer, X, arrays):
     # PyTorch's own has no absolute value, and no derivative at 0.
     window, stride = pool_geometry(layer, X)
-    total = F.avg_pool2d(X.abs() ** layer.p, window, stride) * prod(window)
+    mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[X.ndim - 3]
+    total = mean(X.abs() ** layer.p, window, stride) * prod(window)
     return torch.where(total > 0, total, 1.0) ** (1 / layer.p) * (total > 0)
 
 
@@ -372,16 +430,19 @@ def draw_heterogeneous(rng, shape):
     groups = pick(rng, *[g for g in range(1, 7) if channels % g == 0])
     return L.HeterogeneousMaxPool(
         [draw_sizes(rng, [size + 2 for size in sizes]) for _ in range(groups)],
-        stride=draw_sizes(rng, [pick(rng, 1, 3)] * 2),
+        stride=draw_sizes(rng, [pick(rng, 1, 3)] * len(sizes)),
     )
 
 
 def apply_heterogeneous(layer, X, arrays):
-    stride = each_axis(layer.stride, 2)
+    n_axes = X.ndim - 2
+    steps = each_axis(layer.stride, n_axes)
     pooled = []
     for maps, sizes in zip(X.chunk(len(layer.pool_sizes), dim=1), layer.pool_sizes, strict=True):
         # The last axis first, so that of equal maxima the first in scan order is taken.
-        for axis, window, step in zip((3, 2), each_axis(sizes, 2)[::-1], stride[::-1], strict=True):
+        windows = each_axis(sizes, n_axes)
+        for axis in reversed(range(2, X.ndim)):
+            window, step = windows[axis - 2], steps[axis - 2]
             size = maps.shape[axis]
             rows = []
             for centre in range(0, size, step):
@@ -426,9 +487,96 @@ def apply_attention(layer, X, arrays):
     return (rows + Y if layer.residual else Y).movedim(-1, 1).reshape(X.shape)
 
 
+def draw_non_local(rng, shape):
+    *sizes, _ = shape
+    if prod(sizes) > 250:
+        raise ValueError("it takes too long")
+    pool_size = pick(rng, None, 1, draw_sizes(rng, [min(3, size) for size in sizes]))
+    return L.NonLocal(pick(rng, None, 1, 4), pool_size, scaled=bool(rng.rand() < 0.5))
+
+
+def apply_non_local(layer, X, arrays):
+    def projected(name, maps):
+        rows = channels_last(maps).flatten(1, -2)
+        return rows @ arrays[name] + arrays[f"{name}_bias"]
+
+    seen = X
+    if layer.pool_size is not None:
+        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[X.ndim - 3]
+        seen = pool(X, layer.pool_size)
+    Q, K, V = projected("query", X), projected("key", seen), projected("value", seen)
+    factor = Q.shape[-1] ** -0.5 if layer.scaled else 1.0
+    Y = torch.softmax(factor * Q @ K.transpose(1, 2), dim=-1) @ V
+    Y = Y @ arrays["output"] + arrays["output_bias"]
+    return X + Y.movedim(-1, 1).reshape(X.shape)
+
+
+def apply_layer_norm(layer, X, arrays):
+    Z = channels_last(X)
+    Z = F.layer_norm(Z, Z.shape[-1:], arrays["scale"], arrays["offset"], layer.epsilon)
+    return Z.movedim(-1, 1)
+
+
+def draw_group_norm(rng, shape):
+    groups = [g for g in range(1, shape[-1] + 1) if shape[-1] % g == 0]
+    # A large epsilon: groups may be nearly constant.
+    return L.GroupNorm(pick(rng, *groups), epsilon=float(rng.uniform(0.01, 0.1)))
+
+
+def apply_group_norm(layer, X, arrays):
+    scale, offset = arrays["scale"], arrays["offset"]
+    # Not that of torch.nn.functional, which refuses a group of one number.
+    return torch.group_norm(X, layer.n_groups, scale, offset, layer.epsilon)
+
+
+def apply_layer_scale(layer, X, arrays):
+    return (channels_last(X) * arrays["scale"]).movedim(-1, 1)
+
+
+def apply_position(layer, X, arrays):
+    if layer.kind == "learned":
+        return X + arrays["position"].movedim(-1, 0)
+    sizes, channels = X.shape[2:], X.shape[1]
+    n = channels // len(sizes) // 2
+    table = torch.zeros(channels, *sizes, dtype=X.dtype)
+    for place in np.ndindex(*sizes):
+        angles = [p / 10000 ** (i / n) for p in place for i in range(n)]
+        each = np.array(angles).reshape(len(sizes), 1, n)
+        both = np.concatenate([np.sin(each), np.cos(each)], axis=1).ravel()
+        table[(slice(None), *place)] = torch.tensor(both)
+    return X + table
+
+
+def draw_transformer(rng, shape):
+    *sizes, channels = shape
+    if prod(sizes) > 250:
+        raise ValueError("it takes too long")
+    return L.TransformerBlock(
+        pick(rng, *[h for h in range(1, 7) if channels % h == 0]),
+        pick(rng, None, 3),
+        pick(rng, "gelu", "tanh", None),
+        relative_position=bool(rng.rand() < 0.5),
+    )
+
+
+def apply_transformer(layer, X, arrays):
+    n_channels = X.shape[1]
+    attention = L.SelfAttention(
+        layer.n_heads, relative_position=layer.relative_position, residual=False
+    )
+    normed = apply_layer_norm(L.LayerNorm(), X, under("attention/norm", arrays))
+    Z = X + apply_attention(attention, normed, under("attention/attention", arrays))
+    normed = apply_layer_norm(L.LayerNorm(), Z, under("mlp/norm", arrays))
+    hidden = channels_last(normed) @ arrays["mlp/dense1/weight"].reshape(n_channels, -1)
+    hidden = activate(hidden + arrays["mlp/dense1/bias"], layer)
+    out = hidden @ arrays["mlp/dense2/weight"].reshape(-1, n_channels) + arrays["mlp/dense2/bias"]
+    return Z + out.movedim(-1, 1)
+
+
 def draw_lppool(rng, shape):
     window = draw_sizes(rng, [min(3, size) for size in shape[:-1]])
-    return L.LpPool2D(window, stride=pick(rng, None, 1, 2), p=pick(rng, 1, 2, 3.5))
+    pool = of_rank("LpPool", len(shape) - 1)
+    return pool(window, stride=pick(rng, None, 1, 2), p=pick(rng, 1, 2, 3.5))
 
 
 #: As a module of PyTorch is, in training or not.
@@ -436,21 +584,70 @@ MODE = SimpleNamespace(training=True)
 
 
 def batch_norm(X, arrays, epsilon):
-    """With statistics of the batch, or running ones."""
-    statistics = (None, None) if MODE.training else (arrays["mean"], arrays["variance"])
-    affine = (arrays["scale"], arrays["offset"])
-    return F.batch_norm(X, *statistics, *affine, training=MODE.training, eps=epsilon)
+    # From the definition: PyTorch's own gradient may be wrong for other orders in memory.
+    mean, variance, scale, offset = (
+        arrays[name].reshape(-1, *[1] * (X.ndim - 2))
+        for name in ("mean", "variance", "scale", "offset")
+    )
+    if MODE.training:
+        others = [axis for axis in range(X.ndim) if axis != 1]
+        mean, variance = X.mean(others, True), X.var(others, False, keepdim=True)
+    return scale * (X - mean) / torch.sqrt(variance + epsilon) + offset
 
 
 def apply_batchnorm(layer, X, arrays):
-    return batch_norm(X, arrays, layer.epsilon)
+    # The transforms are one more axis of positions.
+    Y = X.unflatten(1, (layer.n_transforms, -1)).movedim(1, -1)
+    return batch_norm(Y, arrays, layer.epsilon).movedim(-1, 1).flatten(1, 2)
+
+
+def draw_upsample(rng, shape):
+    n_axes = len(shape) - 1
+    mixed = "bilinear" if n_axes == 2 else "linear"
+    factors = draw_sizes(rng, [3] * n_axes)
+    return of_rank("Upsample", n_axes)(factors, pick(rng, "nearest", mixed))
 
 
 def apply_upsample(layer, X, arrays):
-    factors = each_axis(layer.size, 2)
+    n_axes = X.ndim - 2
+    factors = each_axis(layer.size, n_axes)
     if layer.interpolation == "nearest":
         return F.interpolate(X, scale_factor=factors)
-    return F.interpolate(X, scale_factor=factors, mode="bilinear", align_corners=False)
+    mode = ("linear", "bilinear", "trilinear")[n_axes - 1]
+    return F.interpolate(X, scale_factor=factors, mode=mode, align_corners=False)
+
+
+def draw_borders(rng, shape):
+    return draw_numbered_padding(rng, [2] * (len(shape) - 1))
+
+
+def torch_borders(layer):
+    """PyTorch begins with the last axis, and cuts off where numbers are negative."""
+    return [p for pair in reversed(layer.borders()) for p in pair]
+
+
+def draw_maxout(rng, shape):
+    return L.Maxout(pick(rng, *[k for k in range(1, 7) if shape[-1] % k == 0]))
+
+
+def draw_squeeze(rng, shape):
+    return L.SqueezeExcite(
+        int(rng.randint(1, 5)),
+        squeeze_channels=pick(rng, None, 1, 3),
+        activation=draw_activation(rng),
+        scale_activation=draw_activation(rng),
+        use_bias=bool(rng.rand() < 0.8),
+    )
+
+
+def apply_squeeze(layer, X, arrays):
+    pooled = X.flatten(2).mean(dim=2)
+    for name, activation in (("reduce", layer.activation), ("expand", layer.scale_activation)):
+        pooled = pooled @ arrays[f"{name}/weight"]
+        if layer.use_bias:
+            pooled = pooled + arrays[f"{name}/bias"]
+        pooled = activate(pooled, SimpleNamespace(activation=activation))
+    return X * pooled.reshape(*pooled.shape, *[1] * (X.ndim - 2))
 
 
 # ---------------------------------------------------------------------------
@@ -494,6 +691,11 @@ def apply_parallel(layer, X, arrays):
         for name, branch in layer.named_children()
     ]
     return torch.cat(outputs, dim=1)
+
+
+def apply_gate(layer, X, arrays):
+    G = apply_chain(layer.named_children(), X, arrays)
+    return X * (G if G.ndim == X.ndim else G.reshape(*G.shape, *[1] * (X.ndim - 2)))
 
 
 def apply_dense_block(layer, X, arrays):
@@ -582,6 +784,15 @@ def draw_dense_block(rng, shape):
     return L.DenseBlock(drawn)
 
 
+def draw_gate(rng, shape):
+    width = pick(rng, 1, shape[-1])
+    end = L.Dense(width, draw_activation(rng))
+    if len(shape) > 1 and rng.rand() < 0.4:
+        return L.Gate([*pick(rng, [], [L.GlobalAvgPool()]), end])
+    body, out = draw_inner(rng, shape, rng.randint(0, 3))
+    return L.Gate([*body, draw_mixer(rng, out, width, activation=draw_activation(rng))])
+
+
 KINDS = {
     # kind: (layers, draw, apply); a kind that makes vectors of maps ends the maps.
     "conv": ((L.Conv1D, L.Conv2D, L.Conv3D), draw_conv, apply_conv),
@@ -632,12 +843,19 @@ KINDS = {
         draw_transpose,
         apply_transpose,
     ),
-    "depthwise": ((L.DepthwiseConv2D,), draw_depthwise, apply_depthwise),
-    "lppool": ((L.LpPool2D,), draw_lppool, apply_lppool),
+    "depthwise": (
+        (L.DepthwiseConv1D, L.DepthwiseConv2D, L.DepthwiseConv3D),
+        draw_depthwise,
+        apply_depthwise,
+    ),
+    "lppool": ((L.LpPool1D, L.LpPool2D, L.LpPool3D), draw_lppool, apply_lppool),
     "batchnorm": (
         (L.BatchNorm,),
         # A large epsilon: channels may be nearly constant.
-        lambda rng, shape: L.BatchNorm(epsilon=float(rng.uniform(0.01, 0.1))),
+        lambda rng, shape: L.BatchNorm(
+            epsilon=float(rng.uniform(0.01, 0.1)),
+            n_transforms=draw_n_transforms(rng, shape) if rng.rand() < 0.4 else 1,
+        ),
         apply_batchnorm,
     ),
     "response": (
@@ -650,25 +868,78 @@ KINDS = {
         ),
     ),
     "upsample": (
-        (L.Upsample2D,),
-        lambda rng, shape: L.Upsample2D(draw_sizes(rng, [3, 3]), pick(rng, "nearest", "bilinear")),
+        (L.Upsample1D, L.Upsample2D, L.Upsample3D),
+        draw_upsample,
         apply_upsample,
+    ),
+    "padding": (
+        (L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D),
+        lambda rng, shape: of_rank("ZeroPadding", len(shape) - 1)(draw_borders(rng, shape)),
+        lambda layer, X, arrays: F.pad(X, torch_borders(layer)),
+    ),
+    "cropping": (
+        (L.Cropping1D, L.Cropping2D, L.Cropping3D),
+        lambda rng, shape: of_rank("Cropping", len(shape) - 1)(draw_borders(rng, shape)),
+        lambda layer, X, arrays: F.pad(X, [-p for p in torch_borders(layer)]),
     ),
     "dropout": (
         (L.Dropout,),
         lambda rng, shape: L.Dropout(0.0),
         lambda layer, X, arrays: X,
     ),
-    "separable": ((L.SeparableConv2D,), draw_separable, apply_separable),
-    "transform": ((L.TransformConv2D,), draw_transform, apply_transform),
+    "depth": (
+        (L.StochasticDepth,),
+        lambda rng, shape: L.StochasticDepth(0.0),
+        lambda layer, X, arrays: X,
+    ),
+    "layer_norm": (
+        (L.LayerNorm,),
+        lambda rng, shape: L.LayerNorm(epsilon=float(rng.uniform(0.01, 0.1))),
+        apply_layer_norm,
+    ),
+    "group_norm": ((L.GroupNorm,), draw_group_norm, apply_group_norm),
+    "layer_scale": (
+        (L.LayerScale,),
+        lambda rng, shape: L.LayerScale(float(rng.uniform(-1, 1))),
+        apply_layer_scale,
+    ),
+    "position": (
+        (L.PositionEmbedding,),
+        lambda rng, shape: L.PositionEmbedding(pick(rng, "learned", "sinusoidal")),
+        apply_position,
+    ),
+    "non_local": ((L.NonLocal,), draw_non_local, apply_non_local),
+    "transformer": ((L.TransformerBlock,), draw_transformer, apply_transformer),
+    "separable": (
+        (L.SeparableConv1D, L.SeparableConv2D, L.SeparableConv3D),
+        draw_separable,
+        apply_separable,
+    ),
+    "transform": (
+        (L.TransformConv1D, L.TransformConv2D, L.TransformConv3D),
+        draw_transform,
+        apply_transform,
+    ),
+    "transform_pool": (
+        (L.TransformPool,),
+        lambda rng, shape: L.TransformPool(draw_n_transforms(rng, shape), pick(rng, "max", "mean")),
+        lambda layer, X, arrays: pool_transforms(X, layer.n_transforms, layer.pool),
+    ),
     "heterogeneous": ((L.HeterogeneousMaxPool,), draw_heterogeneous, apply_heterogeneous),
     "attention": ((L.SelfAttention,), draw_attention, apply_attention),
     "residual": ((L.Residual,), draw_residual, apply_residual),
     "parallel": ((L.Parallel,), draw_parallel, apply_parallel),
     "dense_block": ((L.DenseBlock,), draw_dense_block, apply_dense_block),
     "sequential": ((L.Sequential,), draw_sequential, apply_sequential),
+    "maxout": (
+        (L.Maxout,),
+        draw_maxout,
+        lambda layer, X, arrays: X.unflatten(1, (-1, layer.n_pieces)).max(dim=2).values,
+    ),
+    "gate": ((L.Gate,), draw_gate, apply_gate),
+    "squeeze": ((L.SqueezeExcite,), draw_squeeze, apply_squeeze),
 }
-BLOCKS = ("residual", "parallel", "dense_block", "sequential")
+BLOCKS = ("residual", "parallel", "dense_block", "sequential", "gate")
 
 APPLY = {layer: apply for types, _, apply in KINDS.values() for layer in types}
 
@@ -684,7 +955,8 @@ IMAGES = {kind for kind, row in KINDS.items() if {t.n_axes for t in row[0]} == {
 def body_kinds(n_axes):
     """Kinds of layers for maps of so many axes, or for vectors."""
     if n_axes == 0:
-        return ["dense", "dense", "activation", "batchnorm", "residual", "parallel", "sequential"]
+        kinds = ["activation", "batchnorm", "layer_norm", "layer_scale", "maxout"]
+        return ["dense", "dense", *kinds, "residual", "parallel", "sequential", "gate"]
     kinds = [kind for kind in KINDS if kind not in ("dense", *ENDS)]
     return [kind for kind in kinds if n_axes == 2 or kind not in IMAGES]
 
@@ -712,8 +984,11 @@ def draw_network(seed):
     given = shape = (*sizes, int(rng.randint(1, 7)))
     # Turn by turn, so that each kind is met, and others at random.
     body = body_kinds(n_axes)
+    first = body[seed // 3 % len(body)]
+    if first == "attention" and prod(sizes) > 150:
+        first = "conv"  # `draw_attention` would refuse it forever
     kinds = [
-        [body[seed // 3 % len(body)]],
+        [first],
         *[["conv", "conv", *body]] * rng.randint(1, 4),
     ]
     drawn = []
@@ -757,7 +1032,7 @@ def make_network(seed, dropout=0.0):
     network = compile_network(drawn, shape, dtype="float64", random_state=seed)
     rng = np.random.RandomState(seed)
     for path, array in network.parameters().items():
-        if path.endswith(("bias", "position", "scale", "offset")):
+        if path.endswith(("bias", "position", "scale", "offset")) or not array.any():
             array += rng.uniform(-0.5, 0.5, array.shape)
     X = rng.normal(size=(10, *network.input_shape))
     statistics = np.random.RandomState(len(X))
@@ -844,6 +1119,8 @@ def forms(network, X):
             yield f"{name} of same with a stride"
         if stride > np.max(getattr(layer, "kernel_size", 99)):
             yield f"{name} of a stride beyond the filter"
+        if name.startswith("ConvTranspose"):
+            yield "transposed", bool(np.max(layer.dilation) > 1), layer.groups > 1
         if isinstance(layer, L.Residual):
             yield "shortcut", type(layer.shortcut)
         if isinstance(layer, L.Parallel):
@@ -851,12 +1128,23 @@ def forms(network, X):
             yield from (("parallel", kind) for kind in kinds)
             if "passthrough" in layer.branches:
                 yield "passthrough"
+        if isinstance(layer, L.Gate):
+            end = layer.layers[-1]
+            width = getattr(end, "units", None) or end.filters
+            yield "gate", type(end), width == 1
         if isinstance(layer, L.SelfAttention):
             yield "attention", layer.relative_position, layer.residual
-        if isinstance(layer, L.TransformConv2D):
+        if isinstance(layer, L.NonLocal):
+            yield "pool of keys", layer.pool_size is not None
+        if isinstance(layer, L.PositionEmbedding):
+            yield "position", layer.kind
+        if isinstance(layer, KINDS["transform"][0]):
             name = layer.transforms if isinstance(layer.transforms, str) else "matrices"
             yield "transforms", name
             yield "pool of transforms", layer.pool
+            yield "group input", layer.group_input
+        if isinstance(layer, L.BatchNorm) and layer.n_transforms > 1:
+            yield "norm of several transforms"
     for path in network.parameters():
         if path.endswith("shortcut/conv/weight"):
             yield "projection"
@@ -874,14 +1162,20 @@ def test_every_form_is_drawn():
         *[f"Conv{n}D of same with a stride" for n in (1, 2, 3)],
         *[f"Conv{n}D of a stride beyond the filter" for n in (1, 2, 3)],
         *[f"{n}Conv2D of same with a stride" for n in ("Separable", "Transform")],
+        *product(["transposed"], [False, True], [False, True]),
         "projection",
         "passthrough",
         ("shortcut", L.Conv2D),
         ("shortcut", L.Dense),
         ("parallel", L.Residual),
         ("parallel", L.Dense),
+        *product(["gate"], [L.Dense, L.Conv1D, L.Conv2D, L.Conv3D], [False, True]),
         *product(["attention"], [False, True], [False, True]),
-        *product(["transforms"], ["p4", "p4m", "matrices"]),
+        *product(["pool of keys"], [False, True]),
+        *product(["position"], ["learned", "sinusoidal"]),
+        *product(["transforms"], ["pm", "p4", "p4m", "O", "Oh", "matrices"]),
+        *product(["group input"], [False, True]),
+        "norm of several transforms",
         *product(["pool of transforms"], [None, "max", "mean"]),
     }
     missing = expected - drawn
@@ -910,11 +1204,11 @@ def assert_like_torch(network, X, seed=0):
 
     assert_close(Z, output, "output")
     assert_close(np.asarray(value), total, f"loss {name}")
-    assert_close(dX, input_.grad, "gradient at the input")
     largest = max((float(array.grad.abs().max()) for array in arrays.values()), default=0)
-    for path, gradient in network.gradients().items():
-        expected = arrays[path].grad
-        # A bias before a batch norm has a gradient of zero, summed from terms that are not.
+    found = {path: (gradient, arrays[path].grad) for path, gradient in network.gradients().items()}
+    for path, (gradient, expected) in {**found, "the input": (dX, input_.grad)}.items():
+        # A bias before a batch norm has a gradient of zero, summed from terms that are not, and so
+        # has the input of a norm of constant numbers.
         is_zero = float(expected.abs().max()) < 1e-9 * largest
         floor = 1e-2 * largest if is_zero else 1e-4
         assert_close(gradient, expected, f"gradient of {path}", floor=max(floor, 1e-4))
@@ -948,6 +1242,24 @@ def test_gradient_at_a_prediction(seed, monkeypatch):
         assert_close(actual, input_.grad, what)
 
 
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "softmax"])
+def test_activation_of_special_numbers(name):
+    """Zeros, kinks and huge numbers, and infinity where PyTorch does not make it NaN."""
+    Z = np.array([[0.0, -0.0, 3, -3, 6, -6, 1e6, -1e6, 1e30, -1e30, np.inf, -np.inf, np.nan]])
+    network = compile_network([L.Activation(name)], Z.shape[1:], dtype="float64")
+    input_ = torch.tensor(Z, requires_grad=True)
+    output = TORCH_ACTIVATIONS[name](input_, None)
+    output.sum().backward()
+    known = ~output.isnan().numpy()
+    assert known.sum() >= Z.size - 3
+    Y = network.forward(Z, training=True)
+    dX = network.backward(np.ones_like(Z))
+    np.testing.assert_allclose(Y[known], output.detach()[known], rtol=1e-12, atol=1e-15)
+    known &= ~input_.grad.isnan().numpy()
+    np.testing.assert_allclose(dX[known], input_.grad[known], rtol=1e-12, atol=1e-15)
+    assert np.isnan(Y[0, -1])
+
+
 @pytest.mark.parametrize("pool", [None, "max", "mean"])
 @pytest.mark.parametrize("kernel", [3, (2, 3)], ids=["square", "oblong"])
 @pytest.mark.parametrize(
@@ -962,6 +1274,36 @@ def test_transforms(transforms, kernel, pool):
         L.Dense(4, activation="identity"),
     ]
     network = compile_network(layers, (7, 6, 2), dtype="float64", random_state=0)
+    X = np.random.RandomState(0).normal(size=(3, *network.input_shape))
+    assert_like_torch(network, X)
+
+
+@pytest.mark.parametrize("pool", [None, "max", "mean"])
+@pytest.mark.parametrize(
+    ("transforms", "shape"),
+    [
+        ("pm", (9, 2)),
+        ("p4", (6, 7, 2)),
+        ("p4m", (6, 5, 2)),
+        ([L.rotation(60 * k) for k in range(6)], (6, 5, 2)),
+        ([L.rotation(90 * k, axis="x") for k in range(4)], (4, 5, 4, 1)),
+        ("O", (3, 4, 3, 1)),
+    ],
+    ids=["pm", "p4", "p4m", "matrices", "about-x", "O"],
+)
+def test_group_convolutions(transforms, shape, pool):
+    conv = of_rank("TransformConv", len(shape) - 1)
+    first = conv(2, 2, transforms, activation="tanh")
+    n_transforms = len(first.matrices())
+    layers = [
+        first,
+        L.BatchNorm(epsilon=0.05, n_transforms=n_transforms),
+        conv(2, 2, transforms, group_input=True, padding="same", stride=2, activation="tanh"),
+        conv(1, 2, transforms, pool, group_input=True, padding=1, use_bias=False),
+        *([L.TransformPool(n_transforms, "mean")] if pool is None else []),
+        L.Dense(4, activation="identity"),
+    ]
+    network = compile_network(layers, shape, dtype="float64", random_state=0)
     X = np.random.RandomState(0).normal(size=(3, *network.input_shape))
     assert_like_torch(network, X)
 

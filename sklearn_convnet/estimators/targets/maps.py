@@ -274,9 +274,10 @@ def map_output(n_outputs, map_size, input_shape):
         If the last maps are none, or of another size.
     """
     conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}.get(len(map_size))
-    larger = {1: "ConvTranspose1D", 3: "ConvTranspose3D"}.get(
-        len(map_size), "ConvTranspose2D, Upsample2D; see architectures.unet"
-    )
+    larger = {
+        1: "ConvTranspose1D, Upsample1D",
+        3: "ConvTranspose3D, Upsample3D",
+    }.get(len(map_size), "ConvTranspose2D, Upsample2D; see architectures.unet")
     fix = (
         f"use padding='same' and enlarge again what strides and pools made smaller ({larger}), "
         "or give y in the size of the maps"

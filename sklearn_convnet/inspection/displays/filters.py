@@ -225,7 +225,5 @@ def filters_of(node):
         by_channel = weight.reshape(*weight.shape[:-2], -1)
         return np.moveaxis(by_channel, -1, 0)[..., np.newaxis]
     if isinstance(node, TransformConvNode):
-        flat = weight.reshape(len(weight) * weight.shape[1], -1)
-        turned = [(T @ flat).reshape(weight.shape) for T in node.transforms]
-        weight = np.concatenate(turned, axis=-1)
+        weight = node.filters()
     return np.moveaxis(weight, -1, 0).copy()

@@ -23,6 +23,8 @@ COLORS = {
     "upsample": "#fbe0c4",
 }
 OTHER_COLOR, BLOCK_COLOR = "#eeeeee", "white"
+#: The signs where branches meet that are not concatenated.
+JOINS = {"Residual": "+", "Gate": "×"}
 #: Of groups of layers that come again and again, those of at most so many layers are found.
 LONGEST_GROUP = 4
 #: A diagram that is no higher, in inches, has one column; others have at most so many.
@@ -224,7 +226,7 @@ def _join(layer, n_chains):
     """The fate of branches at their end: the sign that stands there."""
     if n_chains == 1:
         return "concatenated" if layer.accumulates else None
-    return "+" if type(layer).__name__ == "Residual" else "concatenated"
+    return JOINS.get(type(layer).__name__, "concatenated")
 
 
 def _repeats(parts, start):

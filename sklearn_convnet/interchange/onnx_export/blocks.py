@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...network.attention import SelfAttentionNode, spread
+from ...network.attention import NonLocalNode, SelfAttentionNode
 from ...network.blocks import DenseBlockNode, OutputsNode, ParallelNode, ResidualNode
-from .convert import converts_to_onnx, to_chain
+from ...network.gate import GateNode
+from .convert import ARRAYS, converter_of, converts_to_onnx, to_chain
 
 
 @converts_to_onnx(ResidualNode)
@@ -39,14 +40,27 @@ def dense_block(node, x, graph):
     return x
 
 
-@converts_to_onnx(SelfAttentionNode)
-def self_attention(node, x, graph):
-    """X + softmax(Q K' / sqrt(d) + bias) V W_o + b_o, with the positions in a row."""
-    length, n_heads, width = node.heads
+@converts_to_onnx(GateNode)
+def gate(node, x, graph):
+    """X G(X); what has no positions is for all of them."""
+    found = to_chain(node.chains[0], x, graph)
+    if len(found.shape) == len(x.shape):
+        return graph.apply("Mul", x, graph.in_order(found, x.last).name)
+    n = len(x.shape) - 1
+    axes = np.arange(1, n + 1) if x.last else np.arange(2, n + 2)
+    factor = graph.node("Unsqueeze", found.name, graph.constant(axes, "axes"))
+    return graph.apply("Mul", x, factor)
+
+
+@converts_to_onnx(SelfAttentionNode, NonLocalNode)
+def attention(node, x, graph):
+    """softmax(factor Q K' + bias) V W_o + b_o, with the positions in a row, and X added."""
     x = graph.channels_last(x)
-    channels = x.shape[-1]
-    row = graph.constant(np.array([0, -1, channels], np.int64), "shape")
-    rows = x.name if len(x.shape) == 2 else graph.node("Reshape", x.name, row)
+    n_heads, width = node.n_heads, node.inner // node.n_heads
+
+    def in_a_row(value):
+        target = graph.constant(np.array([0, -1, value.shape[-1]], np.int64), "shape")
+        return graph.node("Reshape", graph.channels_last(value).name, target)
 
     def projected(name, values):
         weight = graph.number(node.params[name], name=name)
@@ -55,26 +69,27 @@ def self_attention(node, x, graph):
 
     split = graph.constant(np.array([0, -1, n_heads, width], np.int64), "shape")
 
-    def head(name, perm):
-        heads = graph.node("Reshape", projected(name, rows), split)
-        return graph.node("Transpose", heads, perm=perm)
+    def heads(name, values, perm):
+        return graph.node(
+            "Transpose", graph.node("Reshape", projected(name, values), split), perm=perm
+        )
 
-    scores = graph.node("MatMul", head("query", [0, 2, 1, 3]), head("key", [0, 2, 3, 1]))
-    scores = graph.node("Mul", scores, graph.number(width**-0.5))
-    if node.offsets is not None:
-        bias = np.empty((n_heads, length, length))
-        spread(node.params["position"], node.offsets, bias)
+    rows = keys = in_a_row(x)
+    if getattr(node, "pool", None) is not None:
+        keys = in_a_row(converter_of(node.pool)(node.pool, x, graph))
+    scores = graph.node(
+        "MatMul", heads("query", rows, [0, 2, 1, 3]), heads("key", keys, [0, 2, 3, 1])
+    )
+    scores = graph.node("Mul", scores, graph.number(node.factor))
+    bias = node._position_bias(ARRAYS)
+    if bias is not None:
         scores = graph.node("Add", scores, graph.number(bias, name="position"))
-    shares = graph.node("Softmax", scores, axis=-1)
-    seen = graph.node("MatMul", shares, head("value", [0, 2, 1, 3]))
-    seen = graph.node("Reshape", graph.node("Transpose", seen, perm=[0, 2, 1, 3]), row)
+    seen = graph.node(
+        "MatMul", graph.node("Softmax", scores, axis=-1), heads("value", keys, [0, 2, 1, 3])
+    )
+    target = graph.constant(np.array([0, -1, node.inner], np.int64), "shape")
+    seen = graph.node("Reshape", graph.node("Transpose", seen, perm=[0, 2, 1, 3]), target)
     found = projected("output", seen)
     if node.residual:
         found = graph.node("Add", rows, found)
-    if len(x.shape) > 2:
-        if graph.free:
-            shape = graph.node("Shape", x.name)
-        else:
-            shape = graph.constant(np.array([0, *x.shape], np.int64), "shape")
-        found = graph.node("Reshape", found, shape)
-    return replace(x, name=found)
+    return replace(x, name=graph.node("Reshape", found, graph.node("Shape", x.name)))

@@ -9,6 +9,7 @@ from ...network.conv import ConvNode
 from ...network.conv_transpose import ConvTransposeNode
 from ...network.dense import DenseNode, FlattenNode
 from ...network.depthwise import DepthwiseNode
+from ...network.node import ViewNode
 from ...network.transform_conv import TransformConvNode, TransformPoolNode
 from .convert import ARRAYS, converts_to_onnx, follows_size, weights_of
 
@@ -111,6 +112,12 @@ def conv_transpose(node, x, graph):
         output_padding=extra,
         pads=[before for before, _ in pads] + [after for _, after in pads],
     )
+
+
+@converts_to_onnx(ViewNode)
+def view(node, x, graph):
+    """The same numbers in another shape, channels last."""
+    return graph.reshape(x, node.output_shape)
 
 
 @converts_to_onnx(FlattenNode)

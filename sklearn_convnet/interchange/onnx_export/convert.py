@@ -17,8 +17,9 @@ from ...layers.tree import parts_of_network, walk_parts
 from ...network.conv import ConvNode
 from ...network.dense import DenseNode
 from ...network.depthwise import DepthwiseNode
-from ...network.node import Run, walk
+from ...network.node import Run, ViewNode, walk
 from ...network.norm import MomentsNode
+from ...network.position import PositionNode
 from .graph import Graph
 
 _CONVERTERS = {}
@@ -164,6 +165,8 @@ def takes_any_size(network):
     volumes."""
     if len(network.input_shape) - 1 not in AXIS_NAMES:
         return False
+    if any(isinstance(node, ONE_SIZE) for node in walk(network.nodes)):
+        return False
     *sizes, channels = network.input_shape
     try:
         other = network.resized((*(2 * size for size in sizes), channels))
@@ -176,6 +179,10 @@ def _strides(network):
     """Those of all convolutions: a shortcut that leads from one size to another may have others for
     other sizes."""
     return [node.geometry[0] for node in walk(network.nodes) if isinstance(node, ConvNode)]
+
+
+#: Nodes that are written for maps of one size, whatever the layers can do with.
+ONE_SIZE = (PositionNode, ViewNode)
 
 
 def follows_size(layer, input_shape):

@@ -1,10 +1,15 @@
 """Activations, scales and norms, which keep the place of every number."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...layers.activation import ALPHA
 from ...network.activation import ActivationNode
 from ...network.dropout import DropoutNode
+from ...network.group_norm import GroupNormNode, LayerNormNode
+from ...network.layer_scale import LayerScaleNode
+from ...network.maxout import MaxoutNode
 from ...network.node import IdentityNode
 from ...network.norm import (
     LocalResponseNormNode,
@@ -13,6 +18,7 @@ from ...network.norm import (
     ScaleNode,
     StandardizeNode,
 )
+from ...network.position import PositionNode
 from .convert import ARRAYS, converts_to_onnx
 
 #: A larger shift than this is added in float64: what is left of two large numbers is of the order
@@ -20,7 +26,13 @@ from .convert import ARRAYS, converts_to_onnx
 NEAR_ZERO = 16
 
 #: Activations that are an operator of their own.
-OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "softplus": "Softplus"}
+OPERATORS = {
+    "relu": "Relu",
+    "tanh": "Tanh",
+    "logistic": "Sigmoid",
+    "softplus": "Softplus",
+    "softsign": "Softsign",
+}
 
 
 @converts_to_onnx(IdentityNode, DropoutNode, ScaleNode)
@@ -39,6 +51,13 @@ def activation(node, x, graph):
         return graph.apply("Softmax", x, axis=x.axis)
     if name == "gelu":
         return _gelu(x, graph)
+    if name == "silu":
+        return graph.apply("Mul", x, graph.node("Sigmoid", x.name))
+    if name == "relu6":
+        return graph.apply("Clip", x, graph.number(0), graph.number(6))
+    if name in ("hard_logistic", "hard_swish"):
+        share = _hard_logistic(x, graph)
+        return share if name == "hard_logistic" else graph.apply("Mul", x, share.name)
     if name in ALPHA:
         return _with_alpha(name, alpha, x, graph)
     raise NotImplementedError(f"layer {node.path!r}: activation={name!r} has no form in ONNX here")
@@ -51,6 +70,12 @@ def _gelu(x, graph):
     erf = graph.node("Erf", graph.node("Mul", x.name, graph.number(0.5**0.5)))
     share = graph.node("Mul", graph.node("Add", erf, graph.number(1)), graph.number(0.5))
     return graph.apply("Mul", x, share)
+
+
+def _hard_logistic(x, graph):
+    """max(0, min(1, x / 6 + 1 / 2)). The attributes of HardSigmoid would be in float32."""
+    line = graph.apply("Add", graph.apply("Mul", x, graph.number(1 / 6)), graph.number(0.5))
+    return graph.apply("Clip", line, graph.number(0), graph.number(1))
 
 
 def _with_alpha(name, alpha, x, graph):
@@ -109,6 +134,64 @@ def batch_norm(node, x, graph):
         for name in ("scale", "offset", "mean", "variance")
     ]
     return graph.apply("BatchNormalization", x, *constants, epsilon=0.0)
+
+
+def _standardized(name, axis, epsilon, graph):
+    """(X - mean) / sqrt(variance + epsilon), mean and variance being over an axis."""
+    axes = graph.constant(np.array([axis], np.int64), "axes")
+    centred = graph.node("Sub", name, graph.node("ReduceMean", name, axes))
+    variance = graph.node("ReduceMean", graph.node("Mul", centred, centred), axes)
+    deviation = graph.node("Sqrt", graph.node("Add", variance, graph.number(epsilon)))
+    return graph.node("Div", centred, deviation)
+
+
+def _scaled(node, x, graph):
+    """The scale and offset that a norm has learnt."""
+    x = graph.apply("Mul", x, graph.per_channel(node.params["scale"], x, "scale"))
+    return graph.apply("Add", x, graph.per_channel(node.params["offset"], x, "offset"))
+
+
+@converts_to_onnx(LayerNormNode)
+def layer_norm(node, x, graph):
+    """Over the channels of a position."""
+    x = graph.channels_last(x)
+    x = replace(x, name=_standardized(x.name, -1, node.epsilon, graph))
+    return _scaled(node, x, graph)
+
+
+@converts_to_onnx(GroupNormNode)
+def group_norm(node, x, graph):
+    """Over all positions of a group of channels, which lie in a row if the channels are first."""
+    x = graph.channels_first(x)
+    target = graph.constant(np.array([0, node.n_groups, -1], np.int64), "shape")
+    groups = _standardized(graph.node("Reshape", x.name, target), 2, node.epsilon, graph)
+    x = replace(x, name=graph.node("Reshape", groups, graph.node("Shape", x.name)))
+    return _scaled(node, x, graph)
+
+
+@converts_to_onnx(LayerScaleNode)
+def layer_scale(node, x, graph):
+    """X scale"""
+    return graph.apply("Mul", x, graph.per_channel(node.params["scale"], x, "scale"))
+
+
+@converts_to_onnx(PositionNode)
+def position(node, x, graph):
+    """X + position, for maps of one size."""
+    table = node.params["position"] if node.one_size else node.table
+    table = table if x.last else np.moveaxis(table, -1, 0)
+    return graph.apply("Add", x, graph.number(table, name="position"))
+
+
+@converts_to_onnx(MaxoutNode)
+def maxout(node, x, graph):
+    """The maximum of neighbouring channels."""
+    parts = []
+    for first in range(node.n_pieces):
+        limits = ([first], [np.iinfo(np.int64).max], [x.axis], [node.n_pieces])
+        constants = (graph.constant(np.array(one, np.int64), "limits") for one in limits)
+        parts.append(graph.node("Slice", x.name, *constants))
+    return replace(x, name=graph.node("Max", *parts), shape=node.output_shape)
 
 
 @converts_to_onnx(LocalResponseNormNode)

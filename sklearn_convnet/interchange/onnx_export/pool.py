@@ -5,6 +5,7 @@ from math import prod
 
 import numpy as np
 
+from ...network.padding import CroppingNode, ZeroPaddingNode
 from ...network.pool import (
     AvgPoolNode,
     GlobalAvgPoolNode,
@@ -104,6 +105,31 @@ def global_avg_pool(node, x, graph):
     return _global("ReduceMean", node, x, graph)
 
 
+def _borders(node, large):
+    """Widths of the borders of a map of this shape, before and after each axis."""
+    inside = node.inside[1:]
+    before = [part.start for part in inside]
+    return before, [size - part.stop for part, size in zip(inside, large, strict=False)]
+
+
+@converts_to_onnx(ZeroPaddingNode)
+def zero_padding(node, x, graph):
+    """Zeros around maps."""
+    before, after = _borders(node, node.output_shape)
+    pads = graph.constant(np.array([0, 0, *before, 0, 0, *after], np.int64), "pads")
+    return graph.apply("Pad", graph.channels_first(x), pads, shape=node.output_shape)
+
+
+@converts_to_onnx(CroppingNode)
+def cropping(node, x, graph):
+    """Maps without their borders."""
+    before, after = _borders(node, node.input_shape)
+    ends = [-width if width else np.iinfo(np.int64).max for width in after]
+    limits = (before, ends, range(2, len(before) + 2))
+    limits = (graph.constant(np.array(one, np.int64), "limits") for one in limits)
+    return graph.apply("Slice", graph.channels_first(x), *limits, shape=node.output_shape)
+
+
 @converts_to_onnx(UpsampleNode)
 def upsample(node, x, graph):
     """Pixels are repeated, or mixed by the distance of pixel centres."""
@@ -111,7 +137,7 @@ def upsample(node, x, graph):
     axes = zip(node.output_shape[:-1], x.shape[:-1], strict=True)
     factors = np.array([1, 1, *(out // size for out, size in axes)], np.float32)
     how = dict(mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
-    if node.bilinear:
+    if node.linear:
         how = dict(mode="linear", coordinate_transformation_mode="half_pixel")
     no_part = graph.constant(np.zeros(0, np.float32), "roi")
     scales = graph.constant(factors, "scales")

@@ -42,7 +42,10 @@ from .dense import dense_backward, dense_forward
 from .depthwise import depthwise_backward, depthwise_forward
 from .dropout import dropout, dropout_mask
 from .forms import FORM_NAMES, conv_form, force_form
+from .gate import gate_backward, gate_forward
+from .group_norm import groupnorm_backward, groupnorm_forward
 from .loss import OUTLINE_NUMBERINGS, logistic_cross_entropy, outline_loss, softmax_cross_entropy
+from .maxout import maxout_backward, maxout_forward
 from .norm import (
     batchnorm_backward,
     batchnorm_forward,

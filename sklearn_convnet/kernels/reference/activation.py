@@ -8,9 +8,17 @@ from scipy.special import erfc, expit, softmax
 
 from .checks import _check_not_empty, _double, _kernel, _match, check_activation
 
+_LARGEST = np.finfo(np.float64).max
+
+
+def _finite(x):
+    """The largest number in the place of infinity, so that 0 times it is 0."""
+    return np.clip(x, -_LARGEST, _LARGEST)
+
+
 # name: (f(x), f'). The derivative is a function of the output y = f(x), so that the
-# input need not be kept; GELU is not monotonous, its derivative is one of the input.
-# relu'(0) = 0, and comparisons are such that NaN passes through.
+# input need not be kept; those of INPUT_ACTIVATIONS are not monotonous, their derivative is
+# one of the input. relu'(0) = 0, and comparisons are such that NaN passes through.
 _ACTIVATIONS = {
     "identity": (
         lambda x, alpha: x,
@@ -42,17 +50,43 @@ _ACTIVATIONS = {
         lambda x, alpha: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
         lambda y, alpha: -np.expm1(-y),
     ),
+    "relu6": (
+        lambda x, alpha: np.clip(x, 0, 6),
+        lambda y, alpha: np.where((y > 0) & (y < 6), 1, 0),
+    ),
+    "hard_logistic": (
+        lambda x, alpha: np.clip(x + 3, 0, 6) / 6,
+        lambda y, alpha: np.where((y > 0) & (y < 1), 1 / 6, 0),
+    ),
+    # x / (1 + |x|), hence the slope 1 / (1 + |x|)^2 = (1 - |y|)^2
+    "softsign": (
+        lambda x, alpha: _finite(x) / (1 + np.abs(_finite(x))),
+        lambda y, alpha: (1 - np.abs(y)) ** 2,
+    ),
     # x Phi(x), hence the slope Phi(x) + x phi(x), with the normal distribution
     # Phi(x) = (1 + erf(x / sqrt 2)) / 2 = erfc(-x / sqrt 2) / 2 and its density phi
     "gelu": (
         lambda x, alpha: x * erfc(-x / np.sqrt(2)) / 2,
         lambda x, alpha: erfc(-x / np.sqrt(2)) / 2 + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
     ),
+    # x s with s = logistic(x), hence the slope s + x s (1 - s)
+    "silu": (
+        lambda x, alpha: np.maximum(x, -_LARGEST) * expit(x),
+        lambda x, alpha: expit(x) * (1 + _finite(x) * expit(-x)),
+    ),
+    # x (x + 3) / 6 between -3 and 3, hence the slope (2 x + 3) / 6; beyond them 0 and x
+    "hard_swish": (
+        lambda x, alpha: np.where(x >= 3, x, np.maximum(x, -3) * np.maximum(x + 3, 0) / 6),
+        lambda x, alpha: np.where(x >= 3, 1, np.where(x <= -3, 0, x / 3 + 0.5)),
+    ),
 }
 
 
+INPUT_ACTIVATIONS = ("gelu", "silu", "hard_swish")
+
+
 # Those that convolution and dense kernels apply on their way out.
-FUSED_ACTIVATIONS = tuple(name for name in _ACTIVATIONS if name != "gelu")
+FUSED_ACTIVATIONS = tuple(name for name in _ACTIVATIONS if name not in INPUT_ACTIVATIONS)
 
 
 ALL_ACTIVATIONS = tuple(_ACTIVATIONS)
@@ -86,7 +120,7 @@ def activation_backward(S, dY, dX, activation, alpha, n_threads):
     Parameters
     ----------
     S : array of shape (m,)  # IN
-        The output of the activation, for "gelu" its input.
+        The output of the activation, for "gelu", "silu" and "hard_swish" its input.
     dY : array of shape (m,)  # IN
     dX : array of shape (m,)  # OUT
     activation : str

@@ -300,31 +300,31 @@ def group_maxpool_forward(X, Y, index, pool_sizes, stride, n_threads):
 
     Parameters
     ----------
-    X : array of shape (n, H, W, C)  # IN
-    Y : array of shape (n, ceil(H / stride), ceil(W / stride), C)  # OUT
+    X : array of shape (n, D, H, W, C)  # IN
+    Y : array of shape (n, *ceil(size / stride), C)  # OUT
     index : int32 array like Y or None  # OUT
-        Flat position ``h * W + w`` of the first maximum in scan order.
-    pool_sizes : int64 array of shape (groups, 2)  # IN
-        Height and width of the windows of every group.
-    stride : tuple of 2 ints
+        Flat position ``(d * H + h) * W + w`` of the first maximum in scan order.
+    pool_sizes : int64 array of shape (groups, 3)  # IN
+        Depth, height and width of the windows of every group.
+    stride : tuple of 3 ints
     n_threads : int
     """
     sizes = _match(
-        X=(X, "n H W C"),
-        Y=(Y, "n OH OW C"),
-        index=(index, "n OH OW C", np.int32),
-        pool_sizes=(pool_sizes, "groups 2", np.int64),
+        X=(X, "n D H W C"),
+        Y=(Y, "n OD OH OW C"),
+        index=(index, "n OD OH OW C", np.int32),
+        pool_sizes=(pool_sizes, "groups 3", np.int64),
     )
-    _check_not_empty(sizes, "H W C groups")
-    _check_sizes("stride", stride, 2, 1)
+    _check_not_empty(sizes, "D H W C groups")
+    _check_sizes("stride", stride, 3, 1)
     for window in pool_sizes.tolist():
-        _check_sizes("a row of pool_sizes", window, 2, 1)
-    _check_places(X.shape[1:3])
+        _check_sizes("a row of pool_sizes", window, 3, 1)
+    _check_places(X.shape[1:4])
     n, *size, C = X.shape
     if C % len(pool_sizes):
         raise ValueError(f"there are {len(pool_sizes)} pool_sizes, expected a divisor of {C} maps")
     expected = tuple(-(-s // step) for s, step in zip(size, stride, strict=True))
-    if Y.shape[1:3] != expected:
+    if Y.shape[1:4] != expected:
         raise ValueError(
             f"Y has shape {Y.shape}, expected maps of the size {expected}, one pixel "
             f"for {stride} of X"
@@ -332,16 +332,17 @@ def group_maxpool_forward(X, Y, index, pool_sizes, stride, n_threads):
 
     # Y(n,x,y,c) = max of X(n,x',y',c) over the window of c's group at (x, y)
     # The first of a tie stays, NaN counts as the largest.
+    positions = np.arange(np.prod(size)).reshape(size)
     width = C // len(pool_sizes)
     for group, window in enumerate(pool_sizes.tolist()):
         maps = slice(group * width, (group + 1) * width)
-        for o_h, o_w in np.ndindex(*expected):
-            top, bottom = _group_span(o_h, stride[0], window[0], size[0])
-            left, right = _group_span(o_w, stride[1], window[1], size[1])
-            pixels = X[:, top:bottom, left:right, maps]
-            pixels = pixels.reshape(n, (bottom - top) * (right - left), width)
+        for out in np.ndindex(*expected):
+            spans = map(_group_span, out, stride, window, size)
+            inside = tuple(slice(start, stop) for start, stop in spans)
+            here = positions[inside].ravel()
+            pixels = X[(slice(None), *inside, maps)].reshape(n, len(here), width)
             where = np.argmax(pixels, axis=1)
-            Y[:, o_h, o_w, maps] = np.take_along_axis(pixels, where[:, np.newaxis], axis=1)[:, 0]
+            best = np.take_along_axis(pixels, where[:, np.newaxis], axis=1)[:, 0]
+            Y[(slice(None), *out, maps)] = best
             if index is not None:
-                h, w = np.divmod(where, right - left)
-                index[:, o_h, o_w, maps] = (top + h) * size[1] + left + w
+                index[(slice(None), *out, maps)] = here[where]

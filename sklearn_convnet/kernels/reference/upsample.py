@@ -13,18 +13,18 @@ def check_upsample(**arrays):
 
     Returns
     -------
-    k_h, k_w : int
-        Factors of height and width.
+    k_d, k_h, k_w : int
+        Factors of depth, height and width.
     """
     sizes = _match(**arrays)
-    _check_not_empty(sizes, "H W C OH OW")
-    for small, large in (("H", "OH"), ("W", "OW")):
-        if sizes[large] % sizes[small]:
+    _check_not_empty(sizes, "D H W C OD OH OW")
+    for axis in "DHW":
+        if sizes[f"O{axis}"] % sizes[axis]:
             raise ValueError(
-                f"the larger maps have {sizes[large]} pixels along {small}, expected a "
-                f"multiple of {sizes[small]}"
+                f"the larger maps have {sizes[f'O{axis}']} pixels along {axis}, expected a "
+                f"multiple of {sizes[axis]}"
             )
-    return sizes["OH"] // sizes["H"], sizes["OW"] // sizes["W"]
+    return tuple(sizes[f"O{axis}"] // sizes[axis] for axis in "DHW")
 
 
 def _interpolation(size, factor):
@@ -36,49 +36,55 @@ def _interpolation(size, factor):
     return np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(size)))
 
 
+def _product(A, maps, axis):
+    """Σ_i A(x,i) maps(.., i, ..) along an axis."""
+    return np.moveaxis(np.einsum("xi,...i->...x", A, np.moveaxis(maps, axis, -1)), -1, axis)
+
+
 @_kernel()
-def upsample_forward(X, Y, bilinear, n_threads):
-    """Enlarge images by whole factors.
+def upsample_forward(X, Y, linear, n_threads):
+    """Enlarge maps by whole factors.
 
     Parameters
     ----------
-    X : array of shape (n, H, W, C)  # IN
-    Y : array of shape (n, H * k_h, W * k_w, C)  # OUT
-    bilinear : bool
+    X : array of shape (n, D, H, W, C)  # IN
+    Y : array of shape (n, D * k_d, H * k_h, W * k_w, C)  # OUT
+    linear : bool
         False: every pixel is repeated.
     n_threads : int
     """
-    k_h, k_w = check_upsample(X=(X, "n H W C"), Y=(Y, "n OH OW C"))
-    _, H, W, _ = X.shape
+    factors = check_upsample(X=(X, "n D H W C"), Y=(Y, "n OD OH OW C"))
+    mixed = _double(X)
 
-    if bilinear:
-        # Y(n,x,y,c) = Σ_i Σ_j A(x,i) A(y,j) X(n,i,j,c)
-        rows = np.einsum("xi,nijc->nxjc", _interpolation(H, k_h), _double(X))
-        Y[:] = np.einsum("yj,nxjc->nxyc", _interpolation(W, k_w), rows)
-    else:
-        # Y(n,x,y,c) = X(n, x // k_h, y // k_w, c)
-        Y[:] = X.repeat(k_h, axis=1).repeat(k_w, axis=2)
+    # Y(n,x,c) = Σ_i A(x,i) X(n,i,c), or X(n, x // k, c), along each axis
+    for axis, factor in enumerate(factors, start=1):
+        if linear:
+            mixed = _product(_interpolation(X.shape[axis], factor), mixed, axis)
+        else:
+            mixed = mixed.repeat(factor, axis=axis)
+    Y[:] = mixed
 
 
 @_kernel()
-def upsample_backward(dY, dX, bilinear, n_threads):
-    """Take the gradient at the enlarged images to the images.
+def upsample_backward(dY, dX, linear, n_threads):
+    """Take the gradient at the enlarged maps to the maps.
 
     Parameters
     ----------
-    dY : array of shape (n, H * k_h, W * k_w, C)  # IN
-    dX : array of shape (n, H, W, C)  # OUT
-    bilinear, n_threads
+    dY : array of shape (n, D * k_d, H * k_h, W * k_w, C)  # IN
+    dX : array of shape (n, D, H, W, C)  # OUT
+    linear, n_threads
         As in `upsample_forward`.
     """
-    k_h, k_w = check_upsample(dX=(dX, "n H W C"), dY=(dY, "n OH OW C"))
-    n, H, W, C = dX.shape
-    dY = _double(dY)
+    k_d, k_h, k_w = factors = check_upsample(dX=(dX, "n D H W C"), dY=(dY, "n OD OH OW C"))
+    n, D, H, W, C = dX.shape
+    total = _double(dY)
 
-    if bilinear:
-        # dX(n,i,j,c) = Σ_x Σ_y A(x,i) A(y,j) dY(n,x,y,c)
-        rows = np.einsum("xi,nxyc->niyc", _interpolation(H, k_h), dY)
-        dX[:] = np.einsum("yj,niyc->nijc", _interpolation(W, k_w), rows)
+    if linear:
+        # dX(n,i,c) = Σ_x A(x,i) dY(n,x,c), along each axis
+        for axis, factor in enumerate(factors, start=1):
+            total = _product(_interpolation(dX.shape[axis], factor).T, total, axis)
+        dX[:] = total
     else:
-        # dX(n,i,j,c) = Σ_x' Σ_y' dY(n, i·k_h + x', j·k_w + y', c)
-        dX[:] = dY.reshape(n, H, k_h, W, k_w, C).sum(axis=(2, 4))
+        # dX(n,i,c) = Σ_x' dY(n, i·k + x', c), along each axis
+        dX[:] = total.reshape(n, D, k_d, H, k_h, W, k_w, C).sum(axis=(2, 4, 6))

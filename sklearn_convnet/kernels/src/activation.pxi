@@ -18,7 +18,7 @@ def activation_forward(
 
 
 def activation_backward(
-    const real[::1] S,   # IN  the output, for GELU the input
+    const real[::1] S,   # IN  the output, from GELU on the input
     const real[::1] dY,  # IN
     real[::1] dX,        # OUT
     str activation, double alpha, int n_threads,

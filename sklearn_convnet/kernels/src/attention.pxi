@@ -1,19 +1,20 @@
-# Self-attention over positions (Vaswani et al., 2017), for each image and head:
+# Attention of positions to positions (Vaswani et al., 2017), for each image and head; queries and
+# keys may differ in number:
 #
-#   P = softmax(Q K' / sqrt(d) + bias)    Y = P V
+#   P = softmax(factor Q K' + bias)    Y = P V
 #   dV = P' dY    dP = dY V'    dS = P (dP - rowsum(P dP))
-#   dQ = dS K / sqrt(d)    dK = dS' Q / sqrt(d)    dbias = sum over the images of dS
+#   dQ = factor dS K    dK = factor dS' Q    dbias = sum over the images of dS
 #
 # Design: the products are those of dense.pxi, one thread each; images and heads are shared
 # among the threads.
 
 cdef struct Attention:
-    Py_ssize_t n, length, heads, width   # width d of a head
+    Py_ssize_t n, length, n_keys, heads, width   # width d of a head
     const real* Q
     const real* K
     const real* V
     const real* bias
-    real factor                          # 1 / sqrt(d)
+    real factor                          # of the scores, most often 1 / sqrt(d)
     real* P
     real* Y
     # Backward.
@@ -48,93 +49,109 @@ cdef void serial_product(
 cdef void attend(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
     """P and Y of an image and a head."""
     cdef const Attention* q = <const Attention*> work
-    cdef Py_ssize_t L = q.length, d = q.width, row = q.heads * q.width
-    cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
-    cdef real* p = q.P + task * L * L
+    cdef Py_ssize_t L = q.length, M = q.n_keys, d = q.width, row = q.heads * q.width, i, j
+    cdef Py_ssize_t image = task // q.heads, head = task % q.heads
+    cdef Py_ssize_t at_query = image * L * row + head * d, at_key = image * M * row + head * d
+    cdef real* p = q.P + task * L * M
     cdef const real* bias
-    serial_product(L, d, L, q.Q + at, row, 1, q.K + at, 1, row, p, L, scratch)
+    serial_product(L, d, M, q.Q + at_query, row, 1, q.K + at_key, 1, row, p, M, scratch)
     for i in range(L):
-        for j in range(L):
-            p[i * L + j] = p[i * L + j] * q.factor
+        for j in range(M):
+            p[i * M + j] = p[i * M + j] * q.factor
         if q.bias is not NULL:
-            bias = q.bias + (task % q.heads * L + i) * L
-            for j in range(L):
-                p[i * L + j] = p[i * L + j] + bias[j]
-        softmax_of_rows(p + i * L, p + i * L, 1, L)
-    serial_product(L, L, d, p, L, 1, q.V + at, row, 1, q.Y + at, row, scratch)
+            bias = q.bias + (head * L + i) * M
+            for j in range(M):
+                p[i * M + j] = p[i * M + j] + bias[j]
+        softmax_of_rows(p + i * M, p + i * M, 1, M)
+    serial_product(L, M, d, p, M, 1, q.V + at_key, row, 1, q.Y + at_query, row, scratch)
+
+
+cdef inline void times_factor(
+    const Attention* q, Py_ssize_t n_rows, Py_ssize_t row, real* rows
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(n_rows):
+        for j in range(q.width):
+            rows[i * row + j] = rows[i * row + j] * q.factor
 
 
 cdef void attend_backward(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
     """The gradients of an image and a head."""
     cdef const Attention* q = <const Attention*> work
-    cdef Py_ssize_t L = q.length, d = q.width, row = q.heads * q.width
-    cdef Py_ssize_t at = task // q.heads * L * row + task % q.heads * d, i, j
-    cdef const real* p = q.P_in + task * L * L
-    cdef real* ds = q.dS + task * L * L
-    serial_product(L, L, d, p, 1, L, q.dY + at, row, 1, q.dV + at, row, scratch)
-    serial_product(L, d, L, q.dY + at, row, 1, q.V + at, 1, row, ds, L, scratch)
+    cdef Py_ssize_t L = q.length, M = q.n_keys, d = q.width, row = q.heads * q.width, i
+    cdef Py_ssize_t image = task // q.heads, head = task % q.heads
+    cdef Py_ssize_t at_query = image * L * row + head * d, at_key = image * M * row + head * d
+    cdef const real* p = q.P_in + task * L * M
+    cdef real* ds = q.dS + task * L * M
+    serial_product(M, L, d, p, 1, M, q.dY + at_query, row, 1, q.dV + at_key, row, scratch)
+    serial_product(L, d, M, q.dY + at_query, row, 1, q.V + at_key, 1, row, ds, M, scratch)
     for i in range(L):
-        softmax_backward_row(p + i * L, ds + i * L, ds + i * L, L)
-    serial_product(L, L, d, ds, L, 1, q.K + at, row, 1, q.dQ + at, row, scratch)
-    serial_product(L, L, d, ds, 1, L, q.Q + at, row, 1, q.dK + at, row, scratch)
-    for i in range(L):
-        for j in range(d):
-            q.dQ[at + i * row + j] = q.dQ[at + i * row + j] * q.factor
-            q.dK[at + i * row + j] = q.dK[at + i * row + j] * q.factor
+        softmax_backward_row(p + i * M, ds + i * M, ds + i * M, M)
+    serial_product(L, M, d, ds, M, 1, q.K + at_key, row, 1, q.dQ + at_query, row, scratch)
+    serial_product(M, L, d, ds, 1, M, q.Q + at_query, row, 1, q.dK + at_key, row, scratch)
+    times_factor(q, L, row, q.dQ + at_query)
+    times_factor(q, M, row, q.dK + at_key)
 
 
-cdef int attention_shapes(Attention* q, shape, shapes, names) except -1:
-    q.n, q.length, q.heads, q.width = shape
-    if 0 in shape[1:]:
-        raise ValueError(f"attention needs positions, heads and channels, got {shape}")
-    for seen, name in zip(shapes, names):
-        same_shape(shape, seen, name)
-    q.factor = <real> (1 / sqrt(q.width))
+cdef int attention_shapes(
+    Attention* q, tuple queries, tuple keys, like_queries, like_keys, double factor
+) except -1:
+    """Reads the sizes; `like_queries` and `like_keys` are (shape, name) of other arrays."""
+    q.n, q.length, q.heads, q.width = queries
+    q.n_keys = keys[1]
+    if 0 in queries[1:] or q.n_keys == 0:
+        raise ValueError(
+            f"attention needs positions, heads and channels, got queries {queries}, keys {keys}")
+    same_shape((q.n, q.n_keys, q.heads, q.width), keys, "K")
+    for seen, name in like_queries:
+        same_shape(queries, seen, name)
+    for seen, name in like_keys:
+        same_shape(keys, seen, name)
+    q.factor = <real> factor
     return 0
 
 
 def attention_forward(
-    const real[:, :, :, ::1] Q,   # IN  (n, length, heads, d)
-    const real[:, :, :, ::1] K,   # IN  like Q
-    const real[:, :, :, ::1] V,   # IN  like Q
-    const real[:, :, ::1] bias,   # IN  (heads, length, length) or None
-    real[:, :, :, ::1] P,         # OUT (n, heads, length, length)
+    const real[:, :, :, ::1] Q,   # IN  (n, queries, heads, d)
+    const real[:, :, :, ::1] K,   # IN  (n, keys, heads, d)
+    const real[:, :, :, ::1] V,   # IN  like K
+    const real[:, :, ::1] bias,   # IN  (heads, queries, keys) or None
+    real[:, :, :, ::1] P,         # OUT (n, heads, queries, keys)
     real[:, :, :, ::1] Y,         # OUT like Q
-    int n_threads,
+    double factor, int n_threads,
 ):
     n_threads = checked(
         n_threads, Q is None or K is None or V is None or P is None or Y is None,
         "Q, K, V, P, Y")
     cdef Attention q
-    attention_shapes(&q, shape_of(Q.shape, 4),
-                     (shape_of(K.shape, 4), shape_of(V.shape, 4), shape_of(Y.shape, 4)),
-                     ("K", "V", "Y"))
-    same_shape((q.n, q.heads, q.length, q.length), shape_of(P.shape, 4), "P")
+    attention_shapes(&q, shape_of(Q.shape, 4), shape_of(K.shape, 4),
+                     [(shape_of(Y.shape, 4), "Y")], [(shape_of(V.shape, 4), "V")], factor)
+    same_shape((q.n, q.heads, q.length, q.n_keys), shape_of(P.shape, 4), "P")
     if bias is not None:
-        same_shape((q.heads, q.length, q.length), shape_of(bias.shape, 3), "bias")
+        same_shape((q.heads, q.length, q.n_keys), shape_of(bias.shape, 3), "bias")
     if q.n == 0:
         return
     q.Q, q.K, q.V = &Q[0, 0, 0, 0], &K[0, 0, 0, 0], &V[0, 0, 0, 0]
     q.bias = NULL if bias is None else &bias[0, 0, 0]
     q.P, q.Y = &P[0, 0, 0, 0], &Y[0, 0, 0, 0]
     n_threads = threads_for_products(
-        2 * q.n * q.heads * q.length * q.length * q.width, n_threads)
+        2 * q.n * q.heads * q.length * q.n_keys * q.width, n_threads)
     with nogil:
         run_tasks(attend, &q, q.n * q.heads, n_threads, product_scratch())
 
 
 def attention_backward(
-    const real[:, :, :, ::1] Q,   # IN  (n, length, heads, d)
-    const real[:, :, :, ::1] K,   # IN  like Q
-    const real[:, :, :, ::1] V,   # IN  like Q
-    const real[:, :, :, ::1] P,   # IN  (n, heads, length, length), of the forward
+    const real[:, :, :, ::1] Q,   # IN  (n, queries, heads, d)
+    const real[:, :, :, ::1] K,   # IN  (n, keys, heads, d)
+    const real[:, :, :, ::1] V,   # IN  like K
+    const real[:, :, :, ::1] P,   # IN  (n, heads, queries, keys), of the forward
     const real[:, :, :, ::1] dY,  # IN  like Q
     real[:, :, :, ::1] dS,        # OUT like P, work space
     real[:, :, :, ::1] dQ,        # OUT like Q
-    real[:, :, :, ::1] dK,        # OUT like Q
-    real[:, :, :, ::1] dV,        # OUT like Q
-    real[:, :, ::1] dbias,        # OUT (heads, length, length) or None
-    int n_threads,
+    real[:, :, :, ::1] dK,        # OUT like K
+    real[:, :, :, ::1] dV,        # OUT like K
+    real[:, :, ::1] dbias,        # OUT (heads, queries, keys) or None
+    double factor, int n_threads,
 ):
     n_threads = checked(
         n_threads, Q is None or K is None or V is None or P is None or dY is None
@@ -142,14 +159,15 @@ def attention_backward(
         "Q, K, V, P, dY, dS, dQ, dK, dV")
     cdef Attention q
     cdef Py_ssize_t i, size = P.shape[1] * P.shape[2] * P.shape[3]
-    attention_shapes(&q, shape_of(Q.shape, 4),
-                     (shape_of(K.shape, 4), shape_of(V.shape, 4), shape_of(dY.shape, 4),
-                      shape_of(dQ.shape, 4), shape_of(dK.shape, 4), shape_of(dV.shape, 4)),
-                     ("K", "V", "dY", "dQ", "dK", "dV"))
-    same_shape((q.n, q.heads, q.length, q.length), shape_of(P.shape, 4), "P")
+    attention_shapes(
+        &q, shape_of(Q.shape, 4), shape_of(K.shape, 4),
+        [(shape_of(dY.shape, 4), "dY"), (shape_of(dQ.shape, 4), "dQ")],
+        [(shape_of(V.shape, 4), "V"), (shape_of(dK.shape, 4), "dK"),
+         (shape_of(dV.shape, 4), "dV")], factor)
+    same_shape((q.n, q.heads, q.length, q.n_keys), shape_of(P.shape, 4), "P")
     same_sizes(P.shape, dS.shape, 4, "dS")
     if dbias is not None:
-        same_shape((q.heads, q.length, q.length), shape_of(dbias.shape, 3), "dbias")
+        same_shape((q.heads, q.length, q.n_keys), shape_of(dbias.shape, 3), "dbias")
         dbias[:] = 0
     if q.n == 0:
         return
@@ -158,7 +176,7 @@ def attention_backward(
     q.P_in, q.dY, q.dS = &P[0, 0, 0, 0], &dY[0, 0, 0, 0], &dS[0, 0, 0, 0]
     q.dQ, q.dK, q.dV = &dQ[0, 0, 0, 0], &dK[0, 0, 0, 0], &dV[0, 0, 0, 0]
     n_threads = threads_for_products(
-        4 * q.n * q.heads * q.length * q.length * q.width, n_threads)
+        4 * q.n * q.heads * q.length * q.n_keys * q.width, n_threads)
     with nogil:
         run_tasks(attend_backward, &q, q.n * q.heads, n_threads, product_scratch())
         if dbias is not None:

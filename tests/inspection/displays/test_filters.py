@@ -106,6 +106,19 @@ def test_transformed_filters():
         np.testing.assert_allclose(pictures[2 + j], np.rot90(weight[:, :, 0, j]))
 
 
+def test_filters_over_all_transforms():
+    layers = [TransformConv2D(2, 3), ("deep", TransformConv2D(3, 2, group_input=True))]
+    clf = fit(layers, (6, 6, 1))
+    weight = clf.get_weights()["deep/weight"]
+    filters = FiltersDisplay.from_estimator(clf, layer="deep").filters
+    assert filters.shape == (12, 2, 2, 8)
+    for j in range(3):
+        np.testing.assert_array_equal(filters[j], weight[..., j])
+        # Turned, and what was of one transform is of the next.
+        turned = np.roll(np.rot90(weight[..., j]), 2, axis=-1)
+        np.testing.assert_array_equal(filters[3 + j], turned)
+
+
 def test_a_separable_layer_has_filters_in_its_stages():
     clf = fit([("sep", SeparableConv2D(4, 3))], (6, 6, 2))
     assert FiltersDisplay.from_estimator(clf).layer == "sep/depthwise"

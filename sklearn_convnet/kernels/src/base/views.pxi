@@ -39,9 +39,13 @@ def view(x):
 
 cdef view_of_places(x):
     """The view of an index, as pools have it."""
+    cdef const int32_t[::1] one
     cdef const int32_t[:, ::1] two
     cdef const int32_t[:, :, :, ::1] four
     cdef const int32_t[:, :, :, :, ::1] five
+    if x.ndim == 1:
+        one = x
+        return one
     if x.ndim == 2:
         two = x
         return two

@@ -2,7 +2,7 @@
 #
 # Design:
 # * f' is written in terms of the output y = f(z) wherever that is possible, so that z need
-#   not be kept: only GELU needs its input.
+#   not be kept: only those that are not monotone need their input, GELU, SiLU and hard swish.
 # * exp, log1p and what is made of them are polynomials in a loop over BLOCK elements, which
 #   the compiler turns into vectors. The rest of an array that is no whole block is copied
 #   into one: the same instructions for every element, so the same bits wherever it lies.
@@ -11,9 +11,13 @@
 from libc.math cimport INFINITY, ceil, fabs, log, pow, sqrt
 
 cdef enum:
-    IDENTITY, RELU, LEAKY_RELU, TANH, LOGISTIC, ELU, SOFTPLUS, GELU
+    IDENTITY, RELU, LEAKY_RELU, TANH, LOGISTIC, ELU, SOFTPLUS, RELU6, HARD_LOGISTIC, SOFTSIGN
+    GELU, SILU, HARD_SWISH  # from GELU on: those whose derivative needs the input
 
-ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus", "gelu")
+ACTIVATIONS = (
+    "identity", "relu", "leaky_relu", "tanh", "logistic", "elu", "softplus", "relu6",
+    "hard_logistic", "softsign", "gelu", "silu", "hard_swish",
+)
 
 
 cdef int activation_code(str name, bint of_output) except -1:
@@ -22,7 +26,7 @@ cdef int activation_code(str name, bint of_output) except -1:
     cdef int code = 0
     for known in ACTIVATIONS:
         if known == name:
-            if of_output and code == GELU:
+            if of_output and code >= GELU:
                 break
             return code
         code += 1
@@ -167,6 +171,50 @@ cdef inline real gelu_derivative(real x) noexcept nogil:
     return (tail if x < 0 else <real> 1 - tail) + x * (e * <real> 0.3989422804014327)
 
 
+# Where a factor is 0 and the other infinite, as at -infinity, the product is the limit: the other
+# is replaced by a number beyond which nothing changes.
+
+cdef inline real within_exp(real x) noexcept nogil:
+    """x, or the nearest number whose exponential does not underflow."""
+    cdef real above = x if x > EXP_LOWEST else EXP_LOWEST
+    return above if above < -EXP_LOWEST else -EXP_LOWEST
+
+
+cdef inline real silu(real x) noexcept nogil:
+    return (x if x > EXP_LOWEST else EXP_LOWEST) * logistic(x)
+
+
+cdef inline real silu_derivative(real x) noexcept nogil:
+    """s (1 + x (1 - s)) with s = logistic(x)"""
+    cdef real s = logistic(x)
+    return s * (<real> 1 + within_exp(x) * (<real> 1 - s))
+
+
+cdef inline real clamped_to_6(real x) noexcept nogil:
+    cdef real above = 0 if x < 0 else x
+    return <real> 6 if above > 6 else above
+
+
+cdef inline real hard_logistic(real x) noexcept nogil:
+    return clamped_to_6(x + <real> 3) * <real> (1 / 6.)
+
+
+cdef inline real hard_swish(real x) noexcept nogil:
+    return (x if x > -3 else <real> -3) * hard_logistic(x)
+
+
+cdef inline real hard_swish_derivative(real x) noexcept nogil:
+    """(2 x + 3) / 6 between -3 and 3; the one-sided derivative from outside at both."""
+    cdef real above = 0 if x <= -3 else x * <real> (1 / 3.) + <real> 0.5
+    return <real> 1 if x >= 3 else above
+
+
+cdef inline real softsign(real x) noexcept nogil:
+    cdef real magnitude = absolute(x), limit = -1 if x < 0 else 1
+    cdef real y = x / (<real> 1 + magnitude)
+    return limit if magnitude == <real> INFINITY else y
+
+
 cdef void exp_block(real* x) noexcept nogil:
     cdef int i
     for i in range(BLOCK):
@@ -201,14 +249,30 @@ cdef void activation_block(int code, real alpha, real* x) noexcept nogil:
     elif code == SOFTPLUS:
         for i in range(BLOCK):
             x[i] = softplus(x[i])
+    elif code == RELU6:
+        for i in range(BLOCK):
+            x[i] = clamped_to_6(x[i])
+    elif code == HARD_LOGISTIC:
+        for i in range(BLOCK):
+            x[i] = hard_logistic(x[i])
+    elif code == SOFTSIGN:
+        for i in range(BLOCK):
+            x[i] = softsign(x[i])
     elif code == GELU:
         for i in range(BLOCK):
             x[i] = gelu(x[i])
+    elif code == SILU:
+        for i in range(BLOCK):
+            x[i] = silu(x[i])
+    elif code == HARD_SWISH:
+        for i in range(BLOCK):
+            x[i] = hard_swish(x[i])
 
 
 cdef void derivative_block(int code, real alpha, const real* s, real* d) noexcept nogil:
-    """d *= f', for BLOCK elements; f' from the output s = f(z), for GELU from s = z."""
+    """d *= f', for BLOCK elements; f' from the output s = f(z), from GELU on from s = z."""
     cdef int i
+    cdef real rest
     if code == RELU:
         for i in range(BLOCK):
             d[i] = d[i] if s[i] > 0 else 0
@@ -227,9 +291,25 @@ cdef void derivative_block(int code, real alpha, const real* s, real* d) noexcep
     elif code == SOFTPLUS:
         for i in range(BLOCK):
             d[i] = d[i] * -expm1_negative(-s[i])
+    elif code == RELU6:
+        for i in range(BLOCK):
+            d[i] = d[i] if (s[i] > 0) & (s[i] < 6) else 0
+    elif code == HARD_LOGISTIC:
+        for i in range(BLOCK):
+            d[i] = d[i] * <real> (1 / 6.) if (s[i] > 0) & (s[i] < 1) else 0
+    elif code == SOFTSIGN:
+        for i in range(BLOCK):
+            rest = <real> 1 - absolute(s[i])
+            d[i] = d[i] * (rest * rest)
     elif code == GELU:
         for i in range(BLOCK):
             d[i] = d[i] * gelu_derivative(s[i])
+    elif code == SILU:
+        for i in range(BLOCK):
+            d[i] = d[i] * silu_derivative(s[i])
+    elif code == HARD_SWISH:
+        for i in range(BLOCK):
+            d[i] = d[i] * hard_swish_derivative(s[i])
 
 
 cdef void activate(int code, real alpha, real* x, Py_ssize_t n) noexcept nogil:
