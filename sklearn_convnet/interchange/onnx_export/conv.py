@@ -10,6 +10,7 @@ from ...network.conv_transpose import ConvTransposeNode
 from ...network.dense import DenseNode, FlattenNode
 from ...network.depthwise import DepthwiseNode
 from ...network.node import ViewNode
+from ...network.norm import ScaleNode
 from ...network.transform_conv import TransformConvNode, TransformPoolNode
 from .convert import ARRAYS, converts_to_onnx, follows_size, weights_of
 
@@ -114,9 +115,10 @@ def conv_transpose(node, x, graph):
     )
 
 
-@converts_to_onnx(ViewNode)
+@converts_to_onnx(ViewNode, ScaleNode)
 def view(node, x, graph):
-    """The same numbers in another shape, channels last."""
+    """The same numbers, if need be in another shape: what a scale node computes, its moments node
+    has written."""
     return graph.reshape(x, node.output_shape)
 
 

@@ -223,9 +223,9 @@ class Graph:
 
     def reshape(self, x, shape):
         """x with its channels last in another shape of a sample, of the size it is compiled for."""
-        x = self.channels_last(x)
         if tuple(shape) == x.shape:
             return x
+        x = self.channels_last(x)
         # The first axis is taken over, and where maps are of any size nothing but channels is left.
         target = self.constant(np.array([0, *shape], np.int64), "shape")
         return replace(x, name=self.node("Reshape", x.name, target), shape=tuple(shape))

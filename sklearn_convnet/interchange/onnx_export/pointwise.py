@@ -15,7 +15,6 @@ from ...network.norm import (
     LocalResponseNormNode,
     MomentsNode,
     RescaleNode,
-    ScaleNode,
     StandardizeNode,
 )
 from ...network.position import PositionNode
@@ -35,9 +34,9 @@ OPERATORS = {
 }
 
 
-@converts_to_onnx(IdentityNode, DropoutNode, ScaleNode)
+@converts_to_onnx(IdentityNode, DropoutNode)
 def identity(node, x, graph):
-    """Nothing is computed: the map of a scale node is in its moments node."""
+    """Nothing is computed."""
     return x
 
 
