@@ -549,6 +549,33 @@ class ClassAndBox(_LossOfParts):
         return total + self.part(box_loss, Z, of_box, boxes, weight, dZ, kernels, n_threads)
 
 
+class WithHeads(_LossOfParts):
+    """The loss of the output plus those of auxiliary heads, each times its weight.
+
+    Parameters
+    ----------
+    loss : Loss
+    n_outputs : int
+        Of the network and of each head, side by side in this order. At a prediction those of heads
+        are not there, and have no loss.
+    weights : list of float
+        Of the heads.
+    """
+
+    def __init__(self, loss, n_outputs, weights):
+        self.loss = loss
+        self.n_outputs = n_outputs
+        self.weights = weights
+
+    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+        total, n = 0.0, self.n_outputs
+        factors = [1.0, *self.weights][: Z.shape[1] // n]
+        for i, factor in enumerate(factors):
+            columns, share = slice(i * n, (i + 1) * n), factor * weight
+            total += self.part(self.loss, Z, columns, target, share, dZ, kernels, n_threads)
+        return total
+
+
 class SummedSquaredError(SquaredError):
     """``|c - c_hat|^2 / 2``, summed over coordinates; 0 where a box is missing."""
 

@@ -1,6 +1,5 @@
 """Training on random crops of images, and voting over fixed ones."""
 
-from functools import reduce
 from numbers import Integral
 
 import numpy as np
@@ -9,7 +8,7 @@ from sklearn.utils import check_random_state
 
 from .constraints import Options, StrOptions
 from .layers.shapes import AXIS_NAMES, per_axis
-from .parameters import Parametrized
+from .votes import Vote
 
 __all__ = ["MultiCrop"]
 
@@ -20,7 +19,7 @@ def log_mean_exp(log_P, axis):
     return logsumexp(log_P, axis=axis) - np.log(n).astype(log_P.dtype)
 
 
-class MultiCrop(Parametrized):
+class MultiCrop(Vote):
     """Crops of one size: a random one of each image in training, several at a prediction.
 
     A network learns from crops that are a little smaller than the images, and predicts by a
@@ -183,48 +182,3 @@ class MultiCrop(Parametrized):
         self.output_shape(X.shape[1:])
         for mirror in (1, -1) if self.n_crops == 10 else (1,):
             yield X[:, :, ::mirror]
-
-    def vote(self, P):
-        """The result that the views agree on.
-
-        Parameters
-        ----------
-        P : array-like of shape (n_views, n, n_classes)
-            Probabilities, view by view.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-            Its largest entries are the vote, its rows sum to 1. "soft" and "dense": the mean over
-            the views. "hard": the share of the views whose most probable class it is, in which the
-            mean counts as one view more; so it decides where views are tied.
-        """
-        P = np.asarray(P)
-        n_views, _, n_classes = P.shape
-        mean = sum(P) / n_views  # one by one: a sum that does not depend on n
-        if self.voting != "hard":
-            return mean
-        votes = sum(np.eye(n_classes, dtype=P.dtype)[view.argmax(axis=1)] for view in P)
-        return (votes + mean) / (n_views + 1)
-
-    def log_vote(self, log_P):
-        """The logarithms of what `vote` returns, which may be too small for the dtype.
-
-        Parameters
-        ----------
-        log_P : array-like of shape (n_views, n, n_classes)
-            Logarithms of probabilities, view by view.
-
-        Returns
-        -------
-        ndarray of shape (n, n_classes)
-        """
-        log_P = np.asarray(log_P)
-        n_views, _, n_classes = log_P.shape
-        log = np.log(np.arange(1, n_views + 2, dtype=log_P.dtype))
-        log_mean = reduce(np.logaddexp, log_P) - log[n_views - 1]
-        if self.voting != "hard":
-            return log_mean
-        votes = sum(np.eye(n_classes, dtype=int)[view.argmax(axis=1)] for view in log_P)
-        log_votes = np.where(votes > 0, log[votes - 1], -np.inf).astype(log_P.dtype)
-        return np.logaddexp(log_votes, log_mean) - log[n_views]

@@ -11,6 +11,7 @@
 #   and the optimiser gets the sum of their gradients. Nothing is padded.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -29,6 +30,17 @@ PREDICT_VALUES = 2**22
 PREDICT_ROWS = 256
 #: Of so many batches samples are sorted by size, so that those of a batch are alike.
 SORTED_BATCHES = 32
+#: Tells the generator that mixes a batch from that which augments its parts.
+MIXING = 1
+
+
+@dataclass
+class Goal:
+    """Targets of a batch: the shares of the samples in its loss, and their weights in the score."""
+
+    target: np.ndarray
+    share: np.ndarray
+    score_weight: np.ndarray
 
 
 @dataclass
@@ -61,6 +73,11 @@ class Samples:
     def score_weight(self):
         """The weights of samples, or those of pixels."""
         return self.weight if self.pixel_weight is None else self.pixel_weight
+
+    @cached_property
+    def goals(self):
+        """The targets that loss and score are sums over: one, or for mixed samples several."""
+        return [Goal(self.target, self.share, self.score_weight)]
 
     def take(self, which, take_rows=None):
         """Some of them; `take_rows` is what `row_taker` has made for X."""
@@ -221,6 +238,9 @@ class Trainer:
         What is done to each training batch: ``X, target, pixel_weight = augment(X, target,
         pixel_weight, random_state)``. X is a copy in the dtype that the network's first layer
         sees; the generator's seed follows from that of the epoch and the number of the batch.
+    mix : callable, default=None
+        ``mix(samples, random_state)`` returns the `Samples` of a batch after each was mixed with
+        another one; it comes after `augment`, with a generator of its own.
     view : callable, default=None
         What the network sees of X where it does not train; None is all of it.
     use_running : bool, default=False
@@ -229,6 +249,8 @@ class Trainer:
 
     Attributes
     ----------
+    average : WeightAverage or None
+        The mean of the weights, if there is one: what the network holds between epochs.
     learning_rate : float or None
         That of the last step.
     """
@@ -246,6 +268,7 @@ class Trainer:
         augment=None,
         view=None,
         use_running=False,
+        mix=None,
     ):
         self.network = network
         self.loss = loss
@@ -255,9 +278,11 @@ class Trainer:
         self.random_state = random_state
         self.n_threads = n_threads
         self.augment = augment
+        self.mix = mix
         self.view = view
         self.use_running = use_running
         self.state = state
+        self.average = None
         self.schedule = as_schedule(optimizer.learning_rate)
         self.learning_rate = None
         if state is None:
@@ -265,12 +290,18 @@ class Trainer:
 
     def restart(self):
         """Forget the steps so far, but not the weights."""
+        self.begin_average()
         self.state = {
             "t": 0,
             "epoch": 0,
             "arrays": self.optimizer.start(self.network),
             "schedule": {},
         }
+
+    def begin_average(self):
+        """Average from now on only, if at all: training goes on from what the network holds."""
+        if self.average is not None:
+            self.average.begin(self.network)
 
     def _seed(self):
         return self.random_state.randint(2**31 - 1)
@@ -290,6 +321,11 @@ class Trainer:
             Mean loss over the samples, each before the step that it took part in. It is
             not finite if training diverged; the pass then ends early.
         """
+        averaged = self.average is not None
+        with self.average.in_training(self.network) if averaged else nullcontext():
+            return self._run_steps(samples, score)
+
+    def _run_steps(self, samples, score):
         total = 0.0
         for parts in self.batches(samples):
             loss, outputs = self.run_step(parts)
@@ -297,7 +333,8 @@ class Trainer:
             if not isfinite(total):
                 break
             for part, Z in zip(parts, outputs, strict=True):
-                score.add(Z, part.target, part.score_weight)
+                for goal in part.goals:
+                    score.add(Z, goal.target, goal.score_weight)
         return total / len(samples)
 
     def batches(self, samples):
@@ -312,7 +349,7 @@ class Trainer:
             if isinstance(samples.X, Ragged):
                 order = samples.like_sizes(order, edges)
                 places = random_state.permutation(len(edges))
-        augment_seed = self._seed() if self.augment else None
+        augment_seed = self._seed() if self.augment or self.mix else None
         shares = shares_of(samples.weight, order, edges)
         if samples.scale != 1:
             shares = shares * samples.scale
@@ -328,6 +365,9 @@ class Trainer:
             if batch.pixel_weight is not None:
                 for part in parts:
                     part.share = part.pixel_weight * (samples.scale / len(batch))
+            if self.mix:
+                seeds = ([augment_seed, i, j, MIXING] for j in range(len(parts)))
+                parts = [self._mixed(*pair) for pair in zip(parts, seeds, strict=True)]
             yield parts
 
     def _augmented(self, parts, seed):
@@ -346,6 +386,10 @@ class Trainer:
         augmented = Samples(X, target, part.weight, pixel_weight=pixel_weight)
         augmented.share = part.share
         return augmented
+
+    def _mixed(self, part, seed):
+        part.X = np.asarray(part.X, self.network.input_dtype(part.X.dtype))
+        return self.mix(part, np.random.RandomState(seed))
 
     def run_step(self, parts):
         """One step of the optimiser.
@@ -385,8 +429,9 @@ class Trainer:
         return total * sum(map(len, parts)), outputs
 
     def _run_part(self, part):
-        """Its share in the loss, and its outputs; the gradients are then on the network."""
-        network = self.network.resized(part.X.shape[1:])
+        """Its share in the loss, and its outputs without those of auxiliary heads; the gradients
+        are then on the network."""
+        network = self.network.resized(part.X.shape[1:], training=True)
         Z = network.forward(
             part.X,
             training=True,
@@ -395,12 +440,22 @@ class Trainer:
             use_running=self.use_running,
         )
         dZ = np.empty(Z.shape, Z.dtype)
-        loss = self.loss.value_and_gradient(
-            Z, part.target, part.share, dZ, network.kernels, self.n_threads
-        )
+        loss = self._loss_and_gradient(Z, part.goals, dZ)
         if isfinite(loss):
             network.backward(dZ, need_input=False, n_threads=self.n_threads)
-        return loss, Z
+        return loss, np.ascontiguousarray(Z[..., : network.output_shape[-1]])
+
+    def _loss_and_gradient(self, Z, goals, dZ):
+        """The sum of the losses of all goals; `dZ` is filled with its gradient."""
+        kernels, loss = self.network.kernels, 0.0
+        for goal in goals:
+            of_goal = dZ if goal is goals[0] else np.empty_like(dZ)
+            loss += self.loss.value_and_gradient(
+                Z, goal.target, goal.share, of_goal, kernels, self.n_threads
+            )
+            if of_goal is not dZ:
+                dZ += of_goal
+        return loss
 
     def seen(self, X):
         """The part of X that the network sees where it does not train."""
@@ -445,6 +500,10 @@ class Trainer:
         state["t"] += 1
         self.optimizer.step(self.network, state["arrays"], state["t"], rate, self.n_threads)
         self.learning_rate = float(rate)
+        if self.average is not None:
+            optimizer = self.optimizer
+            rows, _ = self.network.stretches(optimizer.weight_decay, optimizer.decay_all)
+            self.average.update(self.network, rows, self.n_threads)
 
     def end_epoch(self, score):
         """Count an epoch; the schedule sees its score, the higher the better."""
@@ -596,6 +655,7 @@ def train(
         )
     if progress.best_state is not None:
         network.restore(progress.best_state)
+        trainer.begin_average()
     network.release_memory()
 
 
@@ -604,12 +664,13 @@ def chunk_rows(network):
     return max(1, min(PREDICT_ROWS, PREDICT_VALUES // network.largest_map))
 
 
-def predict_in_chunks(network, X, n_threads, finish=None):
+def predict_in_chunks(network, X, n_threads, finish=None, seed=None):
     """The network's output, chunk by chunk, so that memory does not grow with X, or what `finish`
-    makes of it."""
+    makes of it; with the `seed` of a draw, that of a prediction with dropout."""
     rows, whole = chunk_rows(network), None
+    predict = network.forward if seed is None else partial(network.draw, seed=seed)
     for start in range(0, len(X), rows):
-        Y = network.forward(X[start : start + rows], n_threads=n_threads)
+        Y = predict(X[start : start + rows], n_threads=n_threads)
         part = Y if finish is None else finish(Y)
         if whole is None:
             if len(part) == len(X):

@@ -105,6 +105,9 @@ def digit_images(n):
         (densenet(169), IMAGENET, 1000, 14_149_480),
         (densenet(201), IMAGENET, 1000, 20_013_928),
         (googlenet(), IMAGENET, 1000, 6_998_552),
+        # Without the output layers of the two heads, 1,025,000 each: 13,378,280 with them, as in
+        # Caffe's reimplementation.
+        (googlenet(auxiliary=True), IMAGENET, 1000, 13_378_280 - 2 * 1_025_000),
         # Those of the paper, less a token for the class with its position.
         (vit("Ti", position="learned"), IMAGENET, 1000, 5_717_416 - 2 * 192),
         (vit("S", position="learned"), IMAGENET, 1000, 22_050_664 - 2 * 384),

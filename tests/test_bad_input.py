@@ -175,6 +175,10 @@ BAD_PARAMETERS = {
     "max_iter zero": (small(max_iter=0), says("'max_iter'", "[1, inf)", "0")),
     "max_iter not integer": (small(max_iter=2.5), says("'max_iter'", "int", "2.5")),
     "batch_size zero": (small(batch_size=0), says("'batch_size'", "'auto'", "0")),
+    "average_weights": (
+        small(average_weights=1.0),
+        says("'average_weights'", "(0.0, 1.0)", "None", "1.0"),
+    ),
     "tol negative": (small(tol=-1.0), says("'tol'", "[0.0, inf)", "-1.0")),
     "validation_fraction": (
         small(validation_fraction=1.0),

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import runpy
+import struct
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,6 +70,16 @@ def test_stick_figures(capsys):
     assert "| all |" in capsys.readouterr().out
 
 
+def test_votes(capsys):
+    found = run("votes", "--quick")
+    assert {task for task, _ in found} == {"scenes", "figures"}
+    for task in ("scenes", "figures"):
+        rows = [row for (name, _), row in found.items() if name == task]
+        assert all(np.isfinite(list(row.values())).all() for row in rows)
+        assert rows[0] != rows[-1]
+    assert "| mirror image |" in capsys.readouterr().out
+
+
 def test_tones(capsys):
     means = run("tones", "--quick", "--seeds", "1")
     assert all(0 <= value <= 1 for value in means.values())
@@ -109,6 +120,48 @@ def test_displays(tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     shown = EXAMPLES.parent / "figures" / "displays"
     assert {path.name for path in paths} == {path.name for path in shown.iterdir()}
+
+
+def test_ensembles(idx_folder, capsys):
+    X, y = load_digits(return_X_y=True)
+    X = np.kron(X.reshape(-1, 8, 8), np.ones((1, 4, 4)))[:, 2:-2, 2:-2].astype(np.uint8)
+    for part, rows in (("train", slice(60)), ("t10k", slice(60, 90))):
+        for name, array in (("images-idx3", X[rows]), ("labels-idx1", y[rows].astype(np.uint8))):
+            header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            (idx_folder / f"{part}-{name}-ubyte").write_bytes(header + array.tobytes())
+    found = run("ensembles", str(idx_folder), "--epochs", "1", "--networks", "2")
+    assert list(found) == [
+        "one", "vote of 2", "one, averaged weights", "vote of 2, averaged weights", "bagging of 2",
+    ]  # fmt: skip
+    assert all(0 <= value <= 1 for value in found.values())
+    assert "| bagging of 2 |" in capsys.readouterr().out
+
+
+def test_dropout_draws(capsys):
+    accuracies = run("dropout_draws", "--quick")
+    assert len(accuracies) == 4
+    assert "| quarter 4 |" in capsys.readouterr().out
+
+
+def test_conformal_sets(monkeypatch, capsys):
+    class Sets:
+        """Sets of the most probable classes, up to a level."""
+
+        def __init__(self, estimator, confidence_level, conformity_score, prefit, random_state):
+            self.clf, self.levels = estimator, confidence_level
+
+        def conformalize(self, X, y):
+            assert len(X) == len(y)
+
+        def predict_set(self, X):
+            P = self.clf.predict_proba(X)
+            return P.argmax(axis=1), np.stack([P >= 1 - level for level in self.levels], axis=2)
+
+    stand_in(monkeypatch, "mapie.classification", SplitConformalClassifier=Sets)
+    found = run("conformal_sets", "--quick")
+    assert found.keys() == {"lac", "aps"}
+    assert all(value.shape == (2, 3) for value in found.values())
+    assert "| adaptive sets | 0.95 |" in capsys.readouterr().out
 
 
 def test_own_layers(capsys):

@@ -33,8 +33,8 @@ ROOMS = (
     },
     {"initializers", "layers"},
     {"network"},
-    {"losses", "optimizers", "schedules", "scores", "training"},
-    {"augmentation", "multi_crop"},
+    {"averaging", "losses", "optimizers", "schedules", "scores", "training"},
+    {"augmentation", "multi_crop", "votes"},
     {"estimators"},
     {
         "_config",

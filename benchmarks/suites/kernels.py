@@ -81,6 +81,10 @@ def resample(case):
     return axes("n H W C", case)
 
 
+def resample_3d(case):
+    return axes("n D H W C", case)
+
+
 def attention(case):
     return axes("n L M heads d", case)
 
@@ -108,6 +112,8 @@ TABLES = {
     "take_bytes": (cases.ROW_CASES, dict),
     "affine_resample": (cases.RESAMPLE_CASES, resample),
     "affine_resample_nearest": (cases.RESAMPLE_CASES, resample),
+    "affine_resample_3d": (cases.VOLUME_CASES, resample_3d),
+    "affine_resample_3d_nearest": (cases.VOLUME_CASES, resample_3d),
     "attention": (cases.ATTENTION_CASES, attention),
     "activation": ({name: name for name in cases.ALL_ACTIVATIONS}, activation),
 }

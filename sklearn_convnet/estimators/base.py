@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from ..augmentation import Transform
+from ..augmentation import TestTimeAugmentation, Transform
+from ..averaging import next_average
 from ..constraints import Options, StrOptions
 from ..layers.composition import LayerComposition
 from ..losses import FunctionLoss
@@ -20,7 +21,9 @@ from ..ragged import Ragged
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, Progress, Trainer, batches_of, train
 from .checks import pieces
+from .draws import DrawsMixin
 from .fitted import FittedMixin
+from .heads import whole_objective
 from .history import EpochTable
 from .networks import NetworkMixin
 from .samples import Given, SamplesMixin
@@ -46,6 +49,7 @@ class BaseConvNet(
     SamplesMixin,
     NetworkMixin,
     FittedMixin,
+    DrawsMixin,
     ScanMixin,
     LayerComposition,
     Parametrized,
@@ -58,6 +62,7 @@ class BaseConvNet(
         "data_format": [StrOptions({"channels_last", "channels_first"})],
         "input_kind": [StrOptions({"auto", "table", "signal", "image", "volume"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer],
+        "average_weights": [Interval(Real, 0, 1, closed="neither"), None],
         "batch_size": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -65,6 +70,7 @@ class BaseConvNet(
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "augmentation": [Transform, None],
         "multi_crop": [MultiCrop, None],
+        "test_time_augmentation": [TestTimeAugmentation, None],
         "output": [StrOptions({"auto"}), None],
         "init_from": "no_validation",  # transfer.py says more of what is wrong
         "early_stopping": ["boolean"],
@@ -86,6 +92,9 @@ class BaseConvNet(
 
     #: name: Loss class, for `loss`.
     _losses: dict = {}
+
+    #: The mean of the weights, and those of the last step; None if there is no mean.
+    _average = None
 
     #: Parameters that must not change where training goes on.
     _fixed = ("init_from", "output")
@@ -291,6 +300,8 @@ class BaseConvNet(
         network = self.network_
         if not self._target.has_begun:
             self._begin_outputs(checked.y, in_range(self._target.weight_of_loss(checked.weight)))
+            if self._average is not None:
+                self._average.begin(network)
         rows, target = checked.rows, self._encode(checked)
         weight, counted = self._with_class_weights(target, checked.weight, not partial)
         if not counted.all():  # of a class without weight
@@ -300,6 +311,7 @@ class BaseConvNet(
         self._training_state = trainer.state
         if copied is not None and begins:
             network.fit_statistics(lambda: self._seen_parts(trainer, samples, weight), copied)
+        self._average = trainer.average = next_average(self._average, self.average_weights, network)
         return trainer, samples
 
     def _seen_parts(self, trainer, samples, weight):
@@ -323,7 +335,7 @@ class BaseConvNet(
         weight = self._target.weight_of_loss(weight)
         return Trainer(
             self.network_,
-            self._objective(samples.target, weight, not partial),
+            whole_objective(self._objective(samples.target, weight, not partial), self.network_),
             self._resolved(self.optimizer, OPTIMIZERS),
             batch_size,
             self.shuffle,
@@ -333,6 +345,7 @@ class BaseConvNet(
             self._augment(),
             self._view(),
             use_running=partial and len(samples) == 1,
+            mix=self._mix(),
         )
 
     def _warn_of_the_end(self, progress):

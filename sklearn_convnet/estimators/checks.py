@@ -184,15 +184,17 @@ def is_indicator(y):
     return type_of_target(y) == "multilabel-indicator" and bool(np.isin(y, (0, 1)).all())
 
 
-def check_values(y, kind="values"):
+def check_values(y, kind="values", n_axes=2):
     """y as numbers, NaN where a value is missing.
 
     Parameters
     ----------
     y : array-like
         Of shape (n,) or (n, n_outputs), of maps (n, *map_size) with or without a last axis of
-        several values, or of points (n, 2 n_points) or (n, n_points, 2).
+        several values, or of points (n, n_axes * n_points) or (n, n_points, n_axes).
     kind : {"values", "points", "maps"}, default="values"
+    n_axes : int, default=2
+        The number of coordinates of a point.
 
     Raises
     ------
@@ -216,11 +218,13 @@ def check_values(y, kind="values"):
     if 0 in y.shape:
         raise ValueError(f"y has shape {y.shape}: at least one output is needed")
     if kind == "points" and not (
-        y.ndim in (2, 3) and y[0].size % 2 == 0 and y.shape[2:] in ((), (2,))
+        y.ndim in (2, 3) and y[0].size % n_axes == 0 and y.shape[2:] in ((), (n_axes,))
     ):
+        columns = "n_points" if n_axes == 1 else f"{n_axes} * n_points"
+        names = ", ".join(f"{axis}{i}" for i in (1, 2) for axis in "xyz"[:n_axes])
         raise ValueError(
-            f"y has shape {y.shape}, but target='points' takes (n_samples, 2 * n_points), as "
-            "x1, y1, x2, y2, ..., or (n_samples, n_points, 2)"
+            f"y has shape {y.shape}, but target='points' takes (n_samples, {columns}), as "
+            f"{names}, ..., or (n_samples, n_points, {n_axes})"
         )
     if kind == "maps" and y.ndim < 2:
         raise ValueError(

@@ -55,18 +55,28 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set
         and searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
+    average_weights : float or None, default=None
+        Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
+        of the running statistics of batch norms. Predictions, validation, early stopping and
+        `get_weights` are then those of the mean, training goes on from the weights themselves. In
+        the first steps the share is smaller: see `sklearn_convnet.averaging.WeightAverage`. None
+        predicts with the weights of the last step.
     batch_size : int or "auto", default="auto"
         Samples of a step; "auto" is ``min(200, n_samples)``. The samples of an epoch are cut
         into batches of nearly equal size, none larger than this.
     max_iter : int, default=200
         Largest number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
-        What is done to the images of each training batch, at random: one of
-        `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))``.
+        What is done to the samples of each training batch, at random: one of
+        `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
         Boxes and maps of labels move along.
     multi_crop : MultiCrop, default=None
         Training on random crops of the images, predictions by the vote of several; validation
         while training sees the centre.
+    test_time_augmentation : TestTimeAugmentation, default=None
+        Predictions by the vote of changed samples, such as mirror images; boxes and maps are moved
+        back. Nothing that is trained depends on it: it may be changed after a fit. Validation
+        while training sees samples as they are, and so do `scan` and what looks inside.
     output : "auto" or None, default="auto"
         The layer behind the user's layers. "auto" is a dense layer or, where y is maps, a
         convolution of size 1, with as many outputs as y needs. None: the last maps are the outputs,
@@ -214,10 +224,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         input_kind="auto",
         loss="auto",
         optimizer="adam",
+        average_weights=None,
         batch_size="auto",
         max_iter=200,
         augmentation=None,
         multi_crop=None,
+        test_time_augmentation=None,
         output="auto",
         init_from=None,
         early_stopping=False,
@@ -244,10 +256,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.input_kind = input_kind
         self.loss = loss
         self.optimizer = optimizer
+        self.average_weights = average_weights
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.augmentation = augmentation
         self.multi_crop = multi_crop
+        self.test_time_augmentation = test_time_augmentation
         self.output = output
         self.init_from = init_from
         self.early_stopping = early_stopping
@@ -407,6 +421,19 @@ default=None
             )
         return self._partial_fit(Given(X, y, sample_weight, boxes), classes)
 
+    def _of_classes(self, X, finish, combine, vote, mean):
+        """For X what `combine` makes of views' results, or else `_voted`."""
+        check_is_fitted(self)
+        voting = self._test_time()
+        if voting is None:
+            return self._voted(X, finish, getattr(self._fitted["multi_crop"], vote, None), mean)
+        X = self._check_X(X, reset=False, sizes="any")
+
+        def voted(part):
+            return self._of_test_time(part, finish, lambda seen: combine(seen, voting))
+
+        return each_size(X, voted, PREDICT_ROWS)
+
     def _voted(self, X, finish, vote, mean):
         """The network's output through `finish`; those of several crops through `vote`, or `mean`
         over an axis where they are moved over X."""
@@ -438,9 +465,12 @@ list of ndarray
             for several columns an array for each, for maps that differ in size one for each sample.
         """
         check_is_fitted(self)
-        vote = getattr(self._fitted["multi_crop"], "vote", None)
-        kernels = self.network_.kernels
-        return self._voted(X, lambda Z: self._target.probabilities(Z, kernels), vote, np.mean)
+        target = self._target
+        return self._of_classes(X, self._decoded, target.vote_of_views, "vote", np.mean)
+
+    def _decoded(self, Z):
+        """Probabilities, from the network's output."""
+        return self._target.probabilities(Z, self.network_.kernels)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
@@ -459,8 +489,10 @@ list of ndarray
             As `predict_proba` returns them.
         """
         check_is_fitted(self)
-        vote = getattr(self._fitted["multi_crop"], "log_vote", None)
-        return self._voted(X, self._target.log_probabilities, vote, log_mean_exp)
+        target = self._target
+        return self._of_classes(
+            X, target.log_probabilities, target.log_vote_of_views, "log_vote", log_mean_exp
+        )
 
     def predict(self, X):
         """The most probable class; for several labels at once those above one half.
@@ -478,8 +510,8 @@ list of ndarray
             differ in size.
         """
         check_is_fitted(self)
-        if self._fitted["multi_crop"] is not None:
-            return self._target.decode(self.predict_proba(X))
+        if self._fitted["multi_crop"] is not None or self._test_time() is not None:
+            return self._decoded(X)
         X = self._check_X(X, reset=False, sizes="any")
 
         def predicted(part):
@@ -487,6 +519,15 @@ list of ndarray
             return self._raw_predict(part, lambda Z: target.predict(Z, self.network_.kernels))
 
         return each_size(X, predicted, PREDICT_ROWS)
+
+    def _decoded(self, X):
+        """`predict`, from the probabilities that views agree on."""
+        P = self.predict_proba(X)
+        if isinstance(P, list) and not isinstance(self.classes_, list):  # maps of several sizes
+            return [self._target.decode(one[np.newaxis])[0] for one in P]
+        labels = self._target.decode(P)
+        in_y = isinstance(self._target, BoxTarget) and self._target.in_y
+        return np.column_stack([labels, self.predict_box(X)]) if in_y else labels
 
     def predict_box(self, X):
         """The boxes that the network sees, whatever the class.
@@ -516,7 +557,10 @@ list of ndarray
         X = self._check_X(X, reset=False, sizes="any")
 
         def boxes(part):
-            return self._target.of_size(part.shape[1:]).boxes(self._raw_predict(part))
+            target = self._target.of_size(part.shape[1:])
+            if self._test_time() is not None:
+                return self._of_test_time(part, target.boxes, target.boxes_of_views)
+            return target.boxes(self._raw_predict(part))
 
         return each_size(X, boxes, PREDICT_ROWS)
 

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from .._version import package_version
@@ -13,6 +14,12 @@ from ..network.summary import network_summary
 from ..ragged import each_size
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, chunk_rows, predict_in_chunks
+from .targets.views import Seen
+
+VOTES_TWICE = (
+    "multi_crop and test_time_augmentation both say how views vote: give one of them, or views "
+    "without crops"
+)
 
 
 class FittedMixin:
@@ -74,11 +81,11 @@ class FittedMixin:
         check_is_fitted(self)
         return self.network_.named_layers
 
-    def _raw_predict(self, X, finish=None):
+    def _raw_predict(self, X, finish=None, seed=None):
         """The output of the last layer, for X as `_check_X` returns it, or what `finish` makes of
-        that, chunk by chunk."""
+        that, chunk by chunk; with a `seed`, that of a draw."""
         network = self._network_for(X)
-        return predict_in_chunks(network, X, effective_n_threads(self.n_threads), finish)
+        return predict_in_chunks(network, X, effective_n_threads(self.n_threads), finish, seed)
 
     def _network_for(self, X):
         """The network for checked X, whose samples may be of another size."""
@@ -97,6 +104,44 @@ class FittedMixin:
             return [self._mean_over_windows(view, finish, mean) for view in views]
         return [self._raw_predict(view, finish) for view in multi_crop.views(X)]
 
+    def _test_time(self):
+        """The `TestTimeAugmentation` of predictions, or None. It is that of the moment, since no
+        weight depends on it.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit the fitted network.
+        """
+        augmentation = self.test_time_augmentation
+        if augmentation is None:
+            return None
+        validate_parameter_constraints(
+            self._parameter_constraints,
+            {"test_time_augmentation": augmentation},
+            type(self).__name__,
+        )
+        if self._fitted["multi_crop"] is not None:
+            raise ValueError(VOTES_TWICE)
+        augmentation._validate_params()
+        self._target.check_views(augmentation.voting)
+        return augmentation
+
+    def _of_test_time(self, X, finish, combine):
+        """The result that `combine` makes of a `Seen`: of what `finish` makes of the network's
+        output for the views of checked X, for some samples at a time."""
+        views = self._test_time().draw(X.shape[1:])
+        n_threads, parts = effective_n_threads(self.n_threads), []
+        dtype, rows = self.network_.input_dtype(X.dtype), chunk_rows(self.network_)
+        for start in range(0, len(X), rows):
+            some = np.ascontiguousarray(X[start : start + rows], dtype)
+            results = [finish(self._raw_predict(view.of(some, n_threads))) for view in views]
+            moves = [view.move for view in views]
+            parts.append(combine(Seen(results, moves, X.shape[1:], n_threads)))
+        if isinstance(parts[0], list):  # an array for each column
+            return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return np.concatenate(parts)
+
     def _outputs(self, X, finish=None):
         """The output of the last layer, for any X, or what `finish` makes of it."""
         check_is_fitted(self)
@@ -110,7 +155,8 @@ class FittedMixin:
         -------
         dict of str to ndarray
             By path, such as "conv1/weight". A regressor that normalises y has the statistics of
-            y beside the output's weights: "output/target_mean", "output/target_deviation".
+            y beside the output's weights: "output/target_mean", "output/target_deviation". With
+            `average_weights` weights and statistics are the averaged ones.
         """
         check_is_fitted(self)
         network = self.network_
@@ -121,7 +167,8 @@ class FittedMixin:
         """Give up what only further training needs, so that a pickle holds little but weights.
 
         That is the state of the optimiser, as large as the weights for momentum and twice as
-        large for Adam, and in memory the gradients. Predictions stay the same. `partial_fit`
+        large for Adam; with `average_weights` the weights of the last step; and in memory the
+        gradients. Predictions stay the same. `partial_fit`
         goes on from the same weights, with an optimiser and a schedule that begin anew, as they
         do in each `fit` with ``warm_start=True``.
 
@@ -131,7 +178,7 @@ class FittedMixin:
             The estimator.
         """
         check_is_fitted(self)
-        self._training_state = None
+        self._training_state = self._average = None
         self.network_.trim()
         return self
 

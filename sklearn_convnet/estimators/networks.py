@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import check_random_state
 
+from ..augmentation.base import KIND_NAMES
+from ..augmentation.mixing import CutMix, mixed_samples, parted
 from ..layers import GlobalAvgPool, GlobalMaxPool, Sequential
 from ..layers.blocks import Outputs
 from ..layers.composition import (
@@ -19,8 +21,10 @@ from ..messages import warn_caller
 from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
+from .fitted import VOTES_TWICE
+from .heads import begin_heads, complete_heads
 from .history import History
-from .inputs import INPUT_PARAMS, default_layers, hint_of_format, warn_if_turned
+from .inputs import INPUT_PARAMS, KINDS, default_layers, hint_of_format, warn_if_turned
 from .scanning import window_of
 from .transfer import copy_weights, weights_of
 from .warm_start import carry_over, changed, check_dtype, check_loss, kept, refuse, state_for
@@ -94,7 +98,7 @@ class NetworkMixin:
         dtype = self._work_dtype(checked.X)
         self.network_ = self._compile(pairs, shape, last_shape, dtype, self._random_state)
         self._begin_outputs(checked.y, in_range(weight))
-        self._training_state = None
+        self._training_state = self._average = None
         self.n_iter_ = self.t_ = 0
         self._history = History()
         if self.init_from is None:
@@ -108,11 +112,13 @@ class NetworkMixin:
     def _begin_outputs(self, y, weight):
         """Gives the output layers of a new network the values that they begin with."""
         self._target.begin(self.network_, y, weight, self._loss())
+        begin_heads(self.network_)
 
     def _go_on(self, news):
         """The state of the last fit, as copies, with the parameters that were changed since."""
         last, state = self.network_, self._training_state
         self.n_iter_ = 0
+        self._average = deepcopy(self._average)
         if news.isdisjoint(NETWORK_PARAMS):
             self.network_, self._random_state, self._training_state = deepcopy(
                 (last, self._random_state, state)
@@ -147,7 +153,7 @@ class NetworkMixin:
             smallest = replace(self._inputs, shape=self._inputs.smallest).sample_shape
             layers = default_layers(shape, self._inputs.kind, smallest)
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
-        self._check_images(pairs)
+        self._check_kind(pairs)
         self._check_layers(X, pairs)
         seen = with_channels(pairs, shape)
         with hint_of_format(self._inputs), hint_of_divisor(pairs, seen):
@@ -157,31 +163,46 @@ class NetworkMixin:
         """The network for the user's layers and the output layers of the target."""
         if self.multi_crop is not None:
             self._target.check_voting(self.multi_crop.voting)
+            if self.test_time_augmentation is not None:
+                raise ValueError(VOTES_TWICE)
+        elif self.test_time_augmentation is not None:
+            self.test_time_augmentation._validate_params()
+            self._target.check_views(self.test_time_augmentation.voting)
+        target, auto = self._target, self.output is not None
+        output_layers = target.output_layers if auto else target.pool_of_outputs
         with hint_of_format(self._inputs):
-            if self.output is None:
-                outputs = self._target.pool_of_outputs(last_shape)
+            outputs = output_layers(last_shape)
+            if not auto:
                 warn_of_last_activation(pairs)
-            else:
-                outputs = self._target.output_layers(last_shape)
         if len(outputs) > 1:
             outputs = [("output", Outputs(outputs))]
+        output_shape = Sequential(outputs).output_shape(last_shape)
+        pairs = complete_heads(pairs, shape, output_shape, output_layers)
         layers = [*pairs, *outputs]
         network = compile_network(layers, shape, dtype=dtype, random_state=random_state)
         if self.multi_crop is not None and self.multi_crop.voting == "dense":
             check_dense_voting(network, self._inputs.kind)
         return network
 
-    def _check_images(self, pairs):
-        """Raises ValueError if what is for images alone is asked of other samples."""
+    def _check_kind(self, pairs):
+        """Raises ValueError if what is for one kind of samples is asked of another."""
         n_axes = first_n_axes(pairs)
+        _, mixing = parted(self.augmentation)
+        if isinstance(mixing, CutMix) and self._inputs.kind == "table":
+            raise ValueError(
+                f"augmentation={self.augmentation!r} pastes parts of samples, but the columns of a "
+                "table are no places: use MixUp"
+            )
         for name, needed in (
-            ("augmentation", getattr(self.augmentation, "needs_images", False)),
-            ("multi_crop", self.multi_crop is not None),
+            ("augmentation", getattr(self.augmentation, "n_axes", None)),
+            ("multi_crop", None if self.multi_crop is None else 2),
+            ("test_time_augmentation", getattr(self.test_time_augmentation, "n_axes", None)),
         ):
-            if needed and n_axes not in (None, 2):
-                fix = "; input_kind='image' makes them so" if self.layers is None else ""
+            if needed is not None and n_axes not in (None, needed):
+                kind = KIND_NAMES[needed]
+                fix = f"; input_kind={kind[:-1]!r} makes them so" if self.layers is None else ""
                 raise ValueError(
-                    f"{name}={getattr(self, name)!r} is for images, but the layers are for "
+                    f"{name}={getattr(self, name)!r} is for {kind}, but the layers are for "
                     f"samples of {n_axes} axes and channels{fix}"
                 )
 
@@ -190,18 +211,23 @@ class NetworkMixin:
         is_image = self._inputs.kind == "image" and not self._inputs.differ
         return self.input_shape_[1::-1] if is_image else None
 
+    def _point_axes(self):
+        """The number of coordinates of a point in a sample."""
+        return KINDS[self._inputs.kind] if self._inputs.kind in ("signal", "volume") else 2
+
     def _n_steps(self):
         """The length of a sample where X is signals, else None."""
         return self.input_shape_[0] if self._inputs.kind == "signal" else None
 
     def _augment(self):
         """The change that is made to a training batch, or None: see `Trainer`."""
-        if self.augmentation is None and self.multi_crop is None:
+        augmentation, _ = parted(self.augmentation)
+        if augmentation is None and self.multi_crop is None:
             return None
 
         def augment(X, target, pixel_weight, random_state):
-            if self.augmentation is not None:
-                how = self.augmentation, X
+            if augmentation is not None:
+                how = augmentation, X
                 if pixel_weight is not None:
                     same = deepcopy(random_state)
                     pixel_weight = self._target.moved(*how, pixel_weight, same, self.n_threads)
@@ -211,6 +237,19 @@ class NetworkMixin:
             return X, target, pixel_weight
 
         return augment
+
+    def _mix(self):
+        """The mixing of a training batch, or None: see `Trainer`."""
+        _, mixing = parted(self.augmentation)
+        if mixing is None:
+            return None
+        n_axes = KINDS[self._inputs.kind]
+
+        def mix(samples, random_state):
+            mixture = mixing.mix(samples.X, n_axes, random_state)
+            return mixed_samples(samples, mixture, self._target.lies_in_sample)
+
+        return mix
 
     def _view(self):
         """The part of X that the network sees where it does not train, or None for all of it."""

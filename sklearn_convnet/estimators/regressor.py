@@ -41,6 +41,8 @@ callable, default="auto"
         with respect to `y_pred`; see `sklearn_convnet.losses.FunctionLoss`.
     optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
         See `ConvNetClassifier`.
+    average_weights : float or None, default=None
+        See `ConvNetClassifier`.
     batch_size : int or "auto", default="auto"
         See `ConvNetClassifier`.
     max_iter : int, default=200
@@ -49,6 +51,8 @@ callable, default="auto"
         See `ConvNetClassifier`; `target` says what of y moves along.
     multi_crop : MultiCrop, default=None
         See `ConvNetClassifier`; the prediction is the mean over the crops. For values only.
+    test_time_augmentation : TestTimeAugmentation, default=None
+        See `ConvNetClassifier`; values, and points and maps moved back, are averaged.
     output : "auto" or None, default="auto"
         The layer behind the user's layers. "auto" is a dense layer or, where y is maps, a
         convolution of size 1, with as many outputs as y needs. None: the last maps are the outputs,
@@ -80,13 +84,14 @@ callable, default="auto"
     target : {"values", "points", "maps"}, default="values"
         What y is, and what of it moves when augmentation moves the image: "points" are
         ``(n_samples, 2 * n_points)``, as ``x1, y1, x2, y2, ...``, or ``(n_samples, n_points,
-        2)``; "maps" are ``(n_samples, height, width)`` or, with several values a pixel,
-        ``(n_samples, height, width, n_values)``, of the size of the last maps of `layers`.
+        2)``, in volumes with a z along the depth, in signals an x alone; "maps" are ``(n_samples,
+        height, width)`` or, with several values a pixel, ``(n_samples, height, width,
+        n_values)``, of the size of the last maps of `layers`.
         "values" are numbers, or maps, that stay as they are.
     point_units : {"share", "pixels"}, default="share"
-        Whether coordinates of points are shares of width and height, a share x being the
-        pixel ``x * width - 1/2``, or pixels, whose centres are at integers. Augmentation has
-        to know.
+        Whether coordinates of points are shares of width and height (of the depth, the length),
+        a share x being the pixel ``x * width - 1/2``, or pixels, whose centres are at integers.
+        Augmentation has to know.
     normalize_y : bool, default=True
         Whether the network learns ``(y - mean) / deviation``, so that units of y make no
         difference: `fit` with ``a y + b`` predicts ``a p + b`` where it predicted p. Mean and
@@ -142,10 +147,12 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         input_kind="auto",
         loss="auto",
         optimizer="adam",
+        average_weights=None,
         batch_size="auto",
         max_iter=200,
         augmentation=None,
         multi_crop=None,
+        test_time_augmentation=None,
         output="auto",
         init_from=None,
         early_stopping=False,
@@ -169,10 +176,12 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self.input_kind = input_kind
         self.loss = loss
         self.optimizer = optimizer
+        self.average_weights = average_weights
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.augmentation = augmentation
         self.multi_crop = multi_crop
+        self.test_time_augmentation = test_time_augmentation
         self.output = output
         self.init_from = init_from
         self.early_stopping = early_stopping
@@ -203,7 +212,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
                 "boxes= goes with ConvNetClassifier, which tells a class and a box. For "
                 "coordinates alone give them to the regressor as y, with target='points'"
             )
-        return check_values(y, self.target)
+        return check_values(y, self.target, self._point_axes())
 
     def _absent(self, y):
         return is_absent(y)
@@ -217,6 +226,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             n_steps=self._n_steps(),
             normalize=self.normalize_y and self._loss().takes_normalized,
             flip_pairs=self.flip_pairs,
+            point_axes=self._point_axes(),
         )
         self.n_outputs_ = target.n_outputs
         return target
@@ -278,8 +288,13 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         X = self._check_X(X, reset=False, sizes="any")
         return each_size(X, self._mean_of_views, PREDICT_ROWS)
 
+    def _decoded(self, Z):
+        return self._values(Z)
+
     def _mean_of_views(self, X):
         """The values of samples of one size."""
+        if self._test_time() is not None:
+            return self._of_test_time(X, self._values, self._target.of_views)
         views = self._of_views(X, self._values, np.mean)
         return views[0] if len(views) == 1 else sum(views) / len(views)
 

@@ -394,6 +394,11 @@ def _finish(estimator, output, window):
     def values(Z):
         return estimator._values(Z).reshape(len(Z), -1)
 
+    if isinstance(target, PointTarget) and target.n_axes != 2:
+        raise ValueError(
+            "points are moved from windows to the whole in images alone, but these lie on "
+            f"{target.n_axes} axes: cut out windows and predict them"
+        )
     if isinstance(target, PointTarget) and len(window) == 2:
         return values, _Move(target.units, target.units, window)
     return values, None

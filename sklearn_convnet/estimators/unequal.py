@@ -92,13 +92,13 @@ class UnequalMixin:
         """The shape in which the network sees a sample of a shape, channels last."""
         return shape if self.multi_crop is None else self.multi_crop.output_shape(shape)
 
-    def _check_sizes(self, X):
-        """Raises ValueError for a checked sample that the network cannot see."""
+    def _check_sizes(self, X, training=False):
+        """Raises ValueError for a checked sample that the network cannot see, or train on."""
         if self._fitted["multi_crop"] is not None:
             return
         for shape, i in X.first_of_sizes().items():
             try:
-                self.network_.resized(shape)
+                self.network_.resized(shape, training)
             except ShapeError as error:
                 raise ValueError(self._not_any_size(f"X[{i}]", shape, error)) from None
 
@@ -123,14 +123,14 @@ class UnequalMixin:
                 "box_units='pixels' needs images of one size: give boxes as shares of the width "
                 "and height, box_units='share'"
             )
-        self._check_sizes(X)
+        self._check_sizes(X, training=True)
         if self.multi_crop is None:
             self._check_variances(X)
 
     def _check_variances(self, X):
         """Raises ValueError for a batch norm that sees one value of each channel of a sample."""
         for shape, i in X.first_of_sizes().items():
-            for node in walk(self.network_.resized(shape).nodes):
+            for node in walk(self.network_.resized(shape, training=True).nodes):
                 if node.smallest_batch > 1:
                     raise ValueError(
                         f"layer {node.path!r}: of X[{i}] of shape {self._inputs.order_of(shape)} "

@@ -6,6 +6,7 @@ Maps are channels-last: a sample is ``(length, channels)``, ``(height, width, ch
 
 from .activation import Activation
 from .attention import NonLocal, SelfAttention
+from .auxiliary import AuxiliaryHead
 from .base import Chain, Layer
 from .blocks import DenseBlock, Parallel, Residual
 from .composition import Sequential
@@ -57,6 +58,7 @@ from .upsample import Upsample1D, Upsample2D, Upsample3D
 
 __all__ = [
     "Activation",
+    "AuxiliaryHead",
     "AvgPool1D",
     "AvgPool2D",
     "AvgPool3D",

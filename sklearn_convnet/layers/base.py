@@ -39,6 +39,8 @@ class Layer(Parametrized):
     n_axes = None
     #: Of a block: whether a chain inside sees the outputs of those before it, beside the input.
     accumulates = False
+    #: Of a block: whether its output is its input, whatever the layers inside make of it.
+    passes_on = False
 
     _parameter_constraints: dict = {}
 

@@ -272,6 +272,8 @@ def _through_block(part, field, fields):
     for chain in part.chains:
         below = _union(seen) if part.layer.accumulates else field
         seen.append(_through_chain(chain, below, fields))
+    if part.layer.passes_on:
+        return field
     field = _union(seen)
     return Field(part.output_shape, field.axes, field.is_whole)
 

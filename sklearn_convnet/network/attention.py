@@ -94,7 +94,7 @@ class _AttentionNode(Node):
         ]
 
     def _keys(self, X, run):
-        """What keys and values see."""
+        """The input of keys and values."""
         return X
 
     def _keys_back(self, d_keys, run):

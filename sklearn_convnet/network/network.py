@@ -13,6 +13,8 @@ from ..initializers import initial_weights
 from ..kernels import loader
 from ..layers.blocks import Outputs
 from ..threads import effective_n_threads
+from .auxiliary import SideBySideNode, heads_of, walk_heads_last
+from .draws import DrawsMixin
 from .node import EagerRun, Run, chain_backward, chain_forward, walk
 from .passes import fuse, make_nodes, named_passes, pass_names
 from .plan import plan_table, profile_table
@@ -48,7 +50,7 @@ def _leave_cast_to_last(nodes):
     return bool(casting)
 
 
-class Network(ResizableMixin):
+class Network(DrawsMixin, ResizableMixin):
     """Layers made executable; `compile_network` makes one.
 
     Attributes
@@ -68,6 +70,8 @@ class Network(ResizableMixin):
         Their gradients after a training forward and a backward, in the same layout.
     segments : list of Segment
         What lies where in these vectors.
+    heads : list of Node
+        The auxiliary heads, whose outputs are beside that of the network in training.
     step : int
         Number of the training step. Dropout masks are a function of it.
     part : int
@@ -111,10 +115,11 @@ class Network(ResizableMixin):
         self.input_shape = self.table[0][2] if self.table else self._given_shape
         self.output_shape = self._nodes[-1].output_shape if self._nodes else self.input_shape
         self.largest_map = max(map(prod, [self.input_shape, *(row[3] for row in self.table)]))
+        self.heads = heads_of(self._nodes, self.output_shape)
         self.segments = []
         grain = ALIGNMENT // self.dtype.itemsize
         start = 0
-        for node in walk(self._nodes):
+        for node in walk_heads_last(self._nodes):
             for name, weight in node.weights.items():
                 stop = start + prod(weight.shape)
                 path = f"{node.path}/{name}"
@@ -156,7 +161,7 @@ class Network(ResizableMixin):
     def initialize(self, random_state):
         """Draw the first weights, and the seed of the dropout masks."""
         self._seed = int(random_state.randint(2**31 - 1))
-        for node in walk(self._nodes):
+        for node in walk_heads_last(self._nodes):
             for name, w in node.weights.items():
                 try:
                     node.params[name][...] = initial_weights(
@@ -255,7 +260,10 @@ class Network(ResizableMixin):
         """The nodes that a prediction or a training step runs: those that passes have left."""
         training = bool(training)
         if training not in self._fused:
-            self._fused[training] = fuse(self._nodes, self._passes, training)
+            nodes = fuse(self._nodes, self._passes, training)
+            if training and self.heads:
+                nodes = (*nodes, SideBySideNode(self.heads, self.output_shape))
+            self._fused[training] = nodes
         return self._fused[training]
 
     @property
@@ -332,6 +340,7 @@ class Network(ResizableMixin):
         Returns
         -------
         Y : array of shape (n, *output_shape)
+            In training the outputs of auxiliary heads follow, along the last axis.
 
         Raises
         ------
@@ -359,19 +368,25 @@ class Network(ResizableMixin):
                 self._arena.pending = self, EagerRun(nodes, run, Y.shape)
             return Y
         program = self._program(len(X), X.dtype, training, weight is not None, *flags)
-        given = {"X": X, "weight": weight}
-        arena = self._arena if training else self._idle.borrow()
-        seed = self._mask_seed()
-        bound = run_forward(program, arena, self.kernels, given, "Y", n_threads, seed)
-        if training:
-            self._arena.pending = self, Pending(bound, given, seed)
-        else:
-            self._idle.append(arena)
+        if not training:
+            return self._predict(program, X, weight, n_threads, self._mask_seed())
+        given, seed = {"X": X, "weight": weight}, self._mask_seed()
+        bound = run_forward(program, self._arena, self.kernels, given, "Y", n_threads, seed)
+        self._arena.pending = self, Pending(bound, given, seed)
         return given["Y"]
 
-    def _program(self, n, dtype, training, weighted, one_sample=False, use_running=False):
+    def _predict(self, program, X, weight, n_threads, seed):
+        """The output of a program that does not train, in an arena that no other thread has."""
+        given, arena = {"X": X, "weight": weight}, self._idle.borrow()
+        run_forward(program, arena, self.kernels, given, "Y", n_threads, seed)
+        self._idle.append(arena)
+        return given["Y"]
+
+    def _program(
+        self, n, dtype, training, weighted, one_sample=False, use_running=False, drawing=False
+    ):
         """The steps for so many samples, traced when they are first asked for."""
-        key = (n, dtype.char, training, weighted, one_sample, use_running)
+        key = (n, dtype.char, training, weighted, one_sample, use_running, drawing)
         recent = self._programs[bool(training)]
         program = recent.find(key)
         if program is None:
@@ -379,12 +394,12 @@ class Network(ResizableMixin):
             recent.add(key, program, program.n_kept)
         return program
 
-    def _trace(self, n, dtype, training, weighted, one_sample, use_running):
+    def _trace(self, n, dtype, training, weighted, one_sample, use_running, drawing):
         tracer = Tracer()
         X = tracer.empty((n, *self.input_shape), dtype, "X")
         weight = tracer.empty((n,), self.dtype, "weight") if weighted else None
-        flags = (one_sample, use_running)
-        run = Run(tracer.kernels, THREADS, training, 0, weight, *flags, tracer=tracer)
+        flags = dict(one_sample=one_sample, use_running=use_running, drawing=drawing)
+        run = Run(tracer.kernels, THREADS, training, 0, weight, **flags, tracer=tracer)
         nodes = self.fused(training)
         Y = chain_forward(nodes, X, run)
         name_result(Y, "Y")

@@ -166,6 +166,8 @@ class Run:
     one_sample: bool = False  # whether a single one counts
     use_running: bool = False  # where a batch norm has a single value of each channel
     recompute: bool = False  # a forward that was done before: statistics stay
+    drawing: bool = False  # a prediction with dropout
+    heads: dict = field(default_factory=dict)  # outputs of auxiliary heads, or gradients there
     tracer: object = None
     saved: dict = field(default_factory=dict)
 
@@ -255,6 +257,10 @@ class Node:
         Its statistics. The network puts them here.
     chains : list of list of Node
         The nodes inside a block.
+    is_auxiliary : bool
+        Whether it takes part in training alone, and passes its input on at a prediction.
+    is_random : bool
+        Whether what it computes in training, and in a draw, is random.
     frozen : bool
         Whether it learns nothing: in training too it computes what a prediction does, with running
         statistics and without dropout, and no weight has a gradient.
@@ -271,6 +277,8 @@ class Node:
 
     multiply_adds = 0
     smallest_batch = 1  # samples that a training step needs
+    is_auxiliary = False
+    is_random = False
     frozen = False
     takes_wide = False
     keeps_wide = False

@@ -198,10 +198,17 @@ def make_nodes(layers, input_shape, dtype):
     return nodes, table
 
 
+def _at_prediction(node):
+    if not node.is_auxiliary:
+        return node
+    return IdentityNode(node.path, node.input_shape, node.output_shape)
+
+
 def fuse(nodes, passes, training, frozen=False):
     """Copies of the nodes after each pass, those inside blocks first; frozen copies learn nothing
-    in training."""
-    nodes = [copy.copy(node) for node in nodes]
+    in training. Where nothing is learnt, auxiliary heads are identities."""
+    learns = training and not frozen
+    nodes = [copy.copy(node if learns else _at_prediction(node)) for node in nodes]
     for node in nodes:
         node.frozen = node.frozen or frozen
         node.chains = [fuse(chain, passes, training, frozen) for chain in node.chains]

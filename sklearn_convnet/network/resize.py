@@ -1,5 +1,6 @@
 """A network for samples of another size: other nodes over the very same arrays."""
 
+from ..layers.auxiliary import without_heads
 from ..layers.composition import with_channels
 from .passes import named_passes
 from .segments import check_same_arrays, check_same_sizes
@@ -41,13 +42,16 @@ class ResizableMixin:
         other._bind()
         return other
 
-    def resized(self, input_shape):
+    def resized(self, input_shape, training=False):
         """The network for samples of another size, with the same weights.
 
         Parameters
         ----------
         input_shape : tuple of int
             Shape of a sample.
+        training : bool, default=False
+            Whether it is to train, so that auxiliary heads have to fit as well. A prediction does
+            without them.
 
         Returns
         -------
@@ -65,13 +69,18 @@ class ResizableMixin:
         shape = with_channels(self.layers, input_shape)
         if shape == self.input_shape:
             return self
-        network = self._resized.find(shape)
+        bare = bool(self.heads) and not training
+        network = self._resized.find((shape, bare))
         if network is None:
-            network = self.sharing(self.layers, input_shape)
-            check_same_sizes(network.nodes, self.nodes)
+            layers, nodes = self.layers, self.nodes
+            if bare:
+                layers = without_heads(layers)
+                nodes = [node for node in nodes if not node.is_auxiliary]
+            network = self.sharing(layers, input_shape)
+            check_same_sizes(network.nodes, nodes)
             network._lender = self
             network._arena, network._idle = self._arena, self._idle
-            self._resized.add(shape, network, MAX_SIZES)
+            self._resized.add((shape, bare), network, MAX_SIZES)
         network.step, network.part, network._seed = self.step, self.part, self._seed
         return network
 

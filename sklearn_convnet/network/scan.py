@@ -16,6 +16,7 @@ from math import prod
 from sklearn.base import clone
 
 from ..layers.activation import Activation
+from ..layers.auxiliary import AuxiliaryHead
 from ..layers.blocks import DenseBlock, Outputs, Parallel, Residual
 from ..layers.composition import PASSTHROUGH, Sequential, ShapeError, check_layers
 from ..layers.conv import CONV
@@ -157,6 +158,8 @@ class _Maker:
         made, stride = [], self.ones
         for name, layer in check_layers(layers):
             path = prefix + name
+            if isinstance(layer, AuxiliaryHead):
+                continue
             if isinstance(layer, Flatten):
                 self.flat = prod(self.sizes(shape)) > 1
                 continue

@@ -35,13 +35,13 @@ def network_summary(network, **n_samples):
     -------
     Table
     """
-    # Layers inside a block count for the block.
+    # Layers inside a block count for the block. An auxiliary head computes nothing of a sample.
     counts, work = {}, {}
     tops = {path for path, *_ in network.table}
     for segment in network.segments:
         top = top_path(segment.path, tops)
         counts[top] = counts.get(top, 0) + prod(segment.shape)
-    for node in walk(network.nodes):
+    for node in walk(node for node in network.nodes if not node.is_auxiliary):
         top = top_path(node.path, tops)
         work[top] = work.get(top, 0) + node.multiply_adds
     parts = parts_of_network(network.layers, network.input_shape)

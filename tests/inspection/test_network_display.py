@@ -22,6 +22,7 @@ from sklearn_convnet.inspection import (
     receptive_field,
 )
 from sklearn_convnet.layers import (
+    AuxiliaryHead,
     AvgPool2D,
     BatchNorm,
     Conv1D,
@@ -157,6 +158,18 @@ def test_a_shortcut_without_layers_is_a_line():
     ys = np.concatenate(beside)[:, 1]
     assert ys.max() > box[3]
     assert ys.min() < box[1]
+
+
+def test_a_head_ends_in_its_frame():
+    head = AuxiliaryHead([("c", Conv2D(3, 3)), ("pool", GlobalAvgPool()), ("out", Dense(4))])
+    layers = [Conv2D(2, 1), ("aux", head), GlobalAvgPool(), Dense(4)]
+    display = NetworkDisplay.from_network(network(layers, (6, 6, 3)))
+    last = bounds(display, "aux/out")
+    middle = (last[0] + last[2]) / 2
+    lines = [np.array(line.get_xydata()) for line in display.ax_.get_lines()]
+    below = [xy for xy in lines if xy[0, 0] == pytest.approx(middle) and xy[0, 1] < last[3]]
+    assert not below  # nothing leads from the head to the next layer
+    assert not {"+", "concatenated"} & {text.get_text() for text in display.ax_.texts}
 
 
 def test_boxes_do_not_overlap():

@@ -54,6 +54,7 @@ from .geometries import (
     RESAMPLE_CASES,
     RESPONSE_NORM_CASES,
     UPSAMPLE_CASES,
+    VOLUME_CASES,
     WINOGRAD_CASES,
     WINOGRAD_POOL_CASES,
     ConvCase,

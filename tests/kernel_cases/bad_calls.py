@@ -290,6 +290,11 @@ BAD_CALLS = [
         for what, axis in (("rows", "H"), ("columns", "W"), ("maps", "C"))
     ),
     *(
+        (kernel, f"no {what}", named(**{axis: 0}))
+        for kernel in ("affine_resample_3d", "affine_resample_3d_nearest")
+        for what, axis in (("images", "D"), ("rows", "H"), ("columns", "W"), ("maps", "C"))
+    ),
+    *(
         ("copy_channels", *bad)
         for bad in (
             ("beyond the last map of X", named(x_start=2)),

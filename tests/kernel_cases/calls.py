@@ -152,6 +152,7 @@ _RESPONSE_OPTIONS = named(size=3, alpha=0.1, beta=0.75, bias=1.0, n_threads=2)
 _GATE_SIZES = named(n=3, P=6, C=5)
 _UPSAMPLE_SIZES = named(n=2, D=2, H=3, W=4, C=5, OD=4, OH=6, OW=12)
 _RESAMPLE_SIZES = named(n=2, H=4, W=5, C=3, two=2, three=3)
+_VOLUME_SIZES = named(n=2, D=3, H=4, W=5, C=3, three=3, four=4)
 _GROUPNORM_SIZES = named(n=3, P=4, C=6, groups=2)
 _ATTENTION_SIZES = named(n=2, L=6, M=5, heads=3, d=4)
 _SEGMENTS = IN("s two", "int64", ((0, 5), (7, 11)))
@@ -461,6 +462,20 @@ GOOD_CALLS = {
         named(
             X=IN("n H W C", "int64"), matrices=IN("n two three", "float64"),
             Y=OUT("n H W C", "int64"), n_threads=2,
+        ),
+    ),
+    "affine_resample_3d": Call(
+        _VOLUME_SIZES,
+        named(
+            X=IN("n D H W C"), matrices=IN("n three four", "float64"), Y=OUT("n D H W C"),
+            fill_value=0.25, n_threads=2,
+        ),
+    ),
+    "affine_resample_3d_nearest": Call(
+        _VOLUME_SIZES,
+        named(
+            X=IN("n D H W C", "int64"), matrices=IN("n three four", "float64"),
+            Y=OUT("n D H W C", "int64"), n_threads=2,
         ),
     ),
     "add": Call(

@@ -324,6 +324,14 @@ RESAMPLE_CASES = {
     "one pixel": (40, 1, 1, 2),
 }
 
+# n, depth, height, width, channels
+VOLUME_CASES = {
+    "scan": (5, 9, 16, 15, 1),
+    "colour": (3, 4, 12, 13, 3),
+    "one image": (6, 1, 9, 8, 2),
+    "one voxel": (40, 1, 1, 1, 2),
+}
+
 # n, queries, keys, heads, width of a head: more positions than a block of rows, more channels
 # than a panel, more terms than a sum takes at a time.
 ATTENTION_CASES = {

@@ -1,4 +1,4 @@
-"""Resampling images under affine maps."""
+"""Resampling images and volumes under affine maps."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -13,20 +13,24 @@ from scipy.ndimage import affine_transform
 from sklearn_convnet.kernels import reference
 
 float64 = np.dtype(np.float64)
-every_case = pytest.mark.parametrize("case", cases.RESAMPLE_CASES)
+CASES = {**cases.RESAMPLE_CASES, **{f"volume, {k}": v for k, v in cases.VOLUME_CASES.items()}}
+every_case = pytest.mark.parametrize("case", CASES)
 
 sizes = st.integers(1, 9)
-resample_cases = st.tuples(st.integers(1, 4), sizes, sizes, st.integers(1, 5))
+resample_cases = st.one_of(
+    st.tuples(st.integers(1, 4), sizes, sizes, st.integers(1, 5)),
+    st.tuples(st.integers(1, 3), sizes, sizes, sizes, st.integers(1, 3)),
+)
 
 IDENTITY = ((1, 0, 0), (0, 1, 0))
 
 
 def random_matrices(rng, case):
     """Maps that turn, enlarge and move, some of them out of the image."""
-    n, height, width, _ = case
-    linear = rng.uniform(-1.5, 1.5, (n, 2, 2))
-    centre = np.array([width - 1, height - 1]) / 2
-    shift = rng.uniform(-0.7, 0.7, (n, 2)) * (width, height)
+    n, size = case[0], np.array(case[-2:0:-1])
+    linear = rng.uniform(-1.5, 1.5, (n, len(size), len(size)))
+    centre = (size - 1) / 2
+    shift = rng.uniform(-0.7, 0.7, (n, len(size))) * size
     offset = centre + shift - linear @ centre
     return np.concatenate([linear, offset[:, :, np.newaxis]], axis=2)
 
@@ -39,12 +43,14 @@ def arrays(case, dtype, seed=0):
 
 
 def resample(kernels, X, matrices, fill_value=0.5, n_threads=1):
-    matrices = np.array(np.broadcast_to(matrices, (len(X), 2, 3)), float64, order="C")
+    shape = (len(X), X.ndim - 2, X.ndim - 1)
+    matrices = np.array(np.broadcast_to(matrices, shape), float64, order="C")
     Y = cases.output(X.shape, X.dtype)
+    name = "affine_resample_3d" if X.ndim == 5 else "affine_resample"
     if X.dtype.kind == "f":
-        kernels.affine_resample(X, matrices, Y, fill_value, n_threads)
+        getattr(kernels, name)(X, matrices, Y, fill_value, n_threads)
     else:
-        kernels.affine_resample_nearest(X, matrices, Y, n_threads)
+        getattr(kernels, f"{name}_nearest")(X, matrices, Y, n_threads)
     return Y
 
 
@@ -76,12 +82,13 @@ def test_like_reference(kernels, dtype, case, seed, n_threads):
 @cases.every_compiled
 @every_case
 def test_larger_like_reference(kernels, dtype, case):
-    assert_like_reference(kernels, cases.RESAMPLE_CASES[case], dtype, n_threads=2)
+    assert_like_reference(kernels, CASES[case], dtype, n_threads=2)
 
 
 @cases.every_compiled
-def test_threads_do_not_matter(kernels, dtype):
-    X, labels, matrices = arrays((40, 28, 28, 1), dtype)
+@pytest.mark.parametrize("case", [(40, 28, 28, 1), (12, 9, 14, 13, 2)])
+def test_threads_do_not_matter(kernels, dtype, case):
+    X, labels, matrices = arrays(case, dtype)
     cases.assert_threads_do_not_matter(
         lambda n_threads: [resample(kernels, A, matrices, n_threads=n_threads) for A in (X, labels)]
     )
@@ -90,7 +97,7 @@ def test_threads_do_not_matter(kernels, dtype):
 @cases.every_compiled
 @every_case
 def test_batch_does_not_matter(kernels, dtype, case):
-    X, labels, matrices = arrays(cases.RESAMPLE_CASES[case], dtype)
+    X, labels, matrices = arrays(CASES[case], dtype)
     for A in (X, labels):
         whole = resample(kernels, A, matrices, n_threads=2)
         for i in range(len(A)):
@@ -102,6 +109,8 @@ def test_batch_does_not_matter(kernels, dtype, case):
 def test_nothing_changes_bit_for_bit(kernels, dtype):
     X = np.array([-0.0, np.nan, np.inf, 1e-40, 3], dtype).reshape(1, 1, 5, 1)
     cases.assert_same_bits(resample(kernels, X, IDENTITY), X)
+    X = X.reshape(1, 1, 1, 5, 1)
+    cases.assert_same_bits(resample(kernels, X, np.eye(3, 4)), X)
 
 
 @cases.every_compiled
@@ -112,6 +121,10 @@ def test_beyond_all_bounds(kernels, dtype, value):
     np.testing.assert_array_equal(Y, 0.5)
     Y = resample(kernels, X.astype(np.int64), ((1, 0, 0), (0, 1, value)))
     np.testing.assert_array_equal(Y, 0)
+    X, matrix = np.ones((1, 2, 3, 3, 2), dtype), np.eye(3, 4)
+    matrix[2, 3] = value
+    np.testing.assert_array_equal(resample(kernels, X, matrix), 0.5)
+    np.testing.assert_array_equal(resample(kernels, X.astype(np.int64), matrix), 0)
 
 
 # ---------------------------------------------------------------------------
@@ -131,6 +144,33 @@ def test_right_angles_and_mirrors_are_permutations(kernels, dtype):
             (((0, 1, 0), (1, 0, 0)), A.swapaxes(1, 2)),
         ):
             np.testing.assert_array_equal(resample(kernels, A, matrix), expected)
+
+
+@cases.every_variant
+def test_right_angles_and_mirrors_of_volumes(kernels, dtype):
+    X, labels, _ = arrays((2, 6, 6, 6, 3), dtype)
+    x, y, z, one = np.eye(4)
+    for A in (X, labels):
+        for matrix, expected in (
+            ((x, y, 5 * one - z), A[:, ::-1]),
+            ((x, 5 * one - y, z), A[:, :, ::-1]),
+            ((5 * one - x, y, z), A[:, :, :, ::-1]),
+            ((5 * one - y, x, z), np.rot90(A, axes=(2, 3))),
+            ((5 * one - z, y, x), np.rot90(A, axes=(1, 3))),
+            ((x, z, y), A.swapaxes(1, 2)),
+        ):
+            np.testing.assert_array_equal(resample(kernels, A, matrix), expected)
+
+
+@cases.every_variant
+def test_a_volume_of_one_image_is_that_image(kernels, dtype):
+    X, labels, matrices = arrays((3, 7, 5, 2), dtype)
+    volumes = np.zeros((3, 3, 4))
+    volumes[:, :2, :2], volumes[:, :2, 3] = matrices[:, :, :2], matrices[:, :, 2]
+    volumes[:, 2, 2] = 1
+    for A in (X, labels):
+        seen = resample(kernels, A[:, np.newaxis], volumes)[:, 0]
+        np.testing.assert_array_equal(seen, resample(kernels, A, matrices))
 
 
 @cases.every_variant
@@ -162,8 +202,8 @@ def test_nearest_by_hand(kernels, dtype):
 
 
 @cases.every_variant
-def test_constant_stays_constant(kernels, dtype):
-    case = (9, 12, 7, 3)
+@pytest.mark.parametrize("case", [(9, 12, 7, 3), (3, 5, 6, 7, 2)])
+def test_constant_stays_constant(kernels, dtype, case):
     _, _, matrices = arrays(case, dtype)
     Y = resample(kernels, np.full(case, 0.3, dtype), matrices, fill_value=0.3)
     np.testing.assert_allclose(Y, 0.3, rtol=1e-6)
@@ -180,8 +220,8 @@ def test_is_scipy_affine_transform(case, seed):
     X, _, matrices = arrays(case, float64, seed)
     expected = np.empty(case)
     for i in range(case[0]):
-        linear, offset = matrices[i, ::-1, :2][:, ::-1], matrices[i, ::-1, 2]  # rows first
-        for c in range(case[3]):
+        linear, offset = matrices[i, ::-1, -2::-1], matrices[i, ::-1, -1]  # rows first
+        for c in range(case[-1]):
             expected[i, ..., c] = affine_transform(
                 X[i, ..., c], linear, offset, order=1, mode="grid-constant", cval=0.5
             )

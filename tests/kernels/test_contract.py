@@ -274,6 +274,9 @@ def test_index_anywhere_in_a_large_batch(kernels, dtype, n, place):
         ("group_maxpool_forward", cases.named(n=0, W=2**31)),
         ("affine_resample", cases.named(n=0, W=2**31)),
         ("affine_resample", cases.named(n=0, H=2**21, W=2**20)),
+        ("affine_resample_3d", cases.named(n=0, D=2**31)),
+        ("affine_resample_3d", cases.named(n=0, D=2**14, H=2**14, W=2**14)),
+        ("affine_resample_3d", cases.named(n=0, D=2**20, H=2**19, W=1, C=1)),  # with its frame
     ],
 )
 def test_sizes_that_no_memory_holds(name, changes, kernels, dtype):

@@ -4,6 +4,7 @@ import numpy as np
 
 from ...layers import Dense, GlobalAvgPool
 from ...messages import warn_caller
+from .views import mean_of
 
 
 class Target:
@@ -14,14 +15,19 @@ class Target:
     n_outputs : int
         Outputs of the layer called "output".
     votings : tuple of str
-        How several crops of an image can vote.
+        How several views of a sample can vote.
+    crops_vote : bool
+        Whether crops can be these views: not where y has a place in the sample.
     """
 
-    votings = ()
+    votings = ("soft",)
+    crops_vote = False
     #: Name of what makes probabilities of the network's output; None asks the loss.
     out_activation = None
     #: Number of pixels along each axis, where y holds maps.
     map_size = None
+    #: True if y has a place for each place of a sample, and moves as it does.
+    lies_in_sample = False
     #: True if maps may have any size, as samples have.
     any_size = False
     #: True if the output layers have what they begin with.
@@ -136,15 +142,28 @@ class Target:
 
     def check_voting(self, voting):
         """Raises ValueError if the predictions of several crops have no such vote."""
-        if not self.votings:
+        if not self.crops_vote:
             raise ValueError(
                 "multi_crop votes over labels or values, but y holds what has a place in the "
-                "image, or several columns of classes: leave it out"
+                "image, or several columns of classes: leave it out; test_time_augmentation votes "
+                "over whole samples, whatever y is"
             )
         if voting != "dense" and voting not in self.votings:
             raise ValueError(
                 f"multi_crop: voting={voting!r} needs one label a sample, use voting='soft'"
             )
+
+    def check_views(self, voting):
+        """Raises ValueError if the predictions for several views have no such vote."""
+        if voting not in self.votings:
+            raise ValueError(
+                f"test_time_augmentation: voting={voting!r} needs one label a sample, use "
+                "voting='soft'"
+            )
+
+    def of_views(self, seen):
+        """The values that are predicted for samples, from those for several views: `Seen`."""
+        return mean_of(seen.results)
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
         """A batch after an augmentation; what of the target lies in the image moves along.
@@ -173,7 +192,7 @@ class Target:
 
 
 def move_points(augmentation, X, points, units, random_state, n_threads, flip_pairs=None):
-    """A batch and the points (n, n_points, 2) in it after an augmentation, in their units.
+    """A batch and the points (n, n_points, n_axes) in it after an augmentation, in their units.
 
     A share `x` of the width is at pixel ``x * width - 1/2``: pixel centres are at integers,
     so the left edge of the image is at -1/2. In mirror images the points of each of `flip_pairs`
@@ -181,12 +200,12 @@ def move_points(augmentation, X, points, units, random_state, n_threads, flip_pa
     """
     pairs = {} if flip_pairs is None else {"flip_pairs": flip_pairs}
     if units == "share":
-        points = points * image_size(X, points.dtype) - 0.5
+        points = points * size_of(X, points) - 0.5
     X, points, _ = augmentation.augment(
         X, points=points, random_state=random_state, n_threads=n_threads, **pairs
     )
     if units == "share":
-        points = (points + 0.5) / image_size(X, points.dtype)
+        points = (points + 0.5) / size_of(X, points)
     return X, points
 
 
@@ -201,6 +220,6 @@ def warn_of_pixels(shares, what, param):
         )
 
 
-def image_size(X, dtype):
-    """(width, height) of images."""
-    return np.array([X.shape[2], X.shape[1]], dtype)
+def size_of(X, points):
+    """The size of samples along the axes of points: (width, height) of images."""
+    return np.array(X.shape[points.shape[2] : 0 : -1], points.dtype)

@@ -9,6 +9,7 @@ from ...losses import ClassAndBox
 from ..checks import check_range
 from .base import move_points, warn_of_pixels
 from .labels import ClassTarget, codes_of
+from .views import mean_of, moved_back
 
 
 class BoxTarget(ClassTarget):
@@ -33,7 +34,7 @@ class BoxTarget(ClassTarget):
         (width, height) of the images, None for other samples.
     """
 
-    votings = ()
+    crops_vote = False
 
     def __init__(self, classes, n_coordinates, units, in_y, outline=True, image_size=None):
         super().__init__(classes)
@@ -123,6 +124,19 @@ class BoxTarget(ClassTarget):
             return boxes * size - Z.dtype.type(0.5)
         return boxes.copy()
 
+    def boxes_of_views(self, seen):
+        """The coordinates for samples, from those for several views: `Seen`."""
+        boxes = []
+        for found, move in zip(seen.results, seen.moves, strict=True):
+            if move is not None:
+                corners = moved_back(corners_of(found), move, seen.sample_shape, self.units)
+                upright_again = self.n_coordinates == 4
+                found = upright(corners) if upright_again else corners.reshape(found.shape)
+                if self.outline and not upright_again:
+                    found = numbered_like(boxes[0], found)
+            boxes.append(found)
+        return mean_of(boxes)
+
     def predict(self, Z, kernels):
         labels = super().predict(Z, kernels)
         return np.column_stack([labels, self.boxes(Z)]) if self.in_y else labels
@@ -169,6 +183,12 @@ def numbered_alike(boxes):
         alike = np.take_along_axis(boxes, NUMBERINGS[fits.argmax(axis=1)], axis=1)
         reference = alike.mean(axis=0)
     return alike
+
+
+def numbered_like(reference, boxes):
+    """Boxes (n, 8) with their corners numbered as fits those of a reference each best."""
+    fits = np.stack([np.sum(boxes[:, k] * reference, axis=1) for k in NUMBERINGS], axis=1)
+    return np.take_along_axis(boxes, NUMBERINGS[fits.argmax(axis=1)], axis=1)
 
 
 def upright(corners):

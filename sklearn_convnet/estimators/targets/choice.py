@@ -105,10 +105,11 @@ def value_target(
     n_steps=None,
     normalize=False,
     flip_pairs=None,
+    point_axes=2,
 ):
     """The target for checked values."""
     if kind == "points":
-        return PointTarget(y.shape[1:], point_units, normalize, flip_pairs)
+        return PointTarget(y.shape[1:], point_units, normalize, flip_pairs, point_axes)
     if flip_pairs is not None:
         raise ValueError(
             f"flip_pairs={flip_pairs!r} is for points, but target={kind!r}: set target='points'"

@@ -21,6 +21,7 @@ class ClassTarget(Target):
     """
 
     votings = ("soft", "hard")
+    crops_vote = True
     out_activation = "softmax"
 
     def __init__(self, classes):
@@ -51,6 +52,14 @@ class ClassTarget(Target):
     def log_probabilities(self, Z):
         """The result of `predict_log_proba`, from the network's output."""
         return log_softmax(Z)
+
+    def vote_of_views(self, seen, voting):
+        """Probabilities, from those for several views: `Seen`. `voting` is a `Vote`."""
+        return voting.vote(seen.results)
+
+    def log_vote_of_views(self, seen, voting):
+        """Their logarithms, from logarithms."""
+        return voting.log_vote(seen.results)
 
     def decode(self, P):
         """The label of the largest probability, the first of equal ones."""
@@ -123,7 +132,7 @@ class ColumnsTarget(ClassTarget):
         The labels of each column, sorted.
     """
 
-    votings = ()
+    crops_vote = False
 
     def __init__(self, classes):
         self.classes = classes
@@ -152,6 +161,12 @@ class ColumnsTarget(ClassTarget):
 
     def log_probabilities(self, Z):
         return [log_softmax(part) for part in self._parts(Z)]
+
+    def vote_of_views(self, seen, voting):
+        return [voting.vote(column) for column in zip(*seen.results, strict=True)]
+
+    def log_vote_of_views(self, seen, voting):
+        return [voting.log_vote(column) for column in zip(*seen.results, strict=True)]
 
     def _parts(self, Z):
         """The outputs for each column."""

@@ -15,6 +15,7 @@ from ..class_weight import counts_of, weights_of_classes
 from ..weights import in_range, of_samples
 from .labels import ClassTarget, codes_of, refuse_boxes
 from .values import ValueTarget, share_of
+from .views import log_mean_of_maps, mean_of_maps
 
 
 class LabelMapTarget(ClassTarget):
@@ -30,7 +31,9 @@ class LabelMapTarget(ClassTarget):
         Whether y has an axis of length 1 after those of the maps.
     """
 
-    votings = ()
+    votings = ("soft",)
+    crops_vote = False
+    lies_in_sample = True
 
     def __init__(self, classes, map_size, ignored=None, last_axis=False):
         super().__init__(classes)
@@ -102,6 +105,12 @@ class LabelMapTarget(ClassTarget):
             raise ValueError("class_weight leaves every pixel with a weight of zero")
         return WeightedPixels(loss, weights)
 
+    def vote_of_views(self, seen, voting):
+        return mean_of_maps(seen, len(self.map_size))
+
+    def log_vote_of_views(self, seen, voting):
+        return log_mean_of_maps(seen, len(self.map_size))
+
     def decode(self, P):
         labels = super().decode(P)
         return labels[..., np.newaxis] if self.last_axis else labels
@@ -147,7 +156,7 @@ class ValueMapTarget(ValueTarget):
         Whether they move with the image.
     """
 
-    votings = ()
+    crops_vote = False
     shares_unit = True
 
     def __init__(self, sample_shape, moves, normalize=False, n_axes=2):
@@ -157,6 +166,10 @@ class ValueMapTarget(ValueTarget):
         super().__init__(sample_shape[n_axes:] if has_values else (), normalize)
         self.sample_shape = sample_shape
         self.moves = moves
+
+    @property
+    def lies_in_sample(self):
+        return self.moves
 
     def output_layers(self, input_shape):
         try:
@@ -225,6 +238,11 @@ class ValueMapTarget(ValueTarget):
                 "sample"
             )
         return y.reshape(len(y), *self.map_size, self.n_outputs)
+
+    def of_views(self, seen):
+        if not self.moves:
+            return super().of_views(seen)
+        return mean_of_maps(seen, len(self.map_size))
 
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
         if not self.moves:

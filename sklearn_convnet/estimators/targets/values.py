@@ -4,10 +4,12 @@ from math import prod
 
 import numpy as np
 
+from ...augmentation.moves import check_flip_pairs
 from ...moments import RunningMoments
 from ...scores import RunningR2, weight_of_pixels
 from ..checks import blocks_of, check_range, pieces
 from .base import Target, move_points, warn_of_pixels
+from .views import mean_of, moved_back
 
 
 class ValueTarget(Target):
@@ -27,7 +29,7 @@ class ValueTarget(Target):
         Of each output, in float64.
     """
 
-    votings = ("soft",)
+    crops_vote = True
     own_weights = ("output/target_mean", "output/target_deviation")
     #: True if the outputs share a unit, so that one that hardly varies counts little.
     shares_unit = False
@@ -168,7 +170,8 @@ class ValueTarget(Target):
 
 
 class PointTarget(ValueTarget):
-    """Points in the image, such as joints: (x, y) of each, side by side or on an axis.
+    """Points in the image, such as joints: (x, y) of each, side by side or on an axis; in a volume
+    (x, y, z), in a signal (x,).
 
     Attributes
     ----------
@@ -176,17 +179,20 @@ class PointTarget(ValueTarget):
         Of the coordinates.
     flip_pairs : list of (int, int) or None
         The points that change places in a mirror image.
+    n_axes : int
+        The number of coordinates of a point.
     """
 
-    votings = ()
+    crops_vote = False
     shares_unit = True
 
-    def __init__(self, sample_shape, units, normalize=False, flip_pairs=None):
+    def __init__(self, sample_shape, units, normalize=False, flip_pairs=None, n_axes=2):
         super().__init__(sample_shape, normalize)
         self.units = units
+        self.n_axes = n_axes
         self.flip_pairs = None
         if flip_pairs is not None and len(flip_pairs):
-            check_flip_pairs(flip_pairs, self.n_outputs // 2)
+            check_flip_pairs(flip_pairs, self.n_outputs // self.n_axes)
             self.flip_pairs = np.array(flip_pairs)
 
     def begin(self, network, y, weight, loss):
@@ -200,9 +206,22 @@ class PointTarget(ValueTarget):
         deviation = np.sqrt(np.mean(moments.variance, where=whole)) if whole.any() else 0.0
         return np.full(self.n_outputs, 1.0 if deviation == 0 else deviation)
 
+    def of_views(self, seen):
+        points = [
+            moved_back(
+                found.reshape(len(found), -1, self.n_axes),
+                move,
+                seen.sample_shape,
+                self.units,
+                self.flip_pairs,
+            )
+            for found, move in zip(seen.results, seen.moves, strict=True)
+        ]
+        return mean_of(points).reshape(seen.results[0].shape)
+
     def augmented(self, augmentation, X, target, random_state, n_threads=None):
         mean, deviation = self.mean.astype(target.dtype), self.deviation.astype(target.dtype)
-        points = (target * deviation + mean).reshape(len(target), -1, 2)
+        points = (target * deviation + mean).reshape(len(target), -1, self.n_axes)
         X, points = move_points(
             augmentation, X, points, self.units, random_state, n_threads, self.flip_pairs
         )
@@ -238,18 +257,3 @@ def columns_of(values, weight):
     row for each sample or pixel."""
     rows = values.reshape(-1, values.shape[-1])
     return rows, weight_of_pixels(weight, values.shape[:-1]).reshape(-1)
-
-
-def check_flip_pairs(pairs, n_points):
-    """Raises ValueError if these are no pairs of different points."""
-    try:
-        pairs = np.asarray(pairs)
-        flat = pairs.ravel().tolist()
-        right = pairs.ndim == 2 and pairs.shape[1] == 2 and pairs.dtype.kind in "iu"
-    except ValueError:
-        right = False
-    if not right or len(set(flat)) < len(flat) or not all(0 <= i < n_points for i in flat):
-        raise ValueError(
-            f"flip_pairs must be pairs of different points, numbered from 0 to {n_points - 1}, "
-            f"none of them twice, got {pairs!r}"
-        )

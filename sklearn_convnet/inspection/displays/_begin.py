@@ -2,10 +2,12 @@
 
 from copy import copy
 
+import numpy as np
 from sklearn.base import clone
 
 from ...estimators.targets.base import Target
 from ...optimizers import OPTIMIZERS
+from ...training import Samples
 from ._pictures import check_estimator_kind
 
 
@@ -34,6 +36,7 @@ def begun(estimator, given, learning_rate):
     twin = copy(estimator) if warm else clone(estimator)
     optimizer = clone(estimator._resolved(estimator.optimizer, OPTIMIZERS))
     twin.optimizer = optimizer.set_params(learning_rate=learning_rate)
+    twin.average_weights = None  # the loss of a step is that of the weights themselves
     news = twin._news() if warm else frozenset()
     checked = twin._checked(twin._check_X(given.X, not warm, news, sizes="unequal"), given)
     copied = None
@@ -83,9 +86,20 @@ def augmented_batches(estimator, given, n_samples, n_draws, random_state):
         checked = checked.take(slice(n_samples))
         twin._begin(checked)
         X, target = checked.X[checked.rows], twin._target.encode(checked.y, dtype)
-    augment = twin._augment()
     batches = [(X, target)]
     for _ in range(n_draws):
-        changed, moved, _ = augment(X.astype(dtype, order="C"), target, None, random_state)
+        changed, moved = _changed(twin, X.astype(dtype, order="C"), target, random_state)
         batches.append((changed, None if target is None else moved))
     return twin, batches
+
+
+def _changed(twin, X, target, random_state):
+    """A batch after augmentation and crops, mixed; of two targets it has that of the sample."""
+    augment, mix = twin._augment(), twin._mix()
+    if augment is not None:
+        X, target, _ = augment(X, target, None, random_state)
+    if mix is None:
+        return X, target
+    rows = np.zeros(len(X)) if target is None else target
+    mixed = mix(Samples(X, rows, np.ones(len(X))), random_state)
+    return mixed.X, mixed.target

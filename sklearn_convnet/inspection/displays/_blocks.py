@@ -96,10 +96,12 @@ class Chain:
 
 
 class Frame:
-    """Branches side by side in a frame, and a sign where they meet again."""
+    """Branches side by side in a frame, and a sign where they meet again; unless they meet, a
+    branch with layers ends with the last of them."""
 
-    def __init__(self, path, chains, title, sign=None):
+    def __init__(self, path, chains, title, sign=None, meets=True):
         self.path, self.chains, self.title, self.sign = path, chains, title, sign
+        self.meets = meets
         inside = sum(chain.width for chain in chains) + BESIDE * (len(chains) - 1)
         self.width = 2 * INSET + max(inside, width_of(title, "bold"), width_of(sign or "") + 0.2)
         self.inside = inside
@@ -148,13 +150,14 @@ class Frame:
         for chain in self.chains:
             middle = left + chain.width / 2
             low = begin - chain.height
+            is_line = isinstance(chain, Line)
             if several:
-                is_line = isinstance(chain, Line)
                 arrow(ax, [(x, fork), (middle, fork), (middle, begin)], head=not is_line)
             chain.draw(ax, middle, begin, boxes)
             across = end - GAP * 0.6
             path = [(middle, low), (middle, across), (x, across), (x, meet)]
-            arrow(ax, path if several else [(x, low), (x, meet)], head=False)
+            if self.meets or is_line:
+                arrow(ax, path if several else [(x, low), (x, meet)], head=False)
             left += chain.width + BESIDE
         if self.sign:
             around = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": LINE_COLOR}

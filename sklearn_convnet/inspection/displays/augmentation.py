@@ -30,8 +30,8 @@ class AugmentationDisplay:
 
     A row has a sample as it is, then as it comes from the estimator's `augmentation` and
     `multi_crop`, each time drawn anew. What lies in the image and moves with it is drawn as well:
-    boxes, points and maps of labels. All are drawn in the range of values of the samples as they
-    are.
+    boxes, points and maps of labels; of mixtures those of the sample itself. All are drawn in the
+    range of values of the samples as they are.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def moved_parts(twin, batches):
     if isinstance(target, BoxTarget) and target.image_size is not None:
         shares = [corners_of(t[:, 1:]) for t in encoded]
         return {"corners": all_in_pixels(shares, "share", sizes)}
-    if isinstance(target, PointTarget):
+    if isinstance(target, PointTarget) and target.n_axes == 2:
         points = [target.decode(t).reshape(len(t), -1, 2) for t in encoded]
         return {"points": all_in_pixels(points, target.units, sizes)}
     return {"label_maps": encoded} if isinstance(target, LabelMapTarget) else {}

@@ -199,7 +199,8 @@ class NetworkDisplay:
         chains = [Chain(chain) if chain else Line() for chain in chains]
         texts = self._lines(title, part)
         self.texts_[part.path] = "\n".join(texts)
-        return Frame(part.path, chains, ", ".join(texts), _join(part.layer, len(chains)))
+        title, sign = ", ".join(texts), _join(part.layer, len(chains))
+        return Frame(part.path, chains, title, sign, meets=not part.layer.passes_on)
 
     def _leaf(self, path, texts, color):
         self.texts_[path] = "\n".join(texts)
@@ -224,6 +225,8 @@ def _color(layer):
 
 def _join(layer, n_chains):
     """The fate of branches at their end: the sign that stands there."""
+    if layer.passes_on:
+        return None
     if n_chains == 1:
         return "concatenated" if layer.accumulates else None
     return JOINS.get(type(layer).__name__, "concatenated")

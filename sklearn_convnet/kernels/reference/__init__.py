@@ -35,7 +35,12 @@ from .activation import (
     softmax_forward,
 )
 from .attention import attention_backward, attention_forward
-from .augmentation import affine_resample, affine_resample_nearest
+from .augmentation import (
+    affine_resample,
+    affine_resample_3d,
+    affine_resample_3d_nearest,
+    affine_resample_nearest,
+)
 from .blocks import add, copy_channels
 from .conv import conv_backward, conv_forward
 from .dense import dense_backward, dense_forward

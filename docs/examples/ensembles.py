@@ -1,0 +1,95 @@
+"""
+Seven networks, or the mean of one
+==================================
+
+Networks that differ by their seed, or by the samples that they were given, err in different places,
+and vote (`VotingClassifier`, `BaggingClassifier`). The mean of the weights of one fit
+(``average_weights``) is a vote of a kind as well, of the networks that the last steps went through,
+at the price of one. How much does each gain?
+
+    python docs/examples/ensembles.py FOLDER
+
+FOLDER holds the four IDX files of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017), such as
+/usr/share/datasets/fashion-mnist of Debian's package dataset-fashion-mnist; the first 2,000 of its
+training images are enough to see it.
+"""
+
+import argparse
+import time
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_convnet import ConvNetClassifier
+from sklearn_convnet.datasets import read_idx_folder
+from sklearn_convnet.layers import Conv2D, Dense, Dropout, MaxPool2D, Rescale
+from sklearn_convnet.optimizers import Adam
+
+N_NETWORKS = 7
+DECAY = 0.98
+
+
+def network(epochs):
+    """Two convolutions; the learning rate is constant, so that the last steps are as long as the
+    first."""
+    return ConvNetClassifier(
+        [
+            Rescale(1 / 255),
+            *(Conv2D(8, 5), MaxPool2D(2), Conv2D(32, 3), MaxPool2D(2)),
+            *(Dense(64), Dropout(0.3)),
+        ],
+        input_shape=(28, 28),  # bagging wants flat X
+        optimizer=Adam(2e-3),
+        batch_size=64,
+        max_iter=epochs,
+        n_iter_no_change=epochs,
+    )
+
+
+def vote_of(model, n):
+    """A vote of networks that differ by their seed."""
+    seeds = [(f"seed{i}", clone(model).set_params(random_state=i)) for i in range(n)]
+    return VotingClassifier(seeds, voting="soft")
+
+
+# %%
+# The table
+# ---------
+
+
+def main(arguments=None):
+    """Returns the test accuracies by name; those of single networks are means."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
+    parser.add_argument("data", metavar="FOLDER", help="where the IDX files are")
+    parser.add_argument("--images", type=int, default=2000, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=8, help="default: %(default)s")
+    parser.add_argument("--networks", type=int, default=N_NETWORKS, help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
+    X, y, X_test, y_test = read_idx_folder(options.data)
+    X, y = X[: options.images].reshape(-1, 28 * 28), y[: options.images]
+    X_test = X_test.reshape(-1, 28 * 28)
+    model, n = network(options.epochs), options.networks
+    start, found = time.perf_counter(), {}
+
+    def tell(name, accuracy):
+        found[name] = accuracy
+        print(f"| {name} | {accuracy:.4f} |", flush=True)
+
+    print("| networks | accuracy |\n|---|---|")
+    for name, decay in (("", None), (", averaged weights", DECAY)):
+        vote = vote_of(clone(model).set_params(average_weights=decay), n).fit(X, y)
+        tell(f"one{name}", np.mean([one.score(X_test, y_test) for one in vote.estimators_]))
+        tell(f"vote of {n}{name}", vote.score(X_test, y_test))
+    bag = BaggingClassifier(model, n_estimators=n, random_state=0).fit(X, y)
+    tell(f"bagging of {n}", bag.score(X_test, y_test))
+    print(f"\n{time.perf_counter() - start:.0f} s")
+    return found
+
+
+if __name__ == "__main__":
+    main()
