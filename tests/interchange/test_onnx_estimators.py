@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.augmentation import RandomFlip, TestTimeAugmentation
 from sklearn_convnet.interchange import to_onnx
 from sklearn_convnet.layers import (
     BatchNorm,
@@ -454,6 +455,18 @@ def test_dense_votes():
     clf = classifier(layers, multi_crop=crops).fit(images(8, 8), three_classes())
     with pytest.raises(NotImplementedError, match="voting='dense' moves the network"):
         to_onnx(clf)
+
+
+def test_votes_of_changed_samples():
+    clf = classifier().fit(images(), three_classes())
+    clf.set_params(test_time_augmentation=TestTimeAugmentation([RandomFlip()]))
+    with pytest.raises(NotImplementedError, match="test_time_augmentation has no form"):
+        to_onnx(clf)
+
+
+def test_averaged_weights():
+    clf = classifier(average_weights=0.9).fit(images(), three_classes())
+    assert_same_predictions(clf, images())
 
 
 def test_an_output_activation_that_onnx_does_not_know(monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...layers.activation import ALPHA
 from ...network.activation import ActivationNode
+from ...network.auxiliary import AuxiliaryHeadNode
 from ...network.dropout import DropoutNode
 from ...network.group_norm import GroupNormNode, LayerNormNode
 from ...network.layer_scale import LayerScaleNode
@@ -34,9 +35,9 @@ OPERATORS = {
 }
 
 
-@converts_to_onnx(IdentityNode, DropoutNode)
+@converts_to_onnx(IdentityNode, DropoutNode, AuxiliaryHeadNode)
 def identity(node, x, graph):
-    """Nothing is computed."""
+    """Nothing is computed at a prediction."""
     return x
 
 

@@ -26,11 +26,18 @@ def write_graph(
     ------
     ValueError
         If the opset or the layout is not known, or zipmap has no meaning.
+    NotImplementedError
+        If a prediction is the vote of changed samples, or a layer has no form in ONNX.
     """
     _check_opset(opset)
     target = getattr(estimator, "_target", None)
     if zipmap and not isinstance(target, ClassTarget):
         refuse_zipmap("what has no labels")
+    if getattr(estimator, "test_time_augmentation", None) is not None:
+        raise NotImplementedError(
+            "test_time_augmentation has no form in ONNX here: set it to None, and let several "
+            "predictions vote outside of the model"
+        )
     layout = layout_of(network, estimator, layout)
     multi_crop = None if estimator is None else estimator._fitted["multi_crop"]
     in_pixels = isinstance(target, BoxTarget) and target.units == "pixels"
