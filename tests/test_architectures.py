@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 import pytest
+from onnx_runs import assert_same_output
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
@@ -488,6 +489,13 @@ def test_forward_and_backward(name):
         assert np.isfinite(gradient).all(), path
         assert gradient.any(), path
     assert np.isfinite(network.forward(X)).all()
+
+
+@every_small
+def test_as_an_onnx_model(name):
+    make, shape = SMALL[name]
+    X = np.random.RandomState(0).normal(size=(2, *shape)).astype(np.float32)
+    assert_same_output(compile_network(make(), shape, random_state=0), X)
 
 
 @every_small

@@ -1,9 +1,11 @@
-"""Weights and models in files, which hold numbers and names and run no code.
+"""Models in and out: files that hold numbers and names and run no code, and ONNX.
 
 A file of **weights** is one in the safetensors format, with the paths that `get_weights` gives
 them. A file of a **model** has the whole estimator besides, so that it predicts, and goes on
 training, with the same bits. Neither is a pickle: whatever a file holds, to read it executes
 nothing, and what it holds is checked before it is believed.
+
+The formats of other programs are imported when a function of theirs is called.
 
 # Design:
 # * A class stands in a file by its name, which is looked up in a list of this package's classes and
@@ -14,8 +16,34 @@ nothing, and what it holds is checked before it is believed.
 #   allocated. What is allocated is at most twice what the file holds.
 """
 
+from importlib import import_module
+
 from .errors import ModelFileError
 from .model import load_model, save_model
 from .weights import load_weights, save_weights
 
-__all__ = ["ModelFileError", "load_model", "load_weights", "save_model", "save_weights"]
+#: The module of each public name; none is imported before it is asked for.
+_HOMES = {
+    "converts_to_onnx": "onnx_export",
+    "register_skl2onnx": "onnx_export",
+    "to_onnx": "onnx_export",
+}
+
+__all__ = [
+    "ModelFileError",
+    "load_model",
+    "load_weights",
+    "save_model",
+    "save_weights",
+    *_HOMES,
+]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return list(__all__)
