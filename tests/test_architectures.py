@@ -5,7 +5,7 @@
 
 import time
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 
 import numpy as np
@@ -20,22 +20,39 @@ from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, architectures
 from sklearn_convnet.architectures import (
     alexnet,
     box_localizer,
+    convnext,
     densenet,
+    densenet_cifar,
+    efficientnet,
     fcn,
     googlenet,
+    inception_time,
     lenet5,
+    mobilenet_v2,
+    mobilenet_v3,
     pose_net,
     resnet,
     resnet_cifar,
     speech_cnn,
+    squeezenet,
     tdnn,
     unet,
     vgg,
     vit,
+    xception,
     zfnet,
 )
 from sklearn_convnet.datasets import make_digit_scenes
-from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, Layer, Sequential, Standardize
+from sklearn_convnet.inspection import receptive_field
+from sklearn_convnet.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Layer,
+    Residual,
+    Sequential,
+    Standardize,
+)
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.network.conv import ConvNode
 from sklearn_convnet.network.dense import DenseNode
@@ -59,8 +76,13 @@ def n_parameters(layers, shape, n_outputs=None):
 
 
 def map_shapes(layers, shape):
-    """Output shape of each layer by its path."""
-    return {path: out for path, _, _, out in built(layers, shape)[1]}
+    """Output shape of each layer by its path, inside of blocks too."""
+    nodes, table = built(layers, shape)
+    shapes = {node.path: node.output_shape for node in walk(nodes)}
+    for path, _, _, out in table:
+        # That of a chain in a chain is the shape after the last of its layers.
+        shapes.update(dict.fromkeys([*accumulate(path.split("/"), "{}/{}".format)], out))
+    return shapes
 
 
 def layers_within(layers):
@@ -97,17 +119,49 @@ def digit_images(n):
         (resnet(18), IMAGENET, 1000, 11_689_512),
         (resnet(34), IMAGENET, 1000, 21_797_672),
         (resnet(50), IMAGENET, 1000, 25_557_032),
+        (resnet(50, stride_in="3x3"), IMAGENET, 1000, 25_557_032),
         (resnet(101), IMAGENET, 1000, 44_549_160),
         (resnet(152), IMAGENET, 1000, 60_192_808),
         (resnet_cifar(20), (32, 32, 3), 10, 269_722),
         (resnet_cifar(110), (32, 32, 3), 10, 1_727_962),
         (densenet(121), IMAGENET, 1000, 7_978_856),
+        (densenet(161), IMAGENET, 1000, 28_681_000),
         (densenet(169), IMAGENET, 1000, 14_149_480),
         (densenet(201), IMAGENET, 1000, 20_013_928),
+        (densenet(264), IMAGENET, 1000, 33_337_704),
+        # 1.0, 7.0 and 27.2 million in the paper, with bottlenecks 0.8, 15.3 and 25.6.
+        (densenet_cifar(40, 12, False, 1.0), (32, 32, 3), 10, 1_019_722),
+        (densenet_cifar(100, 12, False, 1.0), (32, 32, 3), 10, 6_979_642),
+        (densenet_cifar(100, 24, False, 1.0), (32, 32, 3), 10, 27_249_082),
+        (densenet_cifar(), (32, 32, 3), 10, 769_162),
+        (densenet_cifar(250, 24), (32, 32, 3), 10, 15_324_406),
+        (densenet_cifar(190, 40), (32, 32, 3), 10, 25_624_430),
         (googlenet(), IMAGENET, 1000, 6_998_552),
         # Without the output layers of the two heads, 1,025,000 each: 13,378,280 with them, as in
         # Caffe's reimplementation.
         (googlenet(auxiliary=True), IMAGENET, 1000, 13_378_280 - 2 * 1_025_000),
+        (squeezenet("1.0"), IMAGENET, 1000, 1_248_424),
+        (squeezenet(), IMAGENET, 1000, 1_235_496),
+        # Those of PyTorch's torchvision.
+        (mobilenet_v2(), IMAGENET, 1000, 3_504_872),
+        (mobilenet_v3("small"), IMAGENET, 1000, 2_542_856),
+        (mobilenet_v3("large"), IMAGENET, 1000, 5_483_032),
+        (efficientnet("b0"), IMAGENET, 1000, 5_288_548),
+        (efficientnet("b1"), IMAGENET, 1000, 7_794_184),
+        (efficientnet("b2"), IMAGENET, 1000, 9_109_994),
+        (efficientnet("b3"), IMAGENET, 1000, 12_233_232),
+        (efficientnet("b4"), IMAGENET, 1000, 19_341_616),
+        (efficientnet("b5"), IMAGENET, 1000, 30_389_784),
+        (efficientnet("b6"), IMAGENET, 1000, 43_040_704),
+        (efficientnet("b7"), IMAGENET, 1000, 66_347_960),
+        (convnext("tiny"), IMAGENET, 1000, 28_589_128),
+        (convnext("small"), IMAGENET, 1000, 50_223_688),
+        (convnext("base"), IMAGENET, 1000, 88_591_464),
+        (convnext("large"), IMAGENET, 1000, 197_767_336),
+        # That of Keras, without the statistics of its batch norms.
+        (xception(), (299, 299, 3), 1000, 22_910_480 - 54_528),
+        # 9,814 parameters are 2.34 % of it: Ismail-Fawaz et al., "LITE", 2023.
+        (inception_time(), (251, 1), None, 420_192),
         # Those of the paper, less a token for the class with its position.
         (vit("Ti", position="learned"), IMAGENET, 1000, 5_717_416 - 2 * 192),
         (vit("S", position="learned"), IMAGENET, 1000, 22_050_664 - 2 * 384),
@@ -121,6 +175,67 @@ def digit_images(n):
 )
 def test_number_of_parameters(layers, shape, n_outputs, expected):
     assert n_parameters(layers, shape, n_outputs) == expected
+
+
+def densenet_count(growth_rate, sizes, channels, stem_size, n_outputs):
+    """Written out: convolutions of 1 x 1 and 3 x 3, with two numbers a map in each batch norm."""
+    count = stem_size**2 * 3 * channels
+    # The first convolution of DenseNet for large images has a batch norm of its own.
+    count += 2 * channels if stem_size == 7 else 0
+    for i, n_layers in enumerate(sizes):
+        for _ in range(n_layers):
+            count += 2 * channels + channels * 4 * growth_rate
+            count += 2 * 4 * growth_rate + 9 * 4 * growth_rate * growth_rate
+            channels += growth_rate
+        if i + 1 < len(sizes):
+            count += 2 * channels + channels * (channels // 2)
+            channels //= 2
+    return count + 2 * channels + (channels + 1) * n_outputs
+
+
+def test_parameters_of_inception_time_by_hand():
+    norm = 2 * 128
+    first = (40 + 20 + 10 + 1) * 32 + norm
+    other = 128 * 32 + (40 + 20 + 10) * 32 * 32 + 128 * 32 + norm
+    shortcuts = (128 + norm) + (128 * 128 + norm)
+    assert first + 5 * other + shortcuts == n_parameters(inception_time(), (251, 1))
+
+
+@pytest.mark.parametrize("depth", [121, 264])
+def test_parameters_of_densenet_by_hand(depth):
+    sizes = {121: (6, 12, 24, 16), 264: (6, 12, 64, 48)}[depth]
+    expected = densenet_count(32, sizes, 64, 7, 1000)
+    assert n_parameters(densenet(depth), IMAGENET, 1000) == expected
+
+
+def test_parameters_of_densenet_for_small_images_by_hand():
+    expected = densenet_count(12, (16, 16, 16), 24, 3, 10)
+    assert n_parameters(densenet_cifar(), (32, 32, 3), 10) == expected
+
+
+def n_multiply_adds(layers, shape, n_outputs):
+    nodes, _ = built(layers, shape, n_outputs)
+    return sum(node.multiply_adds for node in walk(nodes))
+
+
+@pytest.mark.parametrize(
+    ("layers", "millions"),
+    [
+        # Of the papers' tables.
+        (mobilenet_v2(), 300),
+        (mobilenet_v2(1.4), 585),
+        (mobilenet_v3("large"), 219),
+        (mobilenet_v3("small"), 56),
+        (efficientnet("b0"), 390),
+        (convnext("tiny"), 4500),
+        (convnext("small"), 8700),
+        (resnet(50), 3800),
+        # Of torchvision.
+        (resnet(50, stride_in="3x3"), 4090),
+    ],
+)
+def test_multiplications_with_additions(layers, millions):
+    assert n_multiply_adds(layers, IMAGENET, 1000) == pytest.approx(millions * 1e6, rel=0.02)
 
 
 def test_counting_agrees_with_a_network():
@@ -232,6 +347,154 @@ def test_counting_agrees_with_a_network():
                 "block4": (7, 7, 1024),
             },
         ),
+        (
+            densenet(161),
+            IMAGENET,
+            {
+                "pool1": (56, 56, 96),
+                "block1": (56, 56, 384),
+                "block2": (28, 28, 768),
+                "block3": (14, 14, 2112),
+                "block4": (7, 7, 2208),
+            },
+        ),
+        (
+            densenet_cifar(),
+            (32, 32, 3),
+            {
+                "conv1": (32, 32, 24),
+                "block1": (32, 32, 216),
+                "transition1": (16, 16, 108),
+                "block2": (16, 16, 300),
+                "block3": (8, 8, 342),
+            },
+        ),
+        (densenet_cifar(40, 12, False, 1.0), (32, 32, 3), {"block3": (8, 8, 448)}),
+        (
+            squeezenet("1.0"),
+            IMAGENET,
+            {
+                "conv1": (109, 109, 96),
+                "pool1": (54, 54, 96),
+                "fire3": (54, 54, 256),
+                "fire7": (27, 27, 512),
+                "fire8": (13, 13, 512),
+            },
+        ),
+        (
+            squeezenet("1.1"),
+            IMAGENET,
+            {
+                "conv1": (111, 111, 64),
+                "pool1": (55, 55, 64),
+                "fire2": (55, 55, 128),
+                "fire4": (27, 27, 256),
+                "fire8": (13, 13, 512),
+            },
+        ),
+        (
+            mobilenet_v2(),
+            IMAGENET,
+            {
+                "conv1": (112, 112, 32),
+                "stage1": (112, 112, 16),
+                "stage2/block1/expand": (112, 112, 96),
+                "stage2/block1/depthwise": (56, 56, 96),
+                "stage2": (56, 56, 24),
+                "stage3": (28, 28, 32),
+                "stage4": (14, 14, 64),
+                "stage5": (14, 14, 96),
+                "stage6": (7, 7, 160),
+                "stage7": (7, 7, 320),
+                "conv2": (7, 7, 1280),
+            },
+        ),
+        (
+            mobilenet_v2(0.5, 256, (1, 1, 1, 2, 2, 1, 2, 1)),
+            (32, 32, 3),
+            {
+                "conv1": (32, 32, 16),
+                "stage2": (32, 32, 16),
+                "stage3": (16, 16, 16),
+                "stage4": (8, 8, 32),
+                "stage7": (4, 4, 160),
+                "conv2": (4, 4, 256),
+            },
+        ),
+        (
+            mobilenet_v3("large"),
+            IMAGENET,
+            {
+                "block1": (112, 112, 16),
+                "block3": (56, 56, 24),
+                "block6": (28, 28, 40),
+                "block12": (14, 14, 112),
+                "block15": (7, 7, 160),
+                "conv2": (7, 7, 960),
+                "dense1": (1280,),
+            },
+        ),
+        (
+            mobilenet_v3("small"),
+            IMAGENET,
+            {
+                "block1": (56, 56, 16),
+                "block3": (28, 28, 24),
+                "block8": (14, 14, 48),
+                "block11": (7, 7, 96),
+                "conv2": (7, 7, 576),
+                "dense1": (1024,),
+            },
+        ),
+        (
+            efficientnet("b0"),
+            IMAGENET,
+            {
+                "stage1": (112, 112, 16),
+                "stage2": (56, 56, 24),
+                "stage3": (28, 28, 40),
+                "stage4": (14, 14, 80),
+                "stage5": (14, 14, 112),
+                "stage6": (7, 7, 192),
+                "stage7": (7, 7, 320),
+                "conv2": (7, 7, 1280),
+            },
+        ),
+        (
+            xception(),
+            (299, 299, 3),
+            {
+                "conv1": (149, 149, 32),
+                "conv2": (147, 147, 64),
+                "block1": (74, 74, 128),
+                "block2": (37, 37, 256),
+                "block3": (19, 19, 728),
+                "block11": (19, 19, 728),
+                "block12": (10, 10, 1024),
+                "conv4": (10, 10, 2048),
+            },
+        ),
+        (
+            convnext("tiny"),
+            IMAGENET,
+            {
+                "stage1": (56, 56, 96),
+                "stage2": (28, 28, 192),
+                "stage3": (14, 14, 384),
+                "stage4": (7, 7, 768),
+                "norm5": (768,),
+            },
+        ),
+        (
+            inception_time(),
+            (251, 1),
+            {
+                "block1/module1/branches": (251, 128),
+                "block1/module2/branches/branch1/bottleneck": (251, 32),
+                "block2": (251, 128),
+                "average": (128,),
+            },
+        ),
         (tdnn(), (15, 16), {"conv1": (13, 8), "conv2": (9, 3), "pool": (3,)}),
         (
             speech_cnn(),
@@ -264,6 +527,11 @@ def test_sizes_of_maps(layers, shape, expected):
         *((resnet(depth), IMAGENET, depth) for depth in (18, 50, 101)),
         *((resnet_cifar(depth), (32, 32, 3), depth) for depth in (20, 44)),
         (densenet(169), IMAGENET, 169),
+        (densenet(161), IMAGENET, 161),
+        # The paper's table of its blocks adds up to one more.
+        (densenet(264), IMAGENET, 265),
+        (densenet_cifar(), (32, 32, 3), 100),
+        (densenet_cifar(40, bottleneck=False), (32, 32, 3), 40),
     ],
 )
 def test_depth_counts_layers_with_weights(layers, shape, depth):
@@ -274,6 +542,52 @@ def test_depth_counts_layers_with_weights(layers, shape, depth):
         if isinstance(node, (ConvNode, DenseNode)) and "/shortcut/" not in node.path
     ]
     assert len(counted) == depth
+
+
+def field(*windows):
+    """Size and stride of what a unit sees after windows of some size and stride."""
+    size, step = 1, 1
+    for window, stride in windows:
+        size += (window - 1) * step
+        step *= stride
+    return size, step
+
+
+def seen(layers, shape, layer):
+    found = receptive_field(compile_network(layers, shape, random_state=0), layer)
+    assert len(set(found.size)) == len(set(found.stride)) == 1
+    return found.size[0], found.stride[0]
+
+
+def test_receptive_fields():
+    """Along the longest way, from the papers' tables."""
+    blocks = [(1, 1), (2, 2), (2, 3), (2, 4), (1, 3), (2, 3), (1, 1)]
+    mobile = [(3, stride if j == 0 else 1) for stride, n in blocks for j in range(n)]
+    expected = field((3, 2), *mobile)
+    assert expected == (491, 32)
+    assert seen(mobilenet_v2(0.1, 16), IMAGENET, "stage7") == expected
+
+    halving = [(3, 1), (3, 1), (3, 2)]
+    expected = field((3, 2), (3, 1), *3 * halving, *24 * [(3, 1)], *halving, (3, 1), (3, 1))
+    assert seen(xception(1 / 32), (299, 299, 3), "conv4") == expected
+
+    down = [(2, 2)]
+    expected = field((4, 4), *3 * [(7, 1)], *down, *3 * [(7, 1)], *down, *9 * [(7, 1)], *down,
+                     *3 * [(7, 1)])  # fmt: skip
+    assert seen(convnext(width=1 / 48), IMAGENET, "stage4") == expected
+
+    dense = 16 * [(3, 1)]
+    expected = field((3, 1), *dense, (2, 2), *dense, (2, 2), *dense)
+    assert seen(densenet_cifar(growth_rate=1), (32, 32, 3), "block3") == expected
+
+    assert seen(inception_time(2), (251, 1), "activation2") == field(*6 * [(40, 1)])
+    fires = [(3, 1), (3, 1), (3, 2)]
+    expected = field((3, 2), (3, 2), *fires, *fires, *4 * [(3, 1)])
+    assert seen(squeezenet(width=1 / 16), IMAGENET, "fire8") == expected
+
+    # Squeeze and excitation sees all of an image.
+    whole = receptive_field(compile_network(mobilenet_v3("small", 0.1), (64, 64, 3)), "conv2")
+    assert whole.size == (64, 64)
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
@@ -359,6 +673,40 @@ SMALL = {
         partial(resnet_cifar, 14, width=1 / 4, pre_activation=True, projection=True),
         (15, 13, 3),
     ),
+    "resnet50_3x3": (partial(resnet, 50, width=1 / 16, stride_in="3x3"), (32, 48, 3)),
+    "densenet_cifar": (partial(densenet_cifar, 16, growth_rate=4, dropout=0.1), (16, 12, 3)),
+    "densenet_cifar_basic": (
+        partial(densenet_cifar, 10, growth_rate=4, bottleneck=False, compression=1.0),
+        (12, 12, 1),
+    ),
+    "squeezenet": (partial(squeezenet, width=1 / 8), (48, 35, 3)),
+    "squeezenet_1.0": (partial(squeezenet, "1.0", width=1 / 16), (64, 64, 3)),
+    "mobilenet_v2": (
+        partial(mobilenet_v2, width=1 / 4, last_filters=16, strides=(1, 1, 2, 1, 2, 1, 2, 1)),
+        (16, 16, 3),
+    ),
+    "mobilenet_v3": (partial(mobilenet_v3, width=1 / 8, units=64), (64, 64, 3)),
+    "mobilenet_v3_small": (partial(mobilenet_v3, "small", width=1 / 8), (64, 48, 1)),
+    "efficientnet": (
+        partial(efficientnet, width=1 / 4, last_filters=32, strides=(1, 1, 2, 1, 1, 1, 2, 1)),
+        (12, 16, 3),
+    ),
+    "xception": (
+        partial(xception, width=1 / 16, n_middle_blocks=1, strides=(1, 2, 1, 2, 2)),
+        (20, 23, 3),
+    ),
+    "convnext": (
+        partial(convnext, width=1 / 16, patch_size=2, layer_scale=0.5, stochastic_depth=0.2),
+        (16, 24, 3),
+    ),
+    "inception_time": (
+        partial(inception_time, 4, (8, 4, 2), depth=7, bottleneck_filters=3),
+        (20, 1),
+    ),
+    "inception_time_channels": (
+        partial(inception_time, 3, (30, 5), depth=3, first_bottleneck=True),
+        (20, 6),
+    ),
     "densenet": (partial(densenet, 121, growth_rate=2, dropout=0.1), (32, 32, 3)),
     "tdnn": (partial(tdnn, dropout=0.1), (15, 16)),
     "tdnn_max": (
@@ -430,6 +778,15 @@ def test_layers_are_named_and_new(name):
         (resnet(50), resnet(50, 0.5, "tanh")),
         (resnet_cifar(20, projection=True), resnet_cifar(20, 2.0, "tanh")),
         (densenet(121), densenet(121, 12, 1.0, 0.2, "tanh")),
+        (densenet_cifar(40), densenet_cifar(40, 24, True, 1.0, 0.2, "tanh")),
+        (resnet(50), resnet(50, 0.5, "tanh", stride_in="3x3")),
+        (squeezenet(), squeezenet("1.1", 0.5, 0.0, "tanh")),
+        (mobilenet_v2(), mobilenet_v2(0.5, 64, (1, 1, 1, 2, 2, 1, 2, 1), 0.0, "tanh")),
+        (mobilenet_v3(), mobilenet_v3("large", 0.5, 64, 0.0, "tanh")),
+        (efficientnet(), efficientnet("b0", 0.5, 64, (1,) * 8, 0.0, 0.0, "tanh")),
+        (xception(), xception(0.5, 8, (1,) * 5, 0.0, "tanh")),
+        (convnext(), convnext("tiny", 0.5, 1, 1.0, 0.0, "tanh")),
+        (inception_time(), inception_time(8, (9, 5, 3), 6, 4, activation="tanh")),
         (tdnn(), tdnn((5, 5), (2, 2), (1, 2), 0.5, "relu", "max")),
         (speech_cnn(), speech_cnn(8, (3, 3), (1, 2), 1, (9, 9), 0.0, "tanh")),
         (fcn(), fcn(5, 8, 0.5, (9, 9), 0.0, "tanh")),
@@ -524,7 +881,24 @@ def test_gradient_along_a_direction(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["lenet5_max", "vgg_c", "googlenet", "resnet18", "densenet", "tdnn", "speech_cnn", "vit"],
+    [
+        "lenet5_max",
+        "vgg_c",
+        "googlenet",
+        "resnet18",
+        "densenet",
+        "densenet_cifar",
+        "squeezenet",
+        "mobilenet_v2",
+        "mobilenet_v3",
+        "efficientnet",
+        "xception",
+        "convnext",
+        "inception_time",
+        "tdnn",
+        "speech_cnn",
+        "vit",
+    ],
 )
 def test_fit_classifier(name):
     make, shape = SMALL[name]
@@ -547,7 +921,15 @@ def test_fit_regressor(name):
     assert np.isfinite(reg.fit(X, rng.normal(size=(12, 8))).predict(X)).all()
 
 
-def test_tdnn_learns_where_in_time_does_not_matter():
+@pytest.mark.parametrize(
+    "layers",
+    [
+        tdnn((8, 8), activation="relu", pool="max"),
+        inception_time(4, (8, 4, 2), depth=3, bottleneck_filters=4, first_bottleneck=True),
+    ],
+    ids=["tdnn", "inception_time"],
+)
+def test_where_in_time_does_not_matter(layers):
     """Which of two short patterns is somewhere in a noisy signal."""
     rng = np.random.RandomState(0)
     patterns = 3 * rng.normal(size=(2, 3, 4))
@@ -555,7 +937,6 @@ def test_tdnn_learns_where_in_time_does_not_matter():
     X = 0.3 * rng.normal(size=(200, 20, 4))
     for x, label, start in zip(X, y, rng.randint(0, 17, 200), strict=True):
         x[start : start + 3] += patterns[label]
-    layers = tdnn((8, 8), activation="relu", pool="max")
     clf = ConvNetClassifier(layers, max_iter=20, batch_size=20, random_state=0)
     assert clf.fit(X[:150], y[:150]).score(X[150:], y[150:]) > 0.9
 
@@ -578,6 +959,29 @@ def test_vit_learns_digits_that_lie_anywhere():
     with pytest.warns(ConvergenceWarning):
         clf.fit(X, y)
     assert clf.score(X_test, y_test) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("densenet_cifar", (20, 28, 3)),
+        ("squeezenet", (64, 70, 3)),
+        ("mobilenet_v2", (17, 35, 3)),
+        ("mobilenet_v3", (65, 40, 3)),
+        ("efficientnet", (17, 35, 3)),
+        ("xception", (33, 41, 3)),
+        ("convnext", (32, 16, 3)),
+        ("inception_time", (11, 1)),
+        ("inception_time_channels", (50, 6)),
+    ],
+)
+def test_samples_of_another_size(name, shape):
+    make, usual = SMALL[name]
+    network = compile_network(make(), usual, random_state=0)
+    X = np.random.RandomState(0).normal(size=(2, *shape)).astype(np.float32)
+    Y = network.resized(shape).forward(X)
+    network = compile_network(make(), shape, random_state=0)
+    np.testing.assert_array_equal(network.forward(X), Y)
 
 
 def test_vit_takes_images_of_another_size_where_positions_are_not_learned():
@@ -707,17 +1111,88 @@ def test_nested_parameters_can_be_set(layers, shape, key, value, path):
     assert network.parameters()[path].shape[-1] == value
 
 
-def test_bottleneck_stride_can_move_to_the_middle():
-    """What the notes of `resnet` promise."""
-    block = Sequential(resnet(50, width=1 / 16))
-    for stage in (2, 3, 4):
-        moved = {
-            f"stage{stage}__block1__conv{conv}__stride": stride for conv, stride in ((1, 1), (2, 2))
-        }
-        block.set_params(**moved)
-    before, after = resnet(50, width=1 / 16), block.layers
-    assert map_shapes(before, IMAGENET) == map_shapes(after, IMAGENET)
-    assert n_parameters(before, IMAGENET) == n_parameters(after, IMAGENET)
+def test_stride_in_the_middle_of_a_bottleneck():
+    """Other maps in between, the same after each block, and weights that fit both."""
+    first, middle = (resnet(50, width=1 / 16, stride_in=stride_in) for stride_in in ("1x1", "3x3"))
+    shapes = [map_shapes(layers, IMAGENET) for layers in (first, middle)]
+    others = {path for path in shapes[0] if shapes[0][path] != shapes[1][path]}
+    inside = ("conv1", "norm1", "activation1")
+    assert others == {f"stage{i}/block1/{name}" for i in (2, 3, 4) for name in inside}
+    weights = [compile_network(layers, (32, 32, 3)).parameters() for layers in (first, middle)]
+    assert {k: w.shape for k, w in weights[0].items()} == {
+        k: w.shape for k, w in weights[1].items()
+    }
+    shallow = [resnet(18, stride_in=stride_in) for stride_in in ("1x1", "3x3")]
+    assert map_shapes(shallow[0], IMAGENET) == map_shapes(shallow[1], IMAGENET)
+
+
+@pytest.mark.parametrize(
+    ("layers", "rates"),
+    [
+        (efficientnet(stochastic_depth=0.32), [0.32 * i / 16 for i in range(16)]),
+        (convnext(), [0.1 * i / 17 for i in range(18)]),
+        (convnext("base"), [0.5 * i / 35 for i in range(36)]),
+        (convnext(stochastic_depth=0.0), [0.0] * 18),
+    ],
+)
+def test_stochastic_depth_grows_with_the_blocks(layers, rates):
+    """In EfficientNet the first block of a stage adds nothing, and has none."""
+    blocks = [
+        block for name, stage in layers if name.startswith("stage") for _, block in stage.layers
+    ]
+    found = [
+        dict(block.layers)["drop"].rate if "drop" in dict(block.layers) else None
+        for block in blocks
+    ]
+    assert len(found) == len(rates)
+    assert [rate for rate in found if rate is not None] == pytest.approx(
+        [rate for rate, f in zip(rates, found, strict=True) if f is not None]
+    )
+    assert found.count(None) == (7 if found[0] is None else 0)
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [(1.0, 32), (0.5, 16), (0.35, 16), (0.3, 16), (0.25, 8), (0.01, 8), (1.4, 48), (1.3, 40)],
+)
+def test_filters_are_rounded_to_multiples_of_8(width, expected):
+    """To the nearest, but to no less than nine tenths, as the authors of MobileNet do."""
+    assert dict(mobilenet_v2(width))["conv1"].filters == expected
+
+
+def test_last_convolution_of_mobilenet_grows_but_does_not_shrink():
+    filters = [dict(mobilenet_v2(width))["conv2"].filters for width in (0.5, 1.0, 1.4)]
+    assert filters == [1280, 1280, 1792]
+
+
+def test_only_blocks_that_fit_have_a_sum():
+    """17 blocks, of which 10 have the shape of their input, as in the paper's table."""
+    stages = [layer for name, layer in mobilenet_v2() if name.startswith("stage")]
+    blocks = [block for stage in stages for _, block in stage.layers]
+    assert [isinstance(block, Residual) for block in blocks] == [
+        j > 0 for n in (1, 2, 3, 4, 3, 3, 1) for j in range(n)
+    ]
+
+
+@pytest.mark.parametrize("size", [8, 13, 14, 27])
+def test_pools_of_squeezenet_are_clipped_at_the_end(size):
+    pool = dict(squeezenet())["pool1"]
+    network = compile_network([("pool", pool)], (size, size, 1), dtype="float64")
+    X = -np.random.RandomState(0).uniform(1, 2, (1, size, size, 1))
+    starts = range(0, max(1, size - 2), 2) if size % 2 else range(0, size - 1, 2)
+    expected = [[X[0, i : i + 3, j : j + 3].max() for j in starts] for i in starts]
+    np.testing.assert_array_equal(network.forward(X)[0, :, :, 0], expected)
+
+
+def test_inception_time_beside_other_depths():
+    names = [name for name, _ in inception_time(depth=5)]
+    assert names == ["block1", "activation1", "module4", "module5", "average"]
+    assert [name for name, _ in inception_time(depth=1)] == ["module1", "average"]
+    without, with_ = (
+        n_parameters(inception_time(first_bottleneck=first), (50, 6)) for first in (False, True)
+    )
+    # The long filters see 32 maps in the place of 6.
+    assert with_ - without == 6 * 32 + (40 + 20 + 10) * (32 - 6) * 32
 
 
 def test_grid_search():
@@ -750,7 +1225,22 @@ def test_grid_search():
         (lambda: resnet(20), "depth must be one of 18, 34, 50, 101, 152, got 20"),
         (lambda: resnet_cifar(21), r"depth must be 6 n \+ 2, .*got 21"),
         (lambda: resnet_cifar(2), r"depth must be 6 n \+ 2"),
-        (lambda: densenet(100), "depth must be one of 121, 169, 201"),
+        (lambda: densenet(100), "depth must be one of 121, 161, 169, 201, 264, got 100"),
+        (lambda: densenet_cifar(41), r"depth must be 6 n \+ 4 with bottleneck=True.*got 41"),
+        (lambda: densenet_cifar(4), r"depth must be 6 n \+ 4"),
+        (lambda: densenet_cifar(41, bottleneck=False), r"depth must be 3 n \+ 4"),
+        (lambda: resnet(50, stride_in="5x5"), "stride_in must be one of '1x1', '3x3', got '5x5'"),
+        (lambda: squeezenet("2"), "version must be one of '1.0', '1.1', got '2'"),
+        (lambda: mobilenet_v2(width=0), "width must be above 0, got 0"),
+        (lambda: mobilenet_v2(strides=(1, 2)), "strides must have 8 entries, .*got 2"),
+        (lambda: mobilenet_v3("tiny"), "size must be one of 'small', 'large', got 'tiny'"),
+        (lambda: efficientnet("b8"), "size must be one of 'b0', .*got 'b8'"),
+        (lambda: efficientnet(width=-1.0), "width must be above 0"),
+        (lambda: efficientnet(strides=(1,) * 9), "strides must have 8 entries, .*got 9"),
+        (lambda: xception(strides=(2, 2)), "strides must have 5 entries, .*got 2"),
+        (lambda: xception(n_middle_blocks=-1), "n_middle_blocks must be at least 0, got -1"),
+        (lambda: convnext("huge"), "size must be one of 'tiny', .*got 'huge'"),
+        (lambda: inception_time(depth=0), "depth must be at least 1, got 0"),
         (lambda: fcn(stride=4), "stride must be one of 8, 16, 32"),
         (lambda: lenet5(pool="lp"), "pool must be one of 'mean', 'max'"),
         (lambda: tdnn(pool="none"), "pool must be one of 'mean', 'max'"),

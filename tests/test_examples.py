@@ -197,6 +197,10 @@ def test_unequal_series(monkeypatch, capsys):
 def test_time_series(monkeypatch, series, capsys):
     names = ("arrow_head", "italy_power_demand", "basic_motions", "japanese_vowels")
     stand_in(monkeypatch, "aeon.datasets", **{f"load_{name}": series for name in names})
-    means = run("time_series", "--quick", "--seeds", "1")
-    assert len(means) == 4
-    assert "| ArrowHead | 16 | 16 | 25 | 2 |" in capsys.readouterr().out
+    for network, seeds in (("tdnn", "2"), ("inception_time", "1")):
+        scores = run("time_series", "--quick", "--seeds", seeds, "--network", network)
+        assert len(scores) == 4
+        assert all(0 <= score <= 1 for pair in scores.values() for score in pair)
+        if seeds == "1":
+            assert all(mean == together for mean, together in scores.values())
+        assert "| ArrowHead | 16 | 16 | 25 | 2 |" in capsys.readouterr().out

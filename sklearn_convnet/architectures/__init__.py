@@ -19,28 +19,39 @@ arguments that are not about depth, so that they can stand in a grid: a dropout 
 """
 
 from .chains import alexnet, lenet5, vgg, zfnet
-from .dense_blocks import densenet
-from .inception import googlenet
+from .convnext import convnext
+from .dense_blocks import densenet, densenet_cifar
+from .inception import googlenet, squeezenet
 from .localization import box_localizer, pose_net
+from .mobile import efficientnet, mobilenet_v2, mobilenet_v3
 from .residual import resnet, resnet_cifar
 from .segmentation import fcn, unet
-from .signals import speech_cnn, tdnn
+from .signals import inception_time, speech_cnn, tdnn
 from .transformers import vit
+from .xception import xception
 
 __all__ = [
     "alexnet",
     "box_localizer",
+    "convnext",
     "densenet",
+    "densenet_cifar",
+    "efficientnet",
     "fcn",
     "googlenet",
+    "inception_time",
     "lenet5",
+    "mobilenet_v2",
+    "mobilenet_v3",
     "pose_net",
     "resnet",
     "resnet_cifar",
     "speech_cnn",
+    "squeezenet",
     "tdnn",
     "unet",
     "vgg",
     "vit",
+    "xception",
     "zfnet",
 ]

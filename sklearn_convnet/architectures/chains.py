@@ -18,7 +18,8 @@ def lenet5(width=1.0, units=(120, 84), activation="tanh", pool="mean"):
     activation : str, default="tanh"
         Of all convolutions and dense layers.
     pool : {"mean", "max"}, default="mean"
-        What the pools take of their windows.
+        What the pools take of their windows: the mean, as in the paper, or the largest, as the
+        network is mostly taught today.
 
     Returns
     -------
@@ -28,8 +29,10 @@ def lenet5(width=1.0, units=(120, 84), activation="tanh", pool="mean"):
 
     Notes
     -----
-    As it is taught: the second convolution joins all maps (the paper leaves out some
-    connections), the pools have no trained coefficients, and tanh is not scaled.
+    Pools are means and activations tanh, as in the paper; what courses show by this name often is
+    ``lenet5(pool="max", activation="relu")``. Some things are simpler than in the paper: the
+    second convolution joins all maps (the paper leaves out some connections), the pools have no
+    trained coefficients, and tanh is not scaled.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Inception: GoogLeNet."""
+"""Filters of several sizes side by side: GoogLeNet and SqueezeNet."""
 
 from ..layers import (
     AuxiliaryHead,
@@ -9,8 +9,9 @@ from ..layers import (
     GlobalAvgPool,
     MaxPool2D,
     Parallel,
+    Sequential,
 )
-from .parts import _convolution, _response_norm, _scaled
+from .parts import _chosen, _convolution, _response_norm, _scaled
 
 #: Filters of each module: 1x1; 3x3 reduced, 3x3; 5x5 reduced, 5x5; after the pool.
 _INCEPTION = {
@@ -118,3 +119,71 @@ def googlenet(width=1.0, dropout=0.4, activation="relu", auxiliary=False):
         ("pool5", GlobalAvgPool()),
         ("dropout1", Dropout(dropout)),
     ]
+
+
+#: Filters and size of the first convolution, and the modules after which maps are pooled.
+_SQUEEZENET = {"1.0": ((96, 7), (3, 7)), "1.1": ((64, 3), (2, 4))}
+#: Maps of each fire module between its two parts, a fourth of those that each size of filter makes.
+_SQUEEZED = (16, 16, 32, 32, 48, 48, 64, 64)
+
+
+def _fire(squeezed, activation):
+    """To few maps by single pixels, and to many by filters of two sizes."""
+    sizes = [Conv2D(4 * squeezed, k, padding="same", activation=activation) for k in (1, 3)]
+    squeeze = Conv2D(squeezed, 1, activation=activation)
+    return Sequential([("squeeze", squeeze), ("expand", Parallel(sizes))])
+
+
+def squeezenet(version="1.1", width=1.0, dropout=0.5, activation="relu"):
+    """SqueezeNet: as good as AlexNet with a fiftieth of its parameters [1]_.
+
+    Parameters
+    ----------
+    version : {"1.0", "1.1"}, default="1.1"
+        The network of the paper, or that of its authors from a few weeks later, which is as good
+        and takes less than half the time.
+    width : float, default=1.0
+        Factor on the number of filters.
+    dropout : float, default=0.5
+        Share of the last maps that is dropped in training.
+    activation : str, default="relu"
+        Of all convolutions.
+
+    Returns
+    -------
+    list of (str, Layer)
+        224 x 224 pixels become 13 x 13 x 512 and, averaged, 512 numbers.
+
+    Notes
+    -----
+    With an output of 1000 classes it has 1,235,496 parameters, version 1.0 1,248,424. In the paper
+    the last convolution makes a map for each class, which is rectified and averaged; here the
+    output layer, with as many weights, sees the averages of the maps before it.
+
+    References
+    ----------
+    .. [1] Iandola, Han, Moskewicz, Ashraf, Dally and Keutzer, "SqueezeNet: AlexNet-level accuracy
+       with 50x fewer parameters and < 0.5 MB model size", 2016.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.architectures import squeezenet
+    >>> from sklearn_convnet.layers import Sequential
+    >>> Sequential(squeezenet()).output_shape((224, 224, 3))
+    (512,)
+    """
+    (filters, size), pooled_after = _chosen("version", version, _SQUEEZENET)
+
+    def pool():
+        # Where no window would begin at the last pixel, it is clipped there.
+        return MaxPool2D(3, stride=2, padding=((0, 1), (0, 1)))
+
+    conv = Conv2D(_scaled(filters, width), size, stride=2, activation=activation)
+    layers = [("conv1", conv), ("pool1", pool())]
+    n_pools = 1
+    for i, squeezed in enumerate(_SQUEEZED, start=1):
+        layers.append((f"fire{i}", _fire(_scaled(squeezed, width), activation)))
+        if i in pooled_after:
+            n_pools += 1
+            layers.append((f"pool{n_pools}", pool()))
+    return [*layers, ("dropout", Dropout(dropout)), ("average", GlobalAvgPool())]

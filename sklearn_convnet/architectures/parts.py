@@ -2,6 +2,9 @@
 
 from ..layers import Activation, BatchNorm, Conv2D, Dense, Dropout, LocalResponseNorm
 
+#: What batch norms of TensorFlow and Keras add to variances; some networks were written there.
+_KERAS_EPSILON = 1e-3
+
 
 def _chosen(name, value, table):
     """`table[value]`, or an error that lists what there is."""

@@ -1,7 +1,20 @@
 """Networks for signals."""
 
-from ..layers import Conv1D, Conv2D, Dropout, GlobalAvgPool, GlobalMaxPool, HeterogeneousMaxPool
-from .parts import _chosen, _dense, _equally_many
+from ..layers import (
+    Activation,
+    BatchNorm,
+    Conv1D,
+    Conv2D,
+    Dropout,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    HeterogeneousMaxPool,
+    MaxPool1D,
+    Parallel,
+    Residual,
+    Sequential,
+)
+from .parts import _KERAS_EPSILON, _chosen, _dense, _equally_many
 
 
 def tdnn(
@@ -134,3 +147,107 @@ def speech_cnn(
         ("dropout", Dropout(dropout)),
         *_dense(units, dropout, activation),
     ]
+
+
+def _bare_over_time(filters, kernel_size):
+    """A convolution before a batch norm."""
+    return Conv1D(
+        filters,
+        kernel_size,
+        padding="same",
+        activation=None,
+        use_bias=False,
+        kernel_initializer="he_normal",
+    )
+
+
+def _inception_over_time(filters, kernel_sizes, bottleneck_filters, activation):
+    """Filters of several lengths and a pool side by side; a bottleneck of None is left out."""
+    convolutions = Parallel([_bare_over_time(filters, size) for size in kernel_sizes])
+    bottleneck = []
+    if bottleneck_filters is not None:
+        bottleneck = [("bottleneck", _bare_over_time(bottleneck_filters, 1))]
+    pool = MaxPool1D(3, stride=1, padding="same")
+    branches = [
+        [*bottleneck, ("convolutions", convolutions)],
+        [("pool", pool), ("conv", _bare_over_time(filters, 1))],
+    ]
+    return Sequential(
+        [
+            ("branches", Parallel(branches)),
+            ("norm", BatchNorm(epsilon=_KERAS_EPSILON)),
+            ("activation", Activation(activation)),
+        ]
+    )
+
+
+def inception_time(
+    filters=32,
+    kernel_sizes=(40, 20, 10),
+    depth=6,
+    bottleneck_filters=32,
+    first_bottleneck=False,
+    activation="relu",
+):
+    """InceptionTime: long filters of several lengths side by side, for series [1]_.
+
+    Parameters
+    ----------
+    filters : int, default=32
+        Number of filters of each length, and of those after the pool of each module.
+    kernel_sizes : tuple of int, default=(40, 20, 10)
+        Number of time steps that these filters see. They may be longer than the series.
+    depth : int, default=6
+        Number of modules. A shortcut leads around every three of them.
+    bottleneck_filters : int, default=32
+        Number of maps to which a module brings its input down before the long filters.
+    first_bottleneck : bool, default=False
+        Whether the first module does so too, as it does in the paper where a series has several
+        channels.
+    activation : str, default="relu"
+        Of all modules.
+
+    Returns
+    -------
+    list of (str, Layer)
+        For signals ``(length, channels)``: maps of the same length, 128 of them, and 128 averages.
+
+    Notes
+    -----
+    Without the output layer it has 420,192 parameters for series of one channel. The paper takes
+    the average of the probabilities of five of these networks, which differ in `random_state`: see
+    :class:`sklearn.ensemble.VotingClassifier` with ``voting="soft"``.
+
+    As in the authors' code, nothing is activated between a bottleneck and the long filters,
+    the shortcuts are convolutions of single steps with a batch norm, and batch norms add 0.001 to
+    the variance; their momentum is that of :class:`BatchNorm`, which suits trainings of fewer
+    steps.
+
+    References
+    ----------
+    .. [1] Ismail Fawaz et al., "InceptionTime: finding AlexNet for time series classification",
+       2020.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.architectures import inception_time
+    >>> from sklearn_convnet.layers import Sequential
+    >>> Sequential(inception_time()).output_shape((251, 1))
+    (128,)
+    >>> [name for name, _ in inception_time()]
+    ['block1', 'activation1', 'block2', 'activation2', 'average']
+    """
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1, got {depth!r}")
+    modules = []
+    for i in range(depth):
+        bottleneck = bottleneck_filters if i or first_bottleneck else None
+        module = _inception_over_time(filters, kernel_sizes, bottleneck, activation)
+        modules.append((f"module{i + 1}", module))
+    layers = []
+    for i in range(1, depth // 3 + 1):
+        conv = _bare_over_time(filters * (len(kernel_sizes) + 1), 1)
+        shortcut = Sequential([("conv", conv), ("norm", BatchNorm(epsilon=_KERAS_EPSILON))])
+        layers.append((f"block{i}", Residual(modules[3 * i - 3 : 3 * i], shortcut)))
+        layers.append((f"activation{i}", Activation(activation)))
+    return [*layers, *modules[depth - depth % 3 :], ("average", GlobalAvgPool())]
