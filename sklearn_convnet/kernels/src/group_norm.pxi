@@ -1,5 +1,5 @@
-# Normalisation of each sample by itself: by groups of its channels (Wu and He, 2018), of which layer
-# normalisation (Ba, Kiros and Hinton, 2016) is the case of one group and one position.
+# Normalisation of each sample by itself: by groups of its channels (Wu and He, 2018), of which
+# layer normalisation (Ba, Kiros and Hinton, 2016) is the case of one group and one position.
 #
 #   mean = sum x / N    variance = sum (x - mean)^2 / N    over the N numbers of a group
 #   xh = (x - mean) / sqrt(variance + epsilon)    y = scale xh + offset
@@ -7,8 +7,8 @@
 #   dx = (scale dy - sum (scale dy) / N - xh sum (scale dy xh) / N) / sqrt(variance + epsilon)
 #
 # Design:
-# * Of several positions, sums are those of each channel, as in a batch norm (epilogue/norm.pxi), and
-#   then over the channels of a group. A task is a sample.
+# * Of several positions, sums are those of each channel, as in a batch norm (epilogue/norm.pxi),
+#   and then over the channels of a group. A task is a sample.
 # * Of one position, the numbers of a group are neighbours: vectors run along them. A task is
 #   NORM_ROWS samples, which most often are positions of maps.
 # * Sums for scale and offset are made task by task, and then in the order of the tasks.
