@@ -511,7 +511,7 @@ list of ndarray
         """
         check_is_fitted(self)
         if self._fitted["multi_crop"] is not None or self._test_time() is not None:
-            return self._decoded(X)
+            return self._labels_of_views(X)
         X = self._check_X(X, reset=False, sizes="any")
 
         def predicted(part):
@@ -520,7 +520,7 @@ list of ndarray
 
         return each_size(X, predicted, PREDICT_ROWS)
 
-    def _decoded(self, X):
+    def _labels_of_views(self, X):
         """`predict`, from the probabilities that views agree on."""
         P = self.predict_proba(X)
         if isinstance(P, list) and not isinstance(self.classes_, list):  # maps of several sizes
