@@ -8,11 +8,12 @@ from importlib import import_module
 #: The module of each public name; none is imported before it is asked for.
 _HOMES = {
     "converts_to_onnx": "onnx_export",
+    "from_onnx": "onnx_layers",
     "register_skl2onnx": "onnx_export",
     "to_onnx": "onnx_export",
 }
 
-__all__ = ["converts_to_onnx", "register_skl2onnx", "to_onnx"]
+__all__ = ["converts_to_onnx", "from_onnx", "register_skl2onnx", "to_onnx"]
 
 
 def __getattr__(name):
