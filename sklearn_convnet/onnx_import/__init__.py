@@ -76,8 +76,9 @@ def read_onnx(model, *, task=None, input_shape=None, output=None):
     if len(model.inputs) != 1:
         names = [name for name, _, _ in model.inputs]
         raise ValueError(f"the model must have one input, but it has {len(names)}: {names}")
-    output = _output_of(model) if output is None else output
-    if output not in model.makers() and output != model.inputs[0][0]:
+    if output is None:
+        output = _output_of(model)
+    elif output not in model.makers():
         raise ValueError(f"the model has no value {output!r}; its outputs are {model.outputs}")
     value, n_read, first_error = None, -1, None
     for likely, given, n_samples in _inputs_of(model, input_shape):

@@ -70,6 +70,8 @@ def _windows(reader, operator):
 
 def _pool(reader, operator, kinds, value, window, strides, pads):
     sizes = value.step.shape[:-1]
+    if max(*window, *strides) == 1 and not any(map(sum, pads)):
+        return value  # adaptive pools of maps that have the size already
     if operator.get("ceil_mode", 0):
         pads = _with_ceil(pads, sizes, window, strides)
     layer = kinds[len(sizes)](
@@ -286,7 +288,7 @@ def resize(reader, operator):
     )
     if mode == "nearest" and nearest:
         interpolation = "nearest"
-    elif mode == "linear" and how in halves and min(sizes) > 1:
+    elif mode == "linear" and how in halves:
         interpolation = "bilinear" if n == 2 else "linear"
     else:
         raise UnreadableError(operator, f"there is no such layer for mode={mode!r} and {how!r}")

@@ -18,6 +18,9 @@ from .views import CHANNELS, SAMPLES, View, channels_first, whole
 #: Stands for a number of samples that is free.
 ANY_SAMPLES = 7919
 
+#: A constant may have so many values if it is one number many times.
+MAX_VALUES = 2**26
+
 _READERS = {}
 
 
@@ -76,11 +79,20 @@ class Reader:
         if not any(isinstance(v, Value) for v in constants.values()):
             self._compute(operator, constants)
             return
-        found = _READERS[operator.op](self, operator)
+        try:
+            found = _READERS[operator.op](self, operator)
+        except UnreadableError:
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise UnreadableError(operator, f"it is not as expected: {error}") from error
         found = found if isinstance(found, list) else [found]
         self.values.update(zip(operator.outputs, found, strict=False))
 
     def _compute(self, operator, constants):
+        if operator.op in ("ConstantOfShape", "Expand", "Tile"):
+            shape = self.given(operator, len(operator.inputs) - 1)
+            if np.prod(np.asarray(shape, np.float64)) > MAX_VALUES:
+                raise UnreadableError(operator, f"it makes {shape} values that no sample changes")
         try:
             found = computed(operator, constants, self.model.opset)
         except Exception as error:  # of the package, for whatever a file may hold

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from onnx_runs import shake
 from random_networks import random_network
 from sklearn.base import clone
+from test_architectures import SMALL, every_small
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.interchange import from_onnx, to_onnx
@@ -85,6 +86,13 @@ def test_networks_of_random_layers(seed):
     dtype = ("float32", "float64")[seed % 2]
     network = compile_network(layers, shape, dtype=dtype, random_state=seed)
     assert_reads_back(network, np.random.RandomState(0).normal(size=(3, *shape)).astype(dtype))
+
+
+@every_small
+def test_architectures(name):
+    make, shape = SMALL[name]
+    network = compile_network(make(), shape, random_state=0)
+    assert_reads_back(network, np.random.RandomState(0).normal(size=(2, *shape)).astype("float32"))
 
 
 @pytest.mark.parametrize(
@@ -296,6 +304,44 @@ def test_old_operators_and_own_parameters():
         from_onnx(model)
     with pytest.raises(TypeError, match="from_onnx sets layers itself"):
         ConvNetClassifier.from_onnx(model, layers=[])
+
+
+def test_values_on_the_way_and_boxes():
+    X, y = digits(8, 8)
+    boxes = np.random.RandomState(0).uniform(size=(40, 4))
+    clf = ConvNetClassifier(LAYERS, max_iter=2, random_state=0).fit(X, y, boxes=boxes)
+    model = to_onnx(clf)
+    with pytest.raises(ValueError, match="boxes beside classes"):
+        ConvNetClassifier.from_onnx(model, input_shape=(8, 8))
+    layers, weights = from_onnx(model, input_shape=(8, 8), output="box")
+    network = network_of(layers, weights, (8, 8, 1), "float32")
+    np.testing.assert_allclose(network.forward(X[..., None]), clf.predict_box(X), atol=1e-5)
+    layers, _ = from_onnx(model, input_shape=(8, 8), output=model.graph.node[1].output[0])
+    assert [type(layer).__name__ for layer in layers] == ["Conv2D"]
+    with pytest.raises(ValueError, match="no value 'other'"):
+        from_onnx(model, input_shape=(8, 8), output="other")
+
+
+def test_attributes_that_do_not_fit():
+    """A kernel of two axes and strides of three."""
+    pool = node("MaxPool", "X", kernel_shape=[2, 2], strides=[1, 2, 1])
+    with pytest.raises(NotImplementedError, match=r"the_MaxPool.*stride"):
+        from_onnx(graph_of(pool))
+
+
+def test_operators_without_what_they_need():
+    with pytest.raises(NotImplementedError, match=r"the_MaxPool.*not as expected"):
+        from_onnx(graph_of(node("MaxPool", "X")))
+
+
+def test_constants_of_no_size_are_not_made():
+    nodes = [
+        node("Shape", "X", outputs=["shape"]),
+        node("ConstantOfShape", "large", outputs=["zeros"]),
+        node("Add", "X", "zeros"),
+    ]
+    with pytest.raises(NotImplementedError, match=r"the_ConstantOfShape.*values"):
+        from_onnx(graph_of(*nodes, large=np.array([10**6, 10**6, 10**6])))
 
 
 def test_files_are_read(tmp_path):

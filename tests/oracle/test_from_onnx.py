@@ -159,7 +159,6 @@ def assert_learns(net, X, dynamo=False):
 
 VISION = {
     "resnet18": 40,
-    "resnext50_32x4d": 40,
     "squeezenet1_1": 40,
     "mobilenet_v2": 40,
     "mobilenet_v3_small": 40,
