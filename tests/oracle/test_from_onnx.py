@@ -66,7 +66,7 @@ def without_chance(net):
 def vision(name, **options):
     """A model of torchvision with random weights."""
     torch.manual_seed(0)
-    if name in ("googlenet", "inception_v3"):
+    if name == "googlenet":
         options.update(aux_logits=False, init_weights=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -166,7 +166,6 @@ VISION = {
     "googlenet": 40,
     "efficientnet_b0": 40,
     "densenet121": 40,
-    "inception_v3": 75,
     "convnext_tiny": 40,
 }
 
