@@ -43,7 +43,7 @@ test: install  ## build, install, run all tests and the examples of docstrings a
 	$(TEST) -m pytest --doctest-modules --pyargs sklearn_convnet
 	$(TEST) -m pytest $(SIDE_BY_SIDE) --doctest-glob='*.md' docs
 
-test-oracle: $(VENV)/stamps/oracle $(OLDEST)/stamps/installed  ## compare with PyTorch; test with the oldest releases
+test-oracle: $(VENV)/stamps/torchvision $(OLDEST)/stamps/installed  ## compare with PyTorch; test with the oldest releases
 	$(TEST) $(CHECK_INSTALLED)
 	$(TEST) -m pytest $(SIDE_BY_SIDE) tests/oracle $(ARGS)
 	$(TEST_OLDEST) $(CHECK_INSTALLED)
@@ -95,6 +95,11 @@ $(VENV)/stamps/installed: build/wheel | $(VENV)/stamps/tools
 
 $(VENV)/stamps/oracle $(VENV)/stamps/bench: $(VENV)/stamps/installed
 	$(PY) -m pip install -q 'sklearn_convnet[$(@F)]'
+	@touch $@
+
+# Without what it depends on: it asks for one build of PyTorch, and its models run with any.
+$(VENV)/stamps/torchvision: $(VENV)/stamps/oracle
+	$(PY) -m pip install -q --no-deps torchvision==0.29.1
 	@touch $@
 
 $(OLDEST)/stamps/installed: build/wheel

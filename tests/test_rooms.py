@@ -36,7 +36,7 @@ ROOMS = (
     {"initializers", "layers"},
     {"network"},
     {"averaging", "losses", "optimizers", "schedules", "scores", "training"},
-    {"augmentation", "multi_crop", "votes"},
+    {"augmentation", "multi_crop", "onnx_import", "votes"},
     {"estimators"},
     {
         "_config",

@@ -25,6 +25,7 @@ from .draws import DrawsMixin
 from .fitted import FittedMixin
 from .heads import whole_objective
 from .history import EpochTable
+from .imported import ImportMixin
 from .networks import NetworkMixin
 from .samples import Given, SamplesMixin
 from .scanning import ScanMixin
@@ -51,6 +52,7 @@ class BaseConvNet(
     FittedMixin,
     DrawsMixin,
     ScanMixin,
+    ImportMixin,
     LayerComposition,
     Parametrized,
 ):

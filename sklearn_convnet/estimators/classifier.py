@@ -15,6 +15,7 @@ from ..ragged import each_size
 from ..training import PREDICT_ROWS
 from .base import BaseConvNet
 from .checks import check_labels, check_labels_and_boxes, is_absent
+from .imported import classifier_network, refuse_params
 from .samples import Given
 from .targets import BoxTarget, label_target, same_classes, sorted_classes
 
@@ -435,6 +436,58 @@ default=None
 
         return each_size(X, voted, PREDICT_ROWS)
 
+    @classmethod
+    def from_onnx(cls, model, classes=None, *, input_shape=None, **params):
+        """A fitted classifier from a network in an ONNX model.
+
+        Its network makes the scores of the model, before a softmax or logistic function that the
+        model may end in. It predicts, and `partial_fit` and, with ``warm_start=True``, `fit` go on
+        training it. A last dense layer is the estimator's own, "output"; without one ``output``
+        is None.
+
+        Parameters
+        ----------
+        model : str, path-like or onnx.ModelProto
+            The model, or the file that it is in: see `interchange.from_onnx`.
+        classes : array-like of shape (n_classes,), default=None
+            The label of each score, in their order. None takes those that the model tells, and
+            their numbers if it tells none. A model with logistic functions of several scores tells
+            labels that may go together: y is an indicator matrix then, and there are no classes.
+        input_shape : tuple of int, default=None
+            Shape of a sample, in the order of the model's input, where the model leaves it free.
+        **params
+            Other parameters of the estimator, such as ``data_format="channels_first"``.
+
+        Returns
+        -------
+        ConvNetClassifier
+            A fitted one.
+
+        Raises
+        ------
+        NotImplementedError
+            If something cannot be said in layers; the message names the node of the graph.
+        ValueError
+            If `classes` are not as many as the scores, or a parameter is invalid.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_convnet import ConvNetClassifier
+        >>> from sklearn_convnet.interchange import to_onnx
+        >>> X, y = np.eye(4, dtype="float32"), ["no", "yes", "no", "yes"]
+        >>> model = to_onnx(ConvNetClassifier(max_iter=5, random_state=0).fit(X, y))
+        >>> clf = ConvNetClassifier.from_onnx(model)
+        >>> clf.classes_
+        array(['no', 'yes'], dtype='<U3')
+        >>> clf.partial_fit(X, y).n_iter_
+        1
+        """
+        refuse_params(params, "layers", "output", "dtype", "init_from")
+        found, y = classifier_network(model, classes, input_shape)
+        output, weights = cls._split_output(found)
+        return cls._from_network(found, output, weights, y, params)
+
     def _voted(self, X, finish, vote, mean):
         """The network's output through `finish`; those of several crops through `vote`, or `mean`
         over an axis where they are moved over X."""
@@ -512,7 +565,7 @@ list of ndarray
         """
         check_is_fitted(self)
         if self._fitted["multi_crop"] is not None or self._test_time() is not None:
-            return self._of_agreed(X)
+            return self._labels_of_views(X)
         X = self._check_X(X, reset=False, sizes="any")
 
         def predicted(part):
@@ -521,7 +574,7 @@ list of ndarray
 
         return each_size(X, predicted, PREDICT_ROWS)
 
-    def _of_agreed(self, X):
+    def _labels_of_views(self, X):
         """`predict`, from the probabilities that views agree on."""
         P = self.predict_proba(X)
         if isinstance(P, list) and not isinstance(self.classes_, list):  # maps of several sizes

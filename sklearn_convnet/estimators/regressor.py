@@ -13,6 +13,7 @@ from ..ragged import each_size
 from ..training import PREDICT_ROWS
 from .base import BaseConvNet
 from .checks import check_values, is_absent
+from .imported import read_onnx, refuse_params
 from .samples import Given
 from .targets import value_target
 
@@ -254,6 +255,54 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self : object
         """
         return self._partial_fit(Given(X, y, sample_weight, boxes))
+
+    @classmethod
+    def from_onnx(cls, model, *, input_shape=None, **params):
+        """A fitted regressor from a network in an ONNX model.
+
+        Its network makes the values of the model, in the units of y. It predicts, and
+        `partial_fit` and, with ``warm_start=True``, `fit` go on training it, with values that are
+        not normalised. A last dense layer is the estimator's own, "output"; without one ``output``
+        is None.
+
+        Parameters
+        ----------
+        model : str, path-like or onnx.ModelProto
+            The model, or the file that it is in: see `interchange.from_onnx`.
+        input_shape : tuple of int, default=None
+            Shape of a sample, in the order of the model's input, where the model leaves it free.
+        **params
+            Other parameters of the estimator, such as ``data_format="channels_first"``.
+
+        Returns
+        -------
+        ConvNetRegressor
+            A fitted one.
+
+        Raises
+        ------
+        NotImplementedError
+            If something cannot be said in layers; the message names the node of the graph.
+        ValueError
+            If a parameter is invalid.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_convnet import ConvNetRegressor
+        >>> from sklearn_convnet.interchange import to_onnx
+        >>> X, y = np.eye(4, dtype="float32"), np.arange(4.0)
+        >>> model = to_onnx(ConvNetRegressor(max_iter=9, random_state=0).fit(X, y))
+        >>> reg = ConvNetRegressor.from_onnx(model)
+        >>> reg.predict(X).shape
+        (4,)
+        """
+        refuse_params(params, "layers", "output", "dtype", "init_from", "normalize_y")
+        found = read_onnx(model, task="regression", input_shape=input_shape)
+        output, weights = cls._split_output(found)
+        y = np.zeros((1, *found.y_shape))
+        params = {"normalize_y": False, **params}
+        return cls._from_network(found, output, weights, y, params)
 
     def _warn_of_the_end(self, progress):
         super()._warn_of_the_end(progress)

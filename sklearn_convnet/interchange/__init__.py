@@ -25,6 +25,7 @@ from .weights import load_weights, save_weights
 #: The module of each public name; none is imported before it is asked for.
 _HOMES = {
     "converts_to_onnx": "onnx_export",
+    "from_onnx": "onnx_layers",
     "register_skl2onnx": "onnx_export",
     "to_onnx": "onnx_export",
 }

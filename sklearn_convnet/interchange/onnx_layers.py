@@ -1,0 +1,59 @@
+"""Layers and weights from ONNX models."""
+
+from ..onnx_import import read_onnx
+
+
+def from_onnx(model, *, task=None, input_shape=None, output=None):
+    """The layers and weights of a network in an ONNX model.
+
+    The graph is read back into nested blocks: chains, `Residual`, `Parallel`, `DenseBlock`, `Gate`
+    and `SqueezeExcite`. Channels are last in the layers and weights, wherever the graph has them.
+
+    Parameters
+    ----------
+    model : str, path-like or onnx.ModelProto
+        The model, or the file that it is in.
+    task : {"classification", "regression"}, default=None
+        What the network is for. "classification" leaves a softmax or logistic function at the end
+        out, so that the network makes scores; "regression" puts factors and sums behind the last
+        dense layer into its weights. None changes nothing.
+    input_shape : tuple of int, default=None
+        Shape of a sample, in the order of the model's input, where the model leaves it free.
+    output : str, default=None
+        The name of the value in the graph that the network is to make: an output, or one on the
+        way, of which only what leads there is read. None is the first output, or of labels with
+        probabilities the latter.
+
+    Returns
+    -------
+    layers : list of Layer
+        For `compile_network` or an estimator.
+    weights : dict of str to ndarray
+        By path, as `init_from` takes them.
+
+    Raises
+    ------
+    ImportError
+        If the package onnx is not installed.
+    TypeError
+        If `model` is neither a path nor a model.
+    ValueError
+        If a parameter is invalid, or the shape of a sample is not known.
+    NotImplementedError
+        If something cannot be said in layers; the message names the node of the graph.
+
+    Examples
+    --------
+    >>> from sklearn_convnet.interchange import from_onnx, to_onnx
+    >>> from sklearn_convnet.layers import Conv2D, Dense, GlobalAvgPool, Residual
+    >>> from sklearn_convnet.network import compile_network
+    >>> block = Residual([Conv2D(4, 3, padding="same")])
+    >>> network = compile_network([block, GlobalAvgPool(), Dense(3)], (8, 8, 4), random_state=0)
+    >>> layers, weights = from_onnx(to_onnx(network), input_shape=(8, 8, 4))
+    >>> [type(layer).__name__ for layer in layers]
+    ['Residual', 'GlobalAvgPool', 'Dense']
+    >>> sorted(weights)
+    ['dense1/bias', 'dense1/weight', 'residual1/conv2d1/bias', 'residual1/conv2d1/weight']
+    """
+    found = read_onnx(model, task=task, input_shape=input_shape, output=output)
+    return found.layers, found.weights

@@ -1,0 +1,390 @@
+"""Networks from ONNX models: what `to_onnx` writes is read back, and predicts the same."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import pickle
+
+import layer_cases as cases
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx_runs import shake
+from random_networks import random_network
+from sklearn.base import clone
+from test_architectures import SMALL, every_small
+
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.interchange import from_onnx, to_onnx
+from sklearn_convnet.layers import (
+    Activation,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    DenseBlock,
+    DepthwiseConv2D,
+    GlobalAvgPool,
+    MaxPool2D,
+    Parallel,
+    Residual,
+    Sequential,
+    SqueezeExcite,
+)
+from sklearn_convnet.network import compile_network
+from sklearn_convnet.onnx_import import views
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-7}  # constants of ONNX's attributes are in float32
+
+
+def network_of(layers, weights, input_shape, dtype):
+    """A network with these weights, all of them and no others."""
+    network = compile_network(layers, input_shape, dtype=dtype, random_state=0)
+    own = {**network.parameters(), **network.buffers()}
+    assert set(own) == set(weights)
+    for path, array in weights.items():
+        assert own[path].shape == array.shape
+        own[path][...] = array
+    return network
+
+
+def sample_shape(model, shape):
+    """The shape of a sample in the order of the model's input."""
+    axes = model.graph.input[0].type.tensor_type.shape.dim[1:]
+    return tuple(axis.dim_value or size for axis, size in zip(axes, shape, strict=True))
+
+
+def assert_reads_back(network, X):
+    """What is read of a network's ONNX model makes the same outputs; returns the layers."""
+    shake(network)
+    model = to_onnx(network)
+    layers, weights = from_onnx(model, input_shape=sample_shape(model, network.input_shape))
+    found = network_of(layers, weights, network.input_shape, network.dtype.name).forward(X)
+    expected = network.forward(X)
+    tolerance = TOLERANCE[network.dtype.name]
+    np.testing.assert_allclose(
+        found.reshape(expected.shape), expected, tolerance, tolerance * np.abs(expected).max()
+    )
+    return layers
+
+
+# ---------------------------------------------------------------------------
+# What to_onnx writes
+# ---------------------------------------------------------------------------
+
+
+@cases.every_case
+@cases.every_dtype
+def test_every_layer_is_read_back(case, dtype):
+    assert_reads_back(case.network(dtype=dtype), case.batch(3, 0).astype(dtype))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_networks_of_random_layers(seed):
+    layers, shape = random_network(seed)
+    dtype = ("float32", "float64")[seed % 2]
+    network = compile_network(layers, shape, dtype=dtype, random_state=seed)
+    assert_reads_back(network, np.random.RandomState(0).normal(size=(3, *shape)).astype(dtype))
+
+
+@every_small
+def test_architectures(name):
+    make, shape = SMALL[name]
+    network = compile_network(make(), shape, random_state=0)
+    assert_reads_back(network, np.random.RandomState(0).normal(size=(2, *shape)).astype("float32"))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Conv2D(4, 3, padding="same"), BatchNorm(), Activation("silu"), MaxPool2D(2), Dense(3)],
+        [Residual([Conv2D(4, 3, padding="same"), BatchNorm()]), Residual([Conv2D(6, 1)])],
+        [Parallel([[Conv2D(3, 1), Conv2D(2, 3, padding="same")], "passthrough", Conv2D(5, 1)])],
+        [DenseBlock([Sequential([BatchNorm(), Conv2D(2, 3, padding="same")])] * 3)],
+        [DepthwiseConv2D(3, activation="relu6"), SqueezeExcite(2), GlobalAvgPool(), Dense(2)],
+    ],
+)
+def test_blocks_are_the_same(layers):
+    """But for what a layer was given and a shortcut that is made by itself."""
+
+    def kinds(layer):
+        inside = getattr(layer, "layers", None) or getattr(layer, "branches", None) or []
+        return type(layer).__name__, [kinds(one) for one in inside if one != "passthrough"]
+
+    network = compile_network(layers, (6, 8, 4), random_state=0)
+    shake(network)
+    model = to_onnx(network, fold_batch_norms=False)
+    found, _ = from_onnx(model, input_shape=sample_shape(model, network.input_shape))
+    assert [kinds(one) for one in found] == [kinds(one) for one in layers]
+
+
+# ---------------------------------------------------------------------------
+# Estimators
+# ---------------------------------------------------------------------------
+
+
+LAYERS = [Conv2D(4, 3), BatchNorm(), MaxPool2D(2)]
+
+
+def digits(*shape):
+    rng = np.random.RandomState(0)
+    y = rng.randint(3, size=40)
+    X = rng.normal(size=(40, 8, 8)) + y[:, None, None]
+    return X.reshape(40, *shape).astype(np.float32), y
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((8, 8), {}),
+        ((8, 8, 1), {}),
+        ((1, 8, 8), {"data_format": "channels_first"}),
+        ((64,), {"input_shape": (8, 8)}),
+        ((64,), {"input_shape": (4, 4, 4)}),
+    ],
+)
+def test_classifiers_predict_and_go_on(shape, options):
+    X, y = digits(*shape)
+    names = np.array(["a", "b", "c"])
+    clf = ConvNetClassifier(LAYERS, max_iter=3, random_state=0, **options).fit(X, names[y])
+    own = {name: value for name, value in options.items() if name == "data_format"}
+    given = None if "input_shape" in options else shape
+    found = ConvNetClassifier.from_onnx(to_onnx(clf), input_shape=given, random_state=0, **own)
+    np.testing.assert_allclose(found.predict_proba(X), clf.predict_proba(X), atol=1e-6)
+    assert (found.predict(X) == clf.predict(X)).all()
+    assert found.classes_.tolist() == ["a", "b", "c"]
+    assert found.output == "auto"
+    copy = pickle.loads(pickle.dumps(found))
+    for one in (found, copy):
+        one.partial_fit(X, names[y])
+        one.set_params(warm_start=True, max_iter=2).fit(X, names[y])
+    assert np.array_equal(found.predict_proba(X), copy.predict_proba(X))
+    assert found.n_iter_ == 2
+    assert "output" in found.summary().__str__()
+    new = clone(found).set_params(init_from=found.get_weights(), warm_start=False)
+    assert new.fit(X, names[y]).n_iter_ == 2
+
+
+def test_several_labels_and_maps():
+    X, y = digits(8, 8)
+    indicator = np.stack([y > 0, y > 1], axis=1).astype(int)
+    clf = ConvNetClassifier(LAYERS, max_iter=3, random_state=0).fit(X, indicator)
+    found = ConvNetClassifier.from_onnx(to_onnx(clf), input_shape=(8, 8))
+    np.testing.assert_allclose(found.predict_proba(X), clf.predict_proba(X), atol=1e-6)
+    assert found.partial_fit(X, indicator).predict(X).shape == (40, 2)
+    with pytest.raises(ValueError, match="leave classes out"):
+        ConvNetClassifier.from_onnx(to_onnx(clf), [1, 2], input_shape=(8, 8))
+    maps = (X > 0.5).astype(int)
+    same = [Conv2D(4, 3, padding="same")]
+    clf = ConvNetClassifier(same, max_iter=2, random_state=0).fit(X, maps)
+    found = ConvNetClassifier.from_onnx(to_onnx(clf), input_shape=(8, 8))
+    assert np.array_equal(found.predict(X), clf.predict(X))
+    reg = ConvNetRegressor(same, max_iter=2, random_state=0).fit(X, 100 + 3 * X)
+    found = ConvNetRegressor.from_onnx(to_onnx(reg), input_shape=(8, 8))
+    np.testing.assert_allclose(found.predict(X), reg.predict(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (3, 2)])
+def test_regressors_predict_in_units(shape):
+    X, y = digits(8, 8)
+    Y = (
+        1000
+        + 50 * np.random.RandomState(1).normal(size=(40, *shape))
+        + y.reshape(-1, *[1] * len(shape))
+    )
+    kind = {"target": "points", "point_units": "pixels"} if len(shape) == 2 else {}
+    reg = ConvNetRegressor(LAYERS, max_iter=3, random_state=0, **kind).fit(X, Y)
+    found = ConvNetRegressor.from_onnx(to_onnx(reg), input_shape=(8, 8), **kind)
+    assert found.predict(X).shape == Y.shape
+    np.testing.assert_allclose(found.predict(X), reg.predict(X), rtol=1e-5)
+    assert found.partial_fit(X, Y).n_iter_ == 1
+
+
+def test_classes_that_are_not_sorted():
+    X, y = digits(8, 8)
+    clf = ConvNetClassifier(LAYERS, max_iter=3, random_state=0).fit(X, y)
+    found = ConvNetClassifier.from_onnx(to_onnx(clf), ["z", "x", "y"], input_shape=(8, 8))
+    assert found.classes_.tolist() == ["x", "y", "z"]
+    P = clf.predict_proba(X)[:, [1, 2, 0]]
+    np.testing.assert_allclose(found.predict_proba(X), P, atol=1e-6)
+    with pytest.raises(ValueError, match="classes must be 3 different labels"):
+        ConvNetClassifier.from_onnx(to_onnx(clf), [1, 2], input_shape=(8, 8))
+
+
+def test_one_score_with_a_logistic_function_is_two():
+    network = compile_network([Dense(1, activation="logistic")], (5,), random_state=0)
+    shake(network)
+    X = np.random.RandomState(0).normal(size=(6, 5)).astype(np.float32)
+    clf = ConvNetClassifier.from_onnx(to_onnx(network), ["no", "yes"])
+    np.testing.assert_allclose(clf.predict_proba(X)[:, 1:], network.forward(X), atol=1e-6)
+
+
+# ---------------------------------------------------------------------------
+# Errors
+# ---------------------------------------------------------------------------
+
+
+def graph_of(*nodes, inputs=(("X", (None, 2, 4, 4)),), output=("Y", None), **constants):
+    """A model of nodes, whose inputs and outputs are named."""
+    helper = onnx.helper
+    infos = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in inputs]
+    outputs = [helper.make_tensor_value_info(output[0], onnx.TensorProto.FLOAT, output[1])]
+    tensors = [onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()]
+    graph = helper.make_graph(list(nodes), "graph", infos, outputs, tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+
+
+def node(op, *inputs, outputs=("Y",), **attributes):
+    return onnx.helper.make_node(op, inputs, outputs, name=f"the_{op}", **attributes)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (graph_of(node("Sin", "X")), "no layer for this operator"),
+        (graph_of(node("MaxPool", "X", kernel_shape=[2, 2], dilations=[2, 2])), "dilation"),
+        (graph_of(node("Softmax", "X", axis=2)), "softmax over channels"),
+        (graph_of(node("Add", "X", "c"), c=np.ones((1, 2, 4, 5), np.float32)), "constant"),
+        (graph_of(node("Erf", "X")), "function erf"),
+        (graph_of(node("Pow", "X", "c"), c=np.float32(3)), "power"),
+        (graph_of(node("ReduceMean", "X", "c"), c=np.array([2])), "some axes"),
+        (graph_of(node("Slice", "X", "s", "e", "a", "t"), s=[0], e=[4], a=[2], t=[2]), "other"),
+        (graph_of(node("Concat", "X", "X", axis=2)), "channels of maps"),
+        (graph_of(node("Cast", "X", to=onnx.TensorProto.INT64)), "int64"),
+        (graph_of(node("Resize", "X", "", "c"), c=np.array([1, 1, 1.5, 2], np.float32)), "whole"),
+        (graph_of(node("Reshape", "X", "c"), c=[3, -1]), "no axes that make"),
+        (graph_of(node("LRN", "X", size=2)), "even"),
+    ],
+)
+def test_what_cannot_be_said_names_its_node(model, words):
+    name = model.graph.node[0].name
+    with pytest.raises(NotImplementedError, match=f"ONNX node '{name}' .*{words}"):
+        from_onnx(model)
+
+
+def test_a_value_times_itself():
+    """x * x is a gate of nothing."""
+    layers, weights = from_onnx(graph_of(node("Mul", "X", "X")))
+    assert [type(layer).__name__ for layer in layers] == ["Gate"]
+    assert not weights
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "error", "words"),
+    [
+        (graph_of(node("Relu", "X")), {"task": "ranking"}, ValueError, "task must be one of"),
+        (graph_of(node("Relu", "X")), {"input_shape": (2, 4, 5)}, ValueError, "input_shape="),
+        (graph_of(node("Relu", "X"), inputs=[("X", ())]), {}, ValueError, "samples come first"),
+        (
+            graph_of(node("Relu", "X"), inputs=[("X", (None, 2, None))]),
+            {},
+            ValueError,
+            "give input_shape",
+        ),
+        (
+            graph_of(node("Add", "X", "Z"), inputs=[("X", (None, 2)), ("Z", (None, 2))]),
+            {},
+            ValueError,
+            "one input",
+        ),
+        (graph_of(node("Identity", "c"), c=np.ones(3, np.float32)), {}, ValueError, "constant"),
+        (3, {}, TypeError, "path of an ONNX file"),
+    ],
+)
+def test_wrong_parameters(model, options, error, words):
+    with pytest.raises(error, match=words):
+        from_onnx(model, **options)
+
+
+def test_old_operators_and_own_parameters():
+    model = graph_of(node("Relu", "X"))
+    model.opset_import[0].version = 6
+    with pytest.raises(ValueError, match="opset 6, which is older"):
+        from_onnx(model)
+    with pytest.raises(TypeError, match="from_onnx sets layers itself"):
+        ConvNetClassifier.from_onnx(model, layers=[])
+
+
+def test_values_on_the_way_and_boxes():
+    X, y = digits(8, 8)
+    boxes = np.random.RandomState(0).uniform(size=(40, 4))
+    clf = ConvNetClassifier(LAYERS, max_iter=2, random_state=0).fit(X, y, boxes=boxes)
+    model = to_onnx(clf)
+    with pytest.raises(ValueError, match="boxes beside classes"):
+        ConvNetClassifier.from_onnx(model, input_shape=(8, 8))
+    layers, weights = from_onnx(model, input_shape=(8, 8), output="box")
+    network = network_of(layers, weights, (8, 8, 1), "float32")
+    np.testing.assert_allclose(network.forward(X[..., None]), clf.predict_box(X), atol=1e-5)
+    layers, _ = from_onnx(model, input_shape=(8, 8), output=model.graph.node[1].output[0])
+    assert [type(layer).__name__ for layer in layers] == ["Conv2D"]
+    with pytest.raises(ValueError, match="no value 'other'"):
+        from_onnx(model, input_shape=(8, 8), output="other")
+
+
+def test_attributes_that_do_not_fit():
+    """A kernel of two axes and strides of three."""
+    pool = node("MaxPool", "X", kernel_shape=[2, 2], strides=[1, 2, 1])
+    with pytest.raises(NotImplementedError, match=r"the_MaxPool.*stride"):
+        from_onnx(graph_of(pool))
+
+
+def test_operators_without_what_they_need():
+    with pytest.raises(NotImplementedError, match=r"the_MaxPool.*not as expected"):
+        from_onnx(graph_of(node("MaxPool", "X")))
+
+
+def test_constants_of_no_size_are_not_made():
+    nodes = [
+        node("Shape", "X", outputs=["shape"]),
+        node("ConstantOfShape", "large", outputs=["zeros"]),
+        node("Add", "X", "zeros"),
+    ]
+    with pytest.raises(NotImplementedError, match=r"the_ConstantOfShape.*values"):
+        from_onnx(graph_of(*nodes, large=np.array([10**6, 10**6, 10**6])))
+
+
+def test_files_are_read(tmp_path):
+    X, y = digits(8, 8)
+    clf = ConvNetClassifier(LAYERS, max_iter=1, random_state=0).fit(X, y)
+    to_onnx(clf, tmp_path / "model.onnx")
+    found = ConvNetClassifier.from_onnx(tmp_path / "model.onnx", input_shape=(8, 8))
+    np.testing.assert_allclose(found.predict_proba(X), clf.predict_proba(X), atol=1e-6)
+
+
+# ---------------------------------------------------------------------------
+# Views
+# ---------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_views_are_what_numpy_does(data):
+    """An array of samples, transposed and reshaped at random, and numbers added to it."""
+    shape = tuple(data.draw(st.lists(st.sampled_from([1, 2, 3, 4, 6]), min_size=1, max_size=3)))
+    X = np.arange(5 * np.prod(shape)).reshape(5, *shape)
+    view = views.channels_last(shape, 5)
+    A = X
+    for _ in range(data.draw(st.integers(0, 4))):
+        if data.draw(st.booleans()):
+            perm = [0, *(1 + i for i in data.draw(st.permutations(range(A.ndim - 1))))]
+            A, view = A.transpose(perm), view.transposed(perm)
+        else:
+            size = data.draw(st.sampled_from([1, 2, 3]))
+            target = (5, size, -1) if A[0].size % size == 0 else (5, -1)
+            target = tuple(n if n != -1 else A.size // -np.prod(target) for n in target)
+            changed = view.reshaped(target)
+            if changed is not None:
+                A, view = A.reshape(target), changed
+    assert view.shape == A.shape
+    lengths = [data.draw(st.sampled_from([1, n])) for n in A.shape[1:]]
+    constant = np.random.RandomState(0).randint(99, size=(1, *lengths))
+    found = view.to_layer(constant, shape)
+    # Where the sum of both lies, by the number that each place of X has.
+    placed = np.empty(X.size, int)
+    placed[A.ravel()] = (A + constant).ravel()
+    assert np.array_equal(placed.reshape(X.shape), X + found)
+    flat = view.flattened(shape)
+    for i in range(view.ndim):
+        order = flat.order(i, X[0].size)
+        if order is not None:
+            assert np.array_equal(np.moveaxis(A, i, -1)[0].ravel(), X[0].ravel()[order])
