@@ -34,6 +34,9 @@ class WeightAverage:
     ----------
     n_steps : int
         Number of steps that the mean was told of.
+    others : tuple
+        A snapshot of a network: of the two sets of weights and statistics the one that the network
+        does not hold.
     """
 
     def __init__(self, network, decay):
@@ -43,11 +46,11 @@ class WeightAverage:
     def begin(self, network):
         """Begin anew, with what the network holds both as the weights and as their mean."""
         self.n_steps = 0
-        self._others = network.snapshot()
+        self.others = network.snapshot()
 
     def leave(self, network):
         """Give the network the weights of the last step, in the place of their mean."""
-        network.restore(self._others)
+        network.restore(self.others)
 
     @contextmanager
     def in_training(self, network):
@@ -59,8 +62,8 @@ class WeightAverage:
             self._exchange(network)
 
     def _exchange(self, network):
-        others = self._others
-        self._others = network.snapshot()
+        others = self.others
+        self.others = network.snapshot()
         network.restore(others)
 
     def update(self, network, rows, n_threads):
@@ -76,7 +79,7 @@ class WeightAverage:
             Number of threads; it changes no bit.
         """
         self.n_steps += 1
-        params, buffers = self._others
+        params, buffers = self.others
         rest = 1 - min(self.decay, (1 + self.n_steps) / (10 + self.n_steps))
         # A step of gradient descent: the gradient, mean - weights, is zero for what is not trained.
         ones = np.ones(len(rows), params.dtype)

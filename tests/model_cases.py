@@ -8,8 +8,17 @@ import pandas as pd
 from sklearn.base import clone
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
-from sklearn_convnet.augmentation import Compose, GaussianNoise, RandomAffine, RandomFlip
+from sklearn_convnet.augmentation import (
+    Compose,
+    GaussianNoise,
+    MixUp,
+    RandomAffine,
+    RandomAffine1D,
+    RandomFlip,
+    TestTimeAugmentation,
+)
 from sklearn_convnet.layers import (
+    AuxiliaryHead,
     BatchNorm,
     Conv1D,
     Conv2D,
@@ -17,15 +26,22 @@ from sklearn_convnet.layers import (
     DenseBlock,
     Dropout,
     Flatten,
+    Gate,
     GlobalAvgPool,
+    GroupNorm,
     MaxPool2D,
+    NonLocal,
     Parallel,
+    PositionEmbedding,
     Rescale,
     Residual,
     SelfAttention,
     Sequential,
+    SqueezeExcite,
     Standardize,
     TransformConv2D,
+    TransformerBlock,
+    TransformPool,
     rotation,
 )
 from sklearn_convnet.losses import CrossEntropy, Huber, Quantile
@@ -174,6 +190,43 @@ CASES = {
         classifier(class_weight=[{"a": 1, "b": 2, "c": 3}, {"u": 1.5, "v": 1}]),
         X,
         np.stack([named("a", "b", "c"), named("u", "v", "v")], axis=1),
+    ),
+    "averaged": (classifier(average_weights=0.9, optimizer=SGD(0.05, momentum=0.9)), X, CODES),
+    "heads": (
+        classifier([Conv2D(2, 3), AuxiliaryHead([("hidden", Dense(3))], 0.5), MaxPool2D(2)]),
+        X,
+        CODES,
+    ),
+    "mixed, and views": (
+        classifier(
+            augmentation=Compose([RandomFlip(), MixUp(0.5)]),
+            test_time_augmentation=TestTimeAugmentation([RandomFlip(1.0)], voting="hard"),
+        ),
+        X,
+        CODES,
+    ),
+    "points in time": (
+        regressor([Conv1D(3, 2), Dense(4)], target="points", augmentation=RandomAffine1D((-1, 1))),
+        X,
+        BOXES.reshape(N, 4, 1),
+    ),
+    "gates and norms": (
+        classifier(
+            [
+                TransformConv2D(2, 3, padding=1, activation=None),
+                BatchNorm(n_transforms=4),
+                TransformConv2D(2, 3, group_input=True, padding=1),
+                SqueezeExcite(2),
+                Gate([Conv2D(1, 1, activation="hard_logistic")]),
+                PositionEmbedding(),
+                TransformerBlock(2, stochastic_depth=0.2),
+                NonLocal(),
+                GroupNorm(2),
+                TransformPool(4),
+            ]
+        ),
+        X,
+        CODES,
     ),
     "a generator": (classifier(random_state=np.random.RandomState(7)), X, CODES),
     "no seed": (classifier(random_state=None), X, CODES),

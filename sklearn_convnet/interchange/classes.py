@@ -41,7 +41,7 @@ TARGETS = {
     BoxTarget: ("classes", "n_coordinates", "units", "in_y", "outline", "image_size"),
     LabelMapTarget: ("classes", "map_size", "ignored", "last_axis"),
     ValueTarget: ("sample_shape", "normalize"),
-    PointTarget: ("sample_shape", "units", "normalize", "flip_pairs"),
+    PointTarget: ("sample_shape", "units", "normalize", "flip_pairs", "n_axes"),
     ValueMapTarget: ("sample_shape", "moves", "normalize", "n_axes"),
 }
 

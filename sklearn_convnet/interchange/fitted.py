@@ -12,6 +12,7 @@ from math import prod
 
 import numpy as np
 
+from ..averaging import WeightAverage
 from ..estimators.history import History
 from ..estimators.inputs import KINDS, Inputs
 from ..estimators.networks import NETWORK_PARAMS
@@ -31,7 +32,7 @@ _FLAGS = ("_early_stopped", "_validated")
 _LEARNT = ("mean", "deviation", "has_begun", "any_size")
 
 #: Where the arrays of a network lie in a file.
-_NETWORK, _OPTIMIZER = "network/", "optimizer/"
+_NETWORK, _OPTIMIZER, _AVERAGE = "network/", "optimizer/", "average/"
 
 #: What schedules remember, and whether it is a number of epochs or steps.
 _OF_SCHEDULES = {"best_score": False, "n_without_improvement": True, "n_reductions": True}
@@ -47,7 +48,7 @@ def attributes_of(estimator):
     """Names of all attributes that `write_fitted` writes or `read_fitted` computes."""
     names = {*_COUNTS, *_FLAGS, "network_", "feature_names_in_", "input_shape_", "n_features_in_"}
     names |= {"_inputs", "_target", "_history", "_random_state", "_training_state", "_fitted"}
-    names |= {"n_outputs_", "classes_", "_boxes_in_y"}
+    names |= {"n_outputs_", "classes_", "_boxes_in_y", "_average"}
     return names
 
 
@@ -76,6 +77,7 @@ def write_fitted(estimator, writer):
         },
         "random_state": writer.value(estimator._random_state, "the generator of the last fit"),
         "training": _write_training(estimator, writer),
+        "average": _write_average(estimator, writer),
         "params": _write_params(estimator, writer),
     }
 
@@ -89,7 +91,8 @@ def _write_network(network, writer):
 
 
 def _argument(target, name):
-    return len(target.map_size) if name == "n_axes" else getattr(target, name)
+    is_map = isinstance(target, ValueMapTarget)
+    return len(target.map_size) if name == "n_axes" and is_map else getattr(target, name)
 
 
 def _write_target(target, writer):
@@ -107,15 +110,31 @@ def _write_training(estimator, writer):
     if state is None:
         return None
     for name, vector in state["arrays"].items():
-        for segment in estimator.network_.segments:
-            part = vector[segment.start : segment.stop].reshape(segment.shape)
-            writer.arrays[f"{_OPTIMIZER}{name}/{segment.path}"] = part
+        _write_vector(vector, estimator.network_, f"{_OPTIMIZER}{name}/", writer)
     return {
         "t": int(state["t"]),
         "epoch": int(state["epoch"]),
         "schedule": writer.value(state["schedule"], "the state of the schedule"),
         "arrays": list(state["arrays"]),
     }
+
+
+def _write_average(estimator, writer):
+    """The weights of the last step, where the network has their mean."""
+    average = estimator._average
+    if average is None:
+        return None
+    params, buffers = average.others
+    _write_vector(params, estimator.network_, _AVERAGE, writer)
+    writer.arrays.update((_AVERAGE + path, array) for path, array in buffers.items())
+    return {"decay": float(average.decay), "n_steps": int(average.n_steps)}
+
+
+def _write_vector(vector, network, where, writer):
+    """One in the layout of the parameters."""
+    for segment in network.segments:
+        part = vector[segment.start : segment.stop].reshape(segment.shape)
+        writer.arrays[where + segment.path] = part
 
 
 def _write_params(estimator, writer):
@@ -165,6 +184,7 @@ def read_fitted(estimator, given, reader):
         "the generator of the last fit is none",
     )
     estimator._training_state = _read_training(given["training"], estimator.network_, reader)
+    estimator._average = _read_average(given["average"], estimator.network_, reader)
     for name, least in _COUNTS.items():
         need(is_count(given[name], least), f"{name} is {given[name]!r}, which is no number of any")
         setattr(estimator, name, given[name])
@@ -388,20 +408,48 @@ def _read_training(given, network, reader):
     return {
         "t": given["t"],
         "epoch": given["epoch"],
-        "arrays": {name: _read_vector(name, network, reader) for name in names},
+        "arrays": {name: _read_vector(f"{_OPTIMIZER}{name}/", network, reader) for name in names},
         "schedule": schedule,
     }
 
 
-def _read_vector(name, network, reader):
-    """The vector that an optimiser keeps of all parameters, in the layout of the parameters."""
+def _read_average(given, network, reader):
+    if given is None:
+        return None
+    need(
+        isinstance(given, dict)
+        and given.keys() == {"decay", "n_steps"}
+        and isinstance(given["decay"], float)
+        and 0 < given["decay"] < 1
+        and is_count(given["n_steps"]),
+        "the mean of the weights is not known",
+    )
+    average = WeightAverage(network, given["decay"])
+    average.n_steps = given["n_steps"]
+    params = _read_vector(_AVERAGE, network, reader)
+    need(np.isfinite(params).all(), "weights of the last step are not finite")
+    buffers = {
+        path: _read_array(_AVERAGE + path, b, reader) for path, b in network.buffers().items()
+    }
+    average.others = params, buffers
+    return average
+
+
+def _read_vector(where, network, reader):
+    """A vector in the layout of the parameters."""
     vector = np.zeros_like(network.params)
     for segment in network.segments:
-        where = f"{_OPTIMIZER}{name}/{segment.path}"
-        array = reader.take(where, where)
-        need(
-            (array.shape, array.dtype) == (segment.shape, network.dtype),
-            f"{where} has shape {array.shape} and dtype {array.dtype}",
-        )
+        like = network.params[segment.start : segment.stop].reshape(segment.shape)
+        array = _read_array(where + segment.path, like, reader)
         vector[segment.start : segment.stop] = array.ravel()
     return vector
+
+
+def _read_array(where, like, reader):
+    """The array of that name, which must have the shape and dtype of another."""
+    array = reader.take(where, where)
+    need(
+        (array.shape, array.dtype) == (like.shape, like.dtype),
+        f"{where} has shape {array.shape} and dtype {array.dtype}",
+    )
+    return array
