@@ -182,8 +182,8 @@ def attention_layer(term, residual):
 
 def _table(term, bias):
     """A number for each offset and head, from those of pairs."""
-    offsets, n = offset_index(term.shape[:-1] or (1,))
-    table = np.zeros((n, len(bias)))
+    offsets = offset_index(term.shape[:-1] or (1,))
+    table = np.zeros((offsets.max() + 1, len(bias)))
     table[offsets] = np.moveaxis(bias, 0, -1)
     if not np.array_equal(np.moveaxis(table[offsets], -1, 0), bias):
         raise UnreadableError(term.operator, "what is added to scores is no number for each offset")
