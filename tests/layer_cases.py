@@ -420,6 +420,7 @@ CASES = {
     ),
     # Scales
     "rescale": _linear_case(Rescale(0.3, offset=-0.2), (3, 3, 2)),
+    "rescale-channels": _linear_case(Rescale((0.3, -2.0), offset=[-0.2, 0.4]), (3, 3, 2)),
     "standardize-flat": _linear_case(Standardize(), (4,)),
     "standardize-channel": _linear_case(Standardize(), (4, 3, 2)),
     "standardize-value": _linear_case(Standardize(per="value"), (3, 2, 2)),

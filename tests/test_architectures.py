@@ -107,6 +107,7 @@ def digit_images(n):
         (lenet5(), (32, 32, 1), 10, 61_706),
         (alexnet(), (227, 227, 3), 1000, 62_378_344),
         (alexnet(groups=2), (227, 227, 3), 1000, 60_965_224),
+        (alexnet(version="torchvision"), IMAGENET, 1000, 61_100_840),
         (zfnet(), IMAGENET, 1000, 107_627_624),
         (vgg("A"), IMAGENET, 1000, 132_863_336),
         (vgg("A-LRN"), IMAGENET, 1000, 132_863_336),
@@ -135,6 +136,7 @@ def digit_images(n):
         (densenet_cifar(250, 24), (32, 32, 3), 10, 15_324_406),
         (densenet_cifar(190, 40), (32, 32, 3), 10, 25_624_430),
         (googlenet(), IMAGENET, 1000, 6_998_552),
+        (googlenet(version="torchvision"), IMAGENET, 1000, 6_624_904),
         # Without the output layers of the two heads, 1,025,000 each: 13,378,280 with them, as in
         # Caffe's reimplementation.
         (googlenet(auxiliary=True), IMAGENET, 1000, 13_378_280 - 2 * 1_025_000),
@@ -1226,6 +1228,8 @@ def test_grid_search():
         (lambda: densenet_cifar(41, bottleneck=False), r"depth must be 3 n \+ 4"),
         (lambda: resnet(50, stride_in="5x5"), "stride_in must be one of '1x1', '3x3', got '5x5'"),
         (lambda: squeezenet("2"), "version must be one of '1.0', '1.1', got '2'"),
+        (lambda: alexnet(version="2014"), "version must be one of 'paper', 'torchvision', got"),
+        (lambda: googlenet(version="v2"), "version must be one of 'paper', .*got 'v2'"),
         (lambda: mobilenet_v2(width=0), "width must be above 0, got 0"),
         (lambda: mobilenet_v2(strides=(1, 2)), "strides must have 8 entries, .*got 2"),
         (lambda: mobilenet_v3("tiny"), "size must be one of 'small', 'large', got 'tiny'"),

@@ -62,46 +62,62 @@ def lenet5(width=1.0, units=(120, 84), activation="tanh", pool="mean"):
     ]
 
 
-def _alexnet_maps(width, activation, groups, padding):
+#: Of AlexNet: filters, padding of the first convolution, and True if responses are normalised.
+_ALEXNET = {
+    "paper": ((96, 256, 384, 384, 256), "valid", True),
+    "torchvision": ((64, 192, 384, 256, 256), 2, False),
+}
+
+
+def _alexnet_maps(
+    width, activation, groups, padding, filters=_ALEXNET["paper"][0], response_norms=True
+):
     """The convolutions and pools of AlexNet."""
+    first, second, third, *last = filters
+
+    def response(i):
+        return [(f"response{i}", _response_norm())] if response_norms else []
+
     return [
         (
             "conv1",
-            Conv2D(_scaled(96, width), 11, stride=4, padding=padding, activation=activation),
+            Conv2D(_scaled(first, width), 11, stride=4, padding=padding, activation=activation),
         ),
-        ("response1", _response_norm()),
+        *response(1),
         ("pool1", MaxPool2D(3, stride=2)),
         (
             "conv2",
             Conv2D(
-                _scaled(256, width),
+                _scaled(second, width),
                 5,
                 padding="same",
                 groups=groups,
                 activation=activation,
             ),
         ),
-        ("response2", _response_norm()),
+        *response(2),
         ("pool2", MaxPool2D(3, stride=2)),
-        *_convolution("3", _scaled(384, width), 3, activation),
+        *_convolution("3", _scaled(third, width), 3, activation),
         *(
             (
                 f"conv{i}",
                 Conv2D(
-                    _scaled(filters, width),
+                    _scaled(n, width),
                     3,
                     padding="same",
                     groups=groups,
                     activation=activation,
                 ),
             )
-            for i, filters in ((4, 384), (5, 256))
+            for i, n in enumerate(last, start=4)
         ),
         ("pool3", MaxPool2D(3, stride=2)),
     ]
 
 
-def alexnet(width=1.0, units=(4096, 4096), dropout=0.5, activation="relu", groups=1):
+def alexnet(
+    width=1.0, units=(4096, 4096), dropout=0.5, activation="relu", groups=1, version="paper"
+):
     """AlexNet, winner of ImageNet 2012 [1]_.
 
     Parameters
@@ -117,6 +133,10 @@ def alexnet(width=1.0, units=(4096, 4096), dropout=0.5, activation="relu", group
     groups : int, default=1
         Into how many parts convolutions 2, 4 and 5 are cut. The paper has 2, one for
         each of its graphics processors.
+    version : {"paper", "torchvision"}, default="paper"
+        The network of the paper, or that of torchvision, after [2]_: for images of 224 x 224
+        pixels, with fewer filters, without response norms, and with dropout before the dense
+        layers. See :func:`sklearn_convnet.interchange.load_torch`.
 
     Returns
     -------
@@ -127,14 +147,15 @@ def alexnet(width=1.0, units=(4096, 4096), dropout=0.5, activation="relu", group
     Notes
     -----
     With an output of 1000 classes it has 62,378,344 parameters, with ``groups=2``
-    60,965,224: both are the "60 million" of the paper. One group is the default, as
-    every map is then a function of all maps before. The second convolution has stride
-    1.
+    60,965,224: both are the "60 million" of the paper; the version of torchvision has
+    61,100,840. One group is the default, as every map is then a function of all maps before.
+    The second convolution has stride 1.
 
     References
     ----------
     .. [1] Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep
        convolutional neural networks", 2012.
+    .. [2] Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014.
 
     Examples
     --------
@@ -146,9 +167,10 @@ def alexnet(width=1.0, units=(4096, 4096), dropout=0.5, activation="relu", group
     >>> Sequential(layers).output_shape((227, 227, 3))
     (4096,)
     """
+    filters, padding, response_norms = _chosen("version", version, _ALEXNET)
     return [
-        *_alexnet_maps(width, activation, groups, "valid"),
-        *_dense(units, dropout, activation),
+        *_alexnet_maps(width, activation, groups, padding, filters, response_norms),
+        *_dense(units, dropout, activation, dropout_first=version == "torchvision"),
     ]
 
 

@@ -11,7 +11,7 @@ from ..layers import (
     Parallel,
     Sequential,
 )
-from .parts import _chosen, _convolution, _response_norm, _scaled
+from .parts import _bare, _chosen, _normed, _response_norm, _scaled
 
 #: Filters of each module: 1x1; 3x3 reduced, 3x3; 5x5 reduced, 5x5; after the pool.
 _INCEPTION = {
@@ -30,37 +30,77 @@ _INCEPTION = {
 _BEFORE_HEADS = {"4a": "aux1", "4d": "aux2"}
 
 
-def _inception(filters, width, activation):
+class _Paper:
+    """The parts of the network of the paper."""
+
+    #: Size of the larger filters of a module, and of the fourth pool.
+    larger, fourth_pool = 5, 3
+
+    def __init__(self, width, activation):
+        self.width = width
+        self.activation = activation
+
+    def conv(self, prefix, suffix, filters, size, stride=1, padding="same"):
+        """A convolution and what stands after it."""
+        options = dict(stride=stride, padding=padding, activation=self.activation)
+        return [(f"{prefix}{suffix}", Conv2D(_scaled(filters, self.width), size, **options))]
+
+    def response(self, i):
+        return [(f"response{i}", _response_norm())]
+
+    def pool(self, size=3):
+        return MaxPool2D(size, stride=2, padding="same")
+
+
+class _Torchvision(_Paper):
+    """Those of torchvision, which come from TensorFlow."""
+
+    larger, fourth_pool = 3, 2
+
+    def conv(self, prefix, suffix, filters, size, stride=1, padding="same"):
+        conv = _bare(_scaled(filters, self.width), size, stride, padding)
+        end = f"_reduce{suffix}" if prefix == "reduce" else suffix
+        return _normed(f"{prefix}{suffix}", conv, end, self.activation)
+
+    def response(self, i):
+        return []
+
+    def pool(self, size=3):
+        # Windows that begin inside of the maps are clipped, and count.
+        return MaxPool2D(size, stride=2, padding=((0, 1), (0, 1)))
+
+
+_GOOGLENET = {"paper": _Paper, "torchvision": _Torchvision}
+
+
+def _inception(filters, parts):
     """Four branches: 1x1, 3x3, 5x5, and a pool."""
-    one, reduce3, three, reduce5, five, project = (_scaled(f, width) for f in filters)
-
-    def conv(n, size):
-        return Conv2D(n, size, padding="same", activation=activation)
-
+    one, reduce3, three, reduce5, five, project = filters
+    conv = parts.conv
     return Parallel(
         [
-            [("conv", conv(one, 1))],
-            [("reduce", conv(reduce3, 1)), ("conv", conv(three, 3))],
-            [("reduce", conv(reduce5, 1)), ("conv", conv(five, 5))],
-            [("pool", MaxPool2D(3, stride=1, padding=1)), ("conv", conv(project, 1))],
+            conv("conv", "", one, 1),
+            [*conv("reduce", "", reduce3, 1), *conv("conv", "", three, 3)],
+            [*conv("reduce", "", reduce5, 1), *conv("conv", "", five, parts.larger)],
+            [("pool", MaxPool2D(3, stride=1, padding=1)), *conv("conv", "", project, 1)],
         ]
     )
 
 
-def _auxiliary_head(width, activation):
+def _auxiliary_head(parts):
     """A second classifier, on the maps of the middle."""
     return AuxiliaryHead(
         [
             ("pool", AvgPool2D(5, stride=3)),
-            ("conv", Conv2D(_scaled(128, width), 1, activation=activation)),
-            ("dense", Dense(_scaled(1024, width), activation=activation)),
+            *parts.conv("conv", "", 128, 1),
+            ("dense", Dense(_scaled(1024, parts.width), activation=parts.activation)),
             ("dropout", Dropout(0.7)),
         ],
         weight=0.3,
     )
 
 
-def googlenet(width=1.0, dropout=0.4, activation="relu", auxiliary=False):
+def googlenet(width=1.0, dropout=0.4, activation="relu", auxiliary=False, version="paper"):
     """GoogLeNet: filters of several sizes side by side, nine times over [1]_.
 
     Parameters
@@ -75,12 +115,20 @@ def googlenet(width=1.0, dropout=0.4, activation="relu", auxiliary=False):
         Whether the two auxiliary classifiers of the paper are there, ``aux1`` after the module 4a
         and ``aux2`` after 4d: `AuxiliaryHead`, whose loss counts 0.3 in training. With 1000 classes
         they have 6.4 million parameters, beside the 7.0 million of the network.
+    version : {"paper", "torchvision"}, default="paper"
+        The network of the paper, or that of torchvision: with a batch norm after each convolution
+        and without response norms, with 3 x 3 pixels in place of 5 x 5, and with a fourth pool of
+        2 x 2. See :func:`sklearn_convnet.interchange.load_torch`.
 
     Returns
     -------
     list of (str, Layer)
         224 x 224 pixels become 56 x 56 x 64, 28 x 28 x 192, 14 x 14 x 480, 7 x 7 x 832
         and, averaged, 1024 numbers.
+
+    Notes
+    -----
+    With an output of 1000 classes it has 6,998,552 parameters, that of torchvision 6,624,904.
 
     References
     ----------
@@ -93,28 +141,24 @@ def googlenet(width=1.0, dropout=0.4, activation="relu", auxiliary=False):
     >>> Sequential(googlenet()).output_shape((224, 224, 3))
     (1024,)
     """
+    parts = _chosen("version", version, _GOOGLENET)(width, activation)
     modules = {"3": [], "4": [], "5": []}
     for name, filters in _INCEPTION.items():
-        block = _inception(filters, width, activation)
-        modules[name[0]].append((f"inception{name}", block))
+        modules[name[0]].append((f"inception{name}", _inception(filters, parts)))
         if auxiliary and name in _BEFORE_HEADS:
-            head = _BEFORE_HEADS[name], _auxiliary_head(width, activation)
-            modules[name[0]].append(head)
+            modules[name[0]].append((_BEFORE_HEADS[name], _auxiliary_head(parts)))
     return [
-        (
-            "conv1",
-            Conv2D(_scaled(64, width), 7, stride=2, padding=3, activation=activation),
-        ),
-        ("pool1", MaxPool2D(3, stride=2, padding="same")),
-        ("response1", _response_norm()),
-        ("reduce2", Conv2D(_scaled(64, width), 1, activation=activation)),
-        *_convolution("2", _scaled(192, width), 3, activation),
-        ("response2", _response_norm()),
-        ("pool2", MaxPool2D(3, stride=2, padding="same")),
+        *parts.conv("conv", "1", 64, 7, stride=2, padding=3),
+        ("pool1", parts.pool()),
+        *parts.response(1),
+        *parts.conv("reduce", "2", 64, 1),
+        *parts.conv("conv", "2", 192, 3),
+        *parts.response(2),
+        ("pool2", parts.pool()),
         *modules["3"],
-        ("pool3", MaxPool2D(3, stride=2, padding="same")),
+        ("pool3", parts.pool()),
         *modules["4"],
-        ("pool4", MaxPool2D(3, stride=2, padding="same")),
+        ("pool4", parts.pool(parts.fourth_pool)),
         *modules["5"],
         ("pool5", GlobalAvgPool()),
         ("dropout1", Dropout(dropout)),

@@ -3,7 +3,6 @@
 from math import ceil
 
 from ..layers import (
-    Activation,
     BatchNorm,
     Dense,
     DepthwiseConv2D,
@@ -14,7 +13,7 @@ from ..layers import (
     SqueezeExcite,
     StochasticDepth,
 )
-from .parts import _KERAS_EPSILON, _bare, _chosen
+from .parts import _KERAS_EPSILON, _bare, _chosen, _normed
 
 #: Of the first convolution and of each stage, in MobileNetV2 and EfficientNet.
 _STRIDES = (2, 1, 2, 2, 2, 1, 2, 1)
@@ -31,17 +30,16 @@ def _divisible(filters, width=1.0):
     return near + _DIVISOR if near < 0.9 * wanted else near
 
 
-def _normed(name, conv, suffix, activation):
-    """A convolution, a batch norm and an activation."""
-    return [
-        (name, conv),
-        (f"norm{suffix}", BatchNorm(epsilon=_KERAS_EPSILON)),
-        (f"activation{suffix}", Activation(activation)),
-    ]
-
-
 def _inverted_residual(
-    channels, hidden, filters, kernel_size, stride, activation, inner=(), end=()
+    channels,
+    hidden,
+    filters,
+    kernel_size,
+    stride,
+    activation,
+    inner=(),
+    end=(),
+    epsilon=_KERAS_EPSILON,
 ):
     """Expands by single pixels, convolves each map by itself, and projects without activation.
 
@@ -50,7 +48,7 @@ def _inverted_residual(
     """
     layers = []
     if hidden is not None:
-        layers += _normed("expand", _bare(hidden, 1), 1, activation)
+        layers += _normed("expand", _bare(hidden, 1), 1, activation, epsilon)
     depthwise = DepthwiseConv2D(
         kernel_size,
         stride=stride,
@@ -60,22 +58,22 @@ def _inverted_residual(
         kernel_initializer="he_normal",
     )
     layers += [
-        *_normed("depthwise", depthwise, 2, activation),
+        *_normed("depthwise", depthwise, 2, activation, epsilon),
         *inner,
         ("project", _bare(filters, 1)),
-        ("norm3", BatchNorm(epsilon=_KERAS_EPSILON)),
+        ("norm3", BatchNorm(epsilon=epsilon)),
     ]
     if stride == 1 and channels == filters:
         return Residual([*layers, *end])
     return Sequential(layers)
 
 
-def _mobile_network(first, first_stride, blocks, last, activation, rest):
+def _mobile_network(first, first_stride, blocks, last, activation, rest, epsilon=_KERAS_EPSILON):
     """First convolution, blocks, last convolution of single pixels, average, and the rest."""
     return [
-        *_normed("conv1", _bare(first, 3, first_stride, padding=1), 1, activation),
+        *_normed("conv1", _bare(first, 3, first_stride, padding=1), 1, activation, epsilon),
         *blocks,
-        *_normed("conv2", _bare(last, 1), 2, activation),
+        *_normed("conv2", _bare(last, 1), 2, activation, epsilon),
         ("average", GlobalAvgPool()),
         *rest,
     ]
@@ -102,7 +100,14 @@ _MOBILENET_V2 = (
 )
 
 
-def mobilenet_v2(width=1.0, last_filters=1280, strides=_STRIDES, dropout=0.2, activation="relu6"):
+def mobilenet_v2(
+    width=1.0,
+    last_filters=1280,
+    strides=_STRIDES,
+    dropout=0.2,
+    activation="relu6",
+    epsilon=_KERAS_EPSILON,
+):
     """MobileNetV2, a network for telephones: inverted residuals [1]_.
 
     A block expands its few maps to many, convolves each of these by itself, and projects them to
@@ -122,6 +127,9 @@ def mobilenet_v2(width=1.0, last_filters=1280, strides=_STRIDES, dropout=0.2, ac
         Share of the last averages that is dropped in training.
     activation : str, default="relu6"
         Of all convolutions but the projections.
+    epsilon : float, default=0.001
+        What batch norms add to the variance. The default is that of the authors' code; PyTorch's
+        weights are for 0.00001.
 
     Returns
     -------
@@ -131,9 +139,8 @@ def mobilenet_v2(width=1.0, last_filters=1280, strides=_STRIDES, dropout=0.2, ac
 
     Notes
     -----
-    With an output of 1000 classes it has 3,504,872 parameters. Batch norms add 0.001 to the
-    variance, as in the authors' code; their momentum is that of :class:`BatchNorm`, which suits
-    trainings of fewer steps than the authors'.
+    With an output of 1000 classes it has 3,504,872 parameters. The momentum of its batch norms is
+    that of :class:`BatchNorm`, which suits trainings of fewer steps than the authors'.
 
     References
     ----------
@@ -162,14 +169,20 @@ def mobilenet_v2(width=1.0, last_filters=1280, strides=_STRIDES, dropout=0.2, ac
         for j in range(n_blocks):
             hidden = None if factor == 1 else factor * channels
             block = _inverted_residual(
-                channels, hidden, filters, 3, stride if j == 0 else 1, activation
+                channels,
+                hidden,
+                filters,
+                3,
+                stride if j == 0 else 1,
+                activation,
+                epsilon=epsilon,
             )
             stage.append((f"block{j + 1}", block))
             channels = filters
         stages.append((f"stage{len(stages) + 1}", Sequential(stage)))
     last = _divisible(last_filters, max(width, 1.0))
     rest = [("dropout", Dropout(dropout))]
-    return _mobile_network(first, first_stride, stages, last, activation, rest)
+    return _mobile_network(first, first_stride, stages, last, activation, rest, epsilon)
 
 
 #: Of each block: kernel size, hidden maps, filters, squeeze, rectifier, stride.

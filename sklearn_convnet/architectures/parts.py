@@ -53,12 +53,24 @@ def _convolution(suffix, filters, kernel_size, activation, batch_norm=False):
     ]
 
 
-def _dense(units, dropout, activation):
-    """Dense layers, each with dropout after it."""
+def _normed(name, conv, suffix, activation, epsilon=_KERAS_EPSILON):
+    """A convolution, a batch norm and an activation."""
+    return [
+        (name, conv),
+        (f"norm{suffix}", BatchNorm(epsilon=epsilon)),
+        (f"activation{suffix}", Activation(activation)),
+    ]
+
+
+def _dense(units, dropout, activation, dropout_first=False):
+    """Dense layers, each with dropout after it or before it."""
     pairs = []
     for i, size in enumerate(units, start=1):
-        pairs.append((f"dense{i}", Dense(size, activation=activation)))
-        pairs.append((f"dropout{i}", Dropout(dropout)))
+        pair = [
+            (f"dense{i}", Dense(size, activation=activation)),
+            (f"dropout{i}", Dropout(dropout)),
+        ]
+        pairs += reversed(pair) if dropout_first else pair
     return pairs
 
 

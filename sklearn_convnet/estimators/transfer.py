@@ -119,10 +119,14 @@ def checked_weights(network, weights, beside):
         except ValueError as error:
             problems.append(str(error))
     if problems:
-        more = len(problems) - NAMED_PROBLEMS
-        named = [*problems[:NAMED_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-        raise ValueError(f"weights do not fit this network: {'; '.join(named)}")
+        raise ValueError(f"weights do not fit this network: {listed(problems)}")
     return arrays
+
+
+def listed(problems):
+    """Problems in words, the first of them where there are many."""
+    more = len(problems) - NAMED_PROBLEMS
+    return "; ".join([*problems[:NAMED_PROBLEMS], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _fitting(path, given, own, maps):

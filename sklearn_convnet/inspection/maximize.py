@@ -216,9 +216,9 @@ def normal_form(network):
             if layer.per == "value":
                 by = [values.reshape(shape) for values in by]
             mean, deviation = mean + deviation * by[0], deviation * by[1]
-        elif isinstance(layer, Rescale) and layer.scale != 0:
-            deviation = deviation / layer.scale
-            mean = mean - deviation * layer.offset
+        elif isinstance(layer, Rescale) and np.all(layer.scale):
+            deviation = deviation / np.asarray(layer.scale)
+            mean = mean - deviation * np.asarray(layer.offset)
         else:
             break
     return mean, deviation

@@ -26,6 +26,7 @@ from .weights import load_weights, save_weights
 _HOMES = {
     "converts_to_onnx": "onnx_export",
     "from_onnx": "onnx_layers",
+    "load_torch": "torch_weights",
     "register_skl2onnx": "onnx_export",
     "to_onnx": "onnx_export",
 }

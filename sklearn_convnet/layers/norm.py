@@ -2,6 +2,8 @@
 
 from numbers import Integral, Real
 
+import numpy as np
+
 from ..constraints import Interval, StrOptions
 from .base import Layer
 from .fields import pointwise
@@ -21,9 +23,9 @@ class Rescale(_Pointwise):
 
     Parameters
     ----------
-    scale : float
-        The factor, for example ``1 / 255`` for images of bytes.
-    offset : float, default=0.0
+    scale : float or array-like of shape (n_channels,)
+        The factor, for example ``1 / 255`` for images of bytes; or one for each channel.
+    offset : float or array-like of shape (n_channels,), default=0.0
         Added after scaling.
 
     Examples
@@ -31,16 +33,40 @@ class Rescale(_Pointwise):
     >>> from sklearn_convnet.layers import Rescale
     >>> Rescale(1 / 127.5, offset=-1.0).output_shape((28, 28, 1))
     (28, 28, 1)
+
+    Known means and deviations of the channels, for images of bytes:
+
+    >>> import numpy as np
+    >>> mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    >>> Rescale(1 / (255 * deviation), offset=-mean / deviation).output_shape((28, 28, 3))
+    (28, 28, 3)
     """
 
     _parameter_constraints = {
-        "scale": [Interval(Real, None, None, closed="neither")],
-        "offset": [Interval(Real, None, None, closed="neither")],
+        "scale": [Interval(Real, None, None, closed="neither"), "array-like"],
+        "offset": [Interval(Real, None, None, closed="neither"), "array-like"],
     }
 
     def __init__(self, scale, offset=0.0):
         self.scale = scale
         self.offset = offset
+
+    def _output_shape(self, input_shape):
+        for name in ("scale", "offset"):
+            _check_per_channel(name, getattr(self, name), input_shape[-1])
+        return input_shape
+
+
+def _check_per_channel(name, value, n_channels):
+    """Raises ValueError unless it is a finite number or one for each channel."""
+    numbers = np.asarray(value)
+    if numbers.ndim and numbers.shape != (n_channels,):
+        raise ValueError(
+            f"{name} must be a number or {n_channels} of them, one for each channel, got an array "
+            f"of shape {numbers.shape}"
+        )
+    if numbers.dtype.kind not in "iuf" or not np.isfinite(numbers).all():
+        raise ValueError(f"{name} must hold finite numbers, got {name}={value!r}")
 
 
 class Standardize(_Pointwise):

@@ -77,6 +77,7 @@ class RescaleNode(_AffineNode):
         self.scale, self.offset = layer.scale, layer.offset
 
     def _full(self, number, dtype):
+        """A number, or one for each column, as an array."""
         return np.full(self.n_columns, number, dtype=dtype)
 
     def affine(self, run):

@@ -89,7 +89,7 @@ def test_a_filter_finds_itself_in_the_units_of_the_data(first, dtype):
 
 def test_mean_and_deviation_of_the_layers_at_the_begin():
     network = compiled(
-        [Rescale(2.0, 3.0), Standardize(), Rescale(0.5, -1.0), Conv2D(2, 3), Standardize()],
+        [Rescale(2.0, 3.0), Standardize(), Rescale([0.5, 2.0], [-1.0, 1.0]), Conv2D(2, 3)],
         (4, 4, 2),
     )
     statistics = network.buffers()

@@ -67,6 +67,8 @@ def test_shape_stays(layer):
         (Rescale(np.inf), "scale"),
         (Rescale(np.nan), "scale"),
         (Rescale(1.0, offset="0"), "offset"),
+        (Rescale([1.0, np.nan]), "scale"),
+        (Rescale(1.0, offset=["0", "1"]), "offset"),
         (Standardize(per="row"), "per"),
     ],
     ids=repr,

@@ -9,7 +9,6 @@ has to find out, so PyTorch's gradients are brought into place by being read as 
 # SPDX-License-Identifier: BSD-3-Clause
 
 import io
-import sys
 import types
 import warnings
 
@@ -19,18 +18,11 @@ import onnxruntime
 import pytest
 import torch
 from torch import nn
+from torchvision_models import models, ops
 
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.interchange import from_onnx
 from sklearn_convnet.network import compile_network
-
-# torchvision's operators are compiled for one release of PyTorch and are not needed: without them,
-# its models are plain Python, if the one operator that is registered on import is known by name.
-_LIBRARY = torch.library.Library("torchvision", "DEF")
-_LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-sys.modules["torchvision._meta_registrations"] = types.ModuleType("_meta_registrations")
-
-from torchvision import models, ops  # noqa: E402
 
 #: Largest errors, as shares of the largest number.
 PREDICTION, GRADIENT = 1e-4, 1e-4

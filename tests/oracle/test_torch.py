@@ -216,6 +216,11 @@ def apply_standardize(layer, X, arrays):
     return ((X - mean) / deviation).movedim(-1, 1)
 
 
+def per_channel(numbers, X):
+    """A number, or one for each channel, for maps with the channels first."""
+    return torch.as_tensor(np.reshape(numbers, (-1, *(1,) * (X.ndim - 2))))
+
+
 def draw_own_activation(rng, shape):
     name = draw_activation(rng)
     has_alpha = name in ("leaky_relu", "elu") and rng.rand() < 0.7
@@ -830,8 +835,10 @@ KINDS = {
     ),
     "rescale": (
         (L.Rescale,),
-        lambda rng, shape: L.Rescale(float(rng.uniform(0.5, 2)), float(rng.rand())),
-        lambda layer, X, arrays: X * layer.scale + layer.offset,
+        lambda rng, shape: L.Rescale(
+            rng.uniform(0.5, 2, shape[-1:] if rng.randint(2) else None), float(rng.rand())
+        ),
+        lambda layer, X, arrays: X * per_channel(layer.scale, X) + layer.offset,
     ),
     "standardize": (
         (L.Standardize,),
