@@ -1,4 +1,4 @@
-"""Models in and out: files that hold numbers and names and run no code, and ONNX.
+"""Models in and out: files that hold numbers and names and run no code, ONNX, and source in C.
 
 A file of **weights** is one in the safetensors format, with the paths that `get_weights` gives
 them. A file of a **model** has the whole estimator besides, so that it predicts, and goes on
@@ -25,6 +25,7 @@ from .weights import load_weights, save_weights
 #: The module of each public name; none is imported before it is asked for.
 _HOMES = {
     "converts_to_onnx": "onnx_export",
+    "export_c": "c_export",
     "from_onnx": "onnx_layers",
     "load_torch": "torch_weights",
     "register_skl2onnx": "onnx_export",

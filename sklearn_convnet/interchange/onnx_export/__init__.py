@@ -9,7 +9,7 @@
           targets.py             what a prediction is
           conv.py pool.py pointwise.py blocks.py
                                  a converter for each kind of node
-            convert.py           which of them writes what, and batch norms in weights
+            convert.py           which of them writes what
               graph.py           nodes and constants, and the model that is made of them
 """
 

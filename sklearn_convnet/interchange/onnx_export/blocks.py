@@ -7,7 +7,8 @@ import numpy as np
 from ...network.attention import NonLocalNode, SelfAttentionNode
 from ...network.blocks import DenseBlockNode, OutputsNode, ParallelNode, ResidualNode
 from ...network.gate import GateNode
-from .convert import ARRAYS, converter_of, converts_to_onnx, to_chain
+from ..folding import ARRAYS
+from .convert import converter_of, converts_to_onnx, to_chain
 
 
 @converts_to_onnx(ResidualNode)

@@ -12,7 +12,8 @@ from ...network.depthwise import DepthwiseNode
 from ...network.node import ViewNode
 from ...network.norm import ScaleNode
 from ...network.transform_conv import TransformConvNode, TransformPoolNode
-from .convert import ARRAYS, converts_to_onnx, follows_size, weights_of
+from ..folding import ARRAYS, weights_of
+from .convert import converts_to_onnx, follows_size
 
 
 def padding_of(node, pads, graph):

@@ -7,25 +7,16 @@
 #   entered by `converts_to_onnx`; a node whose class has none is an error that names its layer.
 """
 
-from itertools import pairwise
-
-import numpy as np
-
 from ...layers.composition import ShapeError
 from ...layers.shapes import AXIS_NAMES
 from ...layers.tree import parts_of_network, walk_parts
 from ...network.conv import ConvNode
-from ...network.dense import DenseNode
-from ...network.depthwise import DepthwiseNode
-from ...network.node import Run, ViewNode, walk
-from ...network.norm import MomentsNode
+from ...network.node import ViewNode, walk
 from ...network.position import PositionNode
+from ..folding import fold_batch_norms
 from .graph import Graph
 
 _CONVERTERS = {}
-
-#: Nodes whose converters take their weights from `weights_of`: a batch norm may lie in them.
-FOLDABLE = (ConvNode, DenseNode, DepthwiseNode)
 
 
 def converts_to_onnx(*node_types):
@@ -108,53 +99,6 @@ def to_chain(nodes, x, graph):
         with graph.within(node.path):
             x = converter_of(node)(node, x, graph)
     return x
-
-
-#: A pass with arrays, for what nodes make of their weights.
-ARRAYS = Run(kernels=None, n_threads=1)
-
-
-# --- weights, and batch norms in them -----------------------------------------------------------
-
-
-def affine_of(moments):
-    """Scale and shift of a batch norm at a prediction, in float64: scale X + shift."""
-    affine = np.empty((3, moments.input_shape[-1]))
-    moments._running_affine(affine, ARRAYS)
-    centre, scale, shift = affine
-    return scale, shift - centre * scale
-
-
-def weights_of(node, graph):
-    """Weight, with the filters on its last axis, and bias or None, in the dtype of the graph; with
-    the batch norm that lies in them."""
-    weight, bias = node.params["weight"], node.params.get("bias")
-    if isinstance(node, DepthwiseNode):
-        weight = weight.reshape(*weight.shape[:-2], 1, -1)
-    moments = graph.folded.get(node)
-    if moments is not None:
-        scale, shift = affine_of(moments)
-        weight = weight * scale
-        bias = shift if bias is None else shift + bias * scale
-    weight = np.asarray(weight, graph.dtype)
-    return weight, None if bias is None else np.asarray(bias, graph.dtype)
-
-
-def fold_batch_norms(nodes):
-    """The batch norms that can lie in the weights of the node before them: moments node by node."""
-    folded = {}
-    for chain in _chains(nodes):
-        for node, moments in pairwise(chain):
-            if isinstance(moments, MomentsNode) and isinstance(node, FOLDABLE):
-                folded[node] = moments
-    return folded
-
-
-def _chains(nodes):
-    yield nodes
-    for node in nodes:
-        for chain in node.chains:
-            yield from _chains(chain)
 
 
 # --- whole networks ------------------------------------------------------------------------------

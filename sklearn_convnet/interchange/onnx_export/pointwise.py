@@ -19,7 +19,8 @@ from ...network.norm import (
     StandardizeNode,
 )
 from ...network.position import PositionNode
-from .convert import ARRAYS, converts_to_onnx
+from ..folding import ARRAYS
+from .convert import converts_to_onnx
 
 #: A larger shift than this is added in float64: what is left of two large numbers is of the order
 #: of 1, but would have the rounding errors of the large ones.
