@@ -95,6 +95,12 @@ def test_turned_digits(capsys):
     assert "| p4 at depth | 14,146 |" in capsys.readouterr().out
 
 
+def test_vit_scenes(capsys):
+    scores = run("vit_scenes", "--scenes", "200", "--epochs", "2")
+    assert all(0 <= score <= 1 for score in scores.values())
+    assert "| vision transformer | 86,218 |" in capsys.readouterr().out
+
+
 def test_fashion_mnist(idx_folder, capsys):
     accuracy = run("fashion_mnist", str(idx_folder), "--epochs", "2", "--images", "200")
     assert 0 <= accuracy <= 1

@@ -1,0 +1,95 @@
+"""
+A vision transformer on small scenes
+====================================
+
+A transformer cuts an image into patches, and each looks at all others: Dosovitskiy et al., "An image
+is worth 16x16 words" (2021). That neighbours belong together, and that a digit is the same wherever it
+lies, it has to learn, where a convolutional network is made with it. So of few images it learns less,
+and it wants a learning rate that rises slowly.
+"""
+
+import argparse
+import warnings
+
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_convnet import ConvNetClassifier
+from sklearn_convnet.architectures import vit
+from sklearn_convnet.datasets import make_digit_scenes
+from sklearn_convnet.layers import (
+    Activation,
+    BatchNorm,
+    Conv2D,
+    GlobalAvgPool,
+    MaxPool2D,
+    Standardize,
+)
+from sklearn_convnet.optimizers import AdamW
+from sklearn_convnet.schedules import CosineDecay, LinearWarmup
+
+# %%
+# Two networks
+# ------------
+# Scenes of 16 x 16 pixels are 16 patches of 4 x 4. The convolutional network has about as many
+# parameters.
+
+
+def transformer():
+    return [Standardize(), *vit("Ti", patch_size=4, depth=3, width=0.25)]
+
+
+def convolutional():
+    layers = [Standardize()]
+    for i, filters in enumerate((32, 64, 96)):
+        convolution = Conv2D(filters, 3, padding="same", activation=None, use_bias=False)
+        layers += [convolution, BatchNorm(), Activation("relu"), *([MaxPool2D(2)] if i < 2 else [])]
+    return [*layers, GlobalAvgPool()]
+
+
+def network(layers, epochs):
+    return ConvNetClassifier(
+        layers,
+        optimizer=AdamW(LinearWarmup(CosineDecay(0.002, period=epochs), length=200)),
+        batch_size=32,
+        max_iter=epochs,
+        n_iter_no_change=epochs,
+        random_state=0,
+    )
+
+
+# %%
+# The table
+# ---------
+# Digits of the test scenes are in none of the training scenes.
+
+
+def scenes(n, digits, seed):
+    X, y, _, _ = make_digit_scenes(
+        n, size=16, digits=digits, rotation=(-15, 15), scale=(1.0, 1.3), random_state=seed
+    )
+    return X, y
+
+
+def main(arguments=None):
+    """Returns the test accuracy of each network."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
+    parser.add_argument("--scenes", type=int, default=3000, help="to train with (default: 3000)")
+    parser.add_argument("--epochs", type=int, default=50, help="default: 50")
+    options = parser.parse_args(arguments)
+    # The recipe says how many epochs there are, converged or not.
+    warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
+    X, y = scenes(options.scenes, slice(None, 1200), 0)
+    X_test, y_test = scenes(1000, slice(1200, None), 1)
+    kinds = {"vision transformer": transformer(), "convolutional network": convolutional()}
+    scores = {}
+    print("| network | parameters | training | test |\n|---|---|---|---|")
+    for name, layers in kinds.items():
+        clf = network(layers, options.epochs).fit(X, y)
+        n_parameters = sum(a.size for a in clf.network_.parameters().values())
+        scores[name] = clf.score(X_test, y_test)
+        print(f"| {name} | {n_parameters:,} | {clf.score(X, y):.3f} | {scores[name]:.3f} |")
+    return scores
+
+
+if __name__ == "__main__":
+    main()
