@@ -389,6 +389,8 @@ def test_messages_name_options_in_one_order(run_python):
         import inspect, importlib, pkgutil
         import sklearn_convnet
         for module in pkgutil.walk_packages(sklearn_convnet.__path__, "sklearn_convnet."):
+            if ".kernels._" in module.name:  # those of another CPU cannot be imported
+                continue
             for name, kind in vars(importlib.import_module(module.name)).items():
                 for parameter, allowed in getattr(kind, "_parameter_constraints", {}).items():
                     if isinstance(allowed, list):

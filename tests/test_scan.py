@@ -830,6 +830,7 @@ def test_every_layer_is_moved_or_says_why():
     moved |= {all_layers.HeterogeneousMaxPool}  # cut off at the border
     moved |= {type(layer) for layers, _, _ in OTHER_AXES for layer in layers}
     moved |= {ZeroPadding1D, ZeroPadding2D, ZeroPadding3D}  # see the test of padding
+    moved |= {LayerScale, StochasticDepth}  # in a residual block
     refused = {
         SelfAttention,
         all_layers.Upsample1D,

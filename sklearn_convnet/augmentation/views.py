@@ -90,6 +90,7 @@ class TestTimeAugmentation(Transforms, Vote):
     __test__ = False  # for pytest, which takes it for a class of tests by its name
 
     _parameter_constraints = {
+        "transforms": "no_validation",
         "voting": [StrOptions({"soft", "hard"})],
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }
