@@ -4,8 +4,8 @@ A vision transformer on small scenes
 
 A transformer cuts an image into patches, and each looks at all others: Dosovitskiy et al., "An
 image is worth 16x16 words" (2021). That neighbours belong together, and that a digit is the same
-wherever it lies, it has to learn, where a convolutional network is made with it. So of few images it
-learns less, and it wants a learning rate that rises slowly.
+wherever it lies, it has to learn, where a convolutional network is made with it. So of few images
+it learns less, and it wants a learning rate that rises slowly.
 """
 
 import argparse
