@@ -95,6 +95,11 @@ def test_turned_digits(capsys):
     assert "| p4 at depth | 14,146 |" in capsys.readouterr().out
 
 
+def test_digits_in_c(capsys):
+    assert run("digits_in_c", "--epochs", "1", "--repeats", "1") < 1e-5
+    assert "| `-O3` |" in capsys.readouterr().out
+
+
 def test_vit_scenes(capsys):
     scores = run("vit_scenes", "--scenes", "200", "--epochs", "2")
     assert all(0 <= score <= 1 for score in scores.values())
