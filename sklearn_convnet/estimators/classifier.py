@@ -475,8 +475,10 @@ default=None
         >>> import numpy as np
         >>> from sklearn_convnet import ConvNetClassifier
         >>> from sklearn_convnet.interchange import to_onnx
+        >>> from sklearn_convnet.layers import Dense
         >>> X, y = np.eye(4, dtype="float32"), ["no", "yes", "no", "yes"]
-        >>> model = to_onnx(ConvNetClassifier(max_iter=5, random_state=0).fit(X, y))
+        >>> layers = [Dense(8)]
+        >>> model = to_onnx(ConvNetClassifier(layers, max_iter=5, random_state=0).fit(X, y))
         >>> clf = ConvNetClassifier.from_onnx(model)
         >>> clf.classes_
         array(['no', 'yes'], dtype='<U3')

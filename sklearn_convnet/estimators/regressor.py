@@ -291,8 +291,9 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         >>> import numpy as np
         >>> from sklearn_convnet import ConvNetRegressor
         >>> from sklearn_convnet.interchange import to_onnx
+        >>> from sklearn_convnet.layers import Dense
         >>> X, y = np.eye(4, dtype="float32"), np.arange(4.0)
-        >>> model = to_onnx(ConvNetRegressor(max_iter=9, random_state=0).fit(X, y))
+        >>> model = to_onnx(ConvNetRegressor([Dense(8)], max_iter=9, random_state=0).fit(X, y))
         >>> reg = ConvNetRegressor.from_onnx(model)
         >>> reg.predict(X).shape
         (4,)
