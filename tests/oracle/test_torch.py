@@ -33,7 +33,7 @@ from sklearn_convnet.network.node import walk  # noqa: E402
 
 torch.set_num_threads(1)
 
-N_NETWORKS = 350
+N_NETWORKS = 380
 RTOL = 1e-9
 
 # ---------------------------------------------------------------------------
