@@ -51,6 +51,11 @@ class Rescale(_Pointwise):
         self.scale = scale
         self.offset = offset
 
+    @property
+    def is_per_channel(self):
+        """True if channels have numbers of their own."""
+        return np.ndim(self.scale) > 0 or np.ndim(self.offset) > 0
+
     def _output_shape(self, input_shape):
         for name in ("scale", "offset"):
             _check_per_channel(name, getattr(self, name), input_shape[-1])

@@ -80,7 +80,6 @@ POINTWISE = (
     LocalResponseNorm,
     Rescale,
     StochasticDepth,
-    TransformPool,
 )
 
 
@@ -222,8 +221,10 @@ class _Maker:
 
     def check_flat(self, layer):
         """Refuses what is not the same of a row of values and of a map."""
-        by_value = isinstance(layer, (Dense, Dropout, Rescale, Sequential, StochasticDepth)) or (
-            isinstance(layer, Activation) and layer.activation != "softmax"
+        by_value = (
+            isinstance(layer, (Dense, Dropout, Sequential, StochasticDepth))
+            or (isinstance(layer, Activation) and layer.activation != "softmax")
+            or (isinstance(layer, Rescale) and not layer.is_per_channel)
         )
         if self.flat and not by_value:
             raise ValueError(
