@@ -338,6 +338,17 @@ REFUSED = {
 
 
 @GOING_ON
+def test_layers_in_another_order_are_refused(maps, go_on):
+    X, y = maps
+    pairs = [(name, Conv2D(2, 3, padding="same")) for name in ("one", "two")]
+    model = begun(X, y, layers=pairs)
+    before = weights(model)
+    with pytest.raises(ValueError, match="'two/weight' now stands where 'one/weight' did"):
+        go_on(model.set_params(layers=pairs[::-1]), X, y)
+    np.testing.assert_array_equal(weights(model), before)
+
+
+@GOING_ON
 @pytest.mark.parametrize(("change", "words"), REFUSED.values(), ids=list(REFUSED))
 def test_what_does_not_fit_is_refused(maps, change, words, go_on):
     X, y = maps

@@ -97,11 +97,11 @@ def carry_over(network, last, before, now):
     Raises
     ------
     ValueError
-        If their parameters or statistics differ in paths or shapes.
+        If their parameters or statistics differ in paths, their order, or shapes.
     """
     problem = _misfit(_shapes(last), _shapes(network))
     if problem:
-        changes = "; ".join(_changes(before, now))
+        changes = "; ".join(_changes(before, now)) or "the order of layers is another"
         raise ValueError(
             f"parameters were changed so that the weights of the last fit no longer fit: {problem} "
             f"({changes}). Set them back, or begin anew with warm_start=False or a new estimator"
@@ -123,6 +123,9 @@ def _misfit(before, now):
             return f"{path!r} of shape {now[path]} is new"
         if before[path] != now[path]:
             return f"{path!r} had shape {before[path]}, now {now[path]}"
+    for was, path in zip(before, now, strict=True):
+        if was != path:  # weights, and the state of the optimiser, go by their places
+            return f"{path!r} now stands where {was!r} did"
     return None
 
 
