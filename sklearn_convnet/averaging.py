@@ -52,6 +52,18 @@ class WeightAverage:
         """Give the network the weights of the last step, in the place of their mean."""
         network.restore(self.others)
 
+    def hold(self, network):
+        """Let training go on from the means of what is frozen, so that these stay as they are."""
+        params, buffers = self.others
+        frozen = [segment for segment in network.segments if not segment.trainable]
+        for segment in frozen:
+            where = slice(segment.start, segment.stop)
+            params[where] = network.params[where]
+        layers = {segment.path.rpartition("/")[0] for segment in frozen}
+        for path, value in network.buffers().items():
+            if path.rpartition("/")[0] in layers:
+                buffers[path][...] = value
+
     @contextmanager
     def in_training(self, network):
         """Inside, the network holds the weights of the last step; before and after, their mean."""
@@ -98,18 +110,18 @@ def next_average(average, decay, network):
     average : WeightAverage or None
         That of the last epoch.
     decay : float or None
-        None gives the network back the weights of the last step.
+        None gives the network back the weights of the last step, but for those of frozen layers.
     network : Network
 
     Returns
     -------
     WeightAverage or None
     """
-    if decay is None:
-        if average is not None:
-            average.leave(network)
-        return None
     if average is None:
-        return WeightAverage(network, decay)
+        return None if decay is None else WeightAverage(network, decay)
+    average.hold(network)
+    if decay is None:
+        average.leave(network)
+        return None
     average.decay = decay
     return average

@@ -251,6 +251,28 @@ def test_the_network_may_be_compiled_anew_in_between(maps):
     assert_same(raw(averaged), plain.get_weights())
 
 
+@pytest.mark.parametrize("decay", [0.9, None])
+def test_a_layer_that_is_frozen_in_between_stays(maps, decay):
+    X, y = maps
+    clf = model(warm_start=True).fit(X, y)
+    before = clf.get_weights()
+    clf.set_params(conv__trainable=False, bn__trainable=False, average_weights=decay).fit(X, y)
+    for path in ("conv/weight", "conv/bias", "bn/scale", "bn/offset", "bn/mean", "bn/variance"):
+        np.testing.assert_array_equal(clf.get_weights()[path], before[path], err_msg=path)
+        if decay:  # training sees the same layer as predictions
+            np.testing.assert_array_equal(raw(clf)[path], before[path], err_msg=path)
+
+
+def test_weights_that_are_set_are_trained_on(maps):
+    X, y = maps
+    clf = model().fit(X, y)
+    weights = {path: array / 2 for path, array in clf.get_weights().items()}
+    clf.set_weights(weights).set_params(optimizer=Adam(1e-30)).partial_fit(X, y)
+    for path in ("conv/weight", "conv/bias", "bn/scale", "output/weight"):
+        np.testing.assert_allclose(raw(clf)[path], weights[path], rtol=1e-6, err_msg=path)
+        np.testing.assert_allclose(clf.get_weights()[path], weights[path], rtol=1e-6, err_msg=path)
+
+
 def test_trim_gives_the_other_weights_up(maps):
     X, y = maps
     clf = model().fit(X, y)

@@ -169,7 +169,7 @@ class FittedMixin:
         """Put other arrays in the place of those of the fitted network.
 
         All of them are taken, or none. The optimiser keeps its state, and training goes on from
-        the new weights.
+        the new weights; with `average_weights` their mean begins anew.
 
         Parameters
         ----------
@@ -195,6 +195,7 @@ class FittedMixin:
         for path, own in {**network.parameters(), **network.buffers()}.items():
             own[...] = arrays[path]
         self.network_, self._target = network, target
+        self._average = None  # the weights of the last step are the new ones
         return self
 
     def trim(self):
