@@ -269,3 +269,13 @@ def test_votes(params, tmp_path):
     (name,) = params
     with pytest.raises(NotImplementedError, match=f"{name} has no form in C here"):
         export_c(clf, tmp_path)
+
+
+def test_crops_are_those_of_the_last_fit(tmp_path):
+    clf = classifier([Conv2D(3, 3)], multi_crop=MultiCrop(5)).fit(images(), three_classes())
+    with pytest.raises(NotImplementedError, match="multi_crop has no form in C here"):
+        export_c(clf.set_params(multi_crop=None), tmp_path)
+    clf.fit(images(), three_classes())
+    before = [file.read_text() for file in export_c(clf, tmp_path)]
+    clf.set_params(multi_crop=MultiCrop(5))
+    assert [file.read_text() for file in export_c(clf, tmp_path)] == before

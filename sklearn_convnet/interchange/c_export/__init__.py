@@ -131,11 +131,15 @@ def _network_and_estimator(estimator):
             f"{type(estimator).__name__}"
         )
     check_is_fitted(estimator)
-    for parameter in ("test_time_augmentation", "multi_crop"):
-        if getattr(estimator, parameter, None) is not None:
+    votes = {
+        "test_time_augmentation": (estimator.test_time_augmentation, "set it to None"),
+        "multi_crop": (estimator._fitted["multi_crop"], "fit without it"),
+    }
+    for parameter, (value, fix) in votes.items():
+        if value is not None:
             raise NotImplementedError(
-                f"{parameter} has no form in C here: set it to None, and let several predictions "
-                "vote in the program that calls"
+                f"{parameter} has no form in C here: {fix}, and let several predictions vote in "
+                "the program that calls"
             )
     return estimator.network_, estimator
 
