@@ -448,7 +448,10 @@ def test_zeros_are_those_around_the_scene(zeros, shape):
         ([Conv2D(4, 3), Flatten(), Maxout(), Dense(4)], "'maxout1': Maxout after Flatten"),
         ([Conv2D(3, 3), Flatten(), BatchNorm(), Dense(4)], "'batchnorm1': BatchNorm after Flatten"),
         ([Conv2D(3, 3), Flatten(), Activation("softmax"), Dense(4)], "'activation1': Activation"),
-        ([Conv2D(1, 7), Flatten(), Rescale([1] * 4), Dense(4)], "'rescale1': Rescale after Flatten"),
+        (
+            [Conv2D(1, 7), Flatten(), Rescale([1] * 4), Dense(4)],
+            "'rescale1': Rescale after Flatten",
+        ),
         (
             [Conv2D(3, 3), Parallel([[Flatten()], [Flatten()]]), Dense(4)],
             "'parallel1': its branch 'branch1' ends in a row",
