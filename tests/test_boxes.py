@@ -371,6 +371,30 @@ def test_boxes_that_come_later_begin_then(scenes, quick, first):
     np.testing.assert_allclose(box_iou(clf.predict_box(X), mean), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("how", ["init_from", "set_weights"])
+def test_boxes_that_come_later_go_on_from_weights_of_others(scenes, quick, how):
+    X, names, boxes = scenes
+    learnt = quick(max_iter=2).fit(X, names, boxes=boxes).get_weights()
+    params = dict(optimizer=SGD(1e-12), dtype="float64")
+    if how == "init_from":
+        params["init_from"] = learnt
+    clf = quick(**params).partial_fit(X, names, ["dark", "light"], boxes=boxes * np.nan)
+    if how == "set_weights":
+        clf.set_weights(learnt)
+    clf.partial_fit(X, names, boxes=boxes)
+    for path, array in clf.get_weights().items():
+        np.testing.assert_allclose(array, learnt[path], atol=1e-6, err_msg=path)
+
+
+def test_weights_that_are_none_yet_begin_later(scenes, quick):
+    X, names, boxes = scenes
+    params = dict(optimizer=SGD(1e-12), dtype="float64")
+    clf = quick(**params).partial_fit(X, names, ["dark", "light"], boxes=boxes * np.nan)
+    clf.set_weights(clf.get_weights()).partial_fit(X, names, boxes=boxes)
+    mean = np.tile(boxes.mean(axis=0), (200, 1))
+    np.testing.assert_allclose(box_iou(clf.predict_box(X), mean), 1, rtol=1e-6)
+
+
 def test_bad_box_corners(scenes, quick):
     X, names, boxes = scenes
     with pytest.raises(ValueError, match=r"'box_corners'.*'outline'"):

@@ -79,6 +79,12 @@ class BoxTarget(ClassTarget):
             arrays["box/bias"][...] = np.average(boxes, axis=0, weights=weight[present])
             self.has_begun = True
 
+    def take_weights(self, weights, copied, loss):
+        """Boxes have begun where another network has learnt them: its weights are not all zero."""
+        own = ("box/weight", "box/bias")
+        if set(own) <= copied and any(np.any(weights[path]) for path in own):
+            self.has_begun = True
+
     def _shares(self, boxes):
         if self.outline and self.n_coordinates == 4:
             boxes = upright(boxes.reshape(-1, 2, 2))
