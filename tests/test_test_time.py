@@ -355,10 +355,11 @@ class Unknown(Transform):
         (TestTimeAugmentation([3]), "an item of transforms must be a transform"),
         (TestTimeAugmentation([MIRROR], "mean"), "'voting' parameter of TestTimeAugmentation"),
         (TestTimeAugmentation([MIRROR], random_state=None), "'random_state' parameter of TestTime"),
+        (TestTimeAugmentation([MIRROR], random_state=2**32), "'random_state' parameter of TestTim"),
         (TestTimeAugmentation([MixUp()]), "MixUp is no view of one sample"),
         (TestTimeAugmentation([Unknown()]), "Unknown is no view of one sample"),
         (TestTimeAugmentation([RandomAffine(flip=2)]), "'flip' parameter of RandomAffine"),
-        (TestTimeAugmentation([RandomAffine3D()]), "RandomAffine3D needs volumes"),
+        (TestTimeAugmentation([RandomAffine3D()]), "is for volumes, but the layers are for samples"),
         (MIRROR, "'test_time_augmentation' parameter of ConvNetClassifier"),
     ],
 )
@@ -399,6 +400,21 @@ def test_what_does_not_fit():
     halved.fit(X, (X[:, ::2, ::2] > 0).astype(int))
     with pytest.raises(ValueError, match=r"maps have size \(3, 3\) and samples \(6, 6\)"):
         halved.predict(X)
+    volumes = TestTimeAugmentation([RandomAffine3D(flip=1)])
+    colours = images(60).reshape(20, 6, 6, 3)  # four axes, as volumes of one channel have
+    later = clone(clf).fit(colours, y).set_params(test_time_augmentation=volumes)
+    with pytest.raises(ValueError, match="is for volumes, but the layers are for samples of 2"):
+        later.predict(colours)
+    later.set_params(test_time_augmentation=TestTimeAugmentation([MIRROR, *volumes.transforms]))
+    with pytest.raises(ValueError, match="RandomFlip needs images and RandomAffine3D needs vol"):
+        later.predict(colours)
+    back = TestTimeAugmentation([RandomAffine1D(flip=1)])
+    table = ConvNetClassifier(input_kind="table", max_iter=1)
+    with pytest.raises(ValueError, match="is for signals, but the columns of a table are no plac"):
+        clone(table).set_params(test_time_augmentation=back).fit(X.reshape(20, -1), y)
+    table.fit(X.reshape(20, -1), y).set_params(test_time_augmentation=back)
+    with pytest.raises(ValueError, match="is for signals, but the columns of a table are no plac"):
+        table.predict(X.reshape(20, -1))
     flat = ConvNetRegressor([Dense(4)], target="points", max_iter=1).fit(X, X[:, 0, :4])
     flat.set_params(test_time_augmentation=TestTimeAugmentation([RandomAffine1D(flip=1)]))
     with pytest.raises(ValueError, match="moves samples along 1 axes, but points lie on 2"):

@@ -92,7 +92,7 @@ class TestTimeAugmentation(Transforms, Vote):
     _parameter_constraints = {
         "transforms": "no_validation",
         "voting": [StrOptions({"soft", "hard"})],
-        "random_state": [Interval(Integral, 0, None, closed="left")],
+        "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both")],
     }
 
     def __init__(self, transforms, voting="soft", random_state=0):
@@ -119,22 +119,20 @@ class TestTimeAugmentation(Transforms, Vote):
             If a parameter is invalid, or a transform is not for such samples.
         """
         self._validate_params()
-        views = [
-            self._view(transform._steps(), [self.random_state, i], sample_shape)
-            for i, transform in enumerate(self._checked_transforms())
-        ]
-        return [View(), *views]
+        shape = (1, *sample_shape)
+        views = [transform._steps() for transform in self._checked_transforms()]
+        check_axes([step for steps in views for step in steps], shape)
+        drawn = (self._view(steps, [self.random_state, i], shape) for i, steps in enumerate(views))
+        return [View(), *drawn]
 
     @staticmethod
-    def _view(steps, seed, sample_shape):
+    def _view(steps, seed, shape):
         for step in steps:
             if not isinstance(step, (Geometric, Photometric)):
                 raise ValueError(
                     f"{type(step).__name__} is no view of one sample: test-time augmentation takes "
                     "transforms that move pixels or change values"
                 )
-        shape = (1, *sample_shape)
-        check_axes(steps, shape)
         random_state = np.random.RandomState(seed)
         geometric = [step for step in steps if isinstance(step, Geometric)]
         changes = [step for step in steps if isinstance(step, Photometric)]

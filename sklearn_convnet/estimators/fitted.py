@@ -127,6 +127,8 @@ class FittedMixin:
             raise ValueError(VOTES_TWICE)
         augmentation._validate_params()
         self._target.check_views(augmentation.voting)
+        if augmentation.n_axes is not None:
+            self._check_axes("test_time_augmentation", augmentation.n_axes, self.network_.layers)
         return augmentation
 
     def _of_test_time(self, X, finish, combine):

@@ -187,7 +187,6 @@ class NetworkMixin:
 
     def _check_kind(self, pairs):
         """Raises ValueError if what is for one kind of samples is asked of another."""
-        n_axes = first_n_axes(pairs)
         _, mixing = parted(self.augmentation)
         if isinstance(mixing, CutMix) and self._inputs.kind == "table":
             raise ValueError(
@@ -199,13 +198,23 @@ class NetworkMixin:
             ("multi_crop", None if self.multi_crop is None else 2),
             ("test_time_augmentation", getattr(self.test_time_augmentation, "n_axes", None)),
         ):
-            if needed is not None and n_axes not in (None, needed):
-                kind = KIND_NAMES[needed]
-                fix = f"; input_kind={kind[:-1]!r} makes them so" if self.layers is None else ""
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is for {kind}, but the layers are for "
-                    f"samples of {n_axes} axes and channels{fix}"
-                )
+            if needed is not None:
+                self._check_axes(name, needed, pairs)
+
+    def _check_axes(self, name, needed, layers):
+        """Raises ValueError if what a parameter says is for samples of other axes."""
+        n_axes, kind = first_n_axes(layers), KIND_NAMES[needed]
+        if self._inputs.kind == "table":
+            raise ValueError(
+                f"{name}={getattr(self, name)!r} is for {kind}, but the columns of a table are no "
+                "places"
+            )
+        if n_axes not in (None, needed):
+            fix = f"; input_kind={kind[:-1]!r} makes them so" if self.layers is None else ""
+            raise ValueError(
+                f"{name}={getattr(self, name)!r} is for {kind}, but the layers are for "
+                f"samples of {n_axes} axes and channels{fix}"
+            )
 
     def _image_size(self):
         """(width, height) where X is images of one size, else None."""
