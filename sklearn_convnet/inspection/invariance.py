@@ -5,6 +5,7 @@ from numbers import Real
 import numpy as np
 from sklearn.base import is_classifier
 
+from ..estimators.targets.boxes import BoxTarget
 from ..estimators.targets.maps import LabelMapTarget, ValueMapTarget
 from ..estimators.targets.values import PointTarget
 from ..layers.transforms import GROUPS, reflection, rotation, transform_matrices
@@ -20,14 +21,14 @@ def check_invariance(estimator, X, transforms="auto", *, atol=None):
 
     Quarter turns and mirror images move pixels onto pixels, so that what changes is due to the
     network alone. Of maps, labels or values for each position, it is their change once they are
-    moved back.
+    moved back. Boxes, which move with the sample, are not compared, but their classes are.
 
     Parameters
     ----------
     estimator : ConvNetClassifier, ConvNetRegressor or Network
         Fitted. It is left as it is.
     X : array-like of shape (n_samples, *sample_shape)
-        Samples, in every form that `predict` takes.
+        Samples of one size, in every form that `predict` takes.
     transforms : str, list of array-like or dict, default="auto"
         - "pm", "p4", "p4m", "O" or "Oh": a group of :class:`TransformConv2D` and its relatives for
           signals and volumes.
@@ -80,10 +81,10 @@ def check_invariance(estimator, X, transforms="auto", *, atol=None):
         raise ValueError(f"atol must be a number of at least 0 or None, got {atol!r}")
     seen = Seen.of(estimator, X)
     moves = _moves(seen, X, transforms)
-    before, labels = _predictions(estimator, _as_given(estimator, seen.X))
+    before, labels = _predictions(seen, _as_given(estimator, seen.X))
     rows = []
     for name, samples, back in moves:
-        after, moved_labels = _predictions(estimator, samples)
+        after, moved_labels = _predictions(seen, samples)
         if len(after[0]) != len(seen):
             raise ValueError(
                 f"transform {name!r} makes {len(after[0])} samples of {len(seen)}: it must return "
@@ -144,6 +145,8 @@ def _moves(seen, X, transforms):
     if getattr(getattr(estimator, "_inputs", None), "kind", None) == "table":
         raise ValueError("X has the columns of a table, which have no order to be turned")
     if isinstance(transforms, dict):
+        if not transforms:
+            raise ValueError("transforms has no function: give at least one")
         return _moves_of_functions(X, transforms, _predicts_maps(seen))
     return _moves_of_matrices(seen, _matrices(seen, transforms, n_axes))
 
@@ -213,14 +216,17 @@ def _predicts_maps(seen):
     return isinstance(seen.target, (LabelMapTarget, ValueMapTarget))
 
 
-def _predictions(estimator, X):
+def _predictions(seen, X):
     """A list of arrays of numbers, a row for each sample, and the labels of a classifier."""
+    estimator = seen.estimator
     if isinstance(estimator, Network):
         return [estimator.forward(np.asarray(X, estimator.dtype))], None
     if not is_classifier(estimator):
         return [np.asarray(estimator.predict(X))], None
-    P = estimator.predict_proba(X)
-    return P if isinstance(P, list) else [P], estimator.predict(X)
+    P, labels = estimator.predict_proba(X), estimator.predict(X)
+    if isinstance(seen.target, BoxTarget) and seen.target.in_y:
+        labels = labels[:, 0]  # the box is behind it
+    return P if isinstance(P, list) else [P], labels
 
 
 def _require(rows, atol):

@@ -36,8 +36,9 @@ def invariant(conv, transforms="auto", pool="max"):
     return [conv(3, 2, transforms), conv(3, 2, transforms, pool, group_input=True)]
 
 
-def fitted(layers, X, y, model=ConvNetClassifier, **options):
-    return model(layers, max_iter=2, random_state=0, dtype="float64", **options).fit(X, y)
+def fitted(layers, X, y, model=ConvNetClassifier, fit=None, **options):
+    model = model(layers, max_iter=2, random_state=0, dtype="float64", **options)
+    return model.fit(X, y, **(fit or {}))
 
 
 def samples(*shape, n=12, seed=0):
@@ -181,6 +182,19 @@ def test_several_columns_of_labels():
     assert row[3] == np.mean(clf.predict(turned) != clf.predict(X))
 
 
+def test_boxes_are_not_compared():
+    X, y = samples(6, 6)
+    boxes = np.random.RandomState(0).uniform(size=(12, 4))
+    beside = fitted(PLAIN, X, y, fit=dict(boxes=boxes))
+    behind = fitted(PLAIN, X, np.column_stack([y, boxes]), box_weight=1.0)
+    turned = X[:, :, ::-1]
+    assert not np.array_equal(behind.predict(turned)[:, 1:], behind.predict(X)[:, 1:])
+    for clf in (beside, behind):
+        (row,) = check_invariance(clf, X, [reflection()]).rows
+        assert row[1] == np.abs(clf.predict_proba(turned) - clf.predict_proba(X)).max()
+        assert row[3] == np.mean(beside.predict(turned) != beside.predict(X))
+
+
 # --- maps move with the sample ---------------------------------------------------------------
 
 
@@ -228,6 +242,7 @@ def test_a_network():
         ([rotation(45)], "moves pixels between pixels: give right angles and reflections"),
         ([scaling(2)], "moves pixels between pixels"),
         ([np.array([[1, 1], [0, 1]])], "moves pixels between pixels"),
+        ({}, "transforms has no function"),
         ([np.eye(2)], "nothing but the identity"),
     ],
 )
