@@ -620,6 +620,7 @@ def test_layers_that_stand_in_the_way():
         ([Conv2D(4, 3), Flatten(), BatchNorm(), Dense(5)], "flatten1"),
         ([Standardize(per="value"), Conv2D(4, 3), GlobalAvgPool()], "standardize1"),
         ([Conv2D(4, 3), Parallel([Sequential([Dense(5)])])], "parallel1/branch1/dense1"),
+        ([SelfAttention(relative_position=True), GlobalAvgPool()], "selfattention1"),
     ],
 )
 def test_as_many_values_in_other_places(layers, name):

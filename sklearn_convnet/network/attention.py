@@ -162,7 +162,8 @@ class SelfAttentionNode(_AttentionNode):
         self.key_shape = self.input_shape
         self.residual, self.n_heads = layer.residual, layer.n_heads
         self.factor = 1 / sqrt(channels // layer.n_heads)
-        self.relative_position = layer.relative_position
+        # As many offsets may be others: those of 3 x 8 positions are as many as of 8 x 3.
+        self.relative_position = self.one_size = layer.relative_position
         if layer.relative_position:
             n_offsets = prod(2 * size - 1 for size in input_shape[:-1])
             self.weights["position"] = Weight((n_offsets, layer.n_heads), trainable=layer.trainable)
