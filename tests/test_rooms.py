@@ -26,6 +26,7 @@ ROOMS = (
         "display",
         "messages",
         "moments",
+        "onnx_package",
         "parameters",
         "ragged",
         "tables",

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..layers.dense import Dense
+from ..onnx_package import ML_DOMAIN
 from . import arithmetic, convolutions, norms, pools, shapes  # noqa: F401, which enter readers
 from .build import Built, with_biases
-from .model import ML_DOMAIN, UnreadableError, read_model
+from .model import UnreadableError, read_model
 from .reader import ANY_SAMPLES, Reader
 from .rules import is_activation, is_affine, simplified
 from .steps import Step, Value

@@ -5,28 +5,10 @@ from os import PathLike
 
 import numpy as np
 
+from ..onnx_package import import_onnx
+
 #: Opsets before this one have operators of other forms.
 MIN_OPSET = 7
-#: The domain of the operators of traditional machine learning, whose nodes tell labels.
-ML_DOMAIN = "ai.onnx.ml"
-
-
-def import_onnx():
-    """The package `onnx`.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed; the message says how it is.
-    """
-    try:
-        import onnx
-        import onnx.reference
-    except ImportError as error:
-        raise ImportError(
-            "from_onnx needs the package onnx: pip install 'sklearn_convnet[onnx]'"
-        ) from error
-    return onnx
 
 
 @dataclass(eq=False)

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..layers.conv import CONV
 from ..layers.dense import Dense, Flatten
-from .model import ML_DOMAIN, UnreadableError, computed
+from ..onnx_package import ML_DOMAIN
+from .model import UnreadableError, computed
 from .steps import Step, Value
 from .views import CHANNELS, SAMPLES, View, channels_first, whole
 

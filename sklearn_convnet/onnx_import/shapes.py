@@ -4,7 +4,8 @@ from math import prod
 
 import numpy as np
 
-from .model import UnreadableError, import_onnx
+from ..onnx_package import import_onnx
+from .model import UnreadableError
 from .reader import reads
 from .steps import Value
 from .views import View

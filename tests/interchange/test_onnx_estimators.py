@@ -478,9 +478,11 @@ def test_an_output_activation_that_onnx_does_not_know(monkeypatch):
 
 def test_without_onnx(monkeypatch):
     clf = classifier().fit(images(), three_classes())
+    model = to_onnx(clf)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r"pip install 'sklearn_convnet\[onnx\]'"):
-        to_onnx(clf)
+    for call in (to_onnx, ConvNetClassifier.from_onnx):
+        with pytest.raises(ImportError, match=r"pip install 'sklearn_convnet\[onnx\]'"):
+            call(clf if call is to_onnx else model)
 
 
 def test_onnx_is_imported_when_a_model_is_made(run_python):

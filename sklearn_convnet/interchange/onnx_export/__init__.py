@@ -20,8 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...estimators.base import BaseConvNet
 from ...network import Network
+from ...onnx_package import import_onnx
 from .convert import converts_to_onnx
-from .graph import import_onnx
 from .pipelines import register_skl2onnx
 from .write import MIN_OPSET, write_graph
 

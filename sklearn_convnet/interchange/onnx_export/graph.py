@@ -1,7 +1,7 @@
 """A graph while it is written, as plain data, and the ONNX model that is made of it.
 
 # Design:
-# * This is the only file that knows the package `onnx`, and imports it when a model is made.
+# * What is written is plain data, until the package `onnx` makes a model of it.
 # * A `Value` says where its channels are. Operations that need them in one place ask for a value
 #   in that order; a transpose is written there and only there, and once.
 # * A converter writes nodes under the path of its layer, so that names in the graph are those that
@@ -15,26 +15,10 @@ from math import prod
 import numpy as np
 
 from ..._version import package_version
+from ...onnx_package import ML_DOMAIN, import_onnx
 
-#: The domain of the operators of traditional machine learning, such as ZipMap, and its version.
-ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
-
-
-def import_onnx():
-    """The package `onnx`.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed; the message says how it is.
-    """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError(
-            "to_onnx needs the package onnx: pip install 'sklearn_convnet[onnx]'"
-        ) from error
-    return onnx
+#: The version of the operators in `ML_DOMAIN`.
+ML_OPSET = 3
 
 
 @dataclass(frozen=True)

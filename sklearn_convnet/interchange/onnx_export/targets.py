@@ -15,7 +15,7 @@ from ...estimators.targets import BoxTarget
 from ...estimators.targets.labels import ClassTarget, ColumnsTarget, MultilabelTarget
 from ...estimators.targets.maps import LabelMapTarget, ValueMapTarget
 from ...estimators.targets.values import ValueTarget
-from .graph import ML_DOMAIN
+from ...onnx_package import ML_DOMAIN
 from .inputs import SAMPLES
 
 _WRITERS = {}

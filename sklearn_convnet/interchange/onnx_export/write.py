@@ -4,10 +4,10 @@ from numbers import Integral
 
 from ...estimators.targets import BoxTarget
 from ...estimators.targets.labels import ClassTarget
+from ...onnx_package import import_onnx
 from . import blocks, conv, pointwise, pool  # noqa: F401, which enter their converters
 from .convert import graph_of, takes_any_size, to_chain
 from .crops import take_crops
-from .graph import import_onnx
 from .inputs import SAMPLES, layout_of, take_input
 from .targets import give_outputs, refuse_zipmap
 
