@@ -156,6 +156,7 @@ def _inputs_of(model, input_shape):
                 for _, shape_of_layers, view in _forms(target, n_samples, model.own):
                     found.append(("flat", shape_of_layers, view.reshaped((n_samples, *sizes))))
         found.append((None, sizes, channels_last(sizes, n_samples)))
+        found.append(_without_channels(sizes, n_samples))  # of which signals are made
     else:
         found = _forms(sizes, n_samples, model.own)
     for form, shape_of_layers, view in found:
@@ -196,10 +197,14 @@ def _forms(sizes, n_samples, own=False):
     last = (None, sizes, channels_last(sizes, n_samples))
     turned = (*sizes[1:], sizes[0])
     first = (None, turned, channels_first(turned, n_samples))
-    axes = [whole(f"s{i}", n) for i, n in enumerate(sizes)]
-    alone = ("no_channels", (*sizes, 1), View([whole(SAMPLES, n_samples), *axes]))
     ordered = [last, first] if own or sizes[-1] < sizes[0] else [first, last]
-    return [*ordered, alone] if len(sizes) < 4 else ordered
+    return [*ordered, _without_channels(sizes, n_samples)] if len(sizes) < 4 else ordered
+
+
+def _without_channels(sizes, n_samples):
+    """The form of maps of one channel that come in without its axis."""
+    axes = [whole(f"s{i}", n) for i, n in enumerate(sizes)]
+    return "no_channels", (*sizes, 1), View([whole(SAMPLES, n_samples), *axes])
 
 
 def _first_shapes(model, name):

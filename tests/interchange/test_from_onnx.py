@@ -21,6 +21,7 @@ from sklearn_convnet.interchange import from_onnx, to_onnx
 from sklearn_convnet.layers import (
     Activation,
     BatchNorm,
+    Conv1D,
     Conv2D,
     Dense,
     DenseBlock,
@@ -164,6 +165,18 @@ def test_classifiers_predict_and_go_on(shape, options):
     assert "output" in found.summary().__str__()
     new = clone(found).set_params(init_from=found.get_weights(), warm_start=False)
     assert new.fit(X, names[y]).n_iter_ == 2
+
+
+@pytest.mark.parametrize("layers", [None, [Conv1D(4, 3)], [Conv1D(4, 3), GlobalAvgPool()]])
+@pytest.mark.parametrize("n_columns", [3, 64])
+def test_flat_rows_that_are_signals(layers, n_columns):
+    X, y = digits(64)
+    X = np.ascontiguousarray(X[:, :n_columns])
+    reg = ConvNetRegressor(layers, max_iter=2, random_state=0).fit(X, y)
+    found = ConvNetRegressor.from_onnx(to_onnx(reg), input_shape=(n_columns,))
+    assert found.network_.input_shape == reg.network_.input_shape == (n_columns, 1)
+    np.testing.assert_allclose(found.predict(X), reg.predict(X), rtol=1e-5, atol=1e-6)
+    assert found.partial_fit(X, y).n_features_in_ == n_columns
 
 
 def test_several_labels_and_maps():
