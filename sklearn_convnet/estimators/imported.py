@@ -6,8 +6,9 @@ import numpy as np
 
 from ..layers import Dense
 from ..layers.composition import check_layers
+from ..messages import about
 from .samples import Given
-from .transfer import copy_weights
+from .transfer import checked_weights, copy_weights
 
 #: So many samples are in a batch, at most, if nothing else is said.
 _BATCH_SIZE = 200
@@ -49,7 +50,9 @@ class ImportMixin:
             estimator._validate()
             X = estimator._check_X(X, True)
             estimator._begin(estimator._checked(X, Given(X, y, None, None)))
-        copy_weights(estimator.network_, weights)
+        with about("leave out what changes the network of the model, such as multi_crop"):
+            arrays = checked_weights(estimator.network_, weights, {})
+        copy_weights(estimator.network_, arrays)
         estimator._early_stopped = estimator._validated = False
         estimator._n_of_batch = (
             _BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size

@@ -33,6 +33,7 @@ from sklearn_convnet.layers import (
     Sequential,
     SqueezeExcite,
 )
+from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.onnx_import import views
 
@@ -236,6 +237,18 @@ def test_one_score_with_a_logistic_function_is_two():
 # ---------------------------------------------------------------------------
 # Errors
 # ---------------------------------------------------------------------------
+
+
+def test_parameters_that_change_the_network():
+    X, y = digits(8, 8)
+    model = to_onnx(ConvNetClassifier(LAYERS, max_iter=1, random_state=0).fit(X, y))
+    with pytest.raises(ValueError, match="such as multi_crop: .* 'output/weight' of shape"):
+        ConvNetClassifier.from_onnx(model, multi_crop=MultiCrop(6))
+    free = [*LAYERS, GlobalAvgPool()]
+    clf = ConvNetClassifier(free, max_iter=1, random_state=0, multi_crop=MultiCrop(6)).fit(X, y)
+    model = to_onnx(clf.network_)
+    found = ConvNetClassifier.from_onnx(model, input_shape=(8, 8, 1), multi_crop=MultiCrop(6))
+    np.testing.assert_allclose(found.predict_proba(X), clf.predict_proba(X), atol=1e-6)
 
 
 def graph_of(*nodes, inputs=(("X", (None, 2, 4, 4)),), output=("Y", None), **constants):
