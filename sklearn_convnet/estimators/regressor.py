@@ -263,7 +263,8 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         Its network makes the values of the model, in the units of y. It predicts, and
         `partial_fit` and, with ``warm_start=True``, `fit` go on training it, with values that are
         not normalised. A last dense layer is the estimator's own, "output"; without one ``output``
-        is None.
+        is None. `loss` is "poisson" where the model ends in an exponential function, which
+        the estimator then computes itself.
 
         Parameters
         ----------
@@ -284,7 +285,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         NotImplementedError
             If something cannot be said in layers; the message names the node of the graph.
         ValueError
-            If a parameter is invalid.
+            If a parameter is invalid, or `loss` is for another end of the network.
 
         Examples
         --------
@@ -302,8 +303,17 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         found = read_onnx(model, task="regression", input_shape=input_shape)
         output, weights = cls._split_output(found)
         y = np.zeros((1, *found.y_shape))
+        link = found.link or "identity"
+        if link == "exp":
+            params = {"loss": "poisson", **params}
         params = {"normalize_y": False, **params}
-        return cls._from_network(found, output, weights, y, params)
+        estimator = cls._from_network(found, output, weights, y, params)
+        if estimator.out_activation_ != link:
+            raise ValueError(
+                f"loss={estimator.loss!r} has the output activation {estimator.out_activation_!r}, "
+                f"but the model ends in {link!r}: leave loss out"
+            )
+        return estimator
 
     def _warn_of_the_end(self, progress):
         super()._warn_of_the_end(progress)

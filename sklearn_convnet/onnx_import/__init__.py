@@ -23,7 +23,7 @@ from . import arithmetic, convolutions, norms, pools, shapes  # noqa: F401, whic
 from .build import Built, with_biases
 from .model import UnreadableError, read_model
 from .reader import ANY_SAMPLES, Reader
-from .rules import is_activation, is_affine, simplified
+from .rules import is_activation, is_affine, is_function, simplified
 from .steps import Step, Value
 from .terms import to_terms
 from .views import SAMPLES, View, channels_first, channels_last, whole
@@ -53,7 +53,7 @@ class OnnxNetwork:
     form : {"flat", "no_channels", None}
         How samples come in: with all their values in a row, or without the axis of channels.
     link : str or None
-        The activation at the end that was left out: "softmax" or "logistic".
+        The function at the end that was left out: "softmax", "logistic" or "exp".
     classes : ndarray or None
         The labels that the model tells.
     """
@@ -101,6 +101,8 @@ def read_onnx(model, *, task=None, input_shape=None, output=None):
     if task == "classification":
         terms, link = _without_link(terms)
     elif task == "regression":
+        if terms and is_function(terms[-1], "exp"):
+            terms, link = terms[:-1], "exp"
         terms = _in_weights(terms)
     built = Built()
     layers = built.layers(with_biases(terms))

@@ -18,9 +18,11 @@ ACTIVATIONS = {
     "HardSwish": "hard_swish",
 }
 
-#: Operators that are a part of activations and norms, and no layer by themselves.
+#: Operators that are a part of activations and norms or the end of a network, and no layer by
+#: themselves.
 FUNCTIONS = {
     "Erf": "erf",
+    "Exp": "exp",
     "Abs": "abs",
     "Sqrt": ("power", 0.5),
     "Reciprocal": ("power", -1.0),

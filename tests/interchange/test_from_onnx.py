@@ -215,6 +215,25 @@ def test_regressors_predict_in_units(shape):
     assert found.partial_fit(X, Y).n_iter_ == 1
 
 
+@pytest.mark.parametrize("output", [{}, {"output": None}])
+def test_counts(output):
+    X, y = digits(8, 8)
+    layers = [*LAYERS, Dense(1, activation=None)] if output else LAYERS
+    reg = ConvNetRegressor(layers, max_iter=3, loss="poisson", random_state=0, **output).fit(X, y)
+    model = to_onnx(reg)
+    found = ConvNetRegressor.from_onnx(model)
+    assert found.loss == "poisson"
+    np.testing.assert_allclose(found.predict(X), reg.predict(X), rtol=1e-5)
+    assert found.partial_fit(X, y).out_activation_ == "exp"
+    with pytest.raises(ValueError, match="'huber' has the output activation 'identity', but the"):
+        ConvNetRegressor.from_onnx(model, loss="huber")
+    plain = to_onnx(ConvNetRegressor(LAYERS, max_iter=1, random_state=0).fit(X, y))
+    with pytest.raises(ValueError, match="'poisson' has the output activation 'exp', but the"):
+        ConvNetRegressor.from_onnx(plain, loss="poisson")
+    with pytest.raises(NotImplementedError, match="the function exp is a part of no layer"):
+        from_onnx(model)
+
+
 def test_classes_that_are_not_sorted():
     X, y = digits(8, 8)
     clf = ConvNetClassifier(LAYERS, max_iter=3, random_state=0).fit(X, y)
@@ -242,7 +261,7 @@ def test_one_score_with_a_logistic_function_is_two():
 def test_parameters_that_change_the_network():
     X, y = digits(8, 8)
     model = to_onnx(ConvNetClassifier(LAYERS, max_iter=1, random_state=0).fit(X, y))
-    with pytest.raises(ValueError, match="such as multi_crop: .* 'output/weight' of shape"):
+    with pytest.raises(ValueError, match=r"such as multi_crop: .* 'output/weight' of shape"):
         ConvNetClassifier.from_onnx(model, multi_crop=MultiCrop(6))
     free = [*LAYERS, GlobalAvgPool()]
     clf = ConvNetClassifier(free, max_iter=1, random_state=0, multi_crop=MultiCrop(6)).fit(X, y)
