@@ -3,18 +3,15 @@
 The nodes are those that `to_onnx` walks, as the layers say, with batch norms in weights alike.
 """
 
-_WRITERS = {}
+from ..by_class import ByClass
+
+_WRITERS = ByClass()
 
 
 def writes_c(*node_types):
     """Function decorator: of a node of these classes, its input and the program, it returns the
     output."""
-
-    def register(function):
-        _WRITERS.update(dict.fromkeys(node_types, function))
-        return function
-
-    return register
+    return _WRITERS.enters(*node_types)
 
 
 def writer_of(node):
@@ -25,13 +22,13 @@ def writer_of(node):
     NotImplementedError
         If there is none; the message names the layer.
     """
-    for kind in type(node).__mro__:
-        if kind in _WRITERS:
-            return _WRITERS[kind]
-    raise NotImplementedError(
-        f"layer {node.path!r}: {type(node).__name__} has no form in C here: to_onnx writes models "
-        "for other programs"
-    )
+    writer = _WRITERS.of(node)
+    if writer is None:
+        raise NotImplementedError(
+            f"layer {node.path!r}: {type(node).__name__} has no form in C here: to_onnx writes "
+            "models for other programs"
+        )
+    return writer
 
 
 def write_chain(nodes, x, program):

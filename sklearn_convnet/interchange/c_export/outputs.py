@@ -11,23 +11,16 @@ import numpy as np
 from ...estimators.targets import BoxTarget
 from ...estimators.targets.labels import ClassTarget, ColumnsTarget, MultilabelTarget
 from ...estimators.targets.values import ValueTarget
+from ..by_class import ByClass
 from .nodes import affine, columns, joined, softmax
 
-_OUTPUTS = {}
-
-
-def _gives(*target_types):
-    def register(function):
-        _OUTPUTS.update(dict.fromkeys(target_types, function))
-        return function
-
-    return register
+_OUTPUTS = ByClass()
+_gives = _OUTPUTS.enters
 
 
 def write_output(estimator, z, program):
     """The prediction, of the network's output, and what it holds, in words."""
-    kinds = (_OUTPUTS[kind] for kind in type(estimator._target).__mro__ if kind in _OUTPUTS)
-    return next(kinds)(estimator, z, program)
+    return _OUTPUTS.of(estimator._target)(estimator, z, program)
 
 
 def labels_of(estimator):

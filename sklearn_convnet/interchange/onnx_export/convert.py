@@ -13,10 +13,11 @@ from ...layers.tree import parts_of_network, walk_parts
 from ...network.conv import ConvNode
 from ...network.node import ViewNode, walk
 from ...network.position import PositionNode
+from ..by_class import ByClass
 from ..folding import fold_batch_norms
 from .graph import Graph
 
-_CONVERTERS = {}
+_CONVERTERS = ByClass()
 
 
 def converts_to_onnx(*node_types):
@@ -67,11 +68,7 @@ def converts_to_onnx(*node_types):
     ['Mul']
     """
 
-    def register(function):
-        _CONVERTERS.update(dict.fromkeys(node_types, function))
-        return function
-
-    return register
+    return _CONVERTERS.enters(*node_types)
 
 
 def converter_of(node):
@@ -82,13 +79,13 @@ def converter_of(node):
     NotImplementedError
         If there is none; the message names the layer.
     """
-    for kind in type(node).__mro__:
-        if kind in _CONVERTERS:
-            return _CONVERTERS[kind]
-    raise NotImplementedError(
-        f"layer {node.path!r}: {type(node).__name__} has no form in ONNX here: decorate a function "
-        f"that writes one with @converts_to_onnx({type(node).__name__})"
-    )
+    converter, kind = _CONVERTERS.of(node), type(node).__name__
+    if converter is None:
+        raise NotImplementedError(
+            f"layer {node.path!r}: {kind} has no form in ONNX here: decorate a function that "
+            f"writes one with @converts_to_onnx({kind})"
+        )
+    return converter
 
 
 def to_chain(nodes, x, graph):

@@ -16,17 +16,11 @@ from ...estimators.targets.labels import ClassTarget, ColumnsTarget, MultilabelT
 from ...estimators.targets.maps import LabelMapTarget, ValueMapTarget
 from ...estimators.targets.values import ValueTarget
 from ...onnx_package import ML_DOMAIN
+from ..by_class import ByClass
 from .inputs import SAMPLES
 
-_WRITERS = {}
-
-
-def _writes(*target_types):
-    def register(function):
-        _WRITERS.update(dict.fromkeys(target_types, function))
-        return function
-
-    return register
+_WRITERS = ByClass()
+_writes = _WRITERS.enters
 
 
 def give_outputs(estimator, z, graph, views=1, zipmap=False):
@@ -43,8 +37,8 @@ def give_outputs(estimator, z, graph, views=1, zipmap=False):
     zipmap : bool, default=False
         Whether probabilities are maps from labels.
     """
-    writers = (_WRITERS[kind] for kind in type(estimator._target).__mro__ if kind in _WRITERS)
-    next(writers)(estimator, graph.channels_last(z), graph, Outputs(graph, views, zipmap))
+    write, outputs = _WRITERS.of(estimator._target), Outputs(graph, views, zipmap)
+    write(estimator, graph.channels_last(z), graph, outputs)
 
 
 class Outputs:
