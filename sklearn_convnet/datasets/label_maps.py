@@ -164,8 +164,8 @@ def _numbers(path, image, depth, kind):
     """The pixels as they stand in the file."""
     if kind not in (_GREY, _PALETTE):
         raise ValueError(
-            f"{path}: an image of mode {image.mode}, which has no palette and is not grey, so its "
-            "pixels are no labels; colors tells which label a colour stands for"
+            f"{path}: an image of mode {image.mode}, with several numbers a pixel and no palette, "
+            "so its pixels are no labels; colors tells which label a colour stands for"
         )
     values = np.asarray(image).astype(np.uint16 if depth == 16 else np.uint8)
     # Pillow stretches grey values of two and four bits to 0 to 255.
@@ -272,8 +272,8 @@ def write_label_maps(maps, paths, *, colors=None):
     TypeError
         If labels or colours are no integers, or `paths` no names or paths.
     ValueError
-        If there are more or fewer maps than files, a map has other axes or no pixels, or a label
-        has no colour. No file has been written then.
+        If there are more or fewer maps than files, or a file is named twice, a map has other axes
+        or no pixels, or a label has no colour. No file has been written then.
 
     See Also
     --------
@@ -311,6 +311,9 @@ def write_label_maps(maps, paths, *, colors=None):
     maps = [_checked_map(i, one, len(colors)) for i, one in enumerate(maps)]
     if len(maps) != len(paths):
         raise ValueError(f"there are {len(maps)} maps, but {len(paths)} paths")
+    for i, path in enumerate(paths):
+        if path in paths[:i]:
+            raise ValueError(f"paths has {path} twice: each map needs a file of its own")
     for one, path in zip(maps, paths, strict=True):
         image = image_module.fromarray(one)
         image.putpalette(colors.tobytes())
