@@ -8,6 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from sklearn_convnet import (
+    architectures,
+    augmentation,
+    callbacks,
+    datasets,
+    inspection,
+    interchange,
+    layers,
+)
+
 ROOT = Path(__file__).parents[1]
 ADDING_A_LAYER = (ROOT / "docs" / "adding_a_layer.md").read_text()
 
@@ -71,3 +81,40 @@ def test_the_layers_shown_are_those_of_the_example():
         found = position(part, lines, start)
         assert found is not None
         start = found + len(part)
+
+
+def tables():
+    """`(file and line, cells of each line)` of the tables of all documents."""
+    paths = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for path in paths:
+        for match in re.finditer(r"(?:^\|.*\n)+", path.read_text(), re.MULTILINE):
+            line = 1 + match.string.count("\n", 0, match.start())
+            yield (
+                f"{path.name}:{line}",
+                [re.split(r"(?<!\\)\|", row)[1:-1] for row in match[0].splitlines()],
+            )
+
+
+@pytest.mark.parametrize("rows", [pytest.param(rows, id=place) for place, rows in tables()])
+def test_a_table_is_whole(rows):
+    assert len(rows) > 2
+    assert all(set(cell) <= set(":-") for cell in rows[1])  # below the header
+    assert {len(row) for row in rows} == {len(rows[0])}
+
+
+@pytest.mark.parametrize(
+    ("module", "documents"),
+    [
+        (architectures, ["architectures"]),
+        (augmentation, ["guide"]),
+        (callbacks, ["guide"]),
+        (datasets, ["guide"]),
+        (inspection, ["inspection", "displays", "guide"]),
+        (interchange, ["interchange"]),
+        (layers, ["layers", "adding_a_layer"]),
+    ],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_all_public_names_are_told_of(module, documents):
+    text = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in documents)
+    assert set(module.__all__) - set(re.findall(r"\w+", text)) == set()

@@ -359,10 +359,7 @@ class Unknown(Transform):
         (TestTimeAugmentation([MixUp()]), "MixUp is no view of one sample"),
         (TestTimeAugmentation([Unknown()]), "Unknown is no view of one sample"),
         (TestTimeAugmentation([RandomAffine(flip=2)]), "'flip' parameter of RandomAffine"),
-        (
-            TestTimeAugmentation([RandomAffine3D()]),
-            "is for volumes, but the layers are for samples",
-        ),
+        (TestTimeAugmentation([RandomAffine3D()]), "is for volumes, but the layers are for"),
         (MIRROR, "'test_time_augmentation' parameter of ConvNetClassifier"),
     ],
 )
