@@ -97,9 +97,11 @@ def carry_over(network, last, before, now):
     Raises
     ------
     ValueError
-        If their parameters or statistics differ in paths, their order, or shapes.
+        If their parameters or statistics differ in paths or shapes, or parameters in their order.
     """
     problem = _misfit(_shapes(last), _shapes(network))
+    if problem is None:  # weights, and the state of the optimiser, go by their places
+        problem = _displaced(last.parameters(), network.parameters())
     if problem:
         changes = "; ".join(_changes(before, now)) or "the order of layers is another"
         raise ValueError(
@@ -123,8 +125,13 @@ def _misfit(before, now):
             return f"{path!r} of shape {now[path]} is new"
         if before[path] != now[path]:
             return f"{path!r} had shape {before[path]}, now {now[path]}"
+    return None
+
+
+def _displaced(before, now):
+    """Words for the first of as many paths that stands in another place, or None."""
     for was, path in zip(before, now, strict=True):
-        if was != path:  # weights, and the state of the optimiser, go by their places
+        if was != path:
             return f"{path!r} now stands where {was!r} did"
     return None
 
