@@ -169,6 +169,9 @@ def test_a_head_ends_in_its_frame():
     lines = [np.array(line.get_xydata()) for line in display.ax_.get_lines()]
     below = [xy for xy in lines if xy[0, 0] == pytest.approx(middle) and xy[0, 1] < last[3]]
     assert not below  # nothing leads from the head to the next layer
+    frame = bounds(display, "aux")
+    across = [y for xy in lines for y in xy[:, 1] if frame[1] < y < last[1]]
+    assert min(across) - frame[1] > (last[1] - frame[1]) / 3  # the way around is no border
     assert not {"+", "concatenated"} & {text.get_text() for text in display.ax_.texts}
 
 

@@ -108,7 +108,9 @@ class Frame:
         self.room = max(chain.height for chain in chains)
         # From the edge to the branches, and back.
         self.above = LINE_HEIGHT + MARGIN + GAP * (1.6 if len(chains) > 1 else 1)
-        self.below = GAP * 0.8 if sign is None else GAP * 2.2 + LINE_HEIGHT
+        self.below = GAP * (0.8 if len(chains) == 1 else 1.4)
+        if sign is not None:
+            self.below = GAP * 2.2 + LINE_HEIGHT
         self.height = self.above + self.room + self.below
 
     def draw(self, ax, x, top, boxes):
