@@ -14,12 +14,10 @@ from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
-from .conv import Conv1D, Conv2D, Conv3D
+from .conv import CONV
 from .fields import pointwise
 from .shapes import check_values
 from .transforms import GROUP_NAMES, check_transforms, group_order, transform_matrices
-
-_CONV = {1: Conv1D, 2: Conv2D, 3: Conv3D}
 
 
 class _TransformConv(Layer):
@@ -71,7 +69,7 @@ class _TransformConv(Layer):
 
     def as_conv(self):
         """The convolution with all transformed filters."""
-        return _CONV[self.n_axes](
+        return CONV[self.n_axes](
             self.filters * len(self.matrices()),
             self.kernel_size,
             stride=self.stride,

@@ -8,7 +8,7 @@ from .activation import ACTIVATION_CONSTRAINT
 from .attention import SelfAttention, check_positions
 from .base import Chain, Layer
 from .blocks import Residual
-from .conv import Conv1D, Conv2D, Conv3D
+from .conv import CONV
 from .dropout import Dropout, StochasticDepth
 from .group_norm import LayerNorm
 from .shapes import AXIS_NAMES
@@ -92,7 +92,7 @@ class TransformerBlock(Layer):
     def stages(self, input_shape):
         """`(name, layer)` of its two residual blocks."""
         common = {"kernel_initializer": self.kernel_initializer, "trainable": self.trainable}
-        conv = (Conv1D, Conv2D, Conv3D)[len(input_shape) - 2]
+        conv = CONV[len(input_shape) - 1]
         channels = input_shape[-1]
         units = 4 * channels if self.mlp_units is None else self.mlp_units
         attention = SelfAttention(
