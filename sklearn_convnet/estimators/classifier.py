@@ -453,6 +453,7 @@ default=None
             The label of each score, in their order. None takes those that the model tells, and
             their numbers if it tells none. A model with logistic functions of several scores tells
             labels that may go together: y is an indicator matrix then, and there are no classes.
+            One score, with or without a logistic function, is that of the second of two classes.
         input_shape : tuple of int, default=None
             Shape of a sample, in the order of the model's input, where the model leaves it free.
         **params
@@ -468,7 +469,8 @@ default=None
         NotImplementedError
             If something cannot be said in layers; the message names the node of the graph.
         ValueError
-            If `classes` are not as many as the scores, or a parameter is invalid.
+            If `classes` are not as many as the scores, there is no y for these, or a parameter is
+            invalid.
 
         Examples
         --------

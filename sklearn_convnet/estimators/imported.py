@@ -8,7 +8,6 @@ from ..layers import Dense
 from ..layers.composition import check_layers
 from ..messages import about
 from .samples import Given
-from .transfer import checked_weights, copy_weights
 
 #: So many samples are in a batch, at most, if nothing else is said.
 _BATCH_SIZE = 200
@@ -50,9 +49,8 @@ class ImportMixin:
             estimator._validate()
             X = estimator._check_X(X, True)
             estimator._begin(estimator._checked(X, Given(X, y, None, None)))
-        with about("leave out what changes the network of the model, such as multi_crop"):
-            arrays = checked_weights(estimator.network_, weights, {})
-        copy_weights(estimator.network_, arrays)
+        with about("parameters such as multi_crop must leave the network of the model as it is"):
+            estimator.set_weights(weights)
         estimator._early_stopped = estimator._validated = False
         estimator._n_of_batch = (
             _BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size
@@ -96,10 +94,20 @@ def classifier_network(model, classes, input_shape):
     Raises
     ------
     ValueError
-        If the number of classes is not that of the scores.
+        If the number of classes is not that of the scores, or there is no y for these.
     """
     found = read_onnx(model, task="classification", input_shape=input_shape)
     *sizes, n_scores = found.output_shape
+    if n_scores == 1 and found.link != "softmax":
+        raise ValueError(
+            "the model has one score, which is two here, and ends in no dense layer or convolution "
+            "that could make both: let it end in one"
+        )
+    if found.link == "logistic" and sizes:
+        raise ValueError(
+            "the model tells several labels of a pixel at once, but y here has one label for each: "
+            "read its layers by interchange.from_onnx"
+        )
     if found.link == "logistic":
         if classes is not None:
             raise ValueError(

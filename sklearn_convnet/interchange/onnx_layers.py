@@ -15,9 +15,9 @@ def from_onnx(model, *, task=None, input_shape=None, output=None):
         The model, or the file that it is in.
     task : {"classification", "regression"}, default=None
         What the network is for. "classification" leaves a softmax or logistic function at the end
-        out, so that the network makes scores; "regression" leaves an exponential function there
-        out, and puts factors and sums behind the last dense layer into its weights. None changes
-        nothing.
+        out, so that the network makes scores, two where the model has one; "regression" leaves an
+        exponential function there out, and puts factors and sums behind the last dense layer into
+        its weights. None changes nothing.
     input_shape : tuple of int, default=None
         Shape of a sample, in the order of the model's input, where the model leaves it free.
     output : str, default=None

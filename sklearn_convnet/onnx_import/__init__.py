@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..layers.conv import CONV
 from ..layers.dense import Dense
 from ..onnx_package import ML_DOMAIN
 from . import arithmetic, convolutions, norms, pools, shapes  # noqa: F401, which enter readers
@@ -96,7 +97,7 @@ def read_onnx(model, *, task=None, input_shape=None, output=None):
         raise ValueError(f"the output {output!r} of the model is a constant")
     y_shape = _y_shape(value, model.own)
     value = reader.in_order(model.makers().get(output), value)
-    terms = simplified(to_terms(value.step))
+    terms = with_biases(simplified(to_terms(value.step)))
     link = None
     if task == "classification":
         terms, link = _without_link(terms)
@@ -105,7 +106,7 @@ def read_onnx(model, *, task=None, input_shape=None, output=None):
             terms, link = terms[:-1], "exp"
         terms = _in_weights(terms)
     built = Built()
-    layers = built.layers(with_biases(terms))
+    layers = built.layers(terms)
     weights = built.by_path(layers, step.shape)
     shape = terms[-1].shape if terms else step.shape
     return OnnxNetwork(
@@ -237,22 +238,24 @@ def _classes_of(model):
 
 
 def _without_link(terms):
-    """Terms without a softmax or logistic function at the end, and its name. One score, and the
-    logistic function of it, are two with a softmax."""
-    for name in ("softmax", "logistic"):
-        if terms and is_activation(terms[-1], name):
-            rest = terms[:-1]
-            if name == "logistic" and rest and terms[-1].shape == (1,) and _doubled(rest[-1]):
-                return rest, "softmax"
-            return rest, name
-    return terms, None
+    """Terms without a softmax or logistic function at the end, and its name. One score, with the
+    logistic function of it or before any, is two with a softmax."""
+    names = ("softmax", "logistic")
+    link = next((name for name in names if terms and is_activation(terms[-1], name)), None)
+    rest = terms if link is None else terms[:-1]
+    if link != "softmax" and rest and rest[-1].shape[-1] == 1 and _doubled(rest[-1]):
+        return rest, "softmax"
+    return rest, link
 
 
 def _doubled(term):
-    """True if a dense layer with one unit has got another before it, which is always 0."""
-    if term.kind != "layer" or not isinstance(term.layer, Dense):
+    """True if a layer that makes one score has got another before it, which is always 0."""
+    if term.kind != "layer" or type(term.layer) not in (Dense, *CONV.values()):
         return False
-    term.layer.units, term.shape = 2, (2,)
+    if term.layer.activation is not None:
+        return False
+    term.layer.set_params(**{"units" if isinstance(term.layer, Dense) else "filters": 2})
+    term.shape = (*term.shape[:-1], 2)
     term.weights = {
         name: np.concatenate([np.zeros_like(array), array], axis=-1)
         for name, array in term.weights.items()

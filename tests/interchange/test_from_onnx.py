@@ -234,6 +234,13 @@ def test_counts(output):
         from_onnx(model)
 
 
+def test_a_network_without_weights():
+    network = compile_network([MaxPool2D(2)], (4, 6, 2))
+    X = np.random.RandomState(0).normal(size=(3, 4, 6, 2)).astype(np.float32)
+    found = ConvNetRegressor.from_onnx(to_onnx(network), input_shape=(4, 6, 2))
+    np.testing.assert_array_equal(found.predict(X), network.forward(X))
+
+
 def test_classes_that_are_not_sorted():
     X, y = digits(8, 8)
     clf = ConvNetClassifier(LAYERS, max_iter=3, random_state=0).fit(X, y)
@@ -253,6 +260,48 @@ def test_one_score_with_a_logistic_function_is_two():
     np.testing.assert_allclose(clf.predict_proba(X)[:, 1:], network.forward(X), atol=1e-6)
 
 
+@pytest.mark.parametrize("activation", ["logistic", None])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_one_score_of_each_pixel_is_two(activation, use_bias):
+    last = Conv2D(1, 1, activation=activation, use_bias=use_bias)
+    network = compile_network([Conv2D(3, 3, padding="same"), last], (4, 6, 1), random_state=0)
+    X = np.random.RandomState(0).normal(size=(3, 4, 6)).astype(np.float32)
+    clf = ConvNetClassifier.from_onnx(to_onnx(network), input_shape=(4, 6, 1))
+    Z = network.forward(X[..., None])[..., 0]
+    expected = Z if activation else 1 / (1 + np.exp(-Z))
+    np.testing.assert_allclose(clf.predict_proba(X)[..., 1], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Conv2D(1, 3), GlobalAvgPool()], "one score, which is two here"),
+        ([Conv2D(1, 3), GlobalAvgPool(), Activation("logistic")], "one score, which is two here"),
+        ([Conv2D(3, 3, activation="logistic")], "several labels of a pixel at once"),
+    ],
+)
+def test_scores_that_no_labels_have(layers, message):
+    network = compile_network(layers, (4, 6, 1), random_state=0)
+    with pytest.raises(ValueError, match=message):
+        ConvNetClassifier.from_onnx(to_onnx(network), input_shape=(4, 6, 1))
+
+
+@pytest.mark.parametrize("ends", [["Gemm"], ["MatMul", "Add"]])
+@pytest.mark.parametrize("logistic", [True, False])
+def test_one_score_of_other_programs(ends, logistic):
+    X = np.random.RandomState(0).normal(size=(6, 5)).astype(np.float32)
+    weight, bias = X[0, :, None], np.array([0.5], np.float32)
+    given = {"Gemm": ["X", "w", "b"], "MatMul": ["X", "w"], "Add": ["MatMul", "b"]}
+    nodes = [node(op, *given[op], outputs=[op]) for op in ends]
+    nodes.append(node("Sigmoid" if logistic else "Identity", ends[-1]))
+    inputs = [("X", (None, 5))]
+    model = graph_of(*nodes, inputs=inputs, output=("Y", (None, 1)), w=weight, b=bias)
+    clf = ConvNetClassifier.from_onnx(model, ["no", "yes"])
+    expected = 1 / (1 + np.exp(-X @ weight - bias))
+    np.testing.assert_allclose(clf.predict_proba(X)[:, 1:], expected, rtol=1e-5)
+    assert clf.partial_fit(X, ["no", "yes"] * 3).n_outputs_ == 2
+
+
 # ---------------------------------------------------------------------------
 # Errors
 # ---------------------------------------------------------------------------
@@ -261,7 +310,7 @@ def test_one_score_with_a_logistic_function_is_two():
 def test_parameters_that_change_the_network():
     X, y = digits(8, 8)
     model = to_onnx(ConvNetClassifier(LAYERS, max_iter=1, random_state=0).fit(X, y))
-    with pytest.raises(ValueError, match=r"such as multi_crop: .* 'output/weight' of shape"):
+    with pytest.raises(ValueError, match=r"such as multi_crop must .* 'output/weight' of"):
         ConvNetClassifier.from_onnx(model, multi_crop=MultiCrop(6))
     free = [*LAYERS, GlobalAvgPool()]
     clf = ConvNetClassifier(free, max_iter=1, random_state=0, multi_crop=MultiCrop(6)).fit(X, y)
