@@ -60,8 +60,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
         of the running statistics of batch norms. Predictions, validation, early stopping and
         `get_weights` are then those of the mean, training goes on from the weights themselves. In
-        the first steps the share is smaller: see `sklearn_convnet.averaging.WeightAverage`. None
-        predicts with the weights of the last step.
+        step t of the first ones the share is smaller, ``(1 + t) / (10 + t)``. None predicts with
+        the weights of the last step.
     batch_size : int or "auto", default="auto"
         Samples of a step; "auto" is ``min(200, n_samples)``. The samples of an epoch are cut
         into batches of nearly equal size, none larger than this.
