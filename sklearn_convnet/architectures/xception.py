@@ -80,7 +80,7 @@ def xception(width=1.0, n_middle_blocks=8, strides=(2, 2, 2, 2, 2), dropout=0.5,
     -----
     With an output of 1000 classes it has 22,855,952 parameters, as in Keras, where the author's
     code is; from there is also what batch norms add to the variance, 0.001. As there,
-    the two convolutions at the begin are not padded.
+    the two convolutions at the beginning are not padded.
 
     References
     ----------

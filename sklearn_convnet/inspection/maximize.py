@@ -200,7 +200,7 @@ def find_unit(estimator, probe, layer, unit):
 
 
 def normal_form(network):
-    """Mean and deviation of the data, as far as the layers at the begin of a network tell:
+    """Mean and deviation of the data, as far as the layers at the beginning of a network tell:
     ``X = mean + deviation U``.
 
     Returns

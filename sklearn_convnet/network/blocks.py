@@ -119,7 +119,7 @@ class ParallelNode(Node):
 
     @staticmethod
     def prefix(path):
-        """The begin of the paths of the branches."""
+        """The first part of the paths of the branches."""
         return f"{path}/"
 
     def forward(self, X, run):

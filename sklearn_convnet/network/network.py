@@ -41,8 +41,8 @@ from .twin import Twin, check_gradient
 
 
 def _leave_cast_to_last(nodes):
-    """Lets nodes at the begin that take wide X leave the cast to the last of them that can; says
-    whether there is one."""
+    """Lets nodes at the beginning that take wide X leave the cast to the last of them that can;
+    says whether there is one."""
     wide = list(takewhile(lambda node: node.takes_wide, nodes))
     casting = [i for i, node in enumerate(wide) if hasattr(node, "centred")]
     for node in wide[: casting[-1]] if casting else []:

@@ -15,8 +15,8 @@ from .node import Node, ViewNode, Weight, executes
 class _AffineNode(Node):
     """Y = X scale + shift, one scale and shift a column of X seen as a matrix.
 
-    At the begin of a network it may see X in float64, if the network's dtype does not hold what is
-    in X; see `Network.input_dtype`.
+    At the beginning of a network it may see X in float64, if the network's dtype does not hold what
+    is in X; see `Network.input_dtype`.
     """
 
     takes_wide = True

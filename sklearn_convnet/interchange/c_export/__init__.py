@@ -57,7 +57,7 @@ def export_c(estimator, folder, *, name="network", input_dtype="float32", X=None
     folder : str or path-like
         Where to write the files; it is made if it is missing. Files of these names are replaced.
     name : str, default="network"
-        The begin of all names of files and in C: a letter, and then letters, digits and "_".
+        The beginning of all names of files and in C: a letter, and then letters, digits and "_".
     input_dtype : {"float32", "uint8"}, default="float32"
         The type of a number of x. "uint8" is for images of bytes.
     X : array-like of shape (n_samples, ...), default=None
