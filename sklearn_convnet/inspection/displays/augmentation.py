@@ -30,8 +30,8 @@ class AugmentationDisplay:
 
     A row has a sample as it is, then as it comes from the estimator's `augmentation` and
     `multi_crop`, each time drawn anew. What lies in the image and moves with it is drawn as well:
-    boxes, points and maps of labels; of mixtures those of the sample itself. All are drawn in the
-    range of values of the samples as they are.
+    boxes, points and maps of labels. A mixture has the boxes and points of the sample itself, and
+    maps as they are pasted. All are drawn in the range of values of the samples as they are.
 
     Parameters
     ----------
