@@ -50,7 +50,7 @@ def network_from_arrays(layers, input_shape, dtype, arrays, *, step=0, seed=0):
     network.params = network._first_params()
     for path, own in network.parameters().items():
         own[...] = arrays[path]
-    statistics = {f"{node.path}/{name}" for node in walk(network.nodes) for name in node.buffers}
+    statistics = [f"{node.path}/{name}" for node in walk(network.nodes) for name in node.buffers]
     network._buffers = {path: np.array(arrays[path]) for path in statistics}
     network._bind()
     return network

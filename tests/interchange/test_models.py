@@ -25,7 +25,7 @@ from sklearn_convnet import ConvNetClassifier, callbacks, interchange
 from sklearn_convnet.interchange import load_model, save_model, save_weights
 from sklearn_convnet.interchange.classes import spec_classes
 from sklearn_convnet.interchange.fitted import attributes_of
-from sklearn_convnet.layers import Dense, Layer
+from sklearn_convnet.layers import BatchNorm, Dense, Layer
 from sklearn_convnet.losses import Loss
 from sklearn_convnet.optimizers import SGD
 from sklearn_convnet.parameters import Parametrized
@@ -87,6 +87,12 @@ def assert_same(a, b, where="it"):
 # ---------------------------------------------------------------------------
 # There and back
 # ---------------------------------------------------------------------------
+
+
+def test_arrays_come_back_in_their_order(path):
+    layers = [(f"norm{i}", BatchNorm()) for i in range(9)]
+    model = ConvNetClassifier(layers, max_iter=1).fit(X, CODES)
+    assert list(copied(model, path).get_weights()) == list(model.get_weights())
 
 
 @pytest.mark.parametrize("name", CASES)
