@@ -150,6 +150,28 @@ def test_teardown_follows_a_failure_and_nothing_changes(digits, quick, monkeypat
     np.testing.assert_array_equal(clf.get_weights()["dense1/bias"], before[1])
 
 
+class Setter(Recorder):
+    """Sets weights at the end of a task."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.task = task
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == self.task:
+            estimator.set_weights({path: a * 0 for path, a in estimator.get_weights().items()})
+
+
+def test_weights_are_not_set_where_training_goes_on(digits, quick):
+    clf = quick().fit(*digits)
+    before = clf.get_weights()
+    with pytest.raises(RuntimeError, match="call set_weights before a fit or after it"):
+        clf.set_callbacks(Setter("epoch")).fit(*digits)
+    assert all(np.array_equal(before[path], array) for path, array in clf.get_weights().items())
+    clf.set_callbacks(Setter("fit")).fit(*digits)
+    assert not any(array.any() for array in clf.get_weights().values())
+
+
 def test_the_estimator_as_of_an_epoch(digits, quick):
     X, y = digits
     snapshots = Snapshots()

@@ -276,7 +276,13 @@ class BaseConvNet(
             self.t_ += len(samples)
             if self.verbose:
                 table.print(len(self.loss_curve_), row, seconds)
-            return tasks.end_epoch()
+            stops = tasks.end_epoch()
+            if self.network_ is not trainer.network:
+                raise RuntimeError(
+                    "a callback has put another network in the place of the one that is trained: "
+                    "call set_weights before a fit or after it"
+                )
+            return stops
 
         progress.stopped = tasks.repeat(progress.epoch)
         train(

@@ -171,7 +171,8 @@ class FittedMixin:
         """Put other arrays in the place of those of the fitted network.
 
         All of them are taken, or none. The optimiser keeps its state, and training goes on from
-        the new weights; with `average_weights` their mean begins anew.
+        the new weights; with `average_weights` their mean begins anew. It is not for callbacks
+        at an epoch, where the fit ends with a RuntimeError.
 
         Parameters
         ----------
