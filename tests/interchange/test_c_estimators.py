@@ -6,6 +6,7 @@
 import ctypes
 
 import numpy as np
+import pandas as pd
 import pytest
 from c_runs import compiled, run, run_tests
 from sklearn.datasets import load_digits
@@ -269,6 +270,17 @@ def test_votes(params, tmp_path):
     (name,) = params
     with pytest.raises(NotImplementedError, match=f"{name} has no form in C here"):
         export_c(clf, tmp_path)
+
+
+def test_columns_with_names(tmp_path, recwarn):
+    X = pd.DataFrame(images().reshape(N, -1)).add_prefix("x")
+    clf = classifier(input_shape=(8, 6)).fit(X, three_classes())
+    recwarn.clear()
+    files = [file.read_text() for file in export_c(clf, tmp_path, X=X[:2])]
+    assert not recwarn.list
+    assert clf.feature_names_in_.tolist() == list(X)
+    clf.fit(X.to_numpy(), three_classes())
+    assert [file.read_text() for file in export_c(clf, tmp_path, X=X.to_numpy()[:2])] == files
 
 
 def test_crops_are_those_of_the_last_fit(tmp_path):

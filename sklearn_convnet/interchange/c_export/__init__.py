@@ -12,6 +12,7 @@
 """
 
 import re
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,9 @@ def _samples(X, layout, estimator, x_dtype):
 def _predictions(network, estimator, X):
     """Rows of what y has to be. In float64, X may stay so up to the first weights."""
     X = X.astype(np.float64)
+    if hasattr(estimator, "feature_names_in_"):  # X here has no names
+        estimator = copy(estimator)
+        del estimator.feature_names_in_
     if estimator is None:
         Y = network.forward(X)
     elif not hasattr(estimator._target, "classes"):
