@@ -40,6 +40,8 @@ def affine(reader, operator, value, scale=1.0, shift=0.0):
     found = []
     for array in (scale, shift):
         array = np.asarray(array)
+        if not np.isfinite(array).all():
+            raise UnreadableError(operator, "its constant, or 1 by it, is no finite number")
         if array.size == 1 and array.ndim <= value.view.ndim:
             array = array.reshape(())
         else:
@@ -68,9 +70,10 @@ def binary(reader, operator):
     if isinstance(a, Value):
         if op in ("Add", "Sub"):
             return affine(reader, operator, a, shift=b if op == "Add" else -b)
-        return affine(
-            reader, operator, a, scale=b if op == "Mul" else 1 / np.asarray(b, np.float64)
-        )
+        with np.errstate(divide="ignore"):
+            return affine(
+                reader, operator, a, scale=b if op == "Mul" else 1 / np.asarray(b, np.float64)
+            )
     if op in ("Add", "Sub"):
         return affine(reader, operator, b, 1.0 if op == "Add" else -1.0, a)
     if op == "Div":
@@ -145,6 +148,8 @@ def raised(reader, operator, value, exponent):
 
 def activation(reader, operator, value, name, alpha=None):
     """An activation of each number."""
+    if alpha is not None and alpha < 0:
+        raise UnreadableError(operator, f"alpha is {alpha:g}, and no activation has one below 0")
     return reader.pointwise(operator, value, "layer", layer=Activation(name, alpha))
 
 
@@ -246,6 +251,8 @@ def clipped(reader, operator, value, low, high):
     high = np.inf if high >= huge else high
     if low == -np.inf and high == np.inf:
         return value
+    if not low < high:
+        raise UnreadableError(operator, f"its limits {low:g} and {high:g} leave one number only")
     if low == -np.inf:
         scale, shift, name = -1.0, high, "relu"
     elif high == np.inf:

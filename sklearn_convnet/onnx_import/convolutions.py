@@ -129,9 +129,11 @@ def conv_transpose(reader, operator):
     strides = operator.get("strides", [1] * n)
     dilations = operator.get("dilations", [1] * n)
     extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
+    extra = operator.get("output_padding", [0] * n)
     rule = operator.get("auto_pad", "NOTSET")
     if rule.startswith("SAME"):
-        totals = [max(e - s, 0) for e, s in zip(extents, strides, strict=True)]
+        axes = zip(extents, strides, extra, strict=True)
+        totals = [max(extent + more - stride, 0) for extent, stride, more in axes]
         pads = [
             (t // 2, t - t // 2) if rule == "SAME_UPPER" else (t - t // 2, t // 2) for t in totals
         ]
@@ -143,7 +145,7 @@ def conv_transpose(reader, operator):
         plain(kernel),
         stride=plain(strides),
         padding=_transposed_padding(operator, pads),
-        output_padding=plain(operator.get("output_padding", [0] * n)),
+        output_padding=plain(extra),
         dilation=plain(dilations),
         groups=groups,
         activation=None,

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_runs import shake
+from onnx_runs import assert_close, run, shake
 from random_networks import random_network
 from sklearn.base import clone
 from test_architectures import SMALL, every_small
@@ -349,6 +349,10 @@ def node(op, *inputs, outputs=("Y",), **attributes):
         (graph_of(node("Resize", "X", "", "c"), c=np.array([1, 1, 1.5, 2], np.float32)), "whole"),
         (graph_of(node("Reshape", "X", "c"), c=[3, -1]), "no axes that make"),
         (graph_of(node("LRN", "X", size=2)), "even"),
+        (graph_of(node("Div", "X", "c"), c=np.float32(0)), "no finite number"),
+        (graph_of(node("Add", "X", "c"), c=np.float32(np.inf)), "no finite number"),
+        (graph_of(node("LeakyRelu", "X", alpha=-0.5)), "alpha is -0.5"),
+        (graph_of(node("Clip", "X", "a", "b"), a=np.float32(1), b=np.float32(0)), "limits 1 and 0"),
     ],
 )
 def test_what_cannot_be_said_names_its_node(model, words):
@@ -414,6 +418,19 @@ def test_values_on_the_way_and_boxes():
     assert [type(layer).__name__ for layer in layers] == ["Conv2D"]
     with pytest.raises(ValueError, match="no value 'other'"):
         from_onnx(model, input_shape=(8, 8), output="other")
+
+
+@pytest.mark.parametrize("rule", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(("strides", "kernel"), [([2, 3], 4), ([2, 2], 3), ([3, 2], 2)])
+def test_transposed_convolutions_padded_by_a_rule(rule, strides, kernel):
+    weight = np.random.RandomState(0).normal(size=(2, 3, kernel, kernel)).astype(np.float32)
+    how = dict(auto_pad=rule, strides=strides, output_padding=[1, 1])
+    model = graph_of(node("ConvTranspose", "X", "w", **how), w=weight)
+    model.ir_version = 9
+    X = np.random.RandomState(1).normal(size=(3, 2, 4, 4)).astype(np.float32)
+    network = network_of(*from_onnx(model), (4, 4, 2), "float32")
+    found = np.moveaxis(network.forward(np.moveaxis(X, 1, -1).copy()), -1, 1)
+    assert_close(found, run(model, X)["Y"])
 
 
 def test_attributes_that_do_not_fit():
