@@ -252,7 +252,7 @@ def _of_the_fit(estimator):
 def _origin(estimator, X, y, metadata):
     """Hashes of what decides the bits of a fit, by name."""
     decides = estimator.get_params(deep=False)
-    del decides["n_threads"], decides["verbose"]
+    del decides["n_threads"], decides["verbose"], decides["test_time_augmentation"]
     if decides["init_from"] is not None:
         decides["init_from"] = dict(weights_of(decides["init_from"]))
     decides.update(metadata, X=X, y=y, t_=estimator.t_, estimator=type(estimator))

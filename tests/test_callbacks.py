@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.augmentation import RandomFlip, TestTimeAugmentation
 from sklearn_convnet.callbacks import Checkpoint, EarlyStopping, LearningRateLogger
 from sklearn_convnet.estimators import checkpoint_file
 from sklearn_convnet.layers import Conv2D, Dense, Dropout
@@ -516,7 +517,9 @@ def test_what_changes_no_bit_may_differ(digits, quick, tmp_path):
     checkpoint = Checkpoint(tmp_path / "fit")
     clf = quick(checkpoint, max_iter=1).fit(X, y)
     X, y = np.asfortranarray(X), y.tolist()
-    again = quick(checkpoint, max_iter=1, n_threads=2, verbose=True).fit(X, y)
+    votes = TestTimeAugmentation([RandomFlip(horizontal=1.0)])
+    free = dict(n_threads=2, verbose=True, test_time_augmentation=votes)
+    again = quick(checkpoint, max_iter=1, **free).fit(X, y)
     assert same_fit(clf, again)
     assert again.n_threads == 2
 

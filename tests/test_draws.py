@@ -123,6 +123,15 @@ def test_a_batch_that_does_not_fit_is_refused(network):
         network.draw(np.zeros((2, 5, 5, 2)), 0)
 
 
+@pytest.mark.parametrize(
+    ("seed", "error"), [(-1, ValueError), (2**64, ValueError), (0.5, TypeError)]
+)
+def test_a_seed_out_of_range_is_refused(network, seed, error):
+    with pytest.raises(error, match="seed"):
+        network.draw(np.zeros((2, 6, 6, 2)), seed)
+    network.draw(np.zeros((2, 6, 6, 2)), 2**64 - 1)
+
+
 # ---------------------------------------------------------------------------
 # Estimators
 # ---------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """Predictions with dropout, as of a network that is drawn at random."""
 
 from functools import cached_property
+from numbers import Integral
+
+from sklearn.utils import check_scalar
 
 from ..threads import effective_n_threads
 from .node import Run, chain_forward, walk
@@ -36,8 +39,8 @@ class DrawsMixin:
 
         Raises
         ------
-        ValueError
-            If X does not fit.
+        TypeError, ValueError
+            If X does not fit, or the seed is no whole number of this range.
 
         Examples
         --------
@@ -50,6 +53,7 @@ class DrawsMixin:
         (True, [0.0, 2.0])
         """
         X, n_threads = self.check_input(X), effective_n_threads(n_threads)
+        check_scalar(seed, "seed", Integral, min_val=0, max_val=2**64 - 1)
         if self.eager:
             run = Run(self.kernels, n_threads, seed=seed, drawing=True)
             return chain_forward(self.fused(), X, run)
