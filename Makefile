@@ -24,7 +24,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in README.md LICENSE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo notebook test test-oracle lint bench compare wheel install clean
+.PHONY: help demo docs notebook test test-oracle lint bench compare wheel install clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -53,6 +53,12 @@ lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint sklearn_convnet  # it calls pycodestyle
+
+docs: $(VENV)/stamps/docs  ## make the pages of the docs: build/docs/index.html
+	$(TEST) $(CHECK_INSTALLED)
+	rm -rf docs/api
+	$(TEST) -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo 'build/docs/index.html'
 
 notebook: $(VENV)/stamps/notebook  ## run the notebook of the docs, and open its page in Chromium
 	$(TEST) docs/check_notebook.py
@@ -84,8 +90,8 @@ $(VENV)/stamps/lint: pyproject.toml | $(VENV)/stamps/tools
 	$(PY) -m pip install -q --group lint
 	@touch $@
 
-$(VENV)/stamps/notebook: $(VENV)/stamps/installed
-	$(PY) -m pip install -q --group notebook
+$(VENV)/stamps/docs $(VENV)/stamps/notebook: $(VENV)/stamps/installed pyproject.toml
+	$(PY) -m pip install -q --group $(@F)
 	@touch $@
 
 $(VENV)/stamps/installed: build/wheel | $(VENV)/stamps/tools

@@ -1,0 +1,87 @@
+"""How Sphinx makes the site of these pages: `make docs`."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import re
+
+import sklearn_convnet
+
+project = "sklearn_convnet"
+author = "the sklearn_convnet developers"
+project_copyright = author
+version = release = sklearn_convnet.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build", "examples", "figures"]
+templates_path = ["_templates"]
+nitpicky = False
+
+# Markdown. Its links are those that a reader of the repository follows, too.
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 4
+
+# The reference: a page for each public object, from what `__all__` lists.
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autodoc_member_order = "groupwise"
+autodoc_typehints = "none"
+autodoc_inherit_docstrings = True
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+default_role = "code"
+
+copybutton_exclude = ".linenos, .gp, .go"
+copybutton_prompt_text = ">>> "
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_convnet"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": f"sklearn_convnet {version}"},
+    "show_nav_level": 1,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "header_links_before_dropdown": 6,
+}
+html_sidebars = {"index": []}
+
+#: What scikit-learn gives to each of its estimators, and describes itself.
+INHERITED = ("get_metadata_routing", "set_output")
+
+
+def leave_out(app, what, name, value, skip, options):
+    """Whether a member has no place on the page of a class."""
+    return skip or name in INHERITED or re.fullmatch("set_[a-z_]+_request", name) is not None
+
+
+def escape(text):
+    """Text in which the star of ``(n, *sample_shape)`` begins no emphasis."""
+    parts = re.split("(`+.+?`+)", text)  # what is code stays as it is
+    parts[::2] = [re.sub(r"(?<![\\*\w])\*(?=[a-z])", r"\\*", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def escape_shapes(app, what, name, value, options, lines):
+    """Lets shapes in docstrings be read as they stand, ``(n_features_in_,)`` too."""
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            names, colon, kind = line.partition(" : ")
+            lines[i] = escape(names) + colon + re.sub(r"_(?=[,)])", r"\\_", escape(kind))
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", leave_out)
+    app.connect("autodoc-process-docstring", escape_shapes, priority=100)
