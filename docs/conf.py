@@ -5,6 +5,9 @@
 
 import re
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 import sklearn_convnet
 
 project = "sklearn_convnet"
@@ -17,7 +20,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
 ]
@@ -42,6 +44,7 @@ default_role = "code"
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_prompt_text = ">>> "
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_convnet"
 html_static_path = ["_static"]
@@ -82,6 +85,14 @@ def escape_shapes(app, what, name, value, options, lines):
             lines[i] = escape(names) + colon + re.sub(r"_(?=[,)])", r"\\_", escape(kind))
 
 
+def write_formula(writer, node):
+    """Writes a formula as MathML, which browsers draw without a script from elsewhere."""
+    display = "inline" if isinstance(node, nodes.math) else "block"
+    writer.body.append(convert(node.astext(), display=display))
+    raise nodes.SkipNode
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)
