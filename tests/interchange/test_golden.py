@@ -36,7 +36,7 @@ def about(path):
 def test_each_variant_that_is_usual_has_files():
     variants = {path.stem.partition("-")[2] for path in FILES}
     names = {path.stem.partition("-")[0] for path in FILES}
-    assert {"baseline", "avx2"} <= variants
+    assert {"baseline", "avx2", "avx512"} <= variants
     assert names == {*LABELS, "regressor"}
     assert all(about(path)["kernels"] == path.stem.partition("-")[2] for path in FILES)
 
