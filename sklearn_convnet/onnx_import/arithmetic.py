@@ -245,14 +245,15 @@ def largest(reader, operator, values):
 
 def clipped(reader, operator, value, low, high):
     """A value between two numbers, by the activation that has 0 and no number, or 0 and 6, as its
-    limits."""
+    limits; the upper one if it is not above the lower one."""
     huge = np.finfo(value.dtype).max
     low = -np.inf if low <= -huge else low
     high = np.inf if high >= huge else high
     if low == -np.inf and high == np.inf:
         return value
-    if not low < high:
-        raise UnreadableError(operator, f"its limits {low:g} and {high:g} leave one number only")
+    if low >= high:  # the upper limit alone is left, whatever the value
+        value = activation(reader, operator, value, "relu6")  # which is finite
+        return affine(reader, operator, value, 0.0, high)
     if low == -np.inf:
         scale, shift, name = -1.0, high, "relu"
     elif high == np.inf:

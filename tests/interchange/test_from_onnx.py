@@ -352,13 +352,26 @@ def node(op, *inputs, outputs=("Y",), **attributes):
         (graph_of(node("Div", "X", "c"), c=np.float32(0)), "no finite number"),
         (graph_of(node("Add", "X", "c"), c=np.float32(np.inf)), "no finite number"),
         (graph_of(node("LeakyRelu", "X", alpha=-0.5)), "alpha is -0.5"),
-        (graph_of(node("Clip", "X", "a", "b"), a=np.float32(1), b=np.float32(0)), "limits 1 and 0"),
+        (graph_of(node("Clip", "X", "a"), a=np.float32(np.inf)), "no finite number"),
     ],
 )
 def test_what_cannot_be_said_names_its_node(model, words):
     name = model.graph.node[0].name
     with pytest.raises(NotImplementedError, match=f"ONNX node '{name}' .*{words}"):
         from_onnx(model)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 2), (0.5, 0.5), (1, -3)])
+def test_limits(low, high):
+    """Where the upper one is not above the lower one, it is all that is left."""
+    a, b = np.float32(low), np.float32(high)
+    model = graph_of(node("Clip", "X", "a", "b"), output=("Y", (None, 2, 4, 4)), a=a, b=b)
+    X = 2 * np.random.RandomState(0).normal(size=(3, 2, 4, 4)).astype(np.float32)
+    X[0, 0, 0, 0] = np.inf
+    (expected,) = run(model, X).values()
+    network = network_of(*from_onnx(model), (4, 4, 2), "float32")
+    found = network.forward(np.ascontiguousarray(X.transpose(0, 2, 3, 1)))
+    np.testing.assert_allclose(found.transpose(0, 3, 1, 2), expected, atol=1e-6)
 
 
 def test_a_value_times_itself():
