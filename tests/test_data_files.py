@@ -73,7 +73,7 @@ def store(tmp_path, files, form, inner="cifar-10-batches-bin"):
             (folder / name).write_bytes(content)
         return tmp_path
     path = tmp_path / f"archive.{form}"
-    with tarfile.open(path, "w:gz" if form == "tar.gz" else "w") as archive:
+    with tarfile.open(path, f"w:{form[4:]}") as archive:
         for name, content in sorted(files.items(), reverse=True):
             member = tarfile.TarInfo(f"{inner}/{name}")
             member.size = len(content)
@@ -81,7 +81,7 @@ def store(tmp_path, files, form, inner="cifar-10-batches-bin"):
     return path
 
 
-FORMS = ["folder", "folder in a folder", "tar.gz", "tar"]
+FORMS = ["folder", "folder in a folder", "tar.gz", "tar.xz", "tar"]
 
 
 def assert_same(actual, expected):
@@ -169,18 +169,15 @@ def test_damaged_cifar(tmp_path, name, content, message):
         read_cifar100(path, label_names=True)
 
 
-@pytest.mark.parametrize("form", ["tar.gz", "tar"])
+@pytest.mark.parametrize("form", ["tar.gz", "tar.bz2", "tar.xz", "tar"])
 def test_damaged_archive(tmp_path, form):
     path = store(tmp_path, CIFAR10, form)
     whole = path.read_bytes()
-    flipped = bytearray(whole)
-    flipped[-6] ^= 1  # in the check sum of gzip
-    damaged = [
-        b"",
-        b"no archive",
-        whole[: len(whole) // 2],
-        *([flipped] if form == "tar.gz" else []),
-    ]
+    damaged = [b"", b"no archive", whole[: len(whole) // 2]]
+    if form != "tar":
+        for place in (len(whole) // 2, -6):  # the second in the check sum of gzip
+            damaged.append(bytearray(whole))
+            damaged[-1][place] ^= 1
     for content in damaged:
         path.write_bytes(content)
         with pytest.raises(
