@@ -12,43 +12,23 @@ from c_runs import compiled, run, run_tests
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from small_estimators import (
+    N,
+    classifier,
+    images,
+    layers,
+    map_layers,
+    regressor,
+    rng,
+    three_classes,
+)
 
-from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.architectures import lenet5
 from sklearn_convnet.augmentation import RandomFlip, TestTimeAugmentation
 from sklearn_convnet.interchange import export_c
-from sklearn_convnet.layers import BatchNorm, Conv1D, Conv2D, Dense, MaxPool2D, Rescale, Standardize
+from sklearn_convnet.layers import Conv1D, Conv2D, Dense, Rescale
 from sklearn_convnet.multi_crop import MultiCrop
-
-N = 24
-
-
-def rng():
-    return np.random.RandomState(0)
-
-
-def images(*shape, dtype="float32"):
-    return rng().normal(size=(N, *(shape or (8, 6)))).astype(dtype)
-
-
-def layers():
-    return [Standardize(), Conv2D(3, 3), BatchNorm(), MaxPool2D(2), Dense(5)]
-
-
-def map_layers():
-    return [Conv2D(3, 3, padding="same"), BatchNorm()]
-
-
-def classifier(*args, **params):
-    return ConvNetClassifier(*args or [layers()], **{"max_iter": 2, "random_state": 0, **params})
-
-
-def regressor(*args, **params):
-    return ConvNetRegressor(*args or [layers()], **{"max_iter": 2, "random_state": 0, **params})
-
-
-def three_classes():
-    return np.arange(N) % 3
 
 
 def header(estimator, folder, X, **options):
