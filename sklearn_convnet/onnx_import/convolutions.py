@@ -15,6 +15,9 @@ from .reader import reads
 from .steps import Value
 from .views import CHANNELS, View, whole
 
+#: Of 64 to 512, the quickest with 25088 inputs and 4096 units.
+_UNITS_AT_A_TIME = 128
+
 CONV_TRANSPOSE = {1: ConvTranspose1D, 2: ConvTranspose2D, 3: ConvTranspose3D}
 
 
@@ -172,7 +175,8 @@ def gemm(reader, operator):
     if operator.get("transA", 0):
         raise UnreadableError(operator, "its attribute transA mixes samples")
     weight = weight.T if operator.get("transB", 0) else weight
-    weight = weight * np.asarray(operator.get("alpha", 1.0), weight.dtype)
+    alpha = operator.get("alpha", 1.0)
+    weight = weight if alpha == 1 else weight * np.asarray(alpha, weight.dtype)
     bias = reader.constant(operator, 2)
     if bias is not None:
         bias = np.broadcast_to(bias.reshape(-1), weight.shape[1:])
@@ -207,17 +211,27 @@ def dense_on(reader, operator, value, i, weight, bias):
         if order is None:
             raise UnreadableError(operator, "samples are mixed with their values")
         out, layer = (units,), Dense(units, activation=None, **how)
-        turned = np.empty_like(weight)
-        turned[order] = weight
+        turned = _rows_in_order(weight, order)
     else:
         order = view.order(i, shape[-1])
         if order is None or CHANNELS in others or len(shape) - 1 not in CONV:
             raise UnreadableError(operator, "it mixes positions, and not channels or whole samples")
         out = (*shape[:-1], units)
-        turned = np.empty_like(weight)
-        turned[order] = weight
-        layer, turned = reader.mixing(turned, shape, **how)
+        layer, turned = reader.mixing(_rows_in_order(weight, order), shape, **how)
     step = reader.step(operator, value, "layer", out, layer=layer, weights=_weights(turned, bias))
     groups = list(view.groups)
     groups[i] = whole(CHANNELS, units)
     return Value(step, View(groups), value.dtype)
+
+
+def _rows_in_order(weight, order):
+    """A matrix (inputs, units) with each row at its place in the layer, which `order` has.
+
+    Graphs often have the transpose, whose rows lie far apart: a few units at a time go through
+    the caches, which makes large matrices several times as fast as all at once.
+    """
+    turned = np.empty(weight.shape, weight.dtype)
+    for start in range(0, weight.shape[1], _UNITS_AT_A_TIME):
+        units = slice(start, start + _UNITS_AT_A_TIME)
+        turned[order, units] = weight[:, units]
+    return turned
