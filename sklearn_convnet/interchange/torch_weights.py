@@ -43,6 +43,10 @@ def load_torch(source, layers, *, input_shape=(224, 224, 3), output=True):
         googlenet(version="torchvision")    mobilenet_v2(epsilon=1e-5)
         vgg("D"), vgg("D", batch_norm=True) densenet(121)
 
+    The library timm has the same names and functions for its ``resnet18`` ... ``resnet152`` and
+    its ``densenet121`` ... ``densenet201``, which are read as well, and other names for its
+    ``vgg*`` and ``mobilenetv2_*``, which are not.
+
     Parameters
     ----------
     source : str, path-like or dict of str to tensor or array-like
@@ -117,7 +121,9 @@ def load_torch(source, layers, *, input_shape=(224, 224, 3), output=True):
         weights[path] = np.array(array, order="C")
     used |= network.subtract_biases(weights, state)
     left = [name for name in state if name not in used and not network.ignores(name, output)]
-    problems += [f"{name!r} is none of its weights" for name in left]
+    if left:  # first, since names of another library are told by it
+        others = f", nor are {len(left) - 1} others" if len(left) > 1 else ""
+        problems.insert(0, f"{left[0]!r} is none of its weights{others}")
     if problems:
         raise ValueError(
             f"source does not fit layers: {listed(problems)}. Weights of torchvision are for "

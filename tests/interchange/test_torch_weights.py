@@ -15,6 +15,7 @@ from sklearn_convnet.architectures import (
     googlenet,
     mobilenet_v2,
     resnet,
+    vgg,
 )
 from sklearn_convnet.interchange import ModelFileError, load_torch
 from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, MaxPool2D
@@ -122,11 +123,30 @@ def test_all_that_does_not_fit_is_listed():
     with pytest.raises(ValueError) as caught:
         load_torch(state, chain(), input_shape=SHAPE)
     assert str(caught.value) == (
-        "source does not fit layers: 'features.0.weight' of shape (4, 1, 2, 2) is for "
-        "'conv1/weight', which is (2, 2, 3, 4) here; 'classifier.0.bias' is missing; "
-        "'features.9.bias' is none of its weights. Weights of torchvision are for "
+        "source does not fit layers: 'features.9.bias' is none of its weights; "
+        "'features.0.weight' of shape (4, 1, 2, 2) is for 'conv1/weight', which is (2, 2, 3, 4) "
+        "here; 'classifier.0.bias' is missing. Weights of torchvision are for "
         'alexnet(..., version="torchvision") or vgg(...)'
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "layers", "first_missing"),
+    [
+        (["conv_stem", "bn1", "blocks.0.0.conv_dw"], mobilenet_v2(epsilon=1e-5), "features.0.0"),
+        (["pre_logits.fc1", "pre_logits.fc2", "head.fc"], vgg("A"), "features.0"),
+        (["conv1.0", "conv1.1", "conv1.3"], resnet(50, stride_in="3x3"), "conv1"),
+    ],
+)
+def test_names_of_timm_that_are_others(names, layers, first_missing):
+    """Of mobilenetv2_100, vgg11 and resnet50d."""
+    state = {f"{name}.weight": np.zeros((3, 3)) for name in names}
+    message = (
+        f"'{names[0]}.weight' is none of its weights, nor are 2 others; '{first_missing}.weight' is"
+        " missing"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_torch(state, layers)
 
 
 def test_long_lists_are_cut():
