@@ -3,6 +3,8 @@
 They predict what onnxruntime computes of the model, and learn what PyTorch learns: gradients of a
 training step are compared. Where a parameter of PyTorch's lies in a network here is what reading
 has to find out, so PyTorch's gradients are brought into place by being read as its parameters.
+
+`make test-oracle ARGS="-m whole"` reads the models in the sizes in which they are used, too.
 """
 
 # Author: the sklearn_convnet developers
@@ -18,7 +20,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import nn
-from torchvision_models import models, ops
+from torchvision_models import models, ops, with_small_dense
 
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.interchange import from_onnx
@@ -34,7 +36,8 @@ PREDICTION, GRADIENT = 1e-4, 1e-4
 
 
 def shake(net):
-    """Gives batch norms statistics of their own, and layer scales a size that can be seen."""
+    """Gives batch norms statistics of their own, other numbers to what begins as one number, and
+    layer scales a size that can be seen."""
     generator = torch.Generator().manual_seed(1)
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -44,6 +47,8 @@ def shake(net):
         for name, parameter in module.named_parameters(recurse=False):
             if name == "layer_scale":
                 parameter.data.fill_(0.5)
+            if parameter.numel() > 1 and parameter.min() == parameter.max():
+                parameter.data += torch.randn(parameter.shape, generator=generator) / 10
     return net
 
 
@@ -55,13 +60,16 @@ def without_chance(net):
     return net
 
 
-def vision(name, **options):
-    """A model of torchvision with random weights."""
+def vision(name):
+    """A model of torchvision with random weights: one of `SMALL_VISION`, or as it is."""
     torch.manual_seed(0)
-    if name == "googlenet":
-        options.update(aux_logits=False, init_weights=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if name in SMALL_VISION:
+            return shake(SMALL_VISION[name]()).eval()
+        options = {}
+        if name in ("googlenet", "inception_v3"):
+            options = {"aux_logits": False, "init_weights": False}
         return shake(getattr(models, name)(weights=None, num_classes=7, **options)).eval()
 
 
@@ -87,12 +95,9 @@ def written(net, X, dynamo=False):
     return onnx.load_from_string(file.getvalue())
 
 
-def network_of(model, shape, **options):
+def network_of(model, shape, dtype):
     """The network that is read of a model, for samples of a shape with the channels first."""
-    layers, weights = from_onnx(model, **options)
-    dtype = next(iter(weights.values())).dtype if weights else "float32"
-    floats = {array.dtype for path, array in weights.items() if path.endswith("weight")}
-    dtype = floats.pop() if floats else dtype
+    layers, weights = from_onnx(model)
     network = compile_network(layers, (*shape[1:], shape[0]), dtype=dtype, random_state=0)
     own = {**network.parameters(), **network.buffers()}
     assert set(own) == set(weights)
@@ -113,30 +118,28 @@ def assert_close(found, expected, tolerance):
 
 
 def assert_predicts(net, X, dynamo=False):
+    """In float32, what onnxruntime computes of the model, which is returned."""
     model = written(net, X, dynamo)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     (expected, *_) = session.run(None, {session.get_inputs()[0].name: X.numpy()})
-    found = network_of(model, X.shape[1:]).forward(last(X))
+    found = network_of(model, X.shape[1:], "float32").forward(last(X))
     assert_close(found, np.moveaxis(expected, 1, -1), PREDICTION)
+    return model
 
 
-def assert_learns(net, X, dynamo=False):
+def assert_learns(net, X, model):
     """One step of training, in float64, with the statistics of the batch."""
-    net, X = without_chance(net).double(), X.double()
-    network = network_of(written(net, X, dynamo), X.shape[1:])
-    net.train()
+    net, X = without_chance(net).double().train(), X.double()
+    network = network_of(model, X.shape[1:], "float64")
     Y = net(X)
     torch.manual_seed(2)
     dY = torch.randn_like(Y)
     (Y * dY).sum().backward()
-    net.eval()
     assert_close(network.forward(last(X), training=True), last(Y), PREDICTION)
     network.backward(last(dY))
-    for parameter in net.parameters():
-        parameter.data = parameter.grad
-    _, expected = from_onnx(written(net, X, dynamo))
+    expected = gradients_in_place(net, model)
     learnt = [segment.path for segment in network.segments if segment.trainable]
     largest = max(np.abs(expected[path]).max() for path in learnt)
     for path, gradient in network.gradients().items():
@@ -145,36 +148,96 @@ def assert_learns(net, X, dynamo=False):
             assert error <= GRADIENT * max(np.abs(expected[path]).max(), 1e-3 * largest), path
 
 
+def gradients_in_place(net, model):
+    """PyTorch's gradients by paths of parameters here: the model is read with them as weights."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, parameter in net.named_parameters():
+        gradient = parameter.grad.numpy().astype(np.float32)
+        tensors[name].CopyFrom(onnx.numpy_helper.from_array(gradient, name))
+    return from_onnx(model)[1]
+
+
 # ---------------------------------------------------------------------------
 # torchvision
 # ---------------------------------------------------------------------------
 
-VISION = {
-    "resnet18": 40,
-    "squeezenet1_1": 40,
-    "mobilenet_v2": 40,
-    "mobilenet_v3_small": 40,
-    "shufflenet_v2_x0_5": 40,
-    "googlenet": 40,
-    "efficientnet_b0": 40,
-    "densenet121": 40,
-    "convnext_tiny": 40,
+
+def small_resnet(block, **options):
+    return models.ResNet(getattr(models.resnet, block), [1, 1, 1, 1], num_classes=7, **options)
+
+
+def small_vgg():
+    return with_small_dense(models.VGG(models.vgg.make_layers([8, "M", 16, 16, "M"], True)), 784)
+
+
+def small_efficientnet():
+    stage = models.efficientnet.MBConvConfig
+    stages = [stage(1, 3, 1, 8, 8, 1), stage(6, 3, 2, 8, 8, 2), stage(6, 5, 2, 8, 16, 1)]
+    return models.EfficientNet(stages, 0.0, num_classes=7, last_channel=64)
+
+
+def small_convnext():
+    stage = models.convnext.CNBlockConfig
+    return models.ConvNeXt([stage(8, 16, 1), stage(16, 24, 2), stage(24, None, 1)], num_classes=7)
+
+
+#: Networks of torchvision's classes with fewer or narrower layers than those in use.
+SMALL_VISION = {
+    "small alexnet": lambda: with_small_dense(models.alexnet(), 256 * 36),
+    "small vgg": small_vgg,
+    "small resnet": lambda: small_resnet("BasicBlock"),
+    "small resnext": lambda: small_resnet("Bottleneck", groups=4, width_per_group=8),
+    "small densenet": lambda: models.DenseNet(8, (2, 3, 2), 16, num_classes=7),
+    "small mobilenet_v2": lambda: models.MobileNetV2(
+        7, inverted_residual_setting=[[1, 8, 1, 1], [6, 12, 2, 2], [6, 16, 2, 1]]
+    ),
+    "small efficientnet": small_efficientnet,
+    "small convnext": small_convnext,
 }
 
+#: The length of images, where it is not 40.
+SIZES = {
+    "alexnet": 224,
+    "small alexnet": 224,
+    "vgg11_bn": 224,
+    "small vgg": 28,
+    "inception_v3": 75,
+}
 
-@pytest.mark.parametrize("name", VISION)
-def test_models_of_torchvision(name):
+#: All that is read of torchvision. Nobody would wait for these at each change.
+WHOLE = [
+    *("alexnet", "vgg11_bn", "resnet18", "resnet50", "resnext50_32x4d", "densenet121"),
+    *("googlenet", "inception_v3", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small"),
+    *("mobilenet_v3_large", "efficientnet_b0", "convnext_tiny", "shufflenet_v2_x0_5"),
+]
+
+
+def assert_reads(name, dynamo=False):
     torch.manual_seed(0)
-    X = torch.randn(3, 3, VISION[name], VISION[name])
+    X = torch.randn(3, 3, *[SIZES.get(name, 40)] * 2)
     net = vision(name)
-    assert_predicts(net, X)
-    assert_learns(net, X)
+    model = assert_predicts(net, X, dynamo)
+    if not dynamo:  # it puts batch norms into the weights before them
+        assert_learns(net, X, model)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*SMALL_VISION, "googlenet", "squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5"],
+)
+def test_models_of_torchvision(name):
+    assert_reads(name)
 
 
 def test_a_model_of_the_other_exporter():
-    torch.manual_seed(0)
-    X = torch.randn(3, 3, 40, 40)
-    assert_predicts(vision("mobilenet_v3_small"), X, dynamo=True)
+    assert_reads("small mobilenet_v2", dynamo=True)
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("dynamo", [False, True])
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_models(name, dynamo):
+    assert_reads(name, dynamo)
 
 
 def test_a_classifier_of_torchvision_goes_on_training():
@@ -190,7 +253,7 @@ def test_a_classifier_of_torchvision_goes_on_training():
     assert list(clf.predict(X.numpy())) == list(ordered[expected.argmax(1)])
     clf.partial_fit(X.numpy(), ordered[:6])
     assert clf.n_iter_ == 1
-    net = vision("resnet18")
+    net = vision("small resnet")
     with torch.no_grad():
         expected = torch.softmax(net(X), 1).numpy()
     clf = ConvNetClassifier.from_onnx(written(net, X), names, **options)
@@ -291,9 +354,9 @@ def test_operators(name):
     torch.manual_seed(0)
     X = torch.randn(3, 4, 10, 8)
     net = shake(SMALL[name]).eval()
-    assert_predicts(net, X)
+    model = assert_predicts(net, X)
     if list(net.parameters()) and name != "constants":
-        assert_learns(net, X)
+        assert_learns(net, X, model)
 
 
 @pytest.mark.parametrize("n_axes", [1, 3])
@@ -314,8 +377,7 @@ def test_signals_and_volumes(n_axes):
         nn.Linear(5, 3),
     )
     X = torch.randn(3, 2, *(8, 6, 7)[:n_axes])
-    assert_predicts(shake(net).eval(), X)
-    assert_learns(net, X)
+    assert_learns(net, X, assert_predicts(shake(net).eval(), X))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
-from torchvision_models import models
+from torchvision_models import models, with_small_dense
 
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.architectures import (
@@ -58,22 +58,14 @@ def vision(name, **options):
         filters = [8, "M", 16, "M", 32, 32, "M", 64, 64, "M", 64, 64, "M"]
         maps = models.vgg.make_layers(filters, batch_norm=name.endswith("bn"))
         net = models.VGG(maps, init_weights=False)
-        small_linear(net.classifier, 64 * 7 * 7)
+        with_small_dense(net, 64 * 7 * 7, UNITS, N_CLASSES)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             net = getattr(models, name)(weights=None, num_classes=N_CLASSES, **options)
     if name == "alexnet":
-        small_linear(net.classifier, 256 * 6 * 6)
+        with_small_dense(net, 256 * 6 * 6, UNITS, N_CLASSES)
     return shaken(net)
-
-
-def small_linear(classifier, n_values):
-    """Puts dense layers of few units in the place of those of 4096."""
-    places = [i for i, module in enumerate(classifier) if isinstance(module, nn.Linear)]
-    sizes = (n_values, *UNITS, N_CLASSES)
-    for i, place in enumerate(places):
-        classifier[place] = nn.Linear(sizes[i], sizes[i + 1])
 
 
 def scores(layers, weights, X):
