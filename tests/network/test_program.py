@@ -107,7 +107,7 @@ def test_every_layer(case):
 
 ARCHITECTURES = {
     "lenet5": (lambda: architectures.lenet5(), (28, 28, 1)),
-    "vgg": (lambda: architectures.vgg("A"), (32, 32, 3)),
+    "vgg": (lambda: architectures.vgg("A", width=0.5, units=(64, 32)), (32, 32, 3)),
     "googlenet": (lambda: architectures.googlenet(), (64, 64, 3)),
     "resnet 18": (lambda: architectures.resnet(18), (32, 32, 3)),
     "resnet 50": (lambda: architectures.resnet(50), (32, 32, 3)),
@@ -122,11 +122,11 @@ ARCHITECTURES = {
     "convnext": (lambda: architectures.convnext(width=0.25), (32, 32, 3)),
     "inception_time": (lambda: architectures.inception_time(8), (60, 2)),
     "tdnn": (lambda: architectures.tdnn(), (60, 2)),
-    "speech_cnn": (lambda: architectures.speech_cnn(), (40, 24)),
-    "unet": (lambda: architectures.unet(), (16, 16, 1)),
-    "fcn": (lambda: architectures.fcn(), (32, 32, 1)),
+    "speech_cnn": (lambda: architectures.speech_cnn(24, units=(64, 32)), (40, 24)),
+    "unet": (lambda: architectures.unet(width=0.5), (16, 16, 1)),
+    "fcn": (lambda: architectures.fcn(width=0.25, units=(64, 32)), (32, 32, 1)),
     "box_localizer": (lambda: architectures.box_localizer(), (32, 32, 1)),
-    "pose_net": (lambda: architectures.pose_net(), (64, 64, 1)),
+    "pose_net": (lambda: architectures.pose_net(width=0.5, units=(64, 32)), (64, 64, 1)),
 }
 
 
