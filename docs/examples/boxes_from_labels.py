@@ -93,12 +93,30 @@ def scores(labels, boxes, predicted, found):
     }
 
 
+def draw(path, model, X, true, found):
+    """Scenes, their Grad-CAM maps, and the boxes around what is largest in them."""
+    from drawing import outline, picture, show
+
+    n, size = 5, X.shape[1]
+    maps = saliency(model, X[:n], "grad_cam")
+    with picture(path, [[*range(n)], [*range(n, 2 * n)]], (8, 3.4)) as axes:
+        for i in range(n):
+            show(axes[i], X[i])
+            show(axes[n + i], maps[i], cmap="inferno")
+            for ax in (axes[i], axes[n + i]):
+                for box, color in ((true[i], "tab:green"), (found[i], "tab:orange")):
+                    x1, y1, x2, y2 = box * size - 0.5
+                    corners = np.array([x1, y1, x2, y1, x2, y2, x1, y2])
+                    outline(ax, corners, color=color, linewidth=1.5)
+
+
 def main(arguments=None):
     """Returns the scores on test scenes, by what they are of."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=12, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw some scenes")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -124,6 +142,8 @@ def main(arguments=None):
     print("| boxes | mean IoU | localisation |\n|---|---|---|")
     for name, row in table.items():
         print(f"| {name} | " + " | ".join(f"{v:.3f}" for v in row.values()) + " |")
+    if options.figure:
+        draw(options.figure, model, X, upright(boxes), next(iter(found.values())))
     return {"class": accuracy, "peak": peaks, **table[next(iter(table))]}
 
 

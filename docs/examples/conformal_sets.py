@@ -50,20 +50,59 @@ def network(epochs, seed):
     )
 
 
-def measured(clf, X, y, score, n_splits):
+def sets_of(clf, X, y, score, levels, split):
+    """Test digits, their labels, and which classes their sets hold at each level, an array
+    (n_samples, n_classes, n_levels). One half of the digits makes the sets, the other is tested."""
+    X_sets, X_test, y_sets, y_test = train_test_split(X, y, test_size=0.5, random_state=split)
+    sets = SplitConformalClassifier(
+        clf, confidence_level=levels, conformity_score=score, prefit=True, random_state=0
+    )
+    sets.conformalize(X_sets, y_sets)
+    return X_test, y_test, sets.predict_set(X_test)[1]
+
+
+def measured(clf, X, y, score, levels, n_splits):
     """Coverage and mean size of the sets at each level: means over splits of what the network has
-    not seen into a half that the sets are made by, and a half that they are tested with."""
+    not seen."""
     found = []
     for split in range(n_splits):
-        X_sets, X_test, y_sets, y_test = train_test_split(X, y, test_size=0.5, random_state=split)
-        sets = SplitConformalClassifier(
-            clf, confidence_level=LEVELS, conformity_score=score, prefit=True, random_state=0
-        )
-        sets.conformalize(X_sets, y_sets)
-        _, inside = sets.predict_set(X_test)  # (n_samples, n_classes, n_levels)
+        _, y_test, inside = sets_of(clf, X, y, score, levels, split)
         covered = inside[np.arange(len(y_test)), y_test].mean(axis=0)
         found.append((covered, inside.sum(axis=1).mean(axis=0)))
     return np.mean(found, axis=0)
+
+
+# %%
+# The picture
+# -----------
+
+
+def draw(path, clf, X, y, n_splits):
+    """A digit for each size of a set, and coverage and size against what was told."""
+    from drawing import picture, show
+
+    levels = [0.5, 0.6, 0.7, *LEVELS, 0.98]
+    X_test, y_test, inside = sets_of(clf, X, y, "lac", [0.9], split=0)
+    sizes, rows = np.unique(inside[:, :, 0].sum(axis=1), return_index=True)
+    rows = rows[(sizes > 0) & (sizes <= 4)]
+    mosaic = [[0, 1, "coverage", "coverage", "size", "size"]]
+    mosaic += [[2, 3, *mosaic[0][2:]]]
+    with picture(path, mosaic, (10, 3)) as axes:
+        for i in range(4):
+            axes[i].set_axis_off()
+        for i, row in enumerate(rows):
+            classes = ", ".join(str(k) for k in np.flatnonzero(inside[row, :, 0]))
+            color = "black" if inside[row, y_test[row], 0] else "tab:red"
+            show(axes[i], X_test[row].reshape(8, 8), f"{y_test[row]} in {{{classes}}}", color)
+            axes[i].set_axis_on()
+        axes["coverage"].plot(levels, levels, color="grey", linestyle="--", label="as told")
+        for score, name in SCORES.items():
+            covered, size = measured(clf, X, y, score, levels, n_splits)
+            axes["coverage"].plot(levels, covered, marker="o", label=name)
+            axes["size"].plot(levels, size, marker="o", label=name)
+        axes["coverage"].set(xlabel="level", ylabel="sets that hold the true digit")
+        axes["size"].set(xlabel="level", ylabel="digits in a set")
+        axes["coverage"].legend(fontsize="small")
 
 
 # %%
@@ -78,6 +117,9 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s")
     parser.add_argument("--splits", type=int, default=20, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few digits, to see that it runs")
+    parser.add_argument(
+        "--figure", metavar="FILE", help="where to draw digits, their sets and their coverage"
+    )
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -89,9 +131,11 @@ def main(arguments=None):
     print("| sets | level | coverage | mean size |\n|---|---|---|---|")
     found = {}
     for score, name in SCORES.items():
-        found[score] = measured(clf, X_new, y_new, score, n_splits)
+        found[score] = measured(clf, X_new, y_new, score, LEVELS, n_splits)
         for level, covered, size in zip(LEVELS, *found[score], strict=True):
             print(f"| {name} | {level} | {covered:.3f} | {size:.2f} |")
+    if options.figure:
+        draw(options.figure, clf, X_new, y_new, n_splits)
     return found
 
 

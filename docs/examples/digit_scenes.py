@@ -20,6 +20,7 @@ from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.architectures import box_localizer
 from sklearn_convnet.augmentation import Compose, GaussianNoise, RandomAffine
 from sklearn_convnet.datasets import make_digit_scenes
+from sklearn_convnet.inspection import BoxesDisplay
 from sklearn_convnet.layers import Standardize
 from sklearn_convnet.metrics import box_iou, localization_accuracy
 from sklearn_convnet.optimizers import Adam
@@ -90,6 +91,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=50, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw some scenes")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -104,6 +106,11 @@ def main(arguments=None):
         model = network(augmentation, epochs, options.seed)
         found[name] = scores(model.fit(X, labels, boxes=boxes), *test)
         print(f"| {name} | " + " | ".join(f"{v:.3f}" for v in found[name].values()) + " |")
+    if options.figure:
+        from drawing import save
+
+        display = BoxesDisplay.from_estimator(model, test[0], test[2], n_samples=8)
+        save(display.figure_, options.figure)
     return found
 
 

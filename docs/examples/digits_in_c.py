@@ -74,6 +74,32 @@ def milliseconds(functions, n_repeats):
 
 
 # %%
+# The picture
+# -----------
+
+
+def draw(path, measured):
+    """Sizes by the options of the compiler, and how far the probabilities of digits are off."""
+    from drawing import picture
+
+    places, labels = np.arange(len(measured)), ("code", "constants", "memory")
+    kilobytes = np.array([n_bytes for n_bytes, _ in measured.values()]) / 1024
+    with picture(path, [["size", "error"]], (8, 2.8)) as axes:
+        for i, label in enumerate(labels):
+            bars = axes["size"].barh(places + 0.25 * i, kilobytes[:, i], 0.25, label=label)
+            axes["size"].bar_label(bars, fmt="%.1f", padding=3, fontsize="small")
+        axes["size"].set_yticks(places + 0.25, list(measured))
+        axes["size"].invert_yaxis()
+        axes["size"].margins(x=0.15)
+        axes["size"].set_xlabel("KiB")
+        axes["size"].legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+        errors = [error for _, error in measured.values()]
+        axes["error"].hist(errors, bins=12, label=list(measured))
+        axes["error"].set(xlabel="largest error of a probability", ylabel="digits")
+        axes["error"].legend(fontsize="small")
+
+
+# %%
 # Both
 # ----
 
@@ -84,6 +110,7 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=200, help="calls that are timed together")
     parser.add_argument("--compiler", default="cc")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw sizes and errors")
     args = parser.parse_args(arguments)
     warnings.simplefilter("ignore", ConvergenceWarning)
 
@@ -97,21 +124,25 @@ def main(arguments=None):
         _, source, _ = export_c(clf, folder, name="lenet", X=X_test[:10])
         names = ("options", "code", "constants", "memory", "ms in C", "ms here", "largest error")
         print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
-        worst = 0.0
+        worst, measured = 0.0, {}
         for optimize in ("-Os", "-O2", "-O3"):
             predict, found = compiled(source, optimize, args.compiler), np.empty_like(P)
             for x, p in zip(X_test, found, strict=True):
                 predict(x, p)
             assert np.array_equal(found.argmax(axis=1), P.argmax(axis=1))
-            numbers = " | ".join(f"{n:,}" for n in sizes(source, optimize, args.compiler))
+            n_bytes = sizes(source, optimize, args.compiler)
+            numbers = " | ".join(f"{n:,}" for n in n_bytes)
             calls = [
                 lambda call=predict, y=found[0]: call(X_test[0], y),
                 lambda: clf.network_.forward(X_test[:1]),
             ]
             times = " | ".join(f"{time:.2f}" for time in milliseconds(calls, args.repeats))
-            error = abs(found - P).max()
+            measured[optimize] = n_bytes, abs(found - P).max(axis=1)
+            error = measured[optimize][1].max()
             print(f"| `{optimize}` | {numbers} | {times} | {error:.0e} |")
             worst = max(worst, error)
+    if args.figure:
+        draw(args.figure, measured)
     return worst
 
 

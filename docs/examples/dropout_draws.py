@@ -52,6 +52,29 @@ def network(epochs, seed):
 
 
 # %%
+# The picture
+# -----------
+
+
+def draw(path, X, y, P, unsure, of_turned):
+    """The digits of least and most entropy, and how it is distributed."""
+    from drawing import picture, show
+
+    n, bins = 6, np.linspace(0, np.log(10), 24)
+    order = np.argsort(unsure)
+    mosaic = [[*range(n), "all", "all", "all"], [*range(n, 2 * n), "all", "all", "all"]]
+    with picture(path, mosaic, (10, 2.8)) as axes:
+        for i, row in enumerate([*order[:n], *order[-n:]]):
+            found = P[row].argmax()
+            color = "black" if found == y[row] else "tab:red"
+            show(axes[i], X[row], f"{y[row]} as {found}\n{unsure[row]:.2f}", color)
+        axes["all"].hist(unsure, bins, alpha=0.6, label="test digits")
+        axes["all"].hist(of_turned, bins, alpha=0.6, label="turned by 90 degrees")
+        axes["all"].set(xlabel="entropy of the mean of draws", ylabel="digits")
+        axes["all"].legend(fontsize="small")
+
+
+# %%
 # The table
 # ---------
 
@@ -63,6 +86,7 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
     parser.add_argument("--draws", type=int, default=100, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few epochs, to see that it runs")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw digits and entropies")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -77,13 +101,15 @@ def main(arguments=None):
         accuracy = np.mean(one.argmax(axis=1) == y_test)
         print(f"{name}: accuracy {accuracy:.3f}, log loss {log_loss(y_test, one):.3f}")
     turned = clf.predict_draws(np.rot90(X_test, axes=(1, 2)), n_draws, random_state=options.seed)
-    of_turned = entropy(turned.mean(axis=0), axis=1).mean()
-    print(f"mean entropy: {unsure.mean():.3f}, of turned digits {of_turned:.3f}\n")
+    of_turned = entropy(turned.mean(axis=0), axis=1)
+    print(f"mean entropy: {unsure.mean():.3f}, of turned digits {of_turned.mean():.3f}\n")
     print("| digits by entropy | up to | accuracy |\n|---|---|---|")
     accuracies = []
     for i, part in enumerate(np.array_split(np.argsort(unsure), N_PARTS), start=1):
         accuracies.append(right[part].mean())
         print(f"| quarter {i} | {unsure[part].max():.3f} | {accuracies[-1]:.3f} |")
+    if options.figure:
+        draw(options.figure, X_test, y_test, P, unsure, of_turned)
     return accuracies
 
 

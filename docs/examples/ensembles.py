@@ -11,7 +11,7 @@ at the price of one. How much does each gain?
 
 FOLDER holds the four IDX files of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017), such as
 /usr/share/datasets/fashion-mnist of Debian's package dataset-fashion-mnist; the first 2,000 of its
-training images are enough to see it.
+training images are enough to see it, and ``--images 60000`` takes them all.
 """
 
 import argparse
@@ -56,6 +56,29 @@ def vote_of(model, n):
 
 
 # %%
+# The picture
+# -----------
+
+
+def curve(networks, X, y):
+    """Accuracies of the votes of the first network, the first two and so on."""
+    votes = np.cumsum([one.predict_proba(X) for one in networks], axis=0)
+    return np.mean(votes.argmax(axis=2) == y, axis=1)
+
+
+def draw(path, curves):
+    """Accuracy against the number of networks."""
+    from drawing import picture
+
+    with picture(path, [["vote"]], (6, 3.6)) as axes:
+        for name, accuracies in curves.items():
+            axes["vote"].plot(range(1, len(accuracies) + 1), accuracies, marker="o", label=name)
+        axes["vote"].set(xlabel="networks that vote", ylabel="test accuracy")
+        axes["vote"].legend()
+        axes["vote"].grid(alpha=0.3)
+
+
+# %%
 # The table
 # ---------
 
@@ -67,6 +90,7 @@ def main(arguments=None):
     parser.add_argument("--images", type=int, default=2000, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=8, help="default: %(default)s")
     parser.add_argument("--networks", type=int, default=N_NETWORKS, help="default: %(default)s")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw accuracies")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -74,7 +98,7 @@ def main(arguments=None):
     X, y = X[: options.images].reshape(-1, 28 * 28), y[: options.images]
     X_test = X_test.reshape(-1, 28 * 28)
     model, n = network(options.epochs), options.networks
-    start, found = time.perf_counter(), {}
+    start, found, curves = time.perf_counter(), {}, {}
 
     def tell(name, accuracy):
         found[name] = accuracy
@@ -83,10 +107,14 @@ def main(arguments=None):
     print("| networks | accuracy |\n|---|---|")
     for name, decay in (("", None), (", averaged weights", DECAY)):
         vote = vote_of(clone(model).set_params(average_weights=decay), n).fit(X, y)
+        curves[f"seeds{name}"] = curve(vote.estimators_, X_test, y_test)
         tell(f"one{name}", np.mean([one.score(X_test, y_test) for one in vote.estimators_]))
         tell(f"vote of {n}{name}", vote.score(X_test, y_test))
     bag = BaggingClassifier(model, n_estimators=n, random_state=0).fit(X, y)
+    curves["bagging"] = curve(bag.estimators_, X_test, y_test)
     tell(f"bagging of {n}", bag.score(X_test, y_test))
+    if options.figure:
+        draw(options.figure, curves)
     print(f"\n{time.perf_counter() - start:.0f} s")
     return found
 

@@ -81,33 +81,34 @@ def window_by_window(model, images, stride):
 
 def draw(path, model, image, found, true):
     """A scene with the boxes in it, and the probability that there is a digit."""
-    import matplotlib.pyplot as plt
+    from drawing import outline, picture, show
 
     scan = model.scan(image[np.newaxis], stride=1)
     nothing = list(model.classes_).index(NOTHING)
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
-    for ax, title in zip(axes, ("a scene", "found", "probability of a digit"), strict=True):
-        ax.imshow(image, cmap="gray", vmin=0, vmax=1)
-        ax.set(title=title, xticks=[], yticks=[])
-    for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True):
-        x, y = box.reshape(-1, 2).T
-        axes[1].plot([*x, x[0]], [*y, y[0]], color="tab:orange", linewidth=1.5)
-        at = {"color": "white", "fontsize": 8, "ha": "center", "va": "bottom"}
-        axes[1].text(x.mean(), y.min() - 1, f"{label}, {score:.2f}", **at)
-    for box in true["boxes"]:
-        x, y = box.reshape(-1, 2).T
-        axes[1].plot([*x, x[0]], [*y, y[0]], color="tab:green", linewidth=0.8, linestyle="--")
-    axes[1].set(xlim=(-0.5, SCENE - 0.5), ylim=(SCENE - 0.5, -0.5))
-    first = WINDOW / 2 - 1  # the centre of the first window
-    last = first + len(scan.maps[0][0])
-    overlay = 1 - scan.maps[0][0, ..., nothing]
-    drawn = axes[2].imshow(
-        overlay, extent=(first, last, last, first), cmap="inferno", vmin=0, vmax=1
-    )
-    axes[2].set(xlim=(-0.5, SCENE - 0.5), ylim=(SCENE - 0.5, -0.5))
-    figure.colorbar(drawn, ax=axes[2], shrink=0.8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    titles = ["a scene", "found", "probability of a digit"]
+    with picture(path, [titles], (9, 3.2)) as axes:
+        for title in titles:
+            show(axes[title], image, title, vmin=0, vmax=1)
+        _, ax, last_ax = axes.values()
+        for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True):
+            outline(ax, box, color="tab:orange", linewidth=1.5)
+            x, y = box.reshape(-1, 2).T
+            at = {"color": "white", "fontsize": 8, "ha": "center", "va": "bottom"}
+            ax.text(x.mean(), y.min() - 1, f"{label}, {score:.2f}", **at)
+        for box in true["boxes"]:
+            outline(ax, box, color="tab:green", linewidth=0.8, linestyle="--")
+        first = WINDOW / 2 - 1  # the centre of the first window
+        last = first + len(scan.maps[0][0])
+        drawn = last_ax.imshow(
+            1 - scan.maps[0][0, ..., nothing],
+            extent=(first, last, last, first),
+            cmap="inferno",
+            vmin=0,
+            vmax=1,
+        )
+        for one in (ax, last_ax):
+            one.set(xlim=(-0.5, SCENE - 0.5), ylim=(SCENE - 0.5, -0.5))
+        ax.figure.colorbar(drawn, ax=last_ax, shrink=0.8)
 
 
 def main(arguments=None):
@@ -115,7 +116,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=20, help="default: %(default)s")
-    parser.add_argument("--figure", help="where to draw a scene")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw a scene")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.

@@ -20,6 +20,7 @@ from sklearn.model_selection import train_test_split
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.architectures import lenet5
 from sklearn_convnet.augmentation import RandomAffine
+from sklearn_convnet.inspection import AugmentationDisplay
 from sklearn_convnet.layers import Rescale
 from sklearn_convnet.losses import CrossEntropy
 from sklearn_convnet.optimizers import AdamW
@@ -71,6 +72,9 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=100, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few images, to see that it runs")
+    parser.add_argument(
+        "--figure", metavar="FILE", help="where to draw what the network learns from"
+    )
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -84,6 +88,13 @@ def main(arguments=None):
         model = network(augmentation, epochs, options.seed)
         found[name] = model.fit(X, y).score(X_test, y_test)
         print(f"| {name} | {found[name]:.4f} |")
+    if options.figure:
+        from drawing import save
+
+        display = AugmentationDisplay.from_estimator(
+            model, X, n_samples=3, n_draws=7, random_state=options.seed
+        )
+        save(display.figure_, options.figure)
     return found
 
 

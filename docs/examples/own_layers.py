@@ -125,11 +125,33 @@ def network(epochs, seed):
     )
 
 
+def draw(path, clf):
+    """The activation and its derivative, and the scales that were learnt."""
+    from drawing import picture
+
+    X = np.linspace(-6, 6, 200)
+    with picture(path, [["Swish", "its derivative", "ChannelScale"]], (9, 2.8)) as axes:
+        for beta in (0.5, 1.0, 4.0):
+            Y, dX = np.empty_like(X), np.empty_like(X)
+            swish(X, beta, Y)
+            swish_backward(X, np.ones_like(X), beta, dX)
+            axes["Swish"].plot(X, Y, label=f"beta = {beta}")
+            axes["its derivative"].plot(X, dX)
+        axes["Swish"].legend(fontsize="small")
+        (scale,) = (w for name, w in clf.network_.parameters().items() if name.endswith("/scale"))
+        axes["ChannelScale"].bar(range(len(scale)), scale)
+        axes["ChannelScale"].axhline(1, color="black", linewidth=0.8, linestyle="--")
+        axes["ChannelScale"].set_xlabel("channel")
+        for name, ax in axes.items():
+            ax.set_title(name, fontsize="small")
+
+
 def main(arguments=None):
     """Returns the accuracy on digits that were held out."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few epochs, to see that it runs")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw the layers")
     options = parser.parse_args(arguments)
     # The number of epochs is given, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -139,6 +161,8 @@ def main(arguments=None):
     clf = network(2 if options.quick else 20, options.seed).fit(X_train, y_train)
     accuracy = clf.score(X_test, y_test)
     print(f"test accuracy {accuracy:.3f}")
+    if options.figure:
+        draw(options.figure, clf)
     return accuracy
 
 

@@ -19,6 +19,7 @@ from sklearn.metrics import jaccard_score
 from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.architectures import unet
 from sklearn_convnet.datasets import make_digit_scenes
+from sklearn_convnet.inspection import LabelMapsDisplay
 from sklearn_convnet.layers import Standardize
 from sklearn_convnet.optimizers import Adam
 from sklearn_convnet.schedules import CosineDecay
@@ -41,6 +42,27 @@ def network(epochs, seed):
 
 
 # %%
+# The picture
+# -----------
+
+
+def draw(path, X, true, predicted):
+    """Scenes, which pixels are the digit's, and which are labelled so."""
+    from drawing import picture
+
+    mosaic = [[f"{part} {i}" for part in ("scene", "true", "predicted")] for i in range(3)]
+    with picture(path, mosaic, (7, 6)) as axes:
+        LabelMapsDisplay.from_predictions(
+            X,
+            true,
+            predicted,
+            display_labels=["background", "digit"],
+            n_samples=len(mosaic),
+            axes=list(axes.values()),
+        )
+
+
+# %%
 # The table
 # ---------
 
@@ -52,6 +74,7 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--distractors", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw some scenes")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -63,10 +86,13 @@ def main(arguments=None):
     X_test, _, _, masks_test = make_digit_scenes(
         n_test, digits=slice(1200, None), random_state=options.seed + 1, **scene
     )
-    predicted = network(epochs, options.seed).fit(X, masks).predict(X_test)
+    model = network(epochs, options.seed).fit(X, masks)
+    predicted = model.predict(X_test)
     background, foreground = jaccard_score(masks_test.ravel(), predicted.ravel(), average=None)
     print("| distractors | background | foreground |\n|---|---|---|")
     print(f"| {options.distractors} | {background:.3f} | {foreground:.3f} |")
+    if options.figure:
+        draw(options.figure, X_test, masks_test, predicted)
     return foreground
 
 

@@ -20,7 +20,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_convnet import ConvNetRegressor
 from sklearn_convnet.architectures import box_localizer
 from sklearn_convnet.augmentation import Compose, GaussianNoise, RandomAffine
-from sklearn_convnet.datasets import STICK_FIGURE_JOINTS, make_stick_figures
+from sklearn_convnet.datasets import (
+    STICK_FIGURE_JOINTS,
+    STICK_FIGURE_LIMBS,
+    make_stick_figures,
+)
+from sklearn_convnet.inspection import KeypointsDisplay
 from sklearn_convnet.layers import Standardize
 from sklearn_convnet.metrics import percentage_of_correct_keypoints
 from sklearn_convnet.optimizers import Adam
@@ -72,6 +77,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw some figures")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -89,6 +95,13 @@ def main(arguments=None):
     print(f"| all | {share:.3f} |")
     error = np.linalg.norm(true - found, axis=2) / heights[:, None]
     print(f"\nMedian error: {100 * np.median(error):.1f} % of the height")
+    if options.figure:
+        from drawing import save
+
+        display = KeypointsDisplay.from_predictions(
+            X_test, joints_test, predicted, edges=STICK_FIGURE_LIMBS, n_samples=4
+        )
+        save(display.figure_, options.figure)
     return share
 
 

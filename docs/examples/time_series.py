@@ -87,6 +87,25 @@ def network(name, length, n_channels, epochs, seed):
 
 
 # %%
+# The picture
+# -----------
+
+
+def draw(path, shown):
+    """A series of each of some classes, and the accuracy of each set."""
+    from drawing import picture
+
+    with picture(path, [[*list(shown)[:2]], [*list(shown)[2:]]], (9, 5)) as axes:
+        for name, (X, y, accuracy) in shown.items():
+            classes = np.unique(y)[:4]
+            for label in classes:
+                axes[name].plot(X[np.argmax(y == label), :, 0], label=str(label), linewidth=1)
+            axes[name].set_title(f"{name}: accuracy {accuracy:.3f}", fontsize="small")
+            axes[name].set_xlabel("step")
+            axes[name].legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
+
+
+# %%
 # The table
 # ---------
 
@@ -97,11 +116,12 @@ def main(arguments=None):
     parser.add_argument("--seeds", type=int, default=3, help="fits of each set (default: 3)")
     parser.add_argument("--network", choices=EPOCHS, default="tdnn")
     parser.add_argument("--quick", action="store_true", help="two epochs, to see that it runs")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw series and accuracies")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     epochs = 2 if options.quick else EPOCHS[options.network]
-    scores = {}
+    scores, shown = {}, {}
     print("| series | training | test | length | channels | accuracy: mean | lowest | together |")
     print("|---|---|---|---|---|---|---|---|")
     for name, loader in LOADERS.items():
@@ -115,10 +135,13 @@ def main(arguments=None):
         probabilities = np.mean([clf.predict_proba(X_test) for clf in fitted], axis=0)
         together = np.mean(fitted[0].classes_[probabilities.argmax(axis=1)] == y_test)
         scores[name] = np.mean(found), together
+        shown[name] = X_train, y_train, np.mean(found)
         print(
             f"| {name} | {n_train} | {len(X_test)} | {length} | {n_channels} | "
             f"{np.mean(found):.3f} | {min(found):.3f} | {together:.3f} |"
         )
+    if options.figure:
+        draw(options.figure, shown)
     return scores
 
 

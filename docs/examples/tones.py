@@ -50,6 +50,30 @@ def network(pool_sizes, dropout, epochs, seed):
 
 
 # %%
+# The picture
+# -----------
+
+
+def draw(path, X, y, means):
+    """A spectrogram of each of three syllables, and the accuracy of each network."""
+    from drawing import picture
+
+    syllables = [0, 4, 8]
+    names = [f"syllable {label}" for label in syllables]
+    with picture(path, [[*names, "accuracy", "accuracy"]], (9, 3)) as axes:
+        for name, label in zip(names, syllables, strict=True):
+            axes[name].imshow(X[np.argmax(y == label)], origin="lower", aspect="auto")
+            axes[name].set_title(name, fontsize="small")
+            axes[name].set(xlabel="frame", ylabel="band" if label == 0 else "")
+        for dropout in (0.0, 0.3):
+            scores = [means[pools, dropout] for pools in POOL_SIZES]
+            axes["accuracy"].plot(list(POOL_SIZES), scores, "o", label=f"dropout {dropout}")
+        axes["accuracy"].set(xlabel="bands in a pool", ylabel="test accuracy")
+        axes["accuracy"].grid(alpha=0.3)
+        axes["accuracy"].legend(fontsize="small")
+
+
+# %%
 # The table
 # ---------
 
@@ -59,6 +83,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
     parser.add_argument("--seeds", type=int, default=3, help="fits of each network (default: 3)")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
+    parser.add_argument(
+        "--figure", metavar="FILE", help="where to draw spectrograms and accuracies"
+    )
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -76,6 +103,8 @@ def main(arguments=None):
             ]
             means[pools, dropout] = np.mean(scores)
             print(f"| {pools} | {dropout} | {np.mean(scores):.3f} | {min(scores):.3f} |")
+    if options.figure:
+        draw(options.figure, X, y, means)
     return means
 
 

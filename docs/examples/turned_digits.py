@@ -16,6 +16,7 @@ import argparse
 import warnings
 
 import numpy as np
+from scipy.ndimage import rotate
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
@@ -86,6 +87,36 @@ def network(layers, epochs, seed):
 
 
 # %%
+# The picture
+# -----------
+
+
+def accuracies(networks, X, y, angles):
+    """Mean accuracies of networks on images that are turned by each angle, in degrees."""
+    found = []
+    for angle in angles:
+        images = rotate(X, angle, axes=(1, 2), reshape=False, order=1)
+        found.append(np.mean([clf.score(images, y) for clf in networks]))
+    return found
+
+
+def draw(path, kinds, X, y):
+    """Accuracy against the angle; between right angles, images are resampled."""
+    from drawing import picture
+
+    angles = np.arange(0, 361, 15)
+    with picture(path, [["angle"]], (7, 4)) as axes:
+        ax = axes["angle"]
+        for name, networks in kinds.items():
+            ax.plot(angles, accuracies(networks, X, y, angles), marker=".", label=name)
+        ax.set(
+            xlabel="angle in degrees", ylabel="test accuracy", xticks=range(0, 361, 90), ylim=(0, 1)
+        )
+        ax.grid(axis="x", alpha=0.4)
+        ax.legend(fontsize="small", loc="lower center", ncols=2, bbox_to_anchor=(0.5, 1))
+
+
+# %%
 # The table
 # ---------
 # The test digits are the last 597 of scikit-learn's. Each is shown upright, and turned by a right
@@ -103,6 +134,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
     parser.add_argument("--seeds", type=int, default=3, help="fits of each network (default: 3)")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
+    parser.add_argument(
+        "--figure", metavar="FILE", help="where to draw accuracies against the angle"
+    )
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -121,10 +155,11 @@ def main(arguments=None):
         "p4, rotations as channels": (unpooled(False), many, X_train, y_train),
         "p4 at depth": (unpooled(True), many, X_train, y_train),
     }
-    means = {}
+    means, networks = {}, {}
     print("| network | parameters | upright | turned | largest change |\n|---|---|---|---|---|")
     for name, (layers, n_epochs, X_fit, y_fit) in kinds.items():
         fitted = [network(layers, n_epochs, i).fit(X_fit, y_fit) for i in range(options.seeds)]
+        networks[name] = fitted
         means[name] = [
             np.mean([clf.score(A, y_test) for clf in fitted]) for A in (X_test, X_turned)
         ]
@@ -132,6 +167,8 @@ def main(arguments=None):
         n_parameters = sum(a.size for a in fitted[0].network_.parameters().values())
         scores = " | ".join(f"{mean:.3f}" for mean in means[name])
         print(f"| {name} | {n_parameters:,} | {scores} | {change:.1g} |")
+    if options.figure:
+        draw(options.figure, networks, X_test, y_test)
     return means
 
 

@@ -73,6 +73,38 @@ def network(pool, epochs, seed):
 
 
 # %%
+# The picture
+# -----------
+
+
+def draw(path, series, found):
+    """The shortest series as it is and padded, the longest, and the accuracies of all fits."""
+    from drawing import picture
+
+    order = np.argsort([one.shape[1] for one in series])
+    short, long = order[0], order[-1]
+    length = series[long].shape[1]
+    shown = {
+        "shortest": series[short],
+        "shortest, padded": padded([series[short]], length)[0],
+        "longest": series[long],
+    }
+    with picture(path, [[name, "accuracy"] for name in shown], (9, 4)) as axes:
+        for name, one in shown.items():
+            axes[name].plot(one.T, linewidth=0.8)
+            axes[name].set_title(f"{name}: {one.shape[1]} steps", fontsize="small")
+            axes[name].set_xlim(-0.5, length - 0.5)
+        axes[name].set_xlabel("step")
+        for place, scores in enumerate(found.values()):
+            axes["accuracy"].plot(scores, [place] * len(scores), "o", alpha=0.5)
+        names = [f"{pool},\n{form}" for pool, form in found]
+        axes["accuracy"].set_yticks(range(len(names)), names)
+        axes["accuracy"].set(xlabel="test accuracy, a point for each seed", ylim=(3.5, -0.5))
+        axes["accuracy"].locator_params(axis="x", nbins=4)
+        axes["accuracy"].grid(axis="x", alpha=0.3)
+
+
+# %%
 # The table
 # ---------
 
@@ -82,6 +114,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
     parser.add_argument("--seeds", type=int, default=3, help="fits of each kind (default: 3)")
     parser.add_argument("--quick", action="store_true", help="two epochs, to see that it runs")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw series and accuracies")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -89,7 +122,7 @@ def main(arguments=None):
     X_train, X_test, y_train, y_test = load()
     longest = max(series.shape[1] for series in [*X_train, *X_test])
     forms = {"padded": lambda X: padded(X, longest), "as they are": list}
-    means = {}
+    found = {}
     print("| pool over time | series | accuracy: mean | lowest |")
     print("|---|---|---|---|")
     for pool_name, pool in POOLS.items():
@@ -99,9 +132,11 @@ def main(arguments=None):
                 network(pool, epochs, seed).fit(train, y_train).score(test, y_test)
                 for seed in range(options.seeds)
             ]
-            means[pool_name, form_name] = np.mean(scores)
+            found[pool_name, form_name] = scores
             print(f"| {pool_name} | {form_name} | {np.mean(scores):.3f} | {min(scores):.3f} |")
-    return means
+    if options.figure:
+        draw(options.figure, X_train, found)
+    return {kind: np.mean(scores) for kind, scores in found.items()}
 
 
 if __name__ == "__main__":

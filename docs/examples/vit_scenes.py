@@ -58,6 +58,35 @@ def network(layers, epochs):
 
 
 # %%
+# The picture
+# -----------
+
+
+def draw(path, kinds, X, y, X_test, y_test, epochs, scores):
+    """Some scenes, and test accuracy against the number of scenes to train with, up to all, of
+    which the scores are known."""
+    from drawing import picture, show
+
+    sizes = [len(X) // share for share in (8, 4, 2)]
+    mosaic = [[0, 1, 2, "curve", "curve", "curve"], [3, 4, 5, "curve", "curve", "curve"]]
+    with picture(path, mosaic, (8, 3)) as axes:
+        for i in range(6):
+            show(axes[i], X[i], str(y[i]))
+        for name, layers in kinds.items():
+            # As many steps for each number of scenes.
+            curve = [
+                network(layers, epochs * len(X) // n).fit(X[:n], y[:n]).score(X_test, y_test)
+                for n in sizes
+            ]
+            axes["curve"].plot([*sizes, len(X)], [*curve, scores[name]], marker="o", label=name)
+        axes["curve"].set(xscale="log", xlabel="scenes to train with", ylabel="test accuracy")
+        axes["curve"].set_xticks([*sizes, len(X)], [*sizes, len(X)])
+        axes["curve"].minorticks_off()
+        axes["curve"].grid(alpha=0.3)
+        axes["curve"].legend()
+
+
+# %%
 # The table
 # ---------
 # Digits of the test scenes are in none of the training scenes.
@@ -75,6 +104,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
     parser.add_argument("--scenes", type=int, default=3000, help="to train with (default: 3000)")
     parser.add_argument("--epochs", type=int, default=50, help="default: 50")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw scenes and accuracies")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
@@ -88,6 +118,8 @@ def main(arguments=None):
         n_parameters = sum(a.size for a in clf.network_.parameters().values())
         scores[name] = clf.score(X_test, y_test)
         print(f"| {name} | {n_parameters:,} | {clf.score(X, y):.3f} | {scores[name]:.3f} |")
+    if options.figure:
+        draw(options.figure, kinds, X, y, X_test, y_test, options.epochs, scores)
     return scores
 
 

@@ -26,7 +26,11 @@ from sklearn_convnet.augmentation import (
     RandomFlip,
     TestTimeAugmentation,
 )
-from sklearn_convnet.datasets import make_digit_scenes, make_stick_figures
+from sklearn_convnet.datasets import (
+    STICK_FIGURE_LIMBS,
+    make_digit_scenes,
+    make_stick_figures,
+)
 from sklearn_convnet.layers import Standardize
 from sklearn_convnet.metrics import box_iou, localization_accuracy
 from sklearn_convnet.optimizers import Adam
@@ -78,7 +82,8 @@ def recipe(estimator, augmentation, epochs, seed, **params):
 
 
 def scenes(n_train, n_test, epochs, seed):
-    """A network that knows digits and boxes, and a function of it that returns test scores."""
+    """A network that knows digits and boxes, test scenes, true boxes, and a function that returns
+    scores and predicted boxes."""
     X, labels, boxes, _ = make_digit_scenes(n_train, digits=slice(None, 1200), random_state=seed)
     moves = RandomAffine(rotation=(-15, 15), translation=(-3, 3), scale=(1 / 1.2, 1.2))
     model = recipe(ConvNetClassifier, [moves], epochs, seed, box_weight=10.0)
@@ -87,13 +92,14 @@ def scenes(n_train, n_test, epochs, seed):
 
     def scores():
         found = np.column_stack([model.predict(X), model.predict_box(X)])
-        return {
+        rows = {
             "class": np.mean(found[:, 0] == labels),
             "mean IoU": box_iou(boxes, found[:, 1:]).mean(),
             "localisation": localization_accuracy(np.column_stack([labels, boxes]), found),
         }
+        return rows, found[:, 1:]
 
-    return model, scores
+    return model, X, boxes, scores
 
 
 def figures(n_train, n_test, epochs, seed):
@@ -104,18 +110,51 @@ def figures(n_train, n_test, epochs, seed):
         X, joints
     )
     X, joints, heights = make_stick_figures(n_test, random_state=seed + 1)
-    joints = joints.reshape(n_test, -1, 2)
 
     def scores():
-        error = model.predict(X).reshape(joints.shape) - joints
+        found = model.predict(X)
+        error = (found - joints).reshape(n_test, -1, 2)
         share = np.linalg.norm(error, axis=2) / heights[:, np.newaxis]
-        return {
+        rows = {
             "median error": np.median(share),
             "within 5 %": np.mean(share < 0.05),
             "within 10 %": np.mean(share < 0.1),
         }
+        return rows, found
 
-    return model, scores
+    return model, X, joints, scores
+
+
+# %%
+# The picture
+# -----------
+
+COLORS = {"true": "tab:green", "as it is": "tab:red", "vote": "tab:orange"}
+
+
+def draw(path, drawn):
+    """The test images whose boxes and joints a vote moves most."""
+    from drawing import outline, picture, show
+
+    n = 4
+    mosaic = [[*range(n)], [*range(n, 2 * n)]]
+    with picture(path, mosaic, (8, 4.4)) as axes:
+        for task, row in zip(drawn, mosaic, strict=True):
+            X, *places = drawn[task]
+            size, most = X.shape[1], np.argsort(np.linalg.norm(places[2] - places[1], axis=1))[-n:]
+            for i, sample in zip(row, most, strict=True):
+                show(axes[i], X[sample], vmin=0, vmax=1)
+                for (name, color), where in zip(COLORS.items(), places, strict=True):
+                    points = where[sample] * size - 0.5
+                    style = {"color": color, "label": name, "linewidth": 1.5}
+                    if task == "scenes":
+                        outline(axes[i], points, **style)
+                    else:
+                        lines = points.reshape(-1, 2)[np.array(STICK_FIGURE_LIMBS)]
+                        axes[i].plot(*lines.transpose(2, 1, 0), **style)
+                axes[i].set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
+        handles = [axes[0].lines[k] for k in range(len(COLORS))]
+        axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=len(COLORS))
 
 
 # %%
@@ -129,21 +168,29 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=25, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
+    parser.add_argument("--figure", metavar="FILE", help="where to draw what changes most")
     options = parser.parse_args(arguments)
     # The recipe says how many epochs there are, converged or not.
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     sizes = (60, 40, 1) if options.quick else (3000, 1000, options.epochs)
-    found = {}
+    found, drawn = {}, {}
     for task in (scenes, figures):
-        model, scores = task(*sizes, options.seed)
+        model, X, true, scores = task(*sizes, options.seed)
+        drawn[task.__name__] = places = [X, true]
         for name, views in VIEWS[task.__name__].items():
             voting = None if views is None else TestTimeAugmentation(views)
             model.set_params(test_time_augmentation=voting)
-            found[task.__name__, name] = row = scores()
+            row, predicted = scores()
+            found[task.__name__, name] = row
+            if views is None:
+                places.append(predicted)
             if views is None:
                 print(f"| views of {task.__name__} | " + " | ".join(row) + " |")
                 print("|---" * (len(row) + 1) + "|")
             print(f"| {name} | " + " | ".join(f"{v:.4f}" for v in row.values()) + " |", flush=True)
+        places.append(predicted)
+    if options.figure:
+        draw(options.figure, drawn)
     return found
 
 
