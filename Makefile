@@ -54,11 +54,12 @@ lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
 	$(VENV)/bin/ruff format --check
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint sklearn_convnet  # it calls pycodestyle
 
-docs: $(VENV)/stamps/docs  ## make the pages of the docs: build/docs/index.html
+docs: $(VENV)/stamps/docs  ## make the pages of the docs: build/site/index.html
 	$(TEST) $(CHECK_INSTALLED)
-	rm -rf docs/api
-	$(TEST) -m sphinx -q -W --keep-going -b html docs build/docs
-	@echo 'build/docs/index.html'
+	rm -rf build/pages && mkdir -p build/pages
+	cp -r docs CHANGELOG.md CONTRIBUTING.md build/pages  # sources that are made stay out of docs
+	$(TEST) -m sphinx -q -W --keep-going -b html build/pages/docs build/site
+	@echo 'build/site/index.html'
 
 notebook: $(VENV)/stamps/notebook  ## run the notebook of the docs, and open its page in Chromium
 	$(TEST) docs/check_notebook.py

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import re
+from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -22,8 +23,9 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "examples", "figures"]
+exclude_patterns = ["examples", "figures", "sg_execution_times.rst", "gallery/*.ipynb"]
 templates_path = ["_templates"]
 nitpicky = False
 
@@ -43,6 +45,21 @@ default_role = "code"
 
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_prompt_text = ">>> "
+
+# The gallery: scripts, and the pictures that they have drawn, kept in figures/examples: most take
+# minutes. `python docs/examples/NAME.py --figure FILE` draws one anew.
+PICTURES = Path(__file__).parent / "figures" / "examples"
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "plot_gallery": "False",
+    "ignore_pattern": r"drawing\.py",
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 10**6,
+    "remove_config_comments": True,
+    "reference_url": {},
+}
 
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
@@ -92,7 +109,17 @@ def write_formula(writer, node):
     raise nodes.SkipNode
 
 
+def show_picture(app, docname, source):
+    """Puts the picture of an example below the title of its page."""
+    folder, _, name = docname.partition("/")
+    if folder == "gallery" and (PICTURES / f"{name}.png").exists():
+        title, rule, rest = re.split("(\n=+\n)", source[0], maxsplit=1)
+        image = f"\n.. image:: /figures/examples/{name}.png\n   :class: example-picture\n"
+        source[0] = title + rule + image + rest
+
+
 def setup(app):
+    app.connect("source-read", show_picture)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)

@@ -12,6 +12,8 @@ True boxes turn with their digit, those from maps stand upright: the last row of
 score of the upright boxes around the true ones, which is the most that can be reached.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/boxes_from_labels.png'
+
 import argparse
 import warnings
 

@@ -14,6 +14,8 @@ is told the `input_shape`. The digits are scikit-learn's, with so much noise tha
 for another.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/conformal_sets.png'
+
 import argparse
 import warnings
 

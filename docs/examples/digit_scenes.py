@@ -10,6 +10,8 @@ The 4,000 training scenes are made of the first 1,200 digits of scikit-learn, th
 the others. Augmentation turns, moves and enlarges scene and box together.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/digit_scenes.png'
+
 import argparse
 import warnings
 

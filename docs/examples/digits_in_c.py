@@ -8,6 +8,8 @@ all digits that the network has not seen, and measured.
 Needs a C compiler, and `size` of the GNU binutils for the sizes.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/digits_in_c.png'
+
 import argparse
 import ctypes
 import subprocess

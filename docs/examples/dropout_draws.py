@@ -11,6 +11,8 @@ The digits are scikit-learn's, with noise. What is no digit, such as one turned 
 should make a network unsure as well: their entropy is told beside.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/dropout_draws.png'
+
 import argparse
 import warnings
 

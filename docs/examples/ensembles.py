@@ -14,6 +14,8 @@ FOLDER holds the four IDX files of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017
 training images are enough to see it, and ``--images 60000`` takes them all.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/ensembles.png'
+
 import argparse
 import time
 import warnings

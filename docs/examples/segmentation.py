@@ -10,6 +10,8 @@ The score is the Jaccard index of a class: the pixels that are labelled so right
 that are labelled so, or should be.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/segmentation.png'
+
 import argparse
 import warnings
 

@@ -13,6 +13,8 @@ seeds, each of which makes a classifier; together they average their probabiliti
 does.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/time_series.png'
+
 import argparse
 import warnings
 

@@ -10,6 +10,8 @@ size, and regularise by dropout. The spectrograms here are made so that both mat
 table shows what each contributes.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/tones.png'
+
 import argparse
 import warnings
 

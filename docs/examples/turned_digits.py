@@ -12,6 +12,8 @@ next layer, which must turn its filters over them too (`group_input`): if it tak
 like others, the network sees turns after all.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/turned_digits.png'
+
 import argparse
 import warnings
 

@@ -8,6 +8,8 @@ length: then the network sees the padding as well, and a mean over time counts i
 with aeon (``pip install aeon``), as does their split.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/unequal_series.png'
+
 import argparse
 import warnings
 

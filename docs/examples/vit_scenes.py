@@ -8,6 +8,8 @@ wherever it lies, it has to learn, where a convolutional network is made with it
 it learns less, and it wants a learning rate that rises slowly.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/vit_scenes.png'
+
 import argparse
 import warnings
 
