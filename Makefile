@@ -24,7 +24,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in README.md LICENSE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo docs notebook test test-oracle lint bench compare wheel install clean
+.PHONY: help demo docs check-site notebook test test-oracle lint bench compare wheel install clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -61,8 +61,11 @@ docs: $(VENV)/stamps/docs  ## make the pages of the docs: build/site/index.html
 	$(TEST) -m sphinx -q -W --keep-going -b html build/pages/docs build/site
 	@echo 'build/site/index.html'
 
+check-site: docs  ## open pages of the docs in Chromium, with screenshots
+	$(PY) docs/check_site.py
+
 notebook: $(VENV)/stamps/notebook  ## run the notebook of the docs, and open its page in Chromium
-	$(TEST) docs/check_notebook.py
+	$(PY) docs/check_notebook.py
 
 bench: $(VENV)/stamps/oracle  ## time LeNet-5 next to skorch: DATA=FOLDER of Fashion-MNIST
 	$(PY) benchmarks/fashion.py "$(DATA)" $(ARGS)
