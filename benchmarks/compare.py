@@ -106,9 +106,10 @@ def make_batch(net, batch):
 
 
 def ours_train(net, batch, threads):
+    from sklearn_convnet.batches import Samples
     from sklearn_convnet.losses import CrossEntropy
     from sklearn_convnet.optimizers import SGD
-    from sklearn_convnet.training import Samples, Trainer
+    from sklearn_convnet.training import Trainer
 
     network = make_network(net)
     X, y = make_batch(net, batch)

@@ -47,11 +47,27 @@ class RunningMoments:
             self._merge(values, w, w.sum(axis=0) * np.ones(values.shape[1]))
 
     def _merge(self, values, weight, added):
+        mean = (weight * values).sum(axis=0) / np.where(added == 0, 1.0, added)
+        self._take_in(mean, (weight * (values - mean) ** 2).sum(axis=0), added)
+
+    def merge(self, other):
+        """Count all that another one has seen, after what this one has."""
+        if other._origin is None:
+            return
+        if self._origin is None:
+            self._origin = np.full(len(other._origin), np.nan)
+        new = np.isnan(self._origin)
+        self._origin = np.where(new, other._origin, self._origin)
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever reads it tells
+            shift = np.nan_to_num(other._origin - self._origin)
+            self._take_in(other._mean + shift, other.spread, other.weight)
+
+    def _take_in(self, mean, spread, added):
+        """Merge moments of some weight; the mean is relative to the origin."""
         total = self.weight + added
         share = added / np.where(total == 0, 1.0, total)
-        mean = (weight * values).sum(axis=0) / np.where(added == 0, 1.0, added)
         shift = mean - self._mean
-        self.spread = self.spread + (weight * (values - mean) ** 2).sum(axis=0)
+        self.spread = self.spread + spread
         self.spread = self.spread + shift**2 * (self.weight * share)
         self._mean = self._mean + shift * share
         self.weight = total

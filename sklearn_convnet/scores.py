@@ -27,15 +27,28 @@ class _RunningScore:
         self._waiting.append((Z, target, weight))
         self._n_waiting += Z.size
         if self._n_waiting >= AT_ONCE:
-            self._count_waiting()
+            self.count_waiting()
 
     def value(self):
         """The score so far; nan of nothing."""
-        if self._waiting:
-            self._count_waiting()
+        self.count_waiting()
         return self._value()
 
-    def _count_waiting(self):
+    def fresh(self):
+        """A score of the same kind, of nothing."""
+        raise NotImplementedError(type(self))
+
+    def merge(self, other):
+        """Counts all that another one of the kind has seen, after what this one has."""
+        for score in (self, other):
+            score.count_waiting()
+        self._merge(other)
+
+    def _merge(self, other):
+        raise NotImplementedError(type(self))
+
+    def count_waiting(self):
+        """Counts what waits for more, so that its arrays are free."""
         waiting, self._waiting, self._n_waiting = self._waiting, [], 0
         alike = {}  # maps may differ in size
         for batch in waiting:
@@ -65,6 +78,13 @@ class RunningAccuracy(_RunningScore):
         super().__init__()
         self.right = right
         self.total, self.weight = 0.0, 0.0
+
+    def fresh(self):
+        return RunningAccuracy(self.right)
+
+    def _merge(self, other):
+        self.total += other.total
+        self.weight += other.weight
 
     def _count(self, Z, target, weight):
         right = self.right(Z, target)
@@ -106,6 +126,13 @@ class RunningR2(_RunningScore):
         self.scale = scale
         self.moments = RunningMoments()
         self.error = 0.0
+
+    def fresh(self):
+        return RunningR2(self.inverse_link, self.scale, self.pooled)
+
+    def _merge(self, other):
+        self.error = self.error + other.error
+        self.moments.merge(other.moments)
 
     def _count(self, Z, target, weight):
         if self.pooled:

@@ -1,10 +1,6 @@
 """The training loop: a fit is epochs, an epoch is batches, a batch is a step.
 
 # Design:
-# * Samples stay as the user gave them (bytes, a memory map); a batch is converted when its
-#   turn comes.
-# * The rows of a pass are cut into batches of nearly equal size, so that the last is not a
-#   small remainder whose gradient is mostly noise.
 # * A pass makes the same random draws whatever the number of samples, so that a sample of
 #   weight 2 and the same sample twice train alike where a batch holds them all.
 # * A step has parts, one unless samples differ in size: each goes forward and backward by itself,
@@ -13,209 +9,79 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import pairwise
+from functools import partial
 from math import isfinite
 from time import perf_counter
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .batches import Pass, Samples, batches_of, merged, row_taker
 from .messages import warn_caller
-from .ragged import Ragged, rows_of
+from .ragged import Ragged
 from .schedules import as_schedule
 
 #: Values of one sample's largest map times samples that a chunk of a prediction holds.
 PREDICT_VALUES = 2**22
 PREDICT_ROWS = 256
-#: Of so many batches samples are sorted by size, so that those of a batch are alike.
-SORTED_BATCHES = 32
 #: Tells the generator that mixes a batch from that which augments its parts.
 MIXING = 1
 
 
-@dataclass
-class Goal:
-    """Targets of a batch: the shares of the samples in its loss, and their weights in the score."""
-
-    target: np.ndarray
-    share: np.ndarray
-    score_weight: np.ndarray
-
-
-@dataclass
-class Samples:
-    """Samples with targets and weights, as a batch needs them.
-
-    `rows` says which rows of X they are, in the order of `target` and `weight`; None is all.
-    X itself is never copied. X, targets and weights of pixels are `Ragged` where samples differ in
-    size. `pixel_weight` are the weights of the pixels of maps, where those
-    are not all alike; `weight` then has their means. `scale` is a factor on the loss: where
-    something is missing in the target, it makes the mean one over what is there.
-    """
-
-    X: np.ndarray
-    target: np.ndarray
-    weight: np.ndarray
-    rows: np.ndarray | None = None
-    pixel_weight: np.ndarray | None = None
-    scale: float = 1.0
-
-    def __len__(self):
-        return len(self.target)
-
-    @cached_property
-    def share(self):
-        """The share of each sample in the mean of a batch of them all."""
-        return self.weight / np.asarray(len(self), self.weight.dtype)
-
-    @property
-    def score_weight(self):
-        """The weights of samples, or those of pixels."""
-        return self.weight if self.pixel_weight is None else self.pixel_weight
-
-    @cached_property
-    def goals(self):
-        """The targets that loss and score are sums over: one, or for mixed samples several."""
-        return [Goal(self.target, self.share, self.score_weight)]
-
-    def take(self, which, take_rows=None):
-        """Some of them; `take_rows` is what `row_taker` has made for X."""
-        rows = which if self.rows is None else self.rows[which]
-        X = self.X[rows] if take_rows is None or isinstance(rows, slice) else take_rows(rows)
-        pixel_weight = None if self.pixel_weight is None else self.pixel_weight[which]
-        return Samples(X, self.target[which], self.weight[which], pixel_weight=pixel_weight)
-
-    def parts(self):
-        """The samples of each size: these themselves where X is an array."""
-        if not isinstance(self.X, Ragged):
-            return [self]
-        return [self._part(rows) for rows in self.X.parts()]
-
-    def _part(self, rows):
-        pixel_weight = None if self.pixel_weight is None else rows_of(self.pixel_weight, rows)
-        part = Samples(
-            self.X.stacked(rows),
-            rows_of(self.target, rows),
-            self.weight[rows],
-            pixel_weight=pixel_weight,
-        )
-        part.share = self.share[rows]
-        return part
-
-    def size_order(self):
-        """Their numbers by size, or None where X is an array."""
-        if not isinstance(self.X, Ragged):
-            return None
-        return np.argsort(self._rank, kind="stable")
-
-    @property
-    def _rank(self):
-        return self.X.rank if self.rows is None else self.X.rank[self.rows]
-
-    def like_sizes(self, order, edges):
-        """An order in which batches are of like sizes: sorted within `SORTED_BATCHES` of them."""
-        order, rank = order.copy(), self._rank
-        for first in range(0, len(edges), SORTED_BATCHES):
-            start, stop = edges[first][0], edges[first : first + SORTED_BATCHES][-1][1]
-            some = order[start:stop]
-            order[start:stop] = some[np.argsort(rank[some], kind="stable")]
-        return order
-
-
-def merged(parts):
-    """Parts, those of one size together: what is cropped differs no more."""
-    together = {}
-    for part in parts:
-        together.setdefault((part.X.shape[1:], part.X.dtype), []).append(part)
-    return [_joined(alike) if len(alike) > 1 else alike[0] for alike in together.values()]
-
-
-def _joined(parts):
-    arrays = [(part.X, part.target, part.weight, part.share) for part in parts]
-    X, target, weight, share = map(np.concatenate, zip(*arrays, strict=True))
-    weighted = parts[0].pixel_weight is not None
-    pixel_weight = np.concatenate([part.pixel_weight for part in parts]) if weighted else None
-    whole = Samples(X, target, weight, pixel_weight=pixel_weight)
-    whole.share = share
-    return whole
-
-
 class StepSums:
-    """The sums over the parts of a step: that of their gradients, and the mean of what each makes
-    of the running statistics that the step began with.
+    """The sums over what makes a step: of losses, of gradients, and the weighted mean of what each
+    part makes of the running statistics that the step began with.
 
     Parameters
     ----------
     network : Network
-    weight : float
-        That of all samples of the step.
+        Has these statistics.
     """
 
-    def __init__(self, network, weight):
-        self.network, self.weight = network, weight
+    def __init__(self, network):
         self.before = {path: value.copy() for path, value in network.buffers().items()}
         self.changes = {path: np.zeros_like(value) for path, value in self.before.items()}
-        self.gradients = 0
+        self.gradient, self.loss, self.weight = None, 0.0, 0.0
 
-    def add(self, weight):
-        """Count a part of this weight, after its backward."""
-        self.gradients = self.gradients + self.network.grads
+    def add(self, loss, gradient, buffers, weight):
+        """Count a part of this weight, of which these are the results."""
+        self.loss += loss
+        self.weight += weight
+        if self.gradient is None:
+            self.gradient = gradient.copy()
+        else:
+            self.gradient += gradient
         with np.errstate(over="ignore", invalid="ignore"):  # training tells of divergence
-            for path, value in self.network.buffers().items():
-                self.changes[path] += weight / self.weight * (value - self.before[path])
-                value[...] = self.before[path]
+            for path, value in buffers.items():
+                self.changes[path] += weight * (value - self.before[path])
 
-    def put(self):
+    def take(self, loss, network, weight):
+        """Count a part after its backward; the network has the statistics from before it again."""
+        self.add(loss, network.grads, network.buffers(), weight)
+        self.put_back(network)
+
+    def put_back(self, network):
+        """Give a network the statistics that the step began with."""
+        for path, value in network.buffers().items():
+            value[...] = self.before[path]
+
+    def put(self, network):
         """Leave the sums on the network, where its optimiser finds them."""
-        self.network.grads[:] = self.gradients
-        for path, value in self.network.buffers().items():
-            value += self.changes[path]
+        network.grads[:] = self.gradient
+        for path, value in network.buffers().items():
+            value += self.changes[path] / self.weight
 
 
-def row_taker(X, network, n_threads):
-    """A function that copies rows of X, by threads and in the network's dtype if there is a kernel
-    for those of X."""
-    if isinstance(X, Ragged):
-        return X.__getitem__
-    if X.ndim > 2 and not X.flags.c_contiguous:
-        given = np.moveaxis(X, -1, 1)
-        if given.flags.c_contiguous:  # channels first: so its rows lie in memory
-            take_given = row_taker(given, network, n_threads)
-            return lambda rows: np.moveaxis(take_given(rows), 1, -1)
-    kernels = network.kernels
-    taking = {network.dtype: kernels.take_rows, np.dtype(np.uint8): kernels.take_bytes}
-    kernel = taking.get(X.dtype)
-    if X.flags.carray and kernel is None:
-        return partial(X.take, axis=0)  # of another array it would first copy all
-    if kernel is None or not (X.flags.c_contiguous and X.flags.aligned):
-        return X.__getitem__
-    flat = X.reshape(len(X), -1)
-
-    def take(rows):
-        taken = np.empty((len(rows), *X.shape[1:]), network.dtype)
-        kernel(flat, np.ascontiguousarray(rows, np.int64), taken.reshape(len(rows), -1), n_threads)
-        return taken
-
-    return take
+def weight_of(parts):
+    """The sum of the weights of all samples of the parts of a batch."""
+    return sum(np.sum(part.weight, dtype=np.float64) for part in parts)
 
 
-def batches_of(n, batch_size, smallest=1):
-    """Where the batches of nearly equal size begin and end; rather than that one has less than
-    `smallest` samples, there is a batch less, unless `batch_size` is less itself."""
-    n_batches = -(-n // batch_size)
-    if smallest <= batch_size:
-        n_batches = min(n_batches, max(1, n // smallest))
-    edges = [n * i // n_batches for i in range(n_batches + 1)]
-    return list(pairwise(edges))
-
-
-def shares_of(weight, order, edges):
-    """`Samples.share` of the samples of all batches, in order. At once, since to divide a few
-    numbers between two steps takes as long as their loss."""
-    sizes = np.diff(edges).ravel()
-    ordered = weight if order is None else weight[order]
-    return ordered / np.repeat(sizes, sizes).astype(weight.dtype)
+def count(parts, outputs, score):
+    """Let a score see the outputs of the parts of a batch."""
+    for part, Z in zip(parts, outputs, strict=True):
+        for goal in part.goals:
+            score.add(Z, goal.target, goal.score_weight)
 
 
 class Trainer:
@@ -327,58 +193,78 @@ class Trainer:
 
     def _run_steps(self, samples, score):
         total = 0.0
-        for parts in self.batches(samples):
-            loss, outputs = self.run_step(parts)
+        for loss, _ in self.steps(samples, score):
             total += loss
             if not isfinite(total):
                 break
-            for part, Z in zip(parts, outputs, strict=True):
-                for goal in part.goals:
-                    score.add(Z, goal.target, goal.score_weight)
         return total / len(samples)
+
+    def steps(self, samples, score=None):
+        """Does the steps of one pass over the samples, in a new order.
+
+        Parameters
+        ----------
+        samples : Samples
+        score : RunningAccuracy or RunningR2, default=None
+            Gets the outputs of each batch.
+
+        Yields
+        ------
+        loss : float
+            Sum of the losses of a batch, before its step. If it is not finite, there was none.
+        weight : float
+            Sum of the weights of its samples; only without a score, as it takes as long as their
+            loss.
+        """
+        for parts in self.batches(samples):
+            loss, outputs = self.run_step(parts)
+            if score is None:
+                yield loss, weight_of(parts)
+                continue
+            if isfinite(loss):
+                count(parts, outputs, score)
+            yield loss, None
+
+    def largest_pass(self, n):
+        """The most samples that go forward together, of n."""
+        edges = batches_of(n, self.batch_size, self.network.smallest_batch)
+        return max(stop - start for start, stop in edges)
+
+    def epoch_seeds(self):
+        """The seed of the order of an epoch, and that of what is done to its batches; None is no
+        draw."""
+        order = self._seed() if self.shuffle else None
+        return order, self._seed() if self.augment or self.mix else None
 
     def batches(self, samples):
         """The batches of one pass over the samples, in a new order, each as the list of its parts
         that `run_step` takes: one, unless samples differ in size."""
-        n = len(samples)
-        edges = batches_of(n, self.batch_size, self.network.smallest_batch)
-        order, places = None, range(len(edges))
-        if self.shuffle:
-            random_state = np.random.RandomState(self._seed())
-            order = random_state.permutation(n)
-            if isinstance(samples.X, Ragged):
-                order = samples.like_sizes(order, edges)
-                places = random_state.permutation(len(edges))
-        augment_seed = self._seed() if self.augment or self.mix else None
-        shares = shares_of(samples.weight, order, edges)
-        if samples.scale != 1:
-            shares = shares * samples.scale
+        edges = batches_of(len(samples), self.batch_size, self.network.smallest_batch)
+        order_seed, seed = self.epoch_seeds()
+        given = Pass(samples, edges, order_seed)
         take_rows = row_taker(samples.X, self.network, self.n_threads)
-        for i, place in enumerate(places):
-            start, stop = edges[place]
-            which = slice(start, stop) if order is None else order[start:stop]
-            batch = samples.take(which, take_rows)
-            batch.share = shares[start:stop]
-            parts = batch.parts()
-            if self.augment:
-                parts = self._augmented(parts, [augment_seed, i])
-            if batch.pixel_weight is not None:
-                for part in parts:
-                    part.share = part.pixel_weight * (samples.scale / len(batch))
-            if self.mix:
-                seeds = ([augment_seed, i, j, MIXING] for j in range(len(parts)))
-                parts = [self._mixed(*pair) for pair in zip(parts, seeds, strict=True)]
-            yield parts
+        for i in range(len(given)):
+            yield self.parts_of(given, i, seed, take_rows)
 
-    def _augmented(self, parts, seed):
-        """The parts of a batch after `augment`; the first has the batch's seed."""
-        changed = []
-        for i, part in enumerate(parts):
-            random_state = np.random.RandomState([*seed, i] if i else seed)
-            changed.append(self._augmented_part(part, random_state))
-        return merged(changed) if len(changed) > 1 else changed
+    def parts_of(self, given, i, seed, take_rows):
+        """The parts of batch i of a pass, after what is done to them with a seed."""
+        batch = given.batch(i, take_rows)
+        parts = batch.parts()
+        if self.augment:
+            seeds = ([seed, i, given.number(j)] for j in range(len(parts)))
+            parts = [self._augmented(*pair) for pair in zip(parts, seeds, strict=True)]
+            parts = merged(parts) if len(parts) > 1 else parts
+        if batch.pixel_weight is not None:
+            for part in parts:
+                part.share = part.pixel_weight * given.share_of_pixels(i)
+        if self.mix:
+            seeds = ([seed, i, given.number(j), MIXING] for j in range(len(parts)))
+            parts = [self._mixed(*pair) for pair in zip(parts, seeds, strict=True)]
+        return parts
 
-    def _augmented_part(self, part, random_state):
+    def _augmented(self, part, seed):
+        """A part after `augment`; the first of a batch has the batch's seed."""
+        random_state = np.random.RandomState(seed if seed[-1] else seed[:-1])
         # Rows that were taken are a copy already, a slice of the user's X is not.
         make = np.ascontiguousarray if part.X.flags.owndata else partial(np.array, order="C")
         X = make(part.X, dtype=self.network.input_dtype(part.X.dtype))
@@ -407,26 +293,30 @@ class Trainer:
         outputs : list of ndarray
             Those of each part; of fewer, if the loss is not finite.
         """
+        loss, outputs = self.gradient(parts, range(len(parts)))
+        if isfinite(loss):
+            self.network.step += 1
+            self.update()
+        return loss * sum(map(len, parts)), outputs
+
+    def gradient(self, parts, numbers):
+        """The mean loss of a batch, or what the parts add to it, and the outputs of each part; the
+        gradient is then on the network, with the running statistics after it. `numbers` are those
+        of the parts."""
         network, total, outputs = self.network, 0.0, []
-        sums = None
-        if len(parts) > 1:
-            weight = sum(np.sum(part.weight, dtype=np.float64) for part in parts)
-            sums = StepSums(network, weight)
-        for network.part, part in enumerate(parts):
+        sums = StepSums(network) if len(parts) > 1 else None
+        for network.part, part in zip(numbers, parts, strict=True):
             loss, Z = self._run_part(part)
             total += loss
             if not isfinite(total):
                 break
             outputs.append(Z)
             if sums is not None:
-                sums.add(np.sum(part.weight, dtype=np.float64))
+                sums.take(loss, network, weight_of([part]))
         network.part = 0
-        if isfinite(total):
-            if sums is not None:
-                sums.put()
-            network.step += 1
-            self.update()
-        return total * sum(map(len, parts)), outputs
+        if sums is not None and isfinite(total):
+            sums.put(network)
+        return total, outputs
 
     def _run_part(self, part):
         """Its share in the loss, and its outputs without those of auxiliary heads; the gradients
@@ -474,18 +364,46 @@ class Trainer:
         -------
         loss, score : float
         """
-        network, total, weight = self.network, 0.0, 0.0
-        for part in self._chunks(samples):
-            X = self.seen(part.X)
-            Z = network.resized(X.shape[1:]).forward(X, n_threads=self.n_threads)
-            total += self.loss.value_and_gradient(
-                Z, part.target, part.score_weight, None, network.kernels, self.n_threads
-            )
-            weight += np.sum(part.weight, dtype=np.float64)
-            score.add(Z, part.target, part.score_weight)
+        total, weight = 0.0, 0.0
+        for part in self.chunks(samples):
+            total += self.loss_of(part, score)
+            weight += weight_of([part])
         return float(total * samples.scale / weight), score.value()
 
-    def _chunks(self, samples):
+    def loss_of(self, part, score):
+        """The sum of the losses of samples of one size, without training; a score sees them."""
+        X, network = self.seen(part.X), self.network
+        Z = network.resized(X.shape[1:]).forward(X, n_threads=self.n_threads)
+        loss = self.loss.value_and_gradient(
+            Z, part.target, part.score_weight, None, network.kernels, self.n_threads
+        )
+        score.add(Z, part.target, part.score_weight)
+        return loss
+
+    def fit_statistics(self, samples, weight, known):
+        """Let layers that need statistics of the data compute them.
+
+        Parameters
+        ----------
+        samples : Samples
+        weight : ndarray of shape (n,)
+            Their weights.
+        known : collection of str
+            See `Network.fit_statistics`.
+        """
+        self.network.fit_statistics(lambda: self.seen_parts(samples, weight), known)
+
+    def seen_parts(self, samples, weight):
+        """The samples as the network sees them, some of one size at a time, and their weights."""
+        for start, stop in batches_of(len(samples), PREDICT_ROWS):
+            some, rows = samples.take(slice(start, stop)).X, np.arange(start, stop)
+            if isinstance(some, Ragged):
+                for part in some.parts():
+                    yield self.seen(some.stacked(part)), weight[rows[part]]
+            else:
+                yield self.seen(some), weight[start:stop]
+
+    def chunks(self, samples):
         """The samples in parts for which a prediction has memory."""
         take_rows = row_taker(samples.X, self.network, self.n_threads)
         order = samples.size_order()

@@ -14,12 +14,13 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.model_selection import cross_val_score
 
 from sklearn_convnet import ConvNetClassifier
+from sklearn_convnet.batches import Samples, batches_of
 from sklearn_convnet.estimators.inputs import default_layers
 from sklearn_convnet.layers import Conv1D, Conv2D, Conv3D, Dense, Dropout
 from sklearn_convnet.losses import CrossEntropy
 from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.optimizers import SGD, Adam
-from sklearn_convnet.training import Samples, Trainer, batches_of
+from sklearn_convnet.training import Trainer
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ from sklearn_convnet.augmentation import (
     Transform,
 )
 from sklearn_convnet.augmentation.mixing import mixed_samples
+from sklearn_convnet.batches import Samples
 from sklearn_convnet.inspection import AugmentationDisplay
 from sklearn_convnet.layers import BatchNorm, Conv1D, Conv2D, Conv3D, Dense, GlobalAvgPool
 from sklearn_convnet.multi_crop import MultiCrop
-from sklearn_convnet.training import Samples, Trainer
+from sklearn_convnet.training import Trainer
 
 MIXINGS = {"mixup": MixUp(0.7), "cutmix": CutMix()}
 every_mixing = pytest.mark.parametrize("mixing", MIXINGS.values(), ids=MIXINGS)

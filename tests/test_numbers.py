@@ -10,11 +10,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import Compose, GaussianNoise, RandomFlip
+from sklearn_convnet.batches import batches_of
 from sklearn_convnet.estimators.checks import check_range
 from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, GlobalAvgPool, Rescale, Standardize
 from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from sklearn_convnet.training import batches_of
 
 float32 = np.dtype(np.float32)
 TOO_LARGE = r"a value too large for dtype\('float32'\)"

@@ -36,7 +36,7 @@ ROOMS = (
     },
     {"initializers", "layers"},
     {"network"},
-    {"averaging", "losses", "optimizers", "schedules", "scores", "training"},
+    {"averaging", "batches", "losses", "optimizers", "schedules", "scores", "shards", "training"},
     {"augmentation", "multi_crop", "onnx_import", "votes"},
     {"estimators"},
     {

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, scores
+from sklearn_convnet.batches import Samples, batches_of, row_taker, shares_of
 from sklearn_convnet.estimators import history
 from sklearn_convnet.estimators.history import History
 from sklearn_convnet.estimators.targets import ClassTarget, MultilabelTarget
@@ -24,7 +25,7 @@ from sklearn_convnet.losses import SquaredError
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.scores import RunningAccuracy, RunningR2
-from sklearn_convnet.training import Samples, Trainer, batches_of, row_taker, shares_of
+from sklearn_convnet.training import Trainer
 
 
 @pytest.fixture

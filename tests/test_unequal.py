@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.architectures import unet
 from sklearn_convnet.augmentation import RandomAffine, RandomFlip
+from sklearn_convnet.batches import Samples
 from sklearn_convnet.callbacks import Checkpoint
 from sklearn_convnet.inspection import LearningRateRangeDisplay, saliency
 from sklearn_convnet.layers import (
@@ -45,7 +46,7 @@ from sklearn_convnet.multi_crop import MultiCrop
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.ragged import Ragged, each_size
-from sklearn_convnet.training import Samples, Trainer
+from sklearn_convnet.training import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from ..training import Goal, Samples
+from ..batches import Goal, Samples
 from .base import PROBABILITY, Transform, real_array, work_dtype
 from .compose import Compose
 

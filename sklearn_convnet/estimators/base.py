@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial as bound
 from numbers import Integral, Real
 
 import numpy as np
@@ -17,9 +18,9 @@ from ..messages import warn_caller
 from ..multi_crop import MultiCrop
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..parameters import Parametrized
-from ..ragged import Ragged
+from ..shards import ShardedTrainer
 from ..threads import effective_n_threads
-from ..training import PREDICT_ROWS, Progress, Trainer, batches_of, train
+from ..training import Progress, Trainer, train
 from .checks import pieces
 from .draws import DrawsMixin
 from .fitted import FittedMixin
@@ -69,6 +70,7 @@ class BaseConvNet(
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
         ],
+        "n_shards": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "augmentation": [Transform, None],
         "multi_crop": [MultiCrop, None],
@@ -318,30 +320,17 @@ class BaseConvNet(
         trainer = self._trainer(samples, weight, partial)
         self._training_state = trainer.state
         if copied is not None and begins:
-            network.fit_statistics(lambda: self._seen_parts(trainer, samples, weight), copied)
+            trainer.fit_statistics(samples, of_samples(weight), copied)
         self._average = trainer.average = next_average(self._average, self.average_weights, network)
         return trainer, samples
-
-    def _seen_parts(self, trainer, samples, weight):
-        """The samples as the network sees them, some of one size at a time, and their weights."""
-        shares = of_samples(weight)
-        for start, stop in batches_of(len(samples), PREDICT_ROWS):
-            some, rows = samples.take(slice(start, stop)).X, np.arange(start, stop)
-            if isinstance(some, Ragged):
-                for part in some.parts():
-                    yield trainer.seen(some.stacked(part)), shares[rows[part]]
-            else:
-                yield trainer.seen(some), shares[start:stop]
 
     def _trainer(self, samples, weight, partial):
         """The trainer of the steps; `weight` is that of the samples, or of their pixels."""
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(200, len(samples))
-        edges = batches_of(len(samples), batch_size, self.network_.smallest_batch)
-        self._n_of_batch = max(stop - start for start, stop in edges)
         weight = self._target.weight_of_loss(weight)
-        return Trainer(
+        trainer = self._trainer_class()(
             self.network_,
             whole_objective(self._objective(samples.target, weight, not partial), self.network_),
             self._resolved(self.optimizer, OPTIMIZERS),
@@ -355,6 +344,12 @@ class BaseConvNet(
             use_running=partial and len(samples) == 1,
             mix=self._mix(),
         )
+        self._n_of_batch = trainer.largest_pass(len(samples))
+        return trainer
+
+    def _trainer_class(self):
+        """A function that makes the trainer."""
+        return Trainer if self.n_shards == 1 else bound(ShardedTrainer, self.n_shards)
 
     def _warn_of_the_end(self, progress):
         """Warns if training has not ended by itself."""

@@ -65,6 +65,12 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
     batch_size : int or "auto", default="auto"
         Samples of a step; "auto" is ``min(200, n_samples)``. The samples of an epoch are cut
         into batches of nearly equal size, none larger than this.
+    n_shards : int, default=1
+        Into how many parts each batch is cut. Gradients are computed part by part, which takes the
+        memory of a part, and are added for one step of the optimiser. Batch norms see a part by
+        itself, and a mixture of samples stays within it; otherwise the step is that of the whole
+        batch, up to rounding. Each shard consists of samples next to each other in X, and each
+        epoch has an order within it. Best a divisor of `batch_size`, which must not be less.
     max_iter : int, default=200
         Largest number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
@@ -228,6 +234,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         optimizer="adam",
         average_weights=None,
         batch_size="auto",
+        n_shards=1,
         max_iter=200,
         augmentation=None,
         multi_crop=None,
@@ -260,6 +267,7 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         self.optimizer = optimizer
         self.average_weights = average_weights
         self.batch_size = batch_size
+        self.n_shards = n_shards
         self.max_iter = max_iter
         self.augmentation = augmentation
         self.multi_crop = multi_crop

@@ -52,9 +52,8 @@ class ImportMixin:
         with about("parameters such as multi_crop must leave the network of the model as it is"):
             estimator.set_weights(weights)
         estimator._early_stopped = estimator._validated = False
-        estimator._n_of_batch = (
-            _BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size
-        )
+        batch_size = _BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size
+        estimator._n_of_batch = -(-batch_size // estimator.n_shards)
         return estimator
 
     @staticmethod

@@ -46,6 +46,8 @@ callable, default="auto"
         See `ConvNetClassifier`.
     batch_size : int or "auto", default="auto"
         See `ConvNetClassifier`.
+    n_shards : int, default=1
+        See `ConvNetClassifier`.
     max_iter : int, default=200
         Largest number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
@@ -150,6 +152,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         optimizer="adam",
         average_weights=None,
         batch_size="auto",
+        n_shards=1,
         max_iter=200,
         augmentation=None,
         multi_crop=None,
@@ -179,6 +182,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self.optimizer = optimizer
         self.average_weights = average_weights
         self.batch_size = batch_size
+        self.n_shards = n_shards
         self.max_iter = max_iter
         self.augmentation = augmentation
         self.multi_crop = multi_crop

@@ -11,10 +11,10 @@ from sklearn.utils.validation import (
     check_array,
 )
 
+from ..batches import Samples
 from ..layers.composition import ShapeError
 from ..messages import about
 from ..ragged import Ragged, as_ragged
-from ..training import Samples
 from .checks import check_range, pieces
 from .inputs import (
     INPUT_PARAMS,
@@ -302,6 +302,8 @@ class SamplesMixin(UnequalMixin):
             raise ValueError(
                 f"{self._cannot_split(len(checked))}: {len(held_out)} is too few to score"
             )
+        if self.n_shards > 1:  # so that the rows of a shard lie next to each other
+            kept, held_out = np.sort(kept), np.sort(held_out)
         return checked.take(kept), self._encoded(checked.take(held_out))
 
     def _cannot_split(self, n):

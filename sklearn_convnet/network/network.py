@@ -648,19 +648,34 @@ class Network(DrawsMixin, ResizableMixin):
             Paths of buffers that hold what they should; a node all of whose buffers are
             among them is left alone.
         """
+        for i, node in self.nodes_to_measure(known):
+            node.fit_statistics(self.seen_at(i, batches()))
+
+    def nodes_to_measure(self, known=()):
+        """The nodes that `fit_statistics` is for, with their numbers, in order.
+
+        Raises
+        ------
+        ValueError
+            If there is one inside of a block.
+        """
         for node in walk(self._nodes):
             if hasattr(node, "fit_statistics") and node not in self._nodes:
                 raise ValueError(
                     f"layer {node.path!r}: statistics of the data are computed before "
                     "training, for layers outside of blocks only; put it before the block"
                 )
-        for i, node in enumerate(self.fused()):
-            if hasattr(node, "fit_statistics") and not all(
-                f"{node.path}/{name}" in known for name in node.buffers
-            ):
-                node.fit_statistics(
-                    (self.resized(X.shape[1:])._through(X, i), weight) for X, weight in batches()
-                )
+        return [
+            (i, node)
+            for i, node in enumerate(self.fused())
+            if hasattr(node, "fit_statistics")
+            and not all(f"{node.path}/{name}" in known for name in node.buffers)
+        ]
+
+    def seen_at(self, i, batches):
+        """Maps of `(X, weight)` batches as node i sees them, and their weights."""
+        for X, weight in batches:
+            yield self.resized(X.shape[1:])._through(X, i), weight
 
     def _through(self, X, n_nodes):
         X = self.check_input(X)

@@ -120,10 +120,18 @@ class StandardizeNode(_AffineNode):
 
     def fit_statistics(self, batches):
         """Mean and deviation of `(X, weight)` batches."""
+        self.use_moments(self.moments(batches))
+
+    def moments(self, batches):
+        """Moments of `(X, weight)` batches, of all or of a part, for `use_moments`."""
         moments = RunningMoments()
         for X, weight in batches:
             rows = X.reshape(-1, self.n_columns)
             moments.add(rows, np.repeat(weight, len(rows) // len(X)))
+        return moments
+
+    def use_moments(self, moments):
+        """Take the mean and deviation of moments."""
         mean, deviation = moments.mean, np.sqrt(moments.variance)
         if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
             raise ValueError(

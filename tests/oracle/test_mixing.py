@@ -12,11 +12,12 @@ from torch.nn import functional as F  # noqa: E402, N812
 
 from sklearn_convnet.augmentation import CutMix, MixUp  # noqa: E402
 from sklearn_convnet.augmentation.mixing import mixed_samples  # noqa: E402
+from sklearn_convnet.batches import Samples  # noqa: E402
 from sklearn_convnet.layers import BatchNorm, Conv2D, Dense  # noqa: E402
 from sklearn_convnet.losses import CrossEntropy, SquaredError  # noqa: E402
 from sklearn_convnet.network import compile_network  # noqa: E402
 from sklearn_convnet.optimizers import SGD  # noqa: E402
-from sklearn_convnet.training import Samples, Trainer  # noqa: E402
+from sklearn_convnet.training import Trainer  # noqa: E402
 
 torch.set_num_threads(1)
 

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional as F  # noqa: E402, N812
 from torch.optim import lr_scheduler  # noqa: E402
 
+from sklearn_convnet.batches import Samples  # noqa: E402
 from sklearn_convnet.layers import BatchNorm, Conv2D, Dense  # noqa: E402
 from sklearn_convnet.losses import CrossEntropy  # noqa: E402
 from sklearn_convnet.network import compile_network  # noqa: E402
@@ -24,7 +25,7 @@ from sklearn_convnet.schedules import (  # noqa: E402
     ReduceOnPlateau,
     StepDecay,
 )
-from sklearn_convnet.training import Samples, Trainer  # noqa: E402
+from sklearn_convnet.training import Trainer  # noqa: E402
 
 torch.set_num_threads(1)
 

@@ -5,9 +5,9 @@ from copy import copy
 import numpy as np
 from sklearn.base import clone
 
+from ...batches import Samples
 from ...estimators.targets.base import Target
 from ...optimizers import OPTIMIZERS
-from ...training import Samples
 from ._pictures import check_estimator_kind
 
 

@@ -1,6 +1,6 @@
 """`LearningRateRangeDisplay`."""
 
-from itertools import chain, count
+from itertools import chain, count, islice
 from numbers import Integral, Real
 
 import numpy as np
@@ -192,13 +192,12 @@ class Rates(Schedule):
 
 def range_test(trainer, samples, n_steps, smoothing, stop_factor):
     """The loss of each step, until there is no more, or it explodes."""
-    batches = chain.from_iterable(trainer.batches(samples) for _ in count())
+    steps = chain.from_iterable(trainer.steps(samples) for _ in count())
     losses = []
-    for parts, _ in zip(batches, range(n_steps), strict=False):
-        total, _ = trainer.run_step(parts)
-        if not np.isfinite(total):
+    for loss, weight in islice(steps, n_steps):
+        if not np.isfinite(loss):
             break
-        losses.append(total / sum(part.weight.sum(dtype=np.float64) for part in parts))
+        losses.append(loss / weight)
         curve = smoothed(losses, smoothing)
         begin = float(max(abs(losses[0]), abs(curve.min())))
         if curve[-1] - curve.min() > float(stop_factor) * begin:
