@@ -192,8 +192,13 @@ def ends_of_shards(n, n_shards):
     return list(pairwise(n * s // n_shards for s in range(n_shards + 1)))
 
 
-def shards_of_batches(n, batch_size, smallest, n_shards):
-    """For each shard where its part of each batch begins and ends, among its own rows.
+def ends_of_batches(n, batch_size, smallest, n_shards):
+    """Where the parts of the batches end in each shard, among its own rows.
+
+    Returns
+    -------
+    ndarray of shape (n_shards, n_batches + 1)
+        Beginning with 0.
 
     Raises
     ------
@@ -210,9 +215,8 @@ def shards_of_batches(n, batch_size, smallest, n_shards):
     # As many batches as without shards, unless one is too large then: if n_shards does not divide
     # batch_size, it may be.
     few, many = -(-n // batch_size), -(-max(lengths) // (batch_size // n_shards))
-    n_batches = next(b for b in (few, many) if _sizes(lengths, b).max() <= batch_size)
-    n_batches = min(n_batches, min(lengths) // smallest)
-    return [list(pairwise(row)) for row in _ends(lengths, n_batches).tolist()]
+    fits = np.diff(_ends(lengths, few)).sum(axis=0).max() <= batch_size
+    return _ends(lengths, min(few if fits else many, min(lengths) // smallest))
 
 
 def _ends(lengths, n_batches):
@@ -221,11 +225,6 @@ def _ends(lengths, n_batches):
     first = np.arange(len(lengths)) * n_batches // len(lengths)
     ends = np.multiply.outer(lengths, np.arange(n_batches + 1)) + first[:, np.newaxis]
     return ends // n_batches
-
-
-def _sizes(lengths, n_batches):
-    """The sizes of the batches of shards."""
-    return np.diff(_ends(lengths, n_batches)).sum(axis=0)
 
 
 class Pass:

@@ -10,12 +10,12 @@
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from math import isfinite
 
 import numpy as np
 
-from .batches import Pass, ends_of_shards, row_taker, shards_of_batches
+from .batches import Pass, ends_of_batches, ends_of_shards, row_taker
 from .moments import RunningMoments
 from .training import StepSums, Trainer, count, weight_of
 
@@ -64,21 +64,23 @@ class ShardedTrainer(Trainer):
         ends = ends_of_shards(len(samples), self.n_shards)
         return [samples.between(start, stop) for start, stop in ends]
 
-    def edges(self, n):
-        """Where the parts of the batches begin and end, for each shard of n samples."""
-        return shards_of_batches(n, self.batch_size, self.network.smallest_batch, self.n_shards)
+    def ends(self, n):
+        """Where the parts of the batches end in each shard of n samples."""
+        return ends_of_batches(n, self.batch_size, self.network.smallest_batch, self.n_shards)
 
     def largest_pass(self, n):
-        return max(stop - start for edges in self.edges(n) for start, stop in edges)
+        return int(np.diff(self.ends(n)).max())
 
     def passes(self, samples, seed):
         """A pass over the samples of each shard, in an order that the seed says."""
-        edges = self.edges(len(samples))
-        sizes = np.diff(edges).sum(axis=(0, 2))
-        return [
-            Pass(some, own, seed, shard, self.n_shards, sizes)
-            for shard, (some, own) in enumerate(zip(self.shards_of(samples), edges, strict=True))
-        ]
+        ends = self.ends(len(samples))
+        shards = enumerate(self.shards_of(samples))
+        return [self.pass_of(some, shard, ends, seed) for shard, some in shards]
+
+    def pass_of(self, samples, shard, ends, seed):
+        """A pass over the samples of one shard."""
+        edges, sizes = list(pairwise(ends[shard].tolist())), np.diff(ends).sum(axis=0)
+        return Pass(samples, edges, seed, shard, self.n_shards, sizes)
 
     def steps(self, samples, score=None):
         order_seed, seed = self.epoch_seeds()

@@ -403,11 +403,12 @@ class Trainer:
             else:
                 yield self.seen(some), weight[start:stop]
 
-    def chunks(self, samples):
-        """The samples in parts for which a prediction has memory."""
+    def chunks(self, samples, edges=None):
+        """The samples in parts for which a prediction has memory, or cut at given edges."""
         take_rows = row_taker(samples.X, self.network, self.n_threads)
         order = samples.size_order()
-        for start, stop in batches_of(len(samples), chunk_rows(self.network)):
+        edges = batches_of(len(samples), chunk_rows(self.network)) if edges is None else edges
+        for start, stop in edges:
             which = slice(start, stop) if order is None else order[start:stop]
             yield from samples.take(which, take_rows).parts()
 

@@ -1,7 +1,7 @@
 """The network of a fit: a new one, or that of the last fit, with what was changed since."""
 
 from copy import copy, deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -57,6 +57,40 @@ def check_dense_voting(network, kind):
         raise ShapeError(
             error.path, f"{error.problem}. voting='dense' needs that: use voting='soft'"
         ) from None
+
+
+@dataclass
+class Augment:
+    """Changes a training batch: see `Trainer`. It can be pickled without the estimator."""
+
+    target: object
+    augmentation: object
+    multi_crop: object
+    n_threads: int | None
+
+    def __call__(self, X, target, pixel_weight, random_state):
+        if self.augmentation is not None:
+            how = self.augmentation, X
+            if pixel_weight is not None:
+                same = deepcopy(random_state)
+                pixel_weight = self.target.moved(*how, pixel_weight, same, self.n_threads)
+            X, target = self.target.augmented(*how, target, random_state, self.n_threads)
+        if self.multi_crop is not None:
+            X = self.multi_crop.random_crops(X, random_state)
+        return X, target, pixel_weight
+
+
+@dataclass
+class Mix:
+    """Mixes a training batch: see `Trainer`."""
+
+    mixing: object
+    n_axes: int
+    lies_in_sample: bool
+
+    def __call__(self, samples, random_state):
+        mixture = self.mixing.mix(samples.X, self.n_axes, random_state)
+        return mixed_samples(samples, mixture, self.lies_in_sample)
 
 
 class NetworkMixin:
@@ -234,32 +268,14 @@ class NetworkMixin:
         augmentation, _ = parted(self.augmentation)
         if augmentation is None and self.multi_crop is None:
             return None
-
-        def augment(X, target, pixel_weight, random_state):
-            if augmentation is not None:
-                how = augmentation, X
-                if pixel_weight is not None:
-                    same = deepcopy(random_state)
-                    pixel_weight = self._target.moved(*how, pixel_weight, same, self.n_threads)
-                X, target = self._target.augmented(*how, target, random_state, self.n_threads)
-            if self.multi_crop is not None:
-                X = self.multi_crop.random_crops(X, random_state)
-            return X, target, pixel_weight
-
-        return augment
+        return Augment(self._target, augmentation, self.multi_crop, self.n_threads)
 
     def _mix(self):
         """The mixing of a training batch, or None: see `Trainer`."""
         _, mixing = parted(self.augmentation)
         if mixing is None:
             return None
-        n_axes = KINDS[self._inputs.kind]
-
-        def mix(samples, random_state):
-            mixture = mixing.mix(samples.X, n_axes, random_state)
-            return mixed_samples(samples, mixture, self._target.lies_in_sample)
-
-        return mix
+        return Mix(mixing, KINDS[self._inputs.kind], self._target.lies_in_sample)
 
     def _view(self):
         """The part of X that the network sees where it does not train, or None for all of it."""

@@ -3,6 +3,8 @@
 import functools
 import importlib.util
 import os
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +58,23 @@ def _best_variant():
     return variants()[0]
 
 
+#: The variant that `using` has chosen, or None.
+_CHOSEN = ContextVar("variant", default=None)
+
+
+@contextmanager
+def using(variant):
+    """Inside, in this thread, kernels are those of a variant; a network keeps its first ones."""
+    token = _CHOSEN.set(variant)
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
 def default_variant():
-    """The variant in use: the one that the environment forces, or the best."""
-    return os.environ.get(ENVIRONMENT) or _best_variant()
+    """The variant in use: that of `using`, the one that the environment forces, or the best."""
+    return _CHOSEN.get() or os.environ.get(ENVIRONMENT) or _best_variant()
 
 
 def forced_form(names):
