@@ -252,11 +252,13 @@ def _of_the_fit(estimator):
 def _origin(estimator, X, y, metadata):
     """Hashes of what decides the bits of a fit, by name."""
     decides = estimator.get_params(deep=False)
-    del decides["n_threads"], decides["verbose"], decides["test_time_augmentation"]
+    for name in estimator._changes_no_bit:
+        del decides[name]
     if decides["init_from"] is not None:
         decides["init_from"] = dict(weights_of(decides["init_from"]))
     decides.update(metadata, X=X, y=y, t_=estimator.t_, estimator=type(estimator))
-    return {name: _hash(value) for name, value in decides.items() if value is not None}
+    contents = {name: estimator._contents(value) for name, value in decides.items()}
+    return {name: _hash(value) for name, value in contents.items() if value is not None}
 
 
 def _hash(value):

@@ -77,9 +77,10 @@ class ShardedTrainer(Trainer):
         shards = enumerate(self.shards_of(samples))
         return [self.pass_of(some, shard, ends, seed) for shard, some in shards]
 
-    def pass_of(self, samples, shard, ends, seed):
-        """A pass over the samples of one shard."""
-        edges, sizes = list(pairwise(ends[shard].tolist())), np.diff(ends).sum(axis=0)
+    def pass_of(self, samples, shard, ends, seed, alone=False):
+        """A pass over the samples of one shard, perhaps in batches of its own."""
+        edges = list(pairwise(ends[shard].tolist()))
+        sizes = None if alone else np.diff(ends).sum(axis=0)
         return Pass(samples, edges, seed, shard, self.n_shards, sizes)
 
     def steps(self, samples, score=None):

@@ -43,6 +43,7 @@ ROOMS = (
         "_config",
         "architectures",
         "callbacks",
+        "dask",
         "datasets",
         "inspection",
         "interchange",

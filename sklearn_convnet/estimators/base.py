@@ -97,6 +97,9 @@ class BaseConvNet(
     #: name: Loss class, for `loss`.
     _losses: dict = {}
 
+    #: Parameters that change no bit of a fit.
+    _changes_no_bit = ("n_threads", "verbose", "test_time_augmentation")
+
     #: The mean of the weights, and those of the last step; None if there is no mean.
     _average = None
 
@@ -128,6 +131,10 @@ class BaseConvNet(
         return self._target.objective(loss, target, weight)
 
     # --- fit -----------------------------------------------------------------------------
+
+    def _contents(self, value):
+        """What a checkpoint knows a parameter, or something that `fit` was given, by."""
+        return value
 
     def _validate(self):
         self._validate_params()

@@ -74,7 +74,12 @@ def using(variant):
 
 def default_variant():
     """The variant in use: that of `using`, the one that the environment forces, or the best."""
-    return _CHOSEN.get() or os.environ.get(ENVIRONMENT) or _best_variant()
+    return forced_variant() or _best_variant()
+
+
+def forced_variant():
+    """The variant that `using` or the environment chooses, or None."""
+    return _CHOSEN.get() or os.environ.get(ENVIRONMENT) or None
 
 
 def forced_form(names):

@@ -1,0 +1,194 @@
+"""X on a cluster: collections of dask as arrays of samples, checked, and sent in shards."""
+
+from hashlib import blake2b
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.delayed import Delayed
+from sklearn.utils import assert_all_finite
+
+from ..batches import Samples
+from ..estimators.checks import check_range
+from ..ragged import Ragged
+from . import tasks
+
+
+def is_collection(X):
+    """True if it is a collection of dask, or a list of delayed objects."""
+    return dask.is_dask_collection(X) or _is_list_of_delayed(X)
+
+
+def _is_list_of_delayed(X):
+    return isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], Delayed)
+
+
+def as_array(X, client, lengths=True):
+    """X as a dask array in chunks of whole samples.
+
+    Parameters
+    ----------
+    X : dask collection, or list of Delayed
+        An array or a DataFrame, or readers of an array each.
+    client : distributed.Client
+        Asks for shapes.
+    lengths : bool, default=True
+        Whether the number of samples in each chunk must be known.
+
+    Raises
+    ------
+    TypeError
+        If it is another collection.
+    """
+    if _is_list_of_delayed(X):
+        X = _read(X, client)
+    elif hasattr(X, "to_dask_array"):
+        X = X.to_dask_array(lengths=True if lengths else None)
+    if not isinstance(X, da.Array):
+        raise TypeError(
+            f"X is a {type(X).__name__}: give a dask array, a dask DataFrame, or a list of delayed "
+            "arrays"
+        )
+    if lengths and np.isnan(X.shape).any():
+        X = X.compute_chunk_sizes()
+    return X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
+
+
+def _read(readers, client):
+    """An array of what delayed readers read, after a look at the shapes."""
+    shapes = client.gather(client.compute([dask.delayed(_shape)(reader) for reader in readers]))
+    kinds = [(shape[1:], dtype) for shape, dtype in shapes]
+    for i, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            raise ValueError(
+                f"X[0] reads samples of shape {kinds[0][0]} and dtype {kinds[0][1]}, X[{i}] of "
+                f"{kind[0]} and {kind[1]}: let readers return samples of one shape and dtype"
+            )
+    parts = [
+        da.from_delayed(reader, shape, dtype)
+        for reader, (shape, dtype) in zip(readers, shapes, strict=True)
+    ]
+    return da.concatenate(parts)
+
+
+def _shape(X):
+    X = np.asarray(X)
+    return X.shape, X.dtype
+
+
+def local(value, client):
+    """A value, or what a collection computes."""
+    if _is_list_of_delayed(value):
+        return np.concatenate(client.gather(client.compute(list(value))))
+    return client.compute(value).result() if dask.is_dask_collection(value) else value
+
+
+def check_rows(X, dtype, name, client):
+    """Raises ValueError for numbers that are not finite, or too large for a dtype, wherever the
+    chunks are."""
+    chunks = X.to_delayed().ravel()
+    found = client.gather(client.compute([dask.delayed(_fault)(c, dtype, name) for c in chunks]))
+    for message in found:
+        if message is not None:
+            raise ValueError(message)
+
+
+def _fault(X, dtype, name):
+    """The message of an error, or None."""
+    try:
+        assert_all_finite(X, estimator_name=name, input_name="X")
+        check_range(X, dtype, "X")
+    except ValueError as error:
+        return str(error)
+
+
+def digests(X, client):
+    """A hash of each sample, wherever the chunks are."""
+    chunks = X.to_delayed().ravel()
+    lazy = dask.delayed(_digests)
+    return np.concatenate(client.gather(client.compute([lazy(chunk) for chunk in chunks])))
+
+
+def _digests(X):
+    samples = (np.ascontiguousarray(sample) for sample in X)
+    found = [blake2b(sample.tobytes(), digest_size=16).digest() for sample in samples]
+    return np.frombuffer(f"{X.dtype.str} {X.shape[1:]}".encode() + b"".join(found), np.uint8)
+
+
+def sender(cluster, samples, ends):
+    """A function that sends a part of samples to a worker, and returns its future.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    samples : Samples
+        Of which X is an array, here or on the cluster.
+    ends : list of (int, int)
+        Where parts begin and end.
+    """
+
+    def send(part, worker):
+        some = samples.between(*ends[part])
+        rows = some.rows
+        if not isinstance(samples.X, da.Array):
+            return cluster.send(_without_rows(some, samples.X[rows]), worker)
+        bare = cluster.send(_without_rows(some, None), worker)
+        block = cluster.compute(_block(samples.X, rows), worker)
+        future = cluster.submit(tasks.with_rows, block, bare, worker=worker)
+        cluster.await_end(future)
+        cluster.release(block)
+        return future
+
+    return send
+
+
+def _without_rows(samples, X):
+    return Samples(X, samples.target, samples.weight, None, samples.pixel_weight, samples.scale)
+
+
+def _block(X, rows):
+    """Rows of a dask array, as one delayed array."""
+    is_range = rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all()
+    block = X[rows[0] : rows[-1] + 1] if is_range else X[rows]
+    return block.rechunk(-1).to_delayed().ravel()[0]
+
+
+def blockwise(predict, X):
+    """What a method returns for each chunk of X, lazily.
+
+    Parameters
+    ----------
+    predict : callable
+        The method of an estimator, which returns an array or a list of arrays.
+    X : dask array
+        In chunks of whole samples.
+
+    Returns
+    -------
+    dask array, or list of them
+    """
+    like = predict(np.zeros((1, *X.shape[1:]), X.dtype))
+    chunks, lengths = X.to_delayed().ravel(), X.chunks[0]
+    lazy = dask.delayed(predict)
+    results = [lazy(chunk) for chunk in chunks]
+
+    def joined(parts, one):
+        shapes = [(n, *one.shape[1:]) for n in lengths]
+        pairs = zip(parts, shapes, strict=True)
+        return da.concatenate(
+            [da.from_delayed(part, shape, one.dtype) for part, shape in pairs],
+            allow_unknown_chunksizes=True,
+        )
+
+    if not isinstance(like, list):
+        return joined(results, like)
+    return [joined([part[j] for part in results], one) for j, one in enumerate(like)]
+
+
+def refuse_unequal(X):
+    """Raises ValueError for samples that differ in size."""
+    if isinstance(X, Ragged):
+        raise ValueError(
+            "X holds samples that differ in size, which a fit on a cluster does not take: crop, pad "
+            "or resize them, or fit a plain estimator"
+        )
