@@ -39,6 +39,8 @@ class Cluster:
     ----------
     variant : str
         The best variant of the kernels that all workers and the client have.
+    frames : dict of str to DataFrame
+        An empty table like the one that a dask array was made of, by the name of the array.
 
     Raises
     ------
@@ -52,7 +54,7 @@ class Cluster:
         self.token = uuid.uuid4().hex[:12]
         self._n_names = 0
         self._futures = []
-        self.placed = []
+        self.placed, self.frames = [], {}
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:

@@ -103,10 +103,10 @@ class _OnCluster:
         X = given.X
         if is_collection(X):
             with about(f"X{suffix}") if suffix else nullcontext():
-                names = getattr(X, "_meta", None)
+                like = getattr(X, "_meta", None)
                 X = as_array(X, client)
-                if names is not None and hasattr(names, "columns"):
-                    self._cluster.names = names
+                if hasattr(like, "columns"):
+                    self._cluster.frames[X.name] = like
         y, weight, boxes = rest
         return replace(given, X=X, y=y, weight=weight, boxes=boxes)
 
@@ -117,8 +117,11 @@ class _OnCluster:
                 refuse_unequal(X)
             return X
         client = self._cluster.client
-        # One sample tells how all come in.
-        super()._check_X(X[:1].compute(scheduler=client), reset, renewed)
+        one = X[:1].compute(scheduler=client)  # which tells how all come in
+        like = self._cluster.frames.get(X.name)
+        if like is not None:
+            one = type(like)(one, columns=like.columns)
+        super()._check_X(one, reset, renewed)
         dtype = self._work_dtype(X) if reset else self.network_.dtype
         check_rows(X, dtype, type(self).__name__, client)
         return self._inputs.view(X, type(self).__name__)
@@ -278,7 +281,7 @@ validation_scores_, best_validation_score_, history_
     >>> from sklearn_convnet.dask import DaskConvNetClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> X = X[:400].reshape(-1, 8, 8).astype("float32")
-    >>> client = Client(n_workers=2, processes=False, dashboard_address=None)
+    >>> client = Client(n_workers=2, processes=False, dashboard_address=":0")
     >>> net = DaskConvNetClassifier(n_shards=2, max_iter=3, random_state=0)
     >>> net = net.fit(da.from_array(X, chunks=(150, 8, 8)), y[:400])
     >>> plain = ConvNetClassifier(n_shards=2, max_iter=3, random_state=0).fit(X, y[:400])
@@ -473,7 +476,7 @@ Examples
     >>> from sklearn_convnet.layers import Conv1D, GlobalAvgPool
     >>> signals = np.random.RandomState(0).normal(size=(200, 20))
     >>> steps = np.abs(np.diff(signals)).mean(axis=1)
-    >>> client = Client(n_workers=1, processes=False, dashboard_address=None)
+    >>> client = Client(n_workers=1, processes=False, dashboard_address=":0")
     >>> net = DaskConvNetRegressor([Conv1D(8, 2), GlobalAvgPool()], max_iter=2, random_state=0)
     >>> net.fit(signals, steps).predict(signals).shape
     (200,)
