@@ -70,6 +70,14 @@ def test_find_digits(capsys, figure):
     assert "average precision at IoU 0.5" in capsys.readouterr().out
 
 
+def test_dask_digits(capsys):
+    pytest.importorskip("distributed")
+    found, alike = run("dask_digits", "--quick")
+    assert found.keys() == {"plain", "2 workers"}
+    assert alike
+    assert "to the last bit: True" in capsys.readouterr().out
+
+
 def test_segmentation(capsys, figure):
     assert 0 <= run("segmentation", "--quick", "--figure", figure) <= 1
     assert "foreground" in capsys.readouterr().out

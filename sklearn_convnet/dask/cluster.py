@@ -11,11 +11,13 @@ import uuid
 from concurrent.futures import CancelledError
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from distributed import KilledWorker, wait
+from distributed import CommClosedError, KilledWorker, wait
 
 from .._version import package_version
 from ..kernels import loader
 
+#: What is raised where data were on a worker that is no more, or on their way to it.
+LOST = (CancelledError, KilledWorker, CommClosedError, TimeoutError)
 #: So many times work is repeated whose data were lost with a worker.
 MAX_LOSSES = 5
 #: Seconds to wait for the first worker.
@@ -114,30 +116,33 @@ class Cluster:
         return self.client.gather(future)
 
     def results(self, futures):
-        """Those of several; the futures are released."""
-        try:
-            return self.client.gather(futures)
-        finally:
-            self.release(*futures)
+        """Those of several."""
+        return self.client.gather(futures)
 
     def await_end(self, future):
         """Waits until it is known what becomes of a future."""
         wait([future])
 
     def resilient(self, work):
-        """What work returns; where something was lost with a worker, it is sent and done again."""
+        """What work returns; where something was lost with a worker, it is sent and done again.
+        Nothing of the work is left on the cluster, but for the parts that are placed."""
         for n_losses in range(1, MAX_LOSSES + 1):
             try:
-                return work()
-            except (CancelledError, KilledWorker):
+                result = work()
+                break
+            except LOST:
                 if n_losses == MAX_LOSSES:
                     raise
-                self._begin_anew()
+                for placed in self.placed:
+                    placed.forget()
+                self._release_passing()
+        self._release_passing()
+        return result
 
-    def _begin_anew(self):
-        self.release(*self._futures)
-        for placed in self.placed:
-            placed.forget()
+    def _release_passing(self):
+        """Lets go of all but what is placed."""
+        stays = {id(future) for placed in self.placed for future in placed.held()}
+        self.release(*[future for future in self._futures if id(future) not in stays])
 
 
 def _common_variant(seen):
@@ -192,7 +197,8 @@ class Placed:
     cluster : Cluster
     n_parts : int
     send : callable
-        ``send(part, worker)`` returns the future of a part, on its way to a worker.
+        ``send(part, worker)`` returns the future of a part, on its way to a worker, and perhaps
+        others that it is computed of.
     """
 
     def __init__(self, cluster, n_parts, send):
@@ -203,6 +209,10 @@ class Placed:
     def forget(self):
         """Send all of them anew when they are needed next."""
         self.futures, self.where = {}, {}
+
+    def held(self):
+        """The futures that parts live by."""
+        return [future for futures in self.futures.values() for future in futures]
 
     def settle(self):
         """Sends what is not there, and moves parts if workers have come or gone.
@@ -218,12 +228,12 @@ class Placed:
                 self.futures[part] = self.send(part, worker)
             elif worker != self.where[part]:
                 before = self.futures[part]
-                self.futures[part] = self.cluster.submit(same, before, worker=worker)
-                self.cluster.await_end(self.futures[part])
-                self.cluster.release(before)
+                self.futures[part] = [self.cluster.submit(same, before[0], worker=worker)]
+                self.cluster.await_end(self.futures[part][0])
+                self.cluster.release(*before)
         self.where = where
         on = list(where.values())
-        return [(self.futures[p], where[p], on.count(where[p])) for p in range(self.n_parts)]
+        return [(self.futures[p][0], where[p], on.count(where[p])) for p in range(self.n_parts)]
 
 
 def same(value):

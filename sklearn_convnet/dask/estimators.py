@@ -39,6 +39,8 @@ class _OnCluster:
         "transport": [StrOptions({"float16"}), None],
     }
 
+    _changes_no_bit = (*ConvNetClassifier._changes_no_bit, "client")
+
     #: The plain estimator.
     _plain = None
 

@@ -116,7 +116,7 @@ def _digests(X):
 
 
 def sender(cluster, samples, ends):
-    """A function that sends a part of samples to a worker, and returns its future.
+    """A function that sends a part of samples to a worker, as `Placed` takes it.
 
     Parameters
     ----------
@@ -131,13 +131,13 @@ def sender(cluster, samples, ends):
         some = samples.between(*ends[part])
         rows = some.rows
         if not isinstance(samples.X, da.Array):
-            return cluster.send(_without_rows(some, samples.X[rows]), worker)
+            return [cluster.send(_without_rows(some, samples.X[rows]), worker)]
         bare = cluster.send(_without_rows(some, None), worker)
         block = cluster.compute(_block(samples.X, rows), worker)
         future = cluster.submit(tasks.with_rows, block, bare, worker=worker)
         cluster.await_end(future)
         cluster.release(block)
-        return future
+        return [future, bare]
 
     return send
 

@@ -52,7 +52,7 @@ class DaskTrainer(ShardedTrainer):
             mix=self.mix,
         )
         template = tasks.Template(bare, self.cluster.variant, self._threads_of_task)
-        return self.cluster.send(template, everywhere=True)
+        return [self.cluster.send(template, everywhere=True)]
 
     def _on_workers(self, samples, ends):
         """Samples on workers, cut at these ends, as `Placed.settle` returns them; they are sent
@@ -114,10 +114,7 @@ class DaskTrainer(ShardedTrainer):
             own = [(start - begin, stop - begin) for start, stop in edges[first:last]]
             args = template, weights, part, score, own, n_sharing
             futures.append(cluster.submit(tasks.evaluated, *args, worker=worker))
-        try:
-            return cluster.results(futures)
-        finally:
-            cluster.release(weights)
+        return cluster.results(futures)
 
     # --- epochs ------------------------------------------------------------------------
 
