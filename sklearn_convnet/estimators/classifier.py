@@ -455,7 +455,7 @@ default=None
 
         Parameters
         ----------
-        model : str, path-like or onnx.ModelProto
+        model : str, path-like, file opened for reading bytes, or onnx.ModelProto
             The model, or the file that it is in: see `interchange.from_onnx`.
         classes : array-like of shape (n_classes,), default=None
             The label of each score, in their order. None takes those that the model tells, and

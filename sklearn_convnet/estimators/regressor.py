@@ -272,7 +272,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
         Parameters
         ----------
-        model : str, path-like or onnx.ModelProto
+        model : str, path-like, file opened for reading bytes, or onnx.ModelProto
             The model, or the file that it is in: see `interchange.from_onnx`.
         input_shape : tuple of int, default=None
             Shape of a sample, in the order of the model's input, where the model leaves it free.

@@ -11,7 +11,7 @@ def from_onnx(model, *, task=None, input_shape=None, output=None):
 
     Parameters
     ----------
-    model : str, path-like or onnx.ModelProto
+    model : str, path-like, file opened for reading bytes, or onnx.ModelProto
         The model, or the file that it is in.
     task : {"classification", "regression"}, default=None
         What the network is for. "classification" leaves a softmax or logistic function at the end

@@ -77,22 +77,22 @@ class Model:
 
 
 def read_model(model):
-    """The `Model` of a file or of an `onnx.ModelProto`.
+    """The `Model` of a path, of an open file, or of an `onnx.ModelProto`.
 
     Raises
     ------
     TypeError
-        If it is neither.
+        If it is none of these.
     ValueError
-        If the opset is too old.
+        If the file is damaged, or the opset too old.
     """
     onnx = import_onnx()
-    if isinstance(model, (str, PathLike)):
-        model = onnx.load(model)
+    if isinstance(model, (str, PathLike)) or hasattr(model, "read"):
+        model = _load(onnx, model)
     elif not isinstance(model, onnx.ModelProto):
         raise TypeError(
-            f"model must be the path of an ONNX file or an onnx.ModelProto, got "
-            f"{type(model).__name__}"
+            "model must be the path of an ONNX file, such a file opened for reading bytes, or an "
+            f"onnx.ModelProto, got {type(model).__name__}"
         )
     versions = {opset.domain: opset.version for opset in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 0))
@@ -117,6 +117,16 @@ def read_model(model):
     outputs = [value.name for value in graph.output]
     own = model.producer_name == "sklearn_convnet"
     return Model(operators, constants, inputs, outputs, opset, own)
+
+
+def _load(onnx, file):
+    from google.protobuf.message import DecodeError  # which onnx needs, too
+
+    try:
+        return onnx.load(file)
+    except DecodeError as error:
+        name = getattr(file, "name", file)
+        raise ValueError(f"model: {name} is no ONNX model, or is damaged") from error
 
 
 def _shape_of(value):

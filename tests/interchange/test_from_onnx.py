@@ -408,6 +408,23 @@ def test_wrong_parameters(model, options, error, words):
         from_onnx(model, **options)
 
 
+def test_files(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(graph_of(node("Relu", "X")).SerializeToString())
+    with path.open("rb") as file:
+        for source in (path, str(path), file):
+            (layer,), _ = from_onnx(source)
+            assert layer.activation == "relu"
+    path.write_bytes(b"no model" * 10)
+    with path.open("rb") as file:
+        for source in (path, str(path), file):
+            with pytest.raises(ValueError, match=r"net\.onnx is no ONNX model, or is damaged"):
+                from_onnx(source)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        from_onnx(path)
+
+
 def test_old_operators_and_own_parameters():
     model = graph_of(node("Relu", "X"))
     model.opset_import[0].version = 6
