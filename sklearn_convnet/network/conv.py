@@ -107,6 +107,10 @@ class ConvNode(Node):
         self.prologue = None  # the scale node whose work is done to the input as it is read
         self.moments = None  # the moments node that goes on with the moments of the output
 
+    @property
+    def learns(self):
+        return super().learns or (self.moments is not None and self.moments.learns)
+
     def choose_form(self):
         """Takes Winograd's form if it applies and is faster, or the one that is forced."""
         if self._why_not_winograd() is None:

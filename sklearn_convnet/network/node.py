@@ -11,7 +11,6 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
@@ -113,9 +112,9 @@ def chain_backward(nodes, dY, need_input, run):
     """The gradient at the input of the first node, None unless needed."""
     needed = [need_input]
     for node in nodes[:-1]:
-        needed.append(needed[-1] or node.has_weights)
+        needed.append(needed[-1] or node.learns)
     for node, wanted in zip(reversed(nodes), reversed(needed), strict=False):
-        if not wanted and not node.has_weights:
+        if not wanted and not node.learns:
             return None
         with run.within(node):
             dY = run.backward(node, dY, wanted)
@@ -302,16 +301,18 @@ class Node:
         """The nodes of a layer, most often one."""
         return [cls(layer, path, input_shape)]
 
-    @cached_property
-    def has_weights(self):
-        """True if it, or a node inside it, has weights."""
-        return bool(self.weights) or any(n.has_weights for c in self.chains for n in c)
+    @property
+    def learns(self):
+        """True if it, or a node inside it, has weights that are not frozen."""
+        inside = (node for chain in self.chains for node in chain)
+        return any(map(self._is_learnt, self.weights)) or any(node.learns for node in inside)
+
+    def _is_learnt(self, name):
+        return self.weights[name].trainable and not self.frozen
 
     def gradient(self, name):
         """Where to put the gradient of a weight; None if it is frozen or absent."""
-        weight = self.weights.get(name)
-        trained = weight is not None and weight.trainable and not self.frozen
-        return self.grads[name] if trained else None
+        return self.grads[name] if name in self.weights and self._is_learnt(name) else None
 
     def forward(self, X, run):
         """The output for a batch X of shape (n, *input_shape).

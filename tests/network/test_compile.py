@@ -10,6 +10,7 @@ from time import perf_counter
 import layer_cases as cases
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from sklearn_convnet.layers import (
     Activation,
@@ -32,7 +33,7 @@ from sklearn_convnet.layers import (
 from sklearn_convnet.layers.activation import ACTIVATIONS
 from sklearn_convnet.network import Network, compile_network
 from sklearn_convnet.network.conv import ConvNode
-from sklearn_convnet.network.node import walk
+from sklearn_convnet.network.node import Run, walk
 from sklearn_convnet.network.passes import (
     PASSES,
     fuse_derivatives,
@@ -253,6 +254,37 @@ def test_nothing_to_train(layer):
     assert network.backward(Y, need_input=False) is None
     network.forward(np.ones((2, 4, 4, 1)), training=True)
     assert network.backward(Y).shape == (2, 4, 4, 1)
+
+
+def held(layer):
+    """A layer that learns nothing, nor what is inside of it."""
+    names = [name for name in layer.get_params() if name.split("__")[-1] == "trainable"]
+    return clone(layer).set_params(**dict.fromkeys(names, False))
+
+
+@pytest.mark.parametrize("n_held", [1, 3, 4])
+@pytest.mark.parametrize("name", ["chain", "residual"])
+def test_backward_ends_before_layers_that_are_frozen(name, n_held, monkeypatch):
+    """Unless the gradient at the input is asked for; others are the same."""
+    layers = [*map(held, NORMED[name][:n_held]), *NORMED[name][n_held:]]
+    network = compile_network(layers, (12, 7, 16), random_state=0)
+    X = np.random.RandomState(0).normal(size=(5, 12, 7, 16)).astype(np.float32)
+    visited, gradients, backward = [], [], Run.backward
+
+    def counted(run, node, dY, need_input):
+        visited[-1].add(node.path.split("/")[0])
+        return backward(run, node, dY, need_input)
+
+    monkeypatch.setattr(Run, "backward", counted)
+    for need_input in (True, False):
+        visited.append(set())
+        Y = network.forward(X, training=True)
+        network.backward(np.cos(Y), need_input=need_input)
+        gradients.append(network.grads.copy())
+    cases.assert_same_bits(*gradients)
+    below = {name for name, _ in network.named_layers[:n_held]}
+    assert visited[0] & below
+    assert not visited[1] & below
 
 
 # ---------------------------------------------------------------------------
