@@ -22,15 +22,26 @@ def _cores():
     return joblib.cpu_count(only_physical_cores=True)
 
 
+def _available():
+    """Threads that OpenMP would use, and no more than cores unless the environment asks for them.
+
+    The variable may be set after OpenMP has read it, as dask does where it starts workers. Then
+    it is not heard, and asks for nothing.
+    """
+    count = _cpu.max_threads()
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return count if asked == str(count) else min(count, _cores())
+
+
 def effective_n_threads(n_threads=None):
     """The number of threads for a parallel loop.
 
     Parameters
     ----------
     n_threads : int or None, default=None
-        None is ``OMP_NUM_THREADS`` where it is set, and otherwise the number of cores that
-        the process may use; joblib's workers get their share that way. A negative number
-        counts from there: -1 is all, -2 all but one.
+        None is ``OMP_NUM_THREADS`` where it was set before the import, and otherwise the number
+        of cores that the process may use; the worker processes of joblib, dask and ray get
+        their share that way. A negative number counts from there: -1 is all, -2 all but one.
 
     Returns
     -------
@@ -54,8 +65,5 @@ def effective_n_threads(n_threads=None):
         raise ValueError(f"n_threads must be None or an integer other than 0, got {n_threads!r}")
     count = n_threads
     if n_threads is None or n_threads < 0:
-        available = _cpu.max_threads()
-        if "OMP_NUM_THREADS" not in os.environ:
-            available = min(available, _cores())
-        count = max(1, available + 1 + (-1 if n_threads is None else n_threads))
+        count = max(1, _available() + 1 + (-1 if n_threads is None else n_threads))
     return min(int(count), _most_threads())

@@ -8,11 +8,12 @@ import importlib
 import os
 import pickle
 import pickletools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, threads
 from sklearn_convnet.layers import (
     Activation,
     AvgPool2D,
@@ -69,6 +70,27 @@ def test_threads_beyond_all_cores(digits):
     assert effective_n_threads(2) == 2
     many, one = (model(n_threads=n, max_iter=1).fit(X, y) for n in (100_000, 1))
     np.testing.assert_array_equal(weights(many), weights(one))
+
+
+@pytest.mark.parametrize(
+    ("openmp", "environment", "count"),
+    [
+        (64, None, 4),  # a quota of 4 cores on a machine of 64
+        (64, "64", 64),
+        (64, "64,2", 64),
+        (64, "1", 4),  # set after OpenMP had read it
+        (2, "64", 2),  # less was asked for since then
+    ],
+)
+def test_threads_that_openmp_has_heard_of(monkeypatch, openmp, environment, count):
+    monkeypatch.setattr(threads, "_cpu", SimpleNamespace(max_threads=lambda: openmp))
+    monkeypatch.setattr(threads, "_cores", lambda: 4)
+    monkeypatch.setattr(threads, "_most_threads", lambda: 256)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", environment)
+    assert effective_n_threads() == count
+    assert effective_n_threads(-2) == count - 1
 
 
 @pytest.mark.oldest
