@@ -39,7 +39,7 @@ demo: install  ## train on a folder of data and draw the result: DATA=FOLDER
 
 test: install  ## build, install, run all tests and the examples of docstrings and docs
 	$(TEST) $(CHECK_INSTALLED)
-	$(TEST) -m pytest $(SIDE_BY_SIDE) --ignore=tests/oracle $(ARGS)
+	$(TEST) -m pytest $(SIDE_BY_SIDE) --ignore=tests/oracle --ignore=tests/oldest $(ARGS)
 	$(TEST) -m pytest --doctest-modules --pyargs sklearn_convnet
 	$(TEST) -m pytest $(SIDE_BY_SIDE) --doctest-glob='*.md' docs
 
