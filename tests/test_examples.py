@@ -78,6 +78,13 @@ def test_dask_digits(capsys):
     assert "to the last bit: True" in capsys.readouterr().out
 
 
+def test_continuing_search(capsys, figure):
+    anew, on = run("continuing_search", "--quick", "--figure", figure)
+    assert anew.scores == on.scores  # to the last bit
+    assert (anew.epochs, on.epochs) == ([16, 16], [16, 8])
+    assert "the same scores: True, and choice: True" in capsys.readouterr().out
+
+
 def test_segmentation(capsys, figure):
     assert 0 <= run("segmentation", "--quick", "--figure", figure) <= 1
     assert "foreground" in capsys.readouterr().out
