@@ -3,8 +3,10 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,25 +18,31 @@ SCRIPTS = Path(__file__).parent / "beyond"
 MARK = "SKLEARN_CONVNET_TEST"
 
 
-def run_script(name, *arguments, timeout=120):
+def run_script(name, *arguments, timeout=300, mark=None):
     """Runs a script as a user does, with no word about threads in its environment.
 
     Returns what it printed last, as JSON, once none of its processes is left.
     """
-    mark = uuid.uuid4().hex
+    mark = mark or uuid.uuid4().hex
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     with tempfile.TemporaryDirectory() as folder:  # not in the source tree, which workers would see
-        result = subprocess.run(
-            [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments],
-            cwd=folder,
-            env={**environment, "PYTHONSAFEPATH": "1", MARK: mark},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        try:
+            result = subprocess.run(
+                [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments],
+                cwd=folder,
+                env={**environment, "PYTHONSAFEPATH": "1", MARK: mark},
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+            left = left_over(mark)
+        finally:
+            for pid in marked(mark):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
     assert result.returncode == 0, result.stderr
-    assert left_over(mark) == []
+    assert left == {}
     return json.loads(result.stdout.splitlines()[-1])
 
 
@@ -47,12 +55,13 @@ def left_over(mark, seconds=20):
 
 
 def marked(mark):
-    """The command lines of all processes that have the mark in their environment."""
-    found = []
+    """The command lines of all processes that have the mark in their environment, by number."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(folder.name)] = line
         except OSError:  # ended meanwhile, or another user's
             pass
     return found
