@@ -11,7 +11,8 @@ import uuid
 from concurrent.futures import CancelledError
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from distributed import CommClosedError, KilledWorker, wait
+from distributed import KilledWorker, wait
+from distributed.comm import CommClosedError
 
 from .._version import package_version
 from ..kernels import loader
