@@ -1,11 +1,19 @@
-"""Training on random crops of images, and voting over fixed ones."""
+"""Training on random crops of images, and voting over fixed ones.
 
+# Design:
+# * A crop moves what lies in the image: `augment` is that of a transform, but for the size of what
+#   it returns, and `draw` that of `TestTimeAugmentation`. So whoever asks for views need not know
+#   whether they are crops.
+"""
+
+from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.utils import check_random_state
 
+from .augmentation.moves import moved_points
 from .constraints import Options, StrOptions
 from .layers.shapes import AXIS_NAMES, per_axis
 from .votes import Vote
@@ -17,6 +25,38 @@ def log_mean_exp(log_P, axis):
     """The logarithm of the mean of numbers whose logarithms these are."""
     n = np.prod([log_P.shape[i] for i in np.atleast_1d(axis)])
     return logsumexp(log_P, axis=axis) - np.log(n).astype(log_P.dtype)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of an image.
+
+    Attributes
+    ----------
+    top, left : int
+        Its first row and column.
+    size : tuple of int
+        ``(height, width)``.
+    mirrored : bool, default=False
+        Whether left and right change places.
+    """
+
+    top: int
+    left: int
+    size: tuple
+    mirrored: bool = False
+
+    @property
+    def move(self):
+        """The map (1, 2, 3) from places in an image to where they are in the crop."""
+        x = [-1, 0, self.left + self.size[1] - 1] if self.mirrored else [1, 0, -self.left]
+        return np.array([[x, [0, 1, -self.top]]], dtype=np.float64)
+
+    def of(self, X, n_threads=None):
+        """The crop of images (n, height, width) or (n, height, width, n_channels), a view of X."""
+        height, width = self.size
+        part = X[:, self.top : self.top + height, self.left : self.left + width]
+        return part[:, :, :: -1 if self.mirrored else 1]
 
 
 class MultiCrop(Vote):
@@ -39,6 +79,18 @@ class MultiCrop(Vote):
         with ten crops over its mirror image (Simonyan and Zisserman, "Very deep convolutional
         networks for large-scale image recognition", 2015): `scan` does so, and says which
         networks can.
+
+    Notes
+    -----
+    What has a place in the image, boxes and points, moves with a crop in training, also beyond its
+    border. At a prediction it is moved back from each crop, and averaged; points that are
+    `flip_pairs` change places in mirror images, and the corners of a box are numbered as in the
+    first crop. Maps are not cropped, and "dense" voting is for labels and values.
+
+    See Also
+    --------
+    sklearn_convnet.augmentation.TestTimeAugmentation : Votes over changed samples of their whole
+        size, which training need not see.
 
     Examples
     --------
@@ -112,18 +164,48 @@ class MultiCrop(Vote):
         ndarray of shape (n, *output_shape)
             Of X's dtype.
         """
+        return self.augment(X, random_state=random_state)[0]
+
+    def augment(self, X, *, points=None, random_state=None, n_threads=None, flip_pairs=None):
+        """A crop at a random place of each image, and where points are in it.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, height, width) or (n, height, width, n_channels)
+            Images.
+        points : ndarray of shape (n, n_points, 2), default=None
+            Places ``(x, y)`` in pixels; NaN stays NaN.
+        random_state : int, RandomState or None, default=None
+            The same one draws the same.
+        n_threads : int or None, default=None
+            There is nothing to do in several threads.
+        flip_pairs : array-like of shape (n_pairs, 2), default=None
+            Numbers of points that change places in mirror images.
+
+        Returns
+        -------
+        X : ndarray of shape (n, *output_shape)
+            Of X's dtype.
+        points : ndarray or None
+            In pixels of the crops, beyond their border too.
+        label_maps : None
+            As a transform returns them.
+        """
         shape = self.output_shape(X.shape[1:])
         random_state = check_random_state(random_state)
         n = len(X)
         tops = random_state.randint(X.shape[1] - shape[0] + 1, size=n)
         lefts = random_state.randint(X.shape[2] - shape[1] + 1, size=n)
         mirrored = random_state.uniform(size=n) < (0.5 if self.n_crops == 10 else 0)
-        crops = np.empty((n, *shape), X.dtype)
         places = np.stack([tops, lefts, mirrored], axis=1).tolist()
-        for crop, image, (top, left, mirror) in zip(crops, X, places, strict=True):
-            part = image[top : top + shape[0], left : left + shape[1]]
-            crop[...] = part[:, ::-1] if mirror else part
-        return crops
+        drawn = [Crop(top, left, shape[:2], bool(mirror)) for top, left, mirror in places]
+        crops = np.empty((n, *shape), X.dtype)
+        for i, crop in enumerate(drawn):
+            crops[i] = crop.of(X[i : i + 1])[0]
+        if points is not None:
+            moves = np.concatenate([crop.move for crop in drawn])
+            points = moved_points(points, moves, flip_pairs)
+        return crops, points, None
 
     def centre(self, X):
         """The crop in the middle.
@@ -138,9 +220,35 @@ class MultiCrop(Vote):
         ndarray of shape (n, *output_shape)
             A view of X's memory.
         """
-        height, width = self.output_shape(X.shape[1:])[:2]
-        top, left = (X.shape[1] - height) // 2, (X.shape[2] - width) // 2
-        return X[:, top : top + height, left : left + width]
+        return self._centre(X.shape[1:]).of(X)
+
+    def _centre(self, input_shape):
+        size = self.output_shape(input_shape)[:2]
+        return Crop(*((n - m) // 2 for n, m in zip(input_shape, size, strict=False)), size)
+
+    def draw(self, input_shape):
+        """The crops that vote, in the order of `views`.
+
+        With "dense" voting that is the whole image and, with ten crops, its mirror image.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one image.
+
+        Returns
+        -------
+        list of Crop
+        """
+        whole, size = input_shape[:2], self.output_shape(input_shape)[:2]
+        middle = self._centre(input_shape)
+        below, beside = whole[0] - size[0], whole[1] - size[1]
+        places = [(0, 0), (0, beside), (below, 0), (below, beside)] if self.n_crops > 1 else []
+        places.append((middle.top, middle.left))
+        if self.voting == "dense":
+            places, size = [(0, 0)], whole
+        mirrors = (False, True) if self.n_crops == 10 else (False,)
+        return [Crop(*place, size, mirrored) for mirrored in mirrors for place in places]
 
     def views(self, X):
         """The crops that vote, one after the other.
@@ -158,27 +266,24 @@ class MultiCrop(Vote):
         ndarray of shape (n, *output_shape)
             A view of X's memory.
         """
-        height, width = self.output_shape(X.shape[1:])[:2]
-        below, beside = X.shape[1] - height, X.shape[2] - width
-        places = [(0, 0), (0, beside), (below, 0), (below, beside)] if self.n_crops > 1 else []
-        places.append((below // 2, beside // 2))
-        for mirror in (1, -1) if self.n_crops == 10 else (1,):
-            for top, left in places:
-                yield X[:, top : top + height, left : left + width][:, :, ::mirror]
+        for crop in self.draw(X.shape[1:]):
+            yield crop.of(X)
 
-    def whole_views(self, X):
-        """The whole images and, with ten crops, their mirror images: those of dense voting.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n, height, width) or (n, height, width, n_channels)
-            Images.
+@dataclass(frozen=True)
+class CentreCrop:
+    """The crop in the middle in the place of random ones, as validation sees it.
 
-        Yields
-        ------
-        ndarray of X's shape
-            A view of X's memory.
-        """
-        self.output_shape(X.shape[1:])
-        for mirror in (1, -1) if self.n_crops == 10 else (1,):
-            yield X[:, :, ::mirror]
+    Attributes
+    ----------
+    crops : MultiCrop
+    """
+
+    crops: MultiCrop
+
+    def augment(self, X, *, points=None, random_state=None, n_threads=None, flip_pairs=None):
+        """As of `MultiCrop`, of images of one size."""
+        crop = self.crops._centre(X.shape[1:])
+        if points is not None:
+            points = moved_points(points, np.repeat(crop.move, len(points), axis=0), flip_pairs)
+        return crop.of(X), points, None

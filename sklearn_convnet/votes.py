@@ -8,7 +8,16 @@ from .parameters import Parametrized
 
 
 class Vote(Parametrized):
-    """Base class of what shows a network several views of a sample; `voting` says how they vote."""
+    """Base class of what shows a network several views of a sample; `voting` says how they vote.
+
+    A subclass has a method `draw(sample_shape)`, which returns the views. Each has `of(X,
+    n_threads)`, which makes it of samples, and `move`, the map (1, n_axes, n_axes + 1) from places
+    in a sample to where they are in the view, or None.
+    """
+
+    def output_shape(self, input_shape):
+        """The shape of a view of a sample: its own, unless a subclass says otherwise."""
+        return input_shape
 
     def vote(self, P):
         """The result that the views agree on.

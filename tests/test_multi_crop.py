@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sklearn_convnet.multi_crop import MultiCrop
+from sklearn_convnet.augmentation.moves import inverse, moved_points
+from sklearn_convnet.multi_crop import CentreCrop, MultiCrop
 
 every_number = pytest.mark.parametrize("n_crops", [1, 5, 10])
 
@@ -85,9 +86,55 @@ def test_the_seed_decides():
     assert not np.array_equal(crops.random_crops(X, random_state), one)
 
 
+def pixels_at(images, points):
+    """The values of images (n, height, width) at whole places (n, n_points, 2), x first."""
+    x, y = points.astype(int).transpose(2, 0, 1)
+    return images[np.arange(len(images))[:, np.newaxis], y, x]
+
+
+def test_points_move_with_random_crops():
+    X = numbered(200, 7, 8, dtype=np.float64)
+    # Rows 2 to 4 and columns 3 and 4 are in each crop.
+    points = np.tile([[[3.0, 2.0], [4.0, 4.0], [4.0, 2.0]]], (len(X), 1, 1))
+    crops = MultiCrop((5, 5), n_crops=10)
+    found, moved, maps = crops.augment(X, points=points, random_state=0)
+    np.testing.assert_array_equal(found, crops.random_crops(X, random_state=0))
+    np.testing.assert_array_equal(pixels_at(found, moved), pixels_at(X, points))
+    assert maps is None
+    _, paired, _ = crops.augment(X, points=points, random_state=0, flip_pairs=[(0, 1)])
+    mirrored = found[:, 0, 0] > found[:, 0, 1]
+    assert 60 < mirrored.sum() < 140
+    np.testing.assert_array_equal(paired[~mirrored], moved[~mirrored])
+    np.testing.assert_array_equal(paired[mirrored], moved[mirrored][:, [1, 0, 2]])
+
+
+def test_missing_points_stay_so_and_those_outside_go_on():
+    points = np.array([[[np.nan, np.nan], [0.0, 0.0]]])
+    _, moved, _ = CentreCrop(MultiCrop(2, 1)).augment(np.zeros((1, 6, 6)), points=points)
+    np.testing.assert_array_equal(moved, [[[np.nan, np.nan], [-2.0, -2.0]]])
+
+
 # ---------------------------------------------------------------------------
 # Prediction
 # ---------------------------------------------------------------------------
+
+
+@every_number
+def test_moves_of_views_say_where_pixels_are(n_crops):
+    X, points = numbered(1, 5, 6), np.array([[[2.0, 2.0], [3.0, 2.0]]])  # in each crop
+    drawn = MultiCrop((3, 4), n_crops=n_crops).draw((5, 6))
+    assert len(drawn) == n_crops
+    for crop in drawn:
+        there = moved_points(points, crop.move)
+        np.testing.assert_array_equal(pixels_at(crop.of(X), there), pixels_at(X, points))
+        np.testing.assert_array_equal(moved_points(there, inverse(crop.move)), points)
+
+
+@pytest.mark.parametrize(("n_crops", "mirrors"), [(1, [1]), (5, [1]), (10, [1, -1])])
+def test_dense_votes_see_whole_images(n_crops, mirrors):
+    X = numbered(2, 5, 6)
+    views = list(MultiCrop(3, n_crops=n_crops, voting="dense").views(X))
+    np.testing.assert_array_equal(views, [X[:, :, ::mirror] for mirror in mirrors])
 
 
 @pytest.mark.oldest

@@ -78,8 +78,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
         Boxes and maps of labels move along.
     multi_crop : MultiCrop, default=None
-        Training on random crops of the images, predictions by the vote of several; validation
-        while training sees the centre.
+        Training on random crops of the images, predictions by the vote of several; boxes move
+        with them, and back. Validation while training sees the centre.
     test_time_augmentation : TestTimeAugmentation, default=None
         Predictions by the vote of changed samples, such as mirror images; boxes and maps are moved
         back. Nothing that is trained depends on it: it may be changed after a fit. Validation
@@ -431,18 +431,20 @@ default=None
             )
         return self._partial_fit(Given(X, y, sample_weight, boxes), classes)
 
-    def _of_classes(self, X, finish, combine, vote, mean):
-        """For X what `combine` makes of views' results, or else `_voted`."""
+    def _of_classes(self, X, finish, combine, mean):
+        """For X the network's output through `finish`; those of several views through `combine`,
+        of `mean`s over an axis where the network is moved over them."""
         check_is_fitted(self)
-        voting = self._test_time()
-        if voting is None:
-            return self._voted(X, finish, getattr(self._fitted["multi_crop"], vote, None), mean)
-        X = self._check_X(X, reset=False, sizes="any")
+        X, vote = self._check_X(X, reset=False, sizes="any"), self._vote()
 
-        def voted(part):
-            return self._of_test_time(part, finish, lambda seen: combine(seen, voting))
+        def found(part):
+            if vote is not None:
+                return self._of_views(part, vote, finish, lambda seen: combine(seen, vote), mean)
+            if isinstance(self.classes_, list):  # an array for each column
+                return finish(self._raw_predict(part))
+            return self._raw_predict(part, finish)
 
-        return each_size(X, voted, PREDICT_ROWS)
+        return each_size(X, found, PREDICT_ROWS)
 
     @classmethod
     def from_onnx(cls, model, classes=None, *, input_shape=None, **params):
@@ -500,20 +502,6 @@ default=None
         output, weights = cls._split_output(found)
         return cls._from_network(found, output, weights, y, params)
 
-    def _voted(self, X, finish, vote, mean):
-        """The network's output through `finish`; those of several crops through `vote`, or `mean`
-        over an axis where they are moved over X."""
-        check_is_fitted(self)
-        X = self._check_X(X, reset=False, sizes="any")
-
-        def voted(part):
-            if isinstance(self.classes_, list):  # an array for each column
-                return finish(self._raw_predict(part))
-            views = self._of_views(part, finish, mean)
-            return views[0] if vote is None else vote(views)
-
-        return each_size(X, voted, PREDICT_ROWS)
-
     def predict_proba(self, X):
         """Probabilities of the classes.
 
@@ -532,7 +520,7 @@ list of ndarray
         """
         check_is_fitted(self)
         target = self._target
-        return self._of_classes(X, self._decoded, target.vote_of_views, "vote", np.mean)
+        return self._of_classes(X, self._decoded, target.vote_of_views, np.mean)
 
     def _decoded(self, Z):
         """Probabilities, from the network's output."""
@@ -556,9 +544,7 @@ list of ndarray
         """
         check_is_fitted(self)
         target = self._target
-        return self._of_classes(
-            X, target.log_probabilities, target.log_vote_of_views, "log_vote", log_mean_exp
-        )
+        return self._of_classes(X, target.log_probabilities, target.log_vote_of_views, log_mean_exp)
 
     def predict(self, X):
         """The most probable class; for several labels at once those above one half.
@@ -576,7 +562,7 @@ list of ndarray
             differ in size.
         """
         check_is_fitted(self)
-        if self._fitted["multi_crop"] is not None or self._test_time() is not None:
+        if self._vote() is not None:
             return self._labels_of_views(X)
         X = self._check_X(X, reset=False, sizes="any")
 
@@ -620,13 +606,14 @@ list of ndarray
                 "predict_box needs a network that was fitted with boxes: give them to fit, as "
                 "boxes= or in the columns of y with box_weight"
             )
-        X = self._check_X(X, reset=False, sizes="any")
+        X, vote = self._check_X(X, reset=False, sizes="any"), self._vote()
 
         def boxes(part):
-            target = self._target.of_size(part.shape[1:])
-            if self._test_time() is not None:
-                return self._of_test_time(part, target.boxes, target.boxes_of_views)
-            return target.boxes(self._raw_predict(part))
+            shape = part.shape[1:]
+            if vote is None:
+                return self._target.of_size(shape).boxes(self._raw_predict(part))
+            target = self._target.of_size(vote.output_shape(shape))
+            return self._of_views(part, vote, target.boxes, target.boxes_of_views)
 
         return each_size(X, boxes, PREDICT_ROWS)
 

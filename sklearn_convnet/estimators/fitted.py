@@ -95,20 +95,9 @@ class FittedMixin:
             return self.network_
         return self.network_.resized(X.shape[1:])
 
-    def _of_views(self, X, finish, mean):
-        """For each view of checked X, which is all of it or several crops, the result that `finish`
-        makes of the network's output. Where crops are moved over X, it is the `mean` over them."""
-        multi_crop = self._fitted["multi_crop"]
-        if multi_crop is None:
-            return [self._raw_predict(X, finish)]
-        if multi_crop.voting == "dense":
-            views = multi_crop.whole_views(X)
-            return [self._mean_over_windows(view, finish, mean) for view in views]
-        return [self._raw_predict(view, finish) for view in multi_crop.views(X)]
-
-    def _test_time(self):
-        """The `TestTimeAugmentation` of predictions, or None. It is that of the moment, since no
-        weight depends on it.
+    def _vote(self):
+        """The `Vote` of predictions, or None: the crops of the fit, or else the test-time
+        augmentation of the moment, since no weight depends on it.
 
         Raises
         ------
@@ -117,7 +106,7 @@ class FittedMixin:
         """
         augmentation = self.test_time_augmentation
         if augmentation is None:
-            return None
+            return self._fitted["multi_crop"]
         validate_parameter_constraints(
             self._parameter_constraints,
             {"test_time_augmentation": augmentation},
@@ -126,22 +115,29 @@ class FittedMixin:
         if self._fitted["multi_crop"] is not None:
             raise ValueError(VOTES_TWICE)
         augmentation._validate_params()
-        self._target.check_views(augmentation.voting)
+        self._target.check_vote("test_time_augmentation", augmentation.voting)
         if augmentation.n_axes is not None:
             self._check_axes("test_time_augmentation", augmentation.n_axes, self.network_.layers)
         return augmentation
 
-    def _of_test_time(self, X, finish, combine):
+    def _of_views(self, X, vote, finish, combine, mean=np.mean):
         """The result that `combine` makes of a `Seen`: of what `finish` makes of the network's
-        output for the views of checked X, for some samples at a time."""
-        views = self._test_time().draw(X.shape[1:])
+        output for the views of checked X that a `Vote` draws, for some samples at a time. Where
+        the network is moved over a view, that is the `mean` over all places."""
+        views, moved = vote.draw(X.shape[1:]), vote.voting == "dense"
         n_threads, parts = effective_n_threads(self.n_threads), []
         dtype, rows = self.network_.input_dtype(X.dtype), chunk_rows(self.network_)
+
+        def result(view):
+            if moved:
+                return self._mean_over_windows(view, finish, mean)
+            return finish(self._raw_predict(view))
+
+        shapes = X.shape[1:], vote.output_shape(X.shape[1:])
         for start in range(0, len(X), rows):
             some = np.ascontiguousarray(X[start : start + rows], dtype)
-            results = [finish(self._raw_predict(view.of(some, n_threads))) for view in views]
-            moves = [view.move for view in views]
-            parts.append(combine(Seen(results, moves, X.shape[1:], n_threads)))
+            results = [result(view.of(some, n_threads)) for view in views]
+            parts.append(combine(Seen(results, [view.move for view in views], *shapes, n_threads)))
         if isinstance(parts[0], list):  # an array for each column
             return [np.concatenate(column) for column in zip(*parts, strict=True)]
         return np.concatenate(parts)

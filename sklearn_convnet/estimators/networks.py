@@ -18,6 +18,7 @@ from ..layers.composition import (
     with_channels,
 )
 from ..messages import about, warn_caller
+from ..multi_crop import CentreCrop
 from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
@@ -76,7 +77,8 @@ class Augment:
                 pixel_weight = self.target.moved(*how, pixel_weight, same, self.n_threads)
             X, target = self.target.augmented(*how, target, random_state, self.n_threads)
         if self.multi_crop is not None:
-            X = self.multi_crop.random_crops(X, random_state)
+            how = self.multi_crop, X, target, random_state
+            X, target = self.target.augmented(*how, self.n_threads)
         return X, target, pixel_weight
 
 
@@ -196,13 +198,13 @@ class NetworkMixin:
 
     def _compile(self, pairs, shape, last_shape, dtype, random_state):
         """The network for the user's layers and the output layers of the target."""
-        if self.multi_crop is not None:
-            self._target.check_voting(self.multi_crop.voting)
-            if self.test_time_augmentation is not None:
-                raise ValueError(VOTES_TWICE)
-        elif self.test_time_augmentation is not None:
-            self.test_time_augmentation._validate_params()
-            self._target.check_views(self.test_time_augmentation.voting)
+        votes = {name: getattr(self, name) for name in ("multi_crop", "test_time_augmentation")}
+        if None not in votes.values():
+            raise ValueError(VOTES_TWICE)
+        for name, vote in votes.items():
+            if vote is not None:
+                vote._validate_params()
+                self._target.check_vote(name, vote.voting)
         target, auto = self._target, self.output is not None
         output_layers = target.output_layers if auto else target.pool_of_outputs
         with hint_of_format(self._inputs):
@@ -280,3 +282,15 @@ class NetworkMixin:
     def _view(self):
         """The part of X that the network sees where it does not train, or None for all of it."""
         return None if self.multi_crop is None else self.multi_crop.centre
+
+    def _target_in_view(self, checked, target):
+        """Encoded targets of checked samples, as they lie in that part."""
+        if self.multi_crop is None:
+            return target
+        shapes = [checked.X[int(row)].shape for row in checked.rows]
+        moved, centre = target.copy(), CentreCrop(self.multi_crop)
+        for shape in set(shapes):
+            rows = [i for i, one in enumerate(shapes) if one == shape]
+            blank = np.broadcast_to(np.zeros((), target.dtype), (len(rows), *shape))
+            moved[rows] = self._target.augmented(centre, blank, target[rows], None)[1]
+        return moved

@@ -53,7 +53,8 @@ callable, default="auto"
     augmentation : Transform, default=None
         See `ConvNetClassifier`; `target` says what of y moves along.
     multi_crop : MultiCrop, default=None
-        See `ConvNetClassifier`; the prediction is the mean over the crops. For values only.
+        See `ConvNetClassifier`; the prediction is the mean over the crops, of points moved back.
+        Not for maps.
     test_time_augmentation : TestTimeAugmentation, default=None
         See `ConvNetClassifier`; values, and points and maps moved back, are averaged.
     output : "auto" or None, default="auto"
@@ -357,10 +358,10 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
     def _mean_of_views(self, X):
         """The values of samples of one size."""
-        if self._test_time() is not None:
-            return self._of_test_time(X, self._values, self._target.of_views)
-        views = self._of_views(X, self._values, np.mean)
-        return views[0] if len(views) == 1 else sum(views) / len(views)
+        vote = self._vote()
+        if vote is None:
+            return self._raw_predict(X, self._values)
+        return self._of_views(X, vote, self._values, self._target.of_views)
 
     def score(self, X, y, sample_weight=None):
         """R^2 of the predictions.

@@ -269,7 +269,8 @@ class SamplesMixin(UnequalMixin):
         """Samples to validate with, as the network and the loss take them."""
         weight = in_range(checked.weight)
         weight = weight / weight.mean()
-        return self._weighted(checked.X, checked.rows, self._encode(checked), weight)
+        target = self._target_in_view(checked, self._encode(checked))
+        return self._weighted(checked.X, checked.rows, target, weight)
 
     def _encode(self, checked):
         """y as the loss takes it."""

@@ -308,6 +308,7 @@ def test_crops_of_labels_and_values():
     y = rng().randint(2, size=(N, 3))
     assert_same_predictions(classifier(multi_crop=crops).fit(X, y), X)
     assert_same_predictions(regressor(multi_crop=crops).fit(X, rng().normal(size=(N, 2))), X)
+    assert_same_predictions(classifier(multi_crop=crops).fit(X, y[:, :2] + [0, 5]), X)
 
 
 def test_parameters_that_were_changed_after_the_fit():
@@ -432,6 +433,16 @@ def test_dense_votes():
     clf = classifier(layers, multi_crop=crops).fit(images(8, 8), three_classes())
     with pytest.raises(NotImplementedError, match="voting='dense' moves the network"):
         to_onnx(clf)
+
+
+def test_crops_of_places():
+    X, crops, places = images(), MultiCrop(5), rng().uniform(size=(N, 4))
+    for model in (
+        classifier(multi_crop=crops).fit(X, three_classes(), boxes=places),
+        regressor(multi_crop=crops, target="points").fit(X, places),
+    ):
+        with pytest.raises(NotImplementedError, match="vote over boxes and points has no form"):
+            to_onnx(model)
 
 
 def test_votes_of_changed_samples():

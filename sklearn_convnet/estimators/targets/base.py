@@ -17,11 +17,14 @@ class Target:
     votings : tuple of str
         How several views of a sample can vote.
     crops_vote : bool
-        Whether crops can be these views: not where y has a place in the sample.
+        Whether crops can be these views: not where y is maps.
+    windows_vote : bool
+        Whether all windows of a sample can.
     """
 
     votings = ("soft",)
-    crops_vote = False
+    crops_vote = True
+    windows_vote = False
     #: Name of what makes probabilities of the network's output; None asks the loss.
     out_activation = None
     #: Number of pixels along each axis, where y holds maps.
@@ -140,25 +143,22 @@ class Target:
         """The labels by which a validation split of checked y is stratified, or None."""
         return None
 
-    def check_voting(self, voting):
-        """Raises ValueError if the predictions of several crops have no such vote."""
-        if not self.crops_vote:
+    def check_vote(self, name, voting):
+        """Raises ValueError if the predictions for several views have no such vote; `name` is the
+        parameter that asks for it."""
+        if name == "multi_crop" and not self.crops_vote:
             raise ValueError(
-                "multi_crop votes over labels or values, but y holds what has a place in the "
-                "image, or several columns of classes: leave it out; test_time_augmentation votes "
-                "over whole samples, whatever y is"
+                "multi_crop cuts out parts of samples, but not of maps, which y holds: leave it "
+                "out; test_time_augmentation votes over whole samples, whatever y is"
+            )
+        if voting == "dense" and not self.windows_vote:
+            raise ValueError(
+                f"{name}: voting='dense' is for labels, values and several labels at once, but y "
+                "holds boxes, points or several columns of classes: use voting='soft'"
             )
         if voting != "dense" and voting not in self.votings:
             raise ValueError(
-                f"multi_crop: voting={voting!r} needs one label a sample, use voting='soft'"
-            )
-
-    def check_views(self, voting):
-        """Raises ValueError if the predictions for several views have no such vote."""
-        if voting not in self.votings:
-            raise ValueError(
-                f"test_time_augmentation: voting={voting!r} needs one label a sample, use "
-                "voting='soft'"
+                f"{name}: voting={voting!r} needs one label a sample, use voting='soft'"
             )
 
     def of_views(self, seen):

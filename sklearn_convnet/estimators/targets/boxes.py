@@ -34,7 +34,7 @@ class BoxTarget(ClassTarget):
         (width, height) of the images, None for other samples.
     """
 
-    crops_vote = False
+    windows_vote = False
 
     def __init__(self, classes, n_coordinates, units, in_y, outline=True, image_size=None):
         super().__init__(classes)
@@ -135,10 +135,10 @@ class BoxTarget(ClassTarget):
         boxes = []
         for found, move in zip(seen.results, seen.moves, strict=True):
             if move is not None:
-                corners = moved_back(corners_of(found), move, seen.sample_shape, self.units)
+                corners = moved_back(corners_of(found), move, seen, self.units)
                 upright_again = self.n_coordinates == 4
                 found = upright(corners) if upright_again else corners.reshape(found.shape)
-                if self.outline and not upright_again:
+                if boxes and self.outline and not upright_again:
                     found = numbered_like(boxes[0], found)
             boxes.append(found)
         return mean_of(boxes)

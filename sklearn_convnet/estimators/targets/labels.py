@@ -21,7 +21,7 @@ class ClassTarget(Target):
     """
 
     votings = ("soft", "hard")
-    crops_vote = True
+    windows_vote = True
     out_activation = "softmax"
 
     def __init__(self, classes):
@@ -132,7 +132,7 @@ class ColumnsTarget(ClassTarget):
         The labels of each column, sorted.
     """
 
-    crops_vote = False
+    windows_vote = False
 
     def __init__(self, classes):
         self.classes = classes

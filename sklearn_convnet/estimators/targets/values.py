@@ -29,7 +29,7 @@ class ValueTarget(Target):
         Of each output, in float64.
     """
 
-    crops_vote = True
+    windows_vote = True
     own_weights = ("output/target_mean", "output/target_deviation")
     #: True if the outputs share a unit, so that one that hardly varies counts little.
     shares_unit = False
@@ -183,7 +183,7 @@ class PointTarget(ValueTarget):
         The number of coordinates of a point.
     """
 
-    crops_vote = False
+    windows_vote = False
     shares_unit = True
 
     def __init__(self, sample_shape, units, normalize=False, flip_pairs=None, n_axes=2):
@@ -211,7 +211,7 @@ class PointTarget(ValueTarget):
             moved_back(
                 found.reshape(len(found), -1, self.n_axes),
                 move,
-                seen.sample_shape,
+                seen,
                 self.units,
                 self.flip_pairs,
             )

@@ -1,7 +1,7 @@
 """Predictions for several views of samples, moved back and averaged.
 
-The first view is the samples as they are. Sums are taken view by view, so that they do not depend
-on the number of samples.
+Views are changed samples, of which the first is as it is, or crops. Sums are taken view by view, so
+that they do not depend on the number of samples.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,15 @@ class Seen:
         The map (1, n_axes, n_axes + 1) from places in a sample to where they are in each view, or
         None.
     sample_shape : tuple of int
+    view_shape : tuple of int
+        Another one, if views are crops.
     n_threads : int
     """
 
     results: list
     moves: list
     sample_shape: tuple
+    view_shape: tuple
     n_threads: int
 
 
@@ -75,16 +78,20 @@ def _sums_of_maps(seen, n_axes, others):
     return total, weight
 
 
-def moved_back(points, move, sample_shape, units, flip_pairs=None):
-    """Points (n, n_points, n_axes) of a view where they are in the samples, in their units."""
+def moved_back(points, move, seen, units, flip_pairs=None):
+    """Points (n, n_points, n_axes) of a view of a `Seen` where they are in the samples, in their
+    units."""
     if move is None:
         return points
     check_axes_of(move, points.shape[2], "points")
-    size = np.array(sample_shape[points.shape[2] - 1 :: -1], points.dtype)
+    of_view, of_sample = (
+        np.array(shape[points.shape[2] - 1 :: -1], points.dtype)
+        for shape in (seen.view_shape, seen.sample_shape)
+    )
     if units == "share":
-        points = points * size - 0.5
+        points = points * of_view - 0.5
     points = moved_points(points, np.repeat(inverse(move), len(points), axis=0), flip_pairs)
-    return (points + 0.5) / size if units == "share" else points
+    return (points + 0.5) / of_sample if units == "share" else points
 
 
 def check_axes_of(move, n_axes, what):

@@ -181,6 +181,7 @@ def columns(estimator, z, graph, outputs):
     axes = graph.constant(np.array([1], np.int64), "axes")
     for part, labels in zip(parts, target.classes, strict=True):
         P = replace(z, name=graph.node("Softmax", part, axis=-1), shape=(len(labels),))
+        P = outputs.mean_of_views(P)
         names, dtype = outputs.labels(P, labels)
         found.append(graph.node("Unsqueeze", names, axes))
         probabilities.append(P.name)

@@ -2,7 +2,7 @@
 
 from numbers import Integral
 
-from ...estimators.targets import BoxTarget
+from ...estimators.targets import BoxTarget, PointTarget
 from ...estimators.targets.labels import ClassTarget
 from ...onnx_package import import_onnx
 from . import blocks, conv, pointwise, pool  # noqa: F401, which enter their converters
@@ -47,6 +47,11 @@ def write_graph(
     x = take_input(graph, layout, input_dtype, network._takes_wide)
     views = 1
     if multi_crop is not None:
+        if isinstance(target, (BoxTarget, PointTarget)):
+            raise NotImplementedError(
+                "multi_crop: the vote over boxes and points has no form in ONNX here: fit without "
+                "it, or let predictions of crops vote outside of the model"
+            )
         x, views = take_crops(multi_crop, x, graph)
     z = to_chain(network.nodes, x, graph)
     if estimator is None:
