@@ -3,6 +3,7 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import re
 import runpy
 import struct
 import sys
@@ -14,6 +15,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+PICTURES = EXAMPLES.parent / "figures" / "examples"
 PNG = b"\x89PNG"
 
 
@@ -46,6 +48,15 @@ def test_every_example_is_run_here_or_by_the_demo():
     names = {path.stem for path in EXAMPLES.glob("*.py")} - {"demo", "drawing"}
     source = Path(__file__).read_text()
     assert {name for name in names if f'run("{name}"' in source} == names
+
+
+def test_the_page_shows_a_small_picture_of_each_example_that_draws_one():
+    drawing = {path.stem for path in EXAMPLES.glob("*.py") if '"--figure"' in path.read_text()}
+    page = (EXAMPLES.parent / "examples.md").read_text()
+    shown = re.findall(r"^!\[.+\]\(figures/(?:examples/)?(\w+)\.png\)$", page, re.MULTILINE)
+    assert sorted(shown) == sorted({*drawing - {"find_digits"}, "scan"})
+    assert {path.stem for path in PICTURES.iterdir()} == drawing - {"find_digits"}
+    assert all(path.stat().st_size < 60_000 for path in PICTURES.iterdir())
 
 
 def test_digit_scenes(capsys, figure):

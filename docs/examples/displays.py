@@ -24,7 +24,7 @@ from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, inspection
 from sklearn_convnet.architectures import box_localizer, unet
 from sklearn_convnet.augmentation import Compose, GaussianNoise, RandomAffine
 from sklearn_convnet.datasets import (
-    STICK_FIGURE_JOINTS,
+    STICK_FIGURE_LIMBS,
     make_digit_scenes,
     make_stick_figures,
 )
@@ -34,18 +34,6 @@ from sklearn_convnet.schedules import CosineDecay
 
 matplotlib.use("Agg")  # pictures go to files
 from matplotlib import pyplot as plt
-
-#: Which joints a skeleton joins.
-BONES = [
-    ("head", "neck"),
-    *(("neck", f"{side} shoulder") for side in ("left", "right")),
-    *((f"{side} shoulder", f"{side} elbow") for side in ("left", "right")),
-    *((f"{side} elbow", f"{side} wrist") for side in ("left", "right")),
-    *(("neck", f"{side} hip") for side in ("left", "right")),
-    *((f"{side} hip", f"{side} knee") for side in ("left", "right")),
-    *((f"{side} knee", f"{side} ankle") for side in ("left", "right")),
-]
-EDGES = [[STICK_FIGURE_JOINTS.index(name) for name in bone] for bone in BONES]
 
 AUGMENTATION = Compose(
     [
@@ -208,7 +196,7 @@ def pictures(networks):
             networks.finder, X, boxes, n_samples=8
         ),
         "KeypointsDisplay": lambda: show.KeypointsDisplay.from_estimator(
-            networks.poser, *networks.figures[1], edges=EDGES, n_samples=4
+            networks.poser, *networks.figures[1], edges=STICK_FIGURE_LIMBS, n_samples=4
         ),
         "LabelMapsDisplay": lambda: show.LabelMapsDisplay.from_estimator(
             networks.segmenter, X, label_maps(y, masks), n_samples=3

@@ -23,7 +23,7 @@ def save(figure, path):
 
     figure.savefig(path, format="png", dpi=DPI)
     with Image.open(path) as image:
-        small = image.convert("RGB").quantize(128)
+        small = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
     small.save(path, format="png", optimize=True)
 
 

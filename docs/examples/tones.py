@@ -67,9 +67,10 @@ def draw(path, X, y, means):
             axes[name].imshow(X[np.argmax(y == label)], origin="lower", aspect="auto")
             axes[name].set_title(name, fontsize="small")
             axes[name].set(xlabel="frame", ylabel="band" if label == 0 else "")
+        bands = [pools.replace(" and", "\nand") for pools in POOL_SIZES]
         for dropout in (0.0, 0.3):
             scores = [means[pools, dropout] for pools in POOL_SIZES]
-            axes["accuracy"].plot(list(POOL_SIZES), scores, "o", label=f"dropout {dropout}")
+            axes["accuracy"].plot(bands, scores, "o", label=f"dropout {dropout}")
         axes["accuracy"].set(xlabel="bands in a pool", ylabel="test accuracy")
         axes["accuracy"].grid(alpha=0.3)
         axes["accuracy"].legend(fontsize="small")
