@@ -27,6 +27,16 @@ def log_mean_exp(log_P, axis):
     return logsumexp(log_P, axis=axis) - np.log(n).astype(log_P.dtype)
 
 
+def moves_of(tops, lefts, mirrored, width):
+    """The maps (n, 2, 3) from places in images to where they are in crops of a width."""
+    moves = np.zeros((len(tops), 2, 3))
+    moves[:, 0, 0] = np.where(mirrored, -1, 1)
+    moves[:, 0, 2] = np.where(mirrored, np.add(lefts, width - 1), np.negative(lefts))
+    moves[:, 1, 1] = 1
+    moves[:, 1, 2] = np.negative(tops)
+    return moves
+
+
 @dataclass(frozen=True)
 class Crop:
     """A part of an image.
@@ -49,8 +59,7 @@ class Crop:
     @property
     def move(self):
         """The map (1, 2, 3) from places in an image to where they are in the crop."""
-        x = [-1, 0, self.left + self.size[1] - 1] if self.mirrored else [1, 0, -self.left]
-        return np.array([[x, [0, 1, -self.top]]], dtype=np.float64)
+        return moves_of([self.top], [self.left], [self.mirrored], self.size[1])
 
     def of(self, X, n_threads=None):
         """The crop of images (n, height, width) or (n, height, width, n_channels), a view of X."""
@@ -197,14 +206,13 @@ class MultiCrop(Vote):
         tops = random_state.randint(X.shape[1] - shape[0] + 1, size=n)
         lefts = random_state.randint(X.shape[2] - shape[1] + 1, size=n)
         mirrored = random_state.uniform(size=n) < (0.5 if self.n_crops == 10 else 0)
-        places = np.stack([tops, lefts, mirrored], axis=1).tolist()
-        drawn = [Crop(top, left, shape[:2], bool(mirror)) for top, left, mirror in places]
         crops = np.empty((n, *shape), X.dtype)
-        for i, crop in enumerate(drawn):
-            crops[i] = crop.of(X[i : i + 1])[0]
+        places = np.stack([tops, lefts, mirrored], axis=1).tolist()
+        for crop, image, (top, left, mirror) in zip(crops, X, places, strict=True):
+            part = image[top : top + shape[0], left : left + shape[1]]
+            crop[...] = part[:, ::-1] if mirror else part
         if points is not None:
-            moves = np.concatenate([crop.move for crop in drawn])
-            points = moved_points(points, moves, flip_pairs)
+            points = moved_points(points, moves_of(tops, lefts, mirrored, shape[1]), flip_pairs)
         return crops, points, None
 
     def centre(self, X):
