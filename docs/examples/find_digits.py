@@ -94,7 +94,8 @@ def draw(path, model, image, found, true):
             outline(ax, box, color="tab:orange", linewidth=1.5)
             x, y = box.reshape(-1, 2).T
             at = {"color": "white", "fontsize": 8, "ha": "center", "va": "bottom"}
-            ax.text(x.mean(), y.min() - 1, f"{label}, {score:.2f}", **at)
+            place = np.clip(x.mean(), 14, SCENE - 15)  # all of the text is in the picture
+            ax.text(place, y.min() - 1, f"{label}, {score:.2f}", **at)
         for box in true["boxes"]:
             outline(ax, box, color="tab:green", linewidth=0.8, linestyle="--")
         first = WINDOW / 2 - 1  # the centre of the first window
