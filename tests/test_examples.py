@@ -136,6 +136,13 @@ def test_digits_in_c(capsys, figure):
     assert "| `-O3` |" in capsys.readouterr().out
 
 
+def test_transfer_says_what_to_install(monkeypatch):
+    """With PyTorch it is run beside the comparisons with it."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SystemExit, match=r"torch.*: pip install torch onnx onnxruntime"):
+        run("transfer", "--quick")
+
+
 def test_vit_scenes(capsys, figure):
     scores = run("vit_scenes", "--scenes", "200", "--epochs", "2", "--figure", figure)
     assert all(0 <= score <= 1 for score in scores.values())
