@@ -16,6 +16,11 @@ def _finite(x):
     return np.clip(x, -_LARGEST, _LARGEST)
 
 
+def _density(x):
+    """Of the normal distribution."""
+    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
 # name: (f(x), f'). The derivative is a function of the output y = f(x), so that the
 # input need not be kept; those of INPUT_ACTIVATIONS are not monotonous, their derivative is
 # one of the input. relu'(0) = 0, and comparisons are such that NaN passes through.
@@ -66,8 +71,8 @@ _ACTIVATIONS = {
     # x Phi(x), hence the slope Phi(x) + x phi(x), with the normal distribution
     # Phi(x) = (1 + erf(x / sqrt 2)) / 2 = erfc(-x / sqrt 2) / 2 and its density phi
     "gelu": (
-        lambda x, alpha: x * erfc(-x / np.sqrt(2)) / 2,
-        lambda x, alpha: erfc(-x / np.sqrt(2)) / 2 + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
+        lambda x, alpha: np.maximum(x, -_LARGEST) * erfc(-x / np.sqrt(2)) / 2,
+        lambda x, alpha: erfc(-x / np.sqrt(2)) / 2 + _finite(x) * _density(x),
     ),
     # x s with s = logistic(x), hence the slope s + x s (1 - s)
     "silu": (

@@ -1,5 +1,20 @@
 # Activations of whole arrays, and softmax.
 
+cdef enum:
+    PIECE = 1024  # elements that are copied at a time, so that they are still in the L1 cache
+
+
+cdef void activated_copy(
+    int code, real alpha, const real* x, real* y, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i, start, count
+    for i in range(ceil_div(n, PIECE)):
+        start = i * PIECE
+        count = smaller(PIECE, n - start)
+        memcpy(y + start, x + start, count * sizeof(real))
+        activate(code, alpha, y + start, count)
+
+
 def activation_forward(
     const real[::1] X,   # IN
     real[::1] Y,         # OUT
@@ -8,13 +23,21 @@ def activation_forward(
     """Y = f(X)."""
     n_threads = checked(n_threads, X is None or Y is None, "X, Y")
     cdef int code = activation_code(activation, False)
-    cdef Py_ssize_t n = X.shape[0], t, start, count
+    cdef Py_ssize_t n = X.shape[0], t
     same_length(n, Y.shape[0], "Y")
     for t in prange(chunks_for(n), nogil=True, num_threads=threads_for(n, n_threads)):
-        start = t * CHUNK
-        count = chunk_end(n, t) - start
-        memcpy(&Y[start], &X[start], count * sizeof(real))
-        activate(code, alpha, &Y[start], count)
+        activated_copy(code, alpha, &X[t * CHUNK], &Y[t * CHUNK], chunk_end(n, t) - t * CHUNK)
+
+
+cdef void times_derivative(
+    int code, real alpha, const real* s, const real* dy, real* dx, Py_ssize_t n
+) noexcept nogil:
+    cdef Py_ssize_t i, start, count
+    for i in range(ceil_div(n, PIECE)):
+        start = i * PIECE
+        count = smaller(PIECE, n - start)
+        memcpy(dx + start, dy + start, count * sizeof(real))
+        multiply_derivative(code, alpha, s + start, dx + start, count)
 
 
 def activation_backward(
@@ -26,14 +49,12 @@ def activation_backward(
     """dX = dY f'(z)."""
     n_threads = checked(n_threads, S is None or dY is None or dX is None, "S, dY, dX")
     cdef int code = activation_code(activation, False)
-    cdef Py_ssize_t n = S.shape[0], t, start, count
+    cdef Py_ssize_t n = S.shape[0], t
     same_length(n, dY.shape[0], "dY")
     same_length(n, dX.shape[0], "dX")
     for t in prange(chunks_for(n), nogil=True, num_threads=threads_for(n, n_threads)):
-        start = t * CHUNK
-        count = chunk_end(n, t) - start
-        memcpy(&dX[start], &dY[start], count * sizeof(real))
-        multiply_derivative(code, alpha, &S[start], &dX[start], count)
+        times_derivative(code, alpha, &S[t * CHUNK], &dY[t * CHUNK], &dX[t * CHUNK],
+                         chunk_end(n, t) - t * CHUNK)
 
 
 # softmax(x)_c = exp(x_c - max x) / sum_c' exp(x_c' - max x)

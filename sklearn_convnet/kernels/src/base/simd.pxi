@@ -27,7 +27,6 @@ cdef extern from *:
     #ifdef SINGLE
     typedef float skcn_real;
     typedef int32_t skcn_bits;
-    #define EXP_TERMS 7
     #define LOG_TERMS 8
     #define MANTISSA_BITS 23
     #define EXPONENT_BIAS 127
@@ -37,10 +36,11 @@ cdef extern from *:
     #define EXP_LOWEST -87.0f
     #define SMALLEST 0x1p-122f  /* 16 times the smallest normal number */
     #define square_root sqrtf
+    #define absolute fabsf
+    #define with_sign copysignf
     #else
     typedef double skcn_real;
     typedef int64_t skcn_bits;
-    #define EXP_TERMS 13
     #define LOG_TERMS 17
     #define MANTISSA_BITS 52
     #define EXPONENT_BIAS 1023
@@ -50,6 +50,8 @@ cdef extern from *:
     #define EXP_LOWEST -708.0
     #define SMALLEST 0x1p-1018
     #define square_root sqrt
+    #define absolute fabs
+    #define with_sign copysign
     #endif
 
     typedef skcn_real vec
@@ -96,9 +98,11 @@ cdef extern from *:
     const real* ZEROS
     const Py_ssize_t KC, NR
     const int NV, MR_1, MR_2, MR_3, MR_4
-    const int EXP_TERMS, MANTISSA_BITS, EXPONENT_BIAS
+    const int MANTISSA_BITS, EXPONENT_BIAS
     const real ROUND_MAGIC, LN2_HIGH, LN2_LOW, EXP_LOWEST, SMALLEST
     real square_root(real x) nogil
+    real absolute(real x) nogil
+    real with_sign(real x, real sign) nogil
 
 
 cdef inline vec at(const real* x) noexcept nogil:
