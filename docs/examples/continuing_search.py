@@ -9,12 +9,14 @@ hyperparameter optimization", 2016). scikit-learn's `HalvingGridSearchCV` can do
 instead: so many calls of `partial_fit` are the same as one fit of as many epochs, to the last bit.
 So the scores are the same, and so is the choice; only the epochs that were trained twice are saved.
 
-    python docs/examples/continuing_search.py --figure halving.png
+    python docs/examples/continuing_search.py --figure FILE
 
 compares both, on scikit-learn's digits, in one process. The networks of a round are tasks of
 joblib, so `joblib.parallel_config` sends them to other processes, or other machines. With a network
 travel its weights and the state of its optimiser.
 """
+
+# sphinx_gallery_thumbnail_path = 'figures/examples/continuing_search.png'
 
 import argparse
 import time

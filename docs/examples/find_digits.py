@@ -11,6 +11,8 @@ The training images are made of the first 1,200 digits of scikit-learn, the scen
 The threshold is chosen by scenes of the training digits.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/find_digits.png'
+
 import argparse
 import warnings
 from time import perf_counter

@@ -11,6 +11,8 @@ nothing.
 A joint counts as found within a tenth of the figure's height.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/stick_figures.png'
+
 import argparse
 import warnings
 

@@ -11,6 +11,8 @@ Scenes of the first task and the few images are made of the first 1,200 digits o
 test scenes of the others.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/transfer.png'
+
 import argparse
 import io
 import warnings

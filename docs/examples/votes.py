@@ -11,6 +11,8 @@ Scenes have a digit and the outline of the box around it, stick figures have joi
 mirror image exchanges left and right.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/examples/votes.png'
+
 import argparse
 import warnings
 

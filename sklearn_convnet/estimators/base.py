@@ -133,7 +133,7 @@ class BaseConvNet(
     # --- fit -----------------------------------------------------------------------------
 
     def _contents(self, value):
-        """What a checkpoint knows a parameter, or something that `fit` was given, by."""
+        """The form in which a checkpoint knows a parameter, or something that `fit` was given."""
         return value
 
     def _validate(self):
