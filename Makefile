@@ -24,7 +24,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in README.md LICENSE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo docs check-site notebook test test-oracle lint bench compare wheel install clean
+.PHONY: help demo docs check-site notebook test test-oracle lint bench compare wheel release install clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -74,6 +74,12 @@ compare: $(VENV)/stamps/bench  ## time networks and kernels next to PyTorch: ARG
 	$(PY) benchmarks/compare.py $(ARGS)
 
 wheel: build/wheel  ## build the source archive and, from it, the wheel in dist/
+
+release: wheel  ## look over what is to be released, and test the source archive by itself
+	$(PY) .ci/check_release.py
+	rm -rf build/release && mkdir -p build/release
+	tar -xzf dist/*.tar.gz -C build/release --strip-components=1
+	$(MAKE) -C build/release test
 
 install: $(VENV)/stamps/installed  ## build and install the package in .venv
 
