@@ -27,13 +27,23 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
     Parameters
     ----------
     layers : list or tuple, default=None
-        See `ConvNetClassifier`.
+        Layers or `(name, layer)` pairs, without the output layer. Unnamed layers are called
+        ``conv2d1``, ``conv2d2``, ``dense1`` and so on; a parameter of a layer is set by
+        ``name__parameter``, a layer is replaced by its name. None is a network that suits the shape
+        of X, beginning with `Standardize`.
     input_shape : tuple of int, default=None
-        See `ConvNetClassifier`.
+        Shape of one sample where X is flat ``(n_samples, n_features)``.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
-        See `ConvNetClassifier`.
+        Where X has its axis of channels: images are ``(n, height, width, n_channels)`` or ``(n,
+        n_channels, height, width)``, and so on. X is not copied; each batch is turned when its turn
+        comes. `input_shape` and flat X are in the same order. It changes nothing where X has no
+        such axis, and nothing about y.
     input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
-        See `ConvNetClassifier`.
+        What a sample is, where `layers` is None. "auto" goes by its shape. Two axes are a signal
+        ``(length, n_channels)`` if there are at most 16 channels and it is at least four times as
+        long, otherwise an image of one channel; three axes are an image, four a volume. A flat
+        sample is a signal whose values are standardised one by one, since it may be a row of a
+        table; "table" has dense layers alone. Given layers must be for what is said here.
     loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, Loss or \
 callable, default="auto"
         What training makes small: "auto" is the squared error. An instance, such as
@@ -41,22 +51,37 @@ callable, default="auto"
         function ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient
         with respect to `y_pred`; see `sklearn_convnet.losses.FunctionLoss`.
     optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
-        See `ConvNetClassifier`.
+        A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set and
+        searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
     average_weights : float or None, default=None
-        See `ConvNetClassifier`.
+        Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
+        of the running statistics of batch norms. Predictions, validation, early stopping and
+        `get_weights` are then those of the mean, training goes on from the weights themselves. In
+        step t of the first ones the share is smaller, ``(1 + t) / (10 + t)``. None predicts with
+        the weights of the last step.
     batch_size : int or "auto", default="auto"
-        See `ConvNetClassifier`.
+        Samples of a step; "auto" is ``min(200, n_samples)``. The samples of an epoch are cut into
+        batches of nearly equal size, none larger than this.
     n_shards : int, default=1
-        See `ConvNetClassifier`.
+        Into how many parts each batch is cut. Gradients are computed part by part, which takes the
+        memory of a part, and are added for one step of the optimiser. Batch norms see a part by
+        itself, and a mixture of samples stays within it; otherwise the step is that of the whole
+        batch, up to rounding. Each shard consists of samples next to each other in X, and each
+        epoch has an order within it. Best a divisor of `batch_size`, which must not be less.
     max_iter : int, default=200
         Largest number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
-        See `ConvNetClassifier`; `target` says what of y moves along.
+        What is done to the samples of each training batch, at random: one of
+        `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
+        `target` says what of y moves along.
     multi_crop : MultiCrop, default=None
-        See `ConvNetClassifier`; the prediction is the mean over the crops, of points moved back.
-        Not for maps.
+        Training on random crops of the images; the prediction is the mean over several. Points move
+        with the crops, and back. Validation while training sees the centre. Not for maps.
     test_time_augmentation : TestTimeAugmentation, default=None
-        See `ConvNetClassifier`; values, and points and maps moved back, are averaged.
+        Predictions by the mean over changed samples, such as mirror images, of values, and of
+        points and maps moved back. Nothing that is trained depends on it: it may be changed after a
+        fit. Validation while training sees samples as they are, and so do `scan` and what looks
+        inside.
     output : "auto" or None, default="auto"
         The layer behind the user's layers. "auto" is a dense layer or, where y is maps, a
         convolution of size 1, with as many outputs as y needs. None: the last maps are the outputs,
@@ -64,27 +89,37 @@ callable, default="auto"
         mean over all positions of a sample is taken, unless y is maps. End with `GlobalMaxPool` for
         the maximum, and leave the activation of the last layer out.
     init_from : dict of str to ndarray, str, path-like or FrozenEstimator, default=None
-        See `ConvNetClassifier`.
+        Weights to begin with: those that another network's `get_weights` returned, the path of a
+        ``.safetensors`` file that has them (see `sklearn_convnet.interchange`), or that network in
+        a `FrozenEstimator`. What has the same path and shape is copied, with the statistics of
+        `Standardize` and `BatchNorm`; a warning tells what was not. A bare estimator is refused,
+        since `clone` would empty it.
     early_stopping : bool, default=False
-        See `ConvNetClassifier`; the validation score is R^2.
+        Whether to stop when the score on validation data no longer improves, and go back to the
+        weights that were best. The data are `X_val` and `y_val` of `fit`; without them part of the
+        training data is held out. The validation score is R^2.
     validation_fraction : float, default=0.1
         Share that is held out.
     n_iter_no_change : int or inf, default=10
-        See `ConvNetClassifier`.
+        Training stops after so many epochs in a row without an improvement by `tol` of the training
+        loss, or of the validation score if `early_stopping`.
     tol : float, default=1e-4
         What counts as an improvement.
     shuffle : bool, default=True
         Whether each epoch has an order of its own.
     warm_start : bool, default=False
-        See `ConvNetClassifier`.
+        Whether `fit` goes on from the weights of the last fit. Parameters may have changed in
+        between as long as the weights fit; otherwise it is an error.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        See `ConvNetClassifier`.
+        What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
     n_threads : int, default=None
-        See `ConvNetClassifier`.
+        Number of threads; None is all cores, ``OMP_NUM_THREADS``, or the share that joblib gives a
+        worker; -1 is all. It changes no bit of any result. More than 4 for each core of the machine
+        are not used.
     random_state : int, RandomState or None, default=None
-        See `ConvNetClassifier`.
+        Seeds the first weights, the order of samples and the dropout masks.
     verbose : bool or int, default=False
-        See `ConvNetClassifier`.
+        Whether to print a table with a row for each epoch.
     target : {"values", "points", "maps"}, default="values"
         What y is, and what of it moves when augmentation moves the image: "points" are
         ``(n_samples, 2 * n_points)``, as ``x1, y1, x2, y2, ...``, or ``(n_samples, n_points,

@@ -103,9 +103,28 @@ class Conv1D(_Conv):
 
     Parameters
     ----------
-    filters, kernel_size, stride, padding, dilation, groups, activation, use_bias, \
-kernel_initializer, trainable
-        See :class:`Conv2D`.
+    filters : int
+        Number of filters, which is the number of maps that come out.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the odd row
+        or column of them at the end; or for each axis an int or a ``(before, after)`` pair.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    groups : int, default=1
+        The channels are cut into this many groups, each with its share of the filters.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its relatives
+        and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+    trainable : bool, default=True
+        Whether training changes the weights.
 
     Examples
     --------
@@ -173,9 +192,28 @@ class Conv3D(_Conv):
 
     Parameters
     ----------
-    filters, kernel_size, stride, padding, dilation, groups, activation, use_bias, \
-kernel_initializer, trainable
-        See :class:`Conv2D`.
+    filters : int
+        Number of filters, which is the number of maps that come out.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the odd row
+        or column of them at the end; or for each axis an int or a ``(before, after)`` pair.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    groups : int, default=1
+        The channels are cut into this many groups, each with its share of the filters.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its relatives
+        and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+    trainable : bool, default=True
+        Whether training changes the weights.
 
     Examples
     --------

@@ -122,9 +122,29 @@ class ConvTranspose1D(_ConvTranspose):
 
     Parameters
     ----------
-    filters, kernel_size, stride, padding, output_padding, dilation, groups, activation, use_bias, \
-kernel_initializer, trainable
-        See :class:`ConvTranspose2D`.
+    filters : int
+        Number of maps that come out.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step in the output between neighbouring input pixels.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Rows taken away from the output: none; as many as leave ``size * stride`` of it; or for each
+        axis an int or a ``(before, after)`` pair.
+    output_padding : int or tuple of int, default=0
+        Rows added at the end of the output, less than `stride`.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    groups : int, default=1
+        The channels are cut into this many groups, each with its share of the filters.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        See :class:`Conv2D`.
+    trainable : bool, default=True
+        Whether training changes the weights.
 
     Examples
     --------
@@ -189,9 +209,29 @@ class ConvTranspose3D(_ConvTranspose):
 
     Parameters
     ----------
-    filters, kernel_size, stride, padding, output_padding, dilation, groups, activation, use_bias, \
-kernel_initializer, trainable
-        See :class:`ConvTranspose2D`.
+    filters : int
+        Number of maps that come out.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step in the output between neighbouring input pixels.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Rows taken away from the output: none; as many as leave ``size * stride`` of it; or for each
+        axis an int or a ``(before, after)`` pair.
+    output_padding : int or tuple of int, default=0
+        Rows added at the end of the output, less than `stride`.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    groups : int, default=1
+        The channels are cut into this many groups, each with its share of the filters.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        See :class:`Conv2D`.
+    trainable : bool, default=True
+        Whether training changes the weights.
 
     Examples
     --------

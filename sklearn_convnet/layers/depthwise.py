@@ -86,9 +86,24 @@ class DepthwiseConv1D(_DepthwiseConv):
 
     Parameters
     ----------
-    kernel_size, stride, padding, multiplier, dilation, activation, use_bias, \
-kernel_initializer, trainable
-        See :class:`DepthwiseConv2D`.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        See :class:`Conv2D`.
+    multiplier : int, default=1
+        Number of filters of each map; the maps that come out of one lie side by side.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        See :class:`Conv2D`.
+    trainable : bool, default=True
+        Whether training changes the weights.
 
     Examples
     --------
@@ -146,9 +161,24 @@ class DepthwiseConv3D(_DepthwiseConv):
 
     Parameters
     ----------
-    kernel_size, stride, padding, multiplier, dilation, activation, use_bias, \
-kernel_initializer, trainable
-        See :class:`DepthwiseConv2D`.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        See :class:`Conv2D`.
+    multiplier : int, default=1
+        Number of filters of each map; the maps that come out of one lie side by side.
+    dilation : int or tuple of int, default=1
+        Distance of neighbouring taps of the filter.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias.
+    kernel_initializer : str, default="auto"
+        See :class:`Conv2D`.
+    trainable : bool, default=True
+        Whether training changes the weights.
 
     Examples
     --------
@@ -235,9 +265,26 @@ class SeparableConv1D(_SeparableConv):
 
     Parameters
     ----------
-    filters, kernel_size, stride, padding, dilation, multiplier, activation, use_bias, \
-kernel_initializer, trainable
-        See :class:`SeparableConv2D`.
+    filters : int
+        Number of maps that come out.
+    kernel_size : int or tuple of int
+        Size of the depth-wise filters.
+    stride : int or tuple of int, default=1
+        Of the depth-wise stage: see :class:`Conv2D`.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Of the depth-wise stage: see :class:`Conv2D`.
+    dilation : int or tuple of int, default=1
+        Of the depth-wise stage: see :class:`Conv2D`.
+    multiplier : int, default=1
+        See :class:`DepthwiseConv2D`.
+    activation : str or None, default="relu"
+        Of the second stage: see :class:`Conv2D`. The first has no bias.
+    use_bias : bool, default=True
+        Of the second stage: see :class:`Conv2D`. The first has no bias.
+    kernel_initializer : str, default="auto"
+        Of both stages: see :class:`Conv2D`.
+    trainable : bool, default=True
+        Of both stages: see :class:`Conv2D`.
 
     Examples
     --------
@@ -261,13 +308,21 @@ class SeparableConv2D(_SeparableConv):
         Number of maps that come out.
     kernel_size : int or tuple of int
         Size of the depth-wise filters.
-    stride, padding, dilation
+    stride : int or tuple of int, default=1
+        Of the depth-wise stage: see :class:`Conv2D`.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Of the depth-wise stage: see :class:`Conv2D`.
+    dilation : int or tuple of int, default=1
         Of the depth-wise stage: see :class:`Conv2D`.
     multiplier : int, default=1
         See :class:`DepthwiseConv2D`.
-    activation, use_bias
+    activation : str or None, default="relu"
         Of the second stage: see :class:`Conv2D`. The first has no bias.
-    kernel_initializer, trainable
+    use_bias : bool, default=True
+        Of the second stage: see :class:`Conv2D`. The first has no bias.
+    kernel_initializer : str, default="auto"
+        Of both stages: see :class:`Conv2D`.
+    trainable : bool, default=True
         Of both stages: see :class:`Conv2D`.
 
     Notes
@@ -291,9 +346,26 @@ class SeparableConv3D(_SeparableConv):
 
     Parameters
     ----------
-    filters, kernel_size, stride, padding, dilation, multiplier, activation, use_bias, \
-kernel_initializer, trainable
-        See :class:`SeparableConv2D`.
+    filters : int
+        Number of maps that come out.
+    kernel_size : int or tuple of int
+        Size of the depth-wise filters.
+    stride : int or tuple of int, default=1
+        Of the depth-wise stage: see :class:`Conv2D`.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Of the depth-wise stage: see :class:`Conv2D`.
+    dilation : int or tuple of int, default=1
+        Of the depth-wise stage: see :class:`Conv2D`.
+    multiplier : int, default=1
+        See :class:`DepthwiseConv2D`.
+    activation : str or None, default="relu"
+        Of the second stage: see :class:`Conv2D`. The first has no bias.
+    use_bias : bool, default=True
+        Of the second stage: see :class:`Conv2D`. The first has no bias.
+    kernel_initializer : str, default="auto"
+        Of both stages: see :class:`Conv2D`.
+    trainable : bool, default=True
+        Of both stages: see :class:`Conv2D`.
 
     Examples
     --------

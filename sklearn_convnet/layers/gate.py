@@ -103,7 +103,11 @@ class SqueezeExcite(_Gated):
         Of the first dense layer: see :class:`Activation`. EfficientNet has "silu".
     scale_activation : str or None, default="logistic"
         Of the second. MobileNetV3 has "hard_logistic".
-    use_bias, kernel_initializer, trainable
+    use_bias : bool, default=True
+        Of both: see :class:`Dense`.
+    kernel_initializer : str, default="auto"
+        Of both: see :class:`Dense`.
+    trainable : bool, default=True
         Of both: see :class:`Dense`.
 
     Notes

@@ -68,8 +68,12 @@ class MaxPool1D(_Pool):
 
     Parameters
     ----------
-    pool_size, stride, padding
-        See :class:`MaxPool2D`.
+    pool_size : int or tuple of int
+        Size of the windows along each axis.
+    stride : int or tuple of int, default=None
+        Step from one window to the next; None is `pool_size`. Windows may overlap.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        As for :class:`Conv2D`, with minus infinity for zero. Smaller than `pool_size`.
 
     Examples
     --------
@@ -111,8 +115,12 @@ class MaxPool3D(_Pool):
 
     Parameters
     ----------
-    pool_size, stride, padding
-        See :class:`MaxPool2D`.
+    pool_size : int or tuple of int
+        Size of the windows along each axis.
+    stride : int or tuple of int, default=None
+        Step from one window to the next; None is `pool_size`. Windows may overlap.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        As for :class:`Conv2D`, with minus infinity for zero. Smaller than `pool_size`.
 
     Examples
     --------
@@ -129,8 +137,12 @@ class AvgPool1D(_Pool):
 
     Parameters
     ----------
-    pool_size, stride, padding
-        See :class:`AvgPool2D`.
+    pool_size : int or tuple of int
+        Size of the windows along each axis.
+    stride : int or tuple of int, default=None
+        Step from one window to the next; None is `pool_size`. Windows may overlap.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        As for :class:`Conv2D`. Smaller than `pool_size`.
 
     Examples
     --------
@@ -171,8 +183,12 @@ class AvgPool3D(_Pool):
 
     Parameters
     ----------
-    pool_size, stride, padding
-        See :class:`AvgPool2D`.
+    pool_size : int or tuple of int
+        Size of the windows along each axis.
+    stride : int or tuple of int, default=None
+        Step from one window to the next; None is `pool_size`. Windows may overlap.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        As for :class:`Conv2D`. Smaller than `pool_size`.
 
     Examples
     --------
@@ -241,8 +257,12 @@ class LpPool1D(_LpPool):
 
     Parameters
     ----------
-    pool_size, stride, p
-        See :class:`LpPool2D`.
+    pool_size : int or tuple of int
+        Size of the windows along each axis.
+    stride : int or tuple of int, default=None
+        Step from one window to the next; None is `pool_size`. Windows may overlap.
+    p : float, default=2
+        Exponent, at least 1.
 
     Examples
     --------
@@ -285,8 +305,12 @@ class LpPool3D(_LpPool):
 
     Parameters
     ----------
-    pool_size, stride, p
-        See :class:`LpPool2D`.
+    pool_size : int or tuple of int
+        Size of the windows along each axis.
+    stride : int or tuple of int, default=None
+        Step from one window to the next; None is `pool_size`. Windows may overlap.
+    p : float, default=2
+        Exponent, at least 1.
 
     Examples
     --------

@@ -109,13 +109,38 @@ class TransformConv1D(_TransformConv):
 
     Parameters
     ----------
-    filters, kernel_size
-        See :class:`TransformConv2D`.
+    filters : int
+        Number of filters.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
     transforms : {"auto", "pm"} or list of array-like of shape (1, 1), default="auto"
         The signal as it is and backward in time ("pm", which "auto" is), or any factors of time,
         such as ``scaling(1.5, n_axes=1)``.
-    pool, group_input, stride, padding, activation, use_bias, kernel_initializer, trainable
-        See :class:`TransformConv2D`.
+    pool : {"max", "mean"} or None, default=None
+        What to make of the maps of one filter, after the activation. None keeps them all: map ``t *
+        filters + j`` is that of filter `j` in transform `t`.
+    group_input : bool, default=False
+        Whether the input has a map for each of the same transforms, in this order, as an unpooled
+        layer makes them. A filter then reaches over the transforms of its input too, and in
+        transform `t` it is ``w(t^-1 s, t^-1 p)`` for the maps of transform `s` at position `p`. The
+        transforms must be a group: the product of two of them is one of them. If False, the maps of
+        an unpooled layer are channels like others, and what is seen of a turned input is no turned
+        map any more.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the
+        odd row or column of them at the end; or for each axis an int or a
+        ``(before, after)`` pair.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias. All transforms of a filter share it.
+    kernel_initializer : str, default="auto"
+        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its
+        relatives and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+    trainable : bool, default=True
+        Whether training changes the weights.
 
     Examples
     --------
@@ -159,8 +184,21 @@ class TransformConv2D(_TransformConv):
         The transforms must be a group: the product of two of them is one of them. If False, the
         maps of an unpooled layer are channels like others, and what is seen of a turned input is
         no turned map any more.
-    stride, padding, activation, use_bias, kernel_initializer, trainable
-        See :class:`Conv2D`. All transforms of a filter share its bias.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the
+        odd row or column of them at the end; or for each axis an int or a
+        ``(before, after)`` pair.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias. All transforms of a filter share it.
+    kernel_initializer : str, default="auto"
+        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its
+        relatives and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+    trainable : bool, default=True
+        Whether training changes the weights.
 
     See Also
     --------
@@ -198,13 +236,38 @@ class TransformConv3D(_TransformConv):
 
     Parameters
     ----------
-    filters, kernel_size
-        See :class:`TransformConv2D`.
+    filters : int
+        Number of filters.
+    kernel_size : int or tuple of int
+        Size of the filters along each axis.
     transforms : {"auto", "O", "Oh"} or list of array-like of shape (3, 3), default="auto"
         The 24 rotations of the cube ("O", which "auto" is); these and their reflections, 48 in all;
         or any invertible matrices acting on ``(x, y, z)``, such as ``rotation(90, axis="z")``.
-    pool, group_input, stride, padding, activation, use_bias, kernel_initializer, trainable
-        See :class:`TransformConv2D`.
+    pool : {"max", "mean"} or None, default=None
+        What to make of the maps of one filter, after the activation. None keeps them all: map ``t *
+        filters + j`` is that of filter `j` in transform `t`.
+    group_input : bool, default=False
+        Whether the input has a map for each of the same transforms, in this order, as an unpooled
+        layer makes them. A filter then reaches over the transforms of its input too, and in
+        transform `t` it is ``w(t^-1 s, t^-1 p)`` for the maps of transform `s` at position `p`. The
+        transforms must be a group: the product of two of them is one of them. If False, the maps of
+        an unpooled layer are channels like others, and what is seen of a turned input is no turned
+        map any more.
+    stride : int or tuple of int, default=1
+        Step from one position of the filter to the next.
+    padding : {"valid", "same"}, int or tuple, default="valid"
+        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the
+        odd row or column of them at the end; or for each axis an int or a
+        ``(before, after)`` pair.
+    activation : str or None, default="relu"
+        See :class:`Activation`. None is "identity".
+    use_bias : bool, default=True
+        Whether each filter adds a bias. All transforms of a filter share it.
+    kernel_initializer : str, default="auto"
+        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its
+        relatives and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+    trainable : bool, default=True
+        Whether training changes the weights.
 
     Examples
     --------

@@ -107,8 +107,13 @@ class AugmentationDisplay:
             How many changed ones of each.
         random_state : int, RandomState or None, default=None
             The same one draws the same.
-        channel, axes, im_kw
-            See `plot`.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            As many as `axes_` has; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------

@@ -75,8 +75,15 @@ class BoxesDisplay:
             Images, as for `predict_box`.
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             True boxes, as they are given to `fit`, in the estimator's `box_units`.
-        n_samples, channel, axes, im_kw
-            See `plot`.
+        n_samples : int, default=12
+            The first so many images are drawn; None draws all.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            One for each image that is drawn; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------
@@ -111,10 +118,25 @@ class BoxesDisplay:
 
         Parameters
         ----------
-        X, boxes_true, boxes_pred, box_units
-            See the class.
-        n_samples, channel, axes, im_kw
-            See `plot`.
+        X : array-like of shape (n_samples, height, width) or (n_samples, height, width, n_channels)
+            Images.
+        boxes_true : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
+            Four corners ``x1, y1, ..., x4, y4`` going round, or two opposite ones ``x1, y1, x2,
+            y2``. A row of NaN is a box that is missing. One of the two may be None.
+        boxes_pred : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
+            Four corners ``x1, y1, ..., x4, y4`` going round, or two opposite ones ``x1, y1, x2,
+            y2``. A row of NaN is a box that is missing. One of the two may be None.
+        box_units : {"share", "pixels"}, default="share"
+            Units of the coordinates, as in `ConvNetClassifier`.
+        n_samples : int, default=12
+            The first so many images are drawn; None draws all.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            One for each image that is drawn; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------

@@ -83,8 +83,15 @@ class FeatureMapsDisplay:
             end in maps.
         index : int, default=0
             Which sample.
-        n_maps, channel, axes, im_kw
-            See `plot`.
+        n_maps : int, default=8
+            The first so many maps of each layer are drawn; None draws all.
+        channel : int, default=None
+            The channel of the sample to draw; None draws three channels in colour, and of more than
+            one, but not three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            As many as `axes_` has; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow` for the maps.
 
         Returns
         -------

@@ -92,8 +92,14 @@ class FiltersDisplay:
         layer : str or int, default=None
             Path of a layer, such as ``"conv2d1"`` or ``"residual1/conv2d1"``, or its place in
             `layers_`; None is the first convolution.
-        n_filters, channel, axes, im_kw
-            See `plot`.
+        n_filters : int, default=32
+            The first so many are drawn; None draws all.
+        channel : int, default=None
+            Draws this channel of each filter alone.
+        axes : array-like of matplotlib Axes, default=None
+            One for each filter that is drawn; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------

@@ -65,8 +65,13 @@ class HistoryDisplay:
             A fitted one.
         name : str, default=None
             What the legend says before the names of the curves; None says nothing.
-        panels, axes, log_loss
-            See `plot`.
+        panels : tuple of {"loss", "score", "learning_rate"}, default=all of them
+            What to draw.
+        axes : array-like of matplotlib Axes, default=None
+            One for each panel; None makes a new figure.
+        log_loss : bool or "auto", default="auto"
+            Whether the axis of the loss is logarithmic. "auto": where all losses are positive, and
+            the largest is at least ten times the smallest.
 
         Returns
         -------
@@ -84,8 +89,13 @@ class HistoryDisplay:
         ----------
         estimators : dict of str to ConvNetClassifier or ConvNetRegressor
             Fitted ones, by the names that the legend gives them.
-        panels, axes, log_loss
-            See `plot`.
+        panels : tuple of {"loss", "score", "learning_rate"}, default=all of them
+            What to draw.
+        axes : array-like of matplotlib Axes, default=None
+            One for each panel; None makes a new figure.
+        log_loss : bool or "auto", default="auto"
+            Whether the axis of the loss is logarithmic. "auto": where all losses are positive, and
+            the largest is at least ten times the smallest.
 
         Returns
         -------

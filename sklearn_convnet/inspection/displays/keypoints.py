@@ -92,8 +92,15 @@ class KeypointsDisplay:
             True points, in the estimator's `point_units`.
         edges : array-like of shape (n_edges, 2), default=None
             Numbers of points that a line joins.
-        n_samples, channel, axes, im_kw
-            See `plot`.
+        n_samples : int, default=12
+            The first so many images are drawn; None draws all.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            One for each image that is drawn; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------
@@ -129,10 +136,29 @@ class KeypointsDisplay:
 
         Parameters
         ----------
-        X, points_true, points_pred, point_units, edges
-            See the class.
-        n_samples, channel, axes, im_kw
-            See `plot`.
+        X : array-like of shape (n_samples, height, width) or (n_samples, height, width, n_channels)
+            Images.
+        points_true : array-like of shape (n_samples, 2 * n_points) or (n_samples, n_points, 2), \
+default=None
+            Places ``(x, y)``, or ``x1, y1, x2, y2, ...``; NaN is a point that is missing. One of
+            the two may be None.
+        points_pred : array-like of shape (n_samples, 2 * n_points) or (n_samples, n_points, 2), \
+default=None
+            Places ``(x, y)``, or ``x1, y1, x2, y2, ...``; NaN is a point that is missing. One of
+            the two may be None.
+        point_units : {"share", "pixels"}, default="share"
+            Units of the coordinates, as in `ConvNetRegressor`.
+        edges : array-like of shape (n_edges, 2), default=None
+            Numbers of points that a line joins.
+        n_samples : int, default=12
+            The first so many images are drawn; None draws all.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            One for each image that is drawn; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------

@@ -117,8 +117,17 @@ class LabelMapsDisplay:
             True labels. Pixels of the estimator's `ignore_label` do not count.
         display_labels : array-like of str of shape (n_classes,), default=None
             What the legend says for the classes; None are the labels.
-        n_samples, alpha, channel, axes, im_kw
-            See `plot`.
+        n_samples : int, default=4
+            The first so many samples are drawn; None draws all.
+        alpha : float, default=0.5
+            Opacity of the maps over the samples, from 0 to 1.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            As many as `axes_` has; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow` for the samples.
 
         Returns
         -------
@@ -166,10 +175,33 @@ class LabelMapsDisplay:
 
         Parameters
         ----------
-        X, maps_true, maps_pred, classes, ignore_label, display_labels, kind
-            See the class.
-        n_samples, alpha, channel, axes, im_kw
-            See `plot`.
+        X : array-like of shape (n_samples, *sample_shape)
+            Images, signals or volumes, channels last.
+        maps_true : array-like of shape (n_samples, *map_size), default=None
+            Labels, one for each pixel, perhaps with a last axis of length 1. One of the two may be
+            None.
+        maps_pred : array-like of shape (n_samples, *map_size), default=None
+            Labels, one for each pixel, perhaps with a last axis of length 1. One of the two may be
+            None.
+        classes : array-like of shape (n_classes,), default=None
+            All labels; None are those that occur.
+        ignore_label : label, default=None
+            The label of pixels that do not count.
+        display_labels : array-like of str of shape (n_classes,), default=None
+            What the legend says for the classes; None are the labels.
+        kind : {"auto", "signal", "image", "volume"}, default="auto"
+            What a sample is; "auto" goes by the maps, which have an axis for each of its axes.
+        n_samples : int, default=4
+            The first so many samples are drawn; None draws all.
+        alpha : float, default=0.5
+            Opacity of the maps over the samples, from 0 to 1.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            As many as `axes_` has; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow` for the samples.
 
         Returns
         -------

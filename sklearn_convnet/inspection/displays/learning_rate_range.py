@@ -102,8 +102,10 @@ class LearningRateRangeDisplay:
         stop_factor : float, default=1.0
             The test ends when the smoothed loss lies above its minimum by more than so many times
             the first loss, or when it is no longer finite. ``np.inf`` stops for the latter alone.
-        ax, line_kw
-            See `plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+        line_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.plot` for the smoothed losses.
 
         Returns
         -------

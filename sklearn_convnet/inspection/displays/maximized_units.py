@@ -81,8 +81,13 @@ class MaximizedUnitsDisplay:
             A unit or several, as for :func:`sklearn_convnet.inspection.maximize_unit`.
         maximize_kw : dict, default=None
             Other arguments of that function, such as ``{"blur": 0.5, "random_state": 0}``.
-        channel, axes, im_kw
-            See `plot`.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            One for each unit; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------

@@ -98,8 +98,15 @@ class NearestSamplesDisplay:
             Labels of both.
         n_neighbors, layer
             See :func:`sklearn_convnet.inspection.nearest_samples`.
-        n_samples, channel, axes, im_kw
-            See `plot`.
+        n_samples : int, default=6
+            The first so many samples are drawn; None draws all.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes, default=None
+            As many as `axes_` has; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------

@@ -84,8 +84,16 @@ class NetworkDisplay:
         ----------
         estimator : ConvNetClassifier or ConvNetRegressor
             A fitted one.
-        ax, depth, collapse, n_columns
-            See `plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure in which the text has its size. In other axes the
+            boxes grow and shrink, the text does not.
+        depth : int, default=None
+            How many levels of blocks are opened: with 0 each block is one box. None opens all.
+        collapse : bool, default=True
+            Whether layers that come several times in a row are drawn once.
+        n_columns : int or "auto", default="auto"
+            Into how many columns the layers outside of blocks are broken; "auto" makes the diagram
+            about as wide as it is high.
 
         Returns
         -------
@@ -102,8 +110,16 @@ class NetworkDisplay:
         ----------
         network : Network
             As `compile_network` makes it.
-        ax, depth, collapse, n_columns
-            See `plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure in which the text has its size. In other axes the
+            boxes grow and shrink, the text does not.
+        depth : int, default=None
+            How many levels of blocks are opened: with 0 each block is one box. None opens all.
+        collapse : bool, default=True
+            Whether layers that come several times in a row are drawn once.
+        n_columns : int or "auto", default="auto"
+            Into how many columns the layers outside of blocks are broken; "auto" makes the diagram
+            about as wide as it is high.
 
         Returns
         -------

@@ -66,8 +66,13 @@ class ReceptiveFieldDisplay:
         units : dict of str to tuple of int, default=None
             Positions of units, by the path of their layer. Of other layers it is the unit in the
             middle of the map.
-        channel, ax, im_kw
-            See `plot`.
+        channel : int, default=None
+            The channel of the sample that is drawn; None draws all of a signal, colours of three,
+            and of any other number the mean.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------

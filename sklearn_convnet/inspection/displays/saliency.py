@@ -101,8 +101,20 @@ class SaliencyDisplay:
             See :func:`sklearn_convnet.inspection.saliency`.
         saliency_kw : dict, default=None
             Other arguments of that function.
-        n_samples, reduce, percentile, alpha, axes, im_kw
-            See `plot`.
+        n_samples : int, default=12
+            The first so many samples are drawn; None draws all.
+        reduce : {"sum", "max"}, default="sum"
+            What to make of several channels: their sum, which keeps the sign, or their largest
+            magnitude.
+        percentile : float, default=99.0
+            The strongest colour is that of this percentile of a map's magnitudes, so that a few
+            large values do not hide the others; 100 is the largest.
+        alpha : float, default=0.9
+            Opacity of the strongest colour, from 0 to 1.
+        axes : array-like of matplotlib Axes, default=None
+            One for each sample that is drawn; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow` for the samples.
 
         Returns
         -------

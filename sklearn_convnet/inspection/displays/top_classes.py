@@ -99,8 +99,17 @@ class TopClassesDisplay:
             True labels.
         display_labels : array-like of str of shape (n_classes,), default=None
             What to write for the classes; None writes the labels.
-        k, n_samples, channel, axes, im_kw
-            See `plot`.
+        k : int, default=5
+            Number of bars, at most one for each class.
+        n_samples : int, default=8
+            The first so many samples are drawn; None draws all.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes of shape (n_samples, 2), default=None
+            Axes for each sample and its bars; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------
@@ -149,8 +158,17 @@ class TopClassesDisplay:
             What to write for the classes; None writes the labels.
         kind : {"auto", "signal", "image", "volume"}, default="auto"
             What a sample is; "auto" goes by its shape.
-        k, n_samples, channel, axes, im_kw
-            See `plot`.
+        k : int, default=5
+            Number of bars, at most one for each class.
+        n_samples : int, default=8
+            The first so many samples are drawn; None draws all.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes of shape (n_samples, 2), default=None
+            Axes for each sample and its bars; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------
@@ -238,7 +256,17 @@ class HardestSamplesDisplay(TopClassesDisplay):
 
     Parameters
     ----------
-    X, proba, classes, y, display_labels, kind
+    X : array-like of shape (n_samples, *sample_shape)
+        See `TopClassesDisplay`; `y` must be given.
+    proba : array-like of shape (n_samples, n_classes)
+        See `TopClassesDisplay`; `y` must be given.
+    classes : array-like of shape (n_classes,)
+        See `TopClassesDisplay`; `y` must be given.
+    y : array-like of shape (n_samples,), default=None
+        See `TopClassesDisplay`; `y` must be given.
+    display_labels : array-like of str of shape (n_classes,), default=None
+        See `TopClassesDisplay`; `y` must be given.
+    kind : {"auto", "signal", "image", "volume"}, default="auto"
         See `TopClassesDisplay`; `y` must be given.
 
     Attributes
