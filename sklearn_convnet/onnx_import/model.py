@@ -1,6 +1,7 @@
 """The graph of an ONNX model: its operators in order, with what is constant already computed."""
 
 from dataclasses import dataclass, field
+from io import TextIOBase
 from os import PathLike
 
 import numpy as np
@@ -122,11 +123,18 @@ def read_model(model):
 def _load(onnx, file):
     from google.protobuf.message import DecodeError  # which onnx needs, too
 
+    if isinstance(file, TextIOBase):
+        raise TypeError("model is a file opened for reading text: open it with mode 'rb'")
+    is_path = isinstance(file, (str, PathLike))
+    name = file if is_path else getattr(file, "name", "what was read")
     try:
-        return onnx.load(file)
+        model = onnx.load(file)
     except DecodeError as error:
-        name = getattr(file, "name", file)
         raise ValueError(f"model: {name} is no ONNX model, or is damaged") from error
+    if not model.ByteSize():
+        before = "" if is_path else ", or the file was read to its end before"
+        raise ValueError(f"model: {name} is empty{before}")
+    return model
 
 
 def _shape_of(value):

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import pickle
+from io import BytesIO
 
 import layer_cases as cases
 import numpy as np
@@ -420,6 +421,16 @@ def test_files(tmp_path):
         for source in (path, str(path), file):
             with pytest.raises(ValueError, match=r"net\.onnx is no ONNX model, or is damaged"):
                 from_onnx(source)
+        file.seek(0, 2)
+        with pytest.raises(ValueError, match=r"net\.onnx is empty, or .* read to its end"):
+            from_onnx(file)
+    with path.open(encoding="utf-8") as file, pytest.raises(TypeError, match="with mode 'rb'"):
+        from_onnx(file)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"net\.onnx is empty$"):
+        from_onnx(path)
+    with pytest.raises(ValueError, match="model: what was read is no ONNX model"):
+        from_onnx(BytesIO(b"no model" * 10))
     path.unlink()
     with pytest.raises(FileNotFoundError):
         from_onnx(path)
