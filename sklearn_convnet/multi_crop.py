@@ -152,7 +152,7 @@ class MultiCrop(Vote):
             if size > available:
                 raise ValueError(
                     f"MultiCrop cuts out {size} pixels along the {name}, but images have "
-                    f"{available}: use a smaller size"
+                    f"{available}: use a smaller size, or larger images"
                 )
         return (*sizes, *input_shape[2:])
 
