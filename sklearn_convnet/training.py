@@ -305,15 +305,17 @@ class Trainer:
         of the parts."""
         network, total, outputs = self.network, 0.0, []
         sums = StepSums(network) if len(parts) > 1 else None
-        for network.part, part in zip(numbers, parts, strict=True):
-            loss, Z = self._run_part(part)
-            total += loss
-            if not isfinite(total):
-                break
-            outputs.append(Z)
-            if sums is not None:
-                sums.take(loss, network, weight_of([part]))
-        network.part = 0
+        try:
+            for network.part, part in zip(numbers, parts, strict=True):
+                loss, Z = self._run_part(part)
+                total += loss
+                if not isfinite(total):
+                    break
+                outputs.append(Z)
+                if sums is not None:
+                    sums.take(loss, network, weight_of([part]))
+        finally:  # whoever interrupts training goes on with this network
+            network.part = 0
         if sums is not None and isfinite(total):
             sums.put(network)
         return total, outputs

@@ -25,7 +25,7 @@ from sklearn_convnet.layers import (
     GlobalAvgPool,
     Standardize,
 )
-from sklearn_convnet.losses import CrossEntropy, SquaredError
+from sklearn_convnet.losses import CrossEntropy, FunctionLoss, SquaredError
 from sklearn_convnet.moments import RunningMoments
 from sklearn_convnet.network import compile_network
 from sklearn_convnet.network.norm import StandardizeNode
@@ -212,6 +212,18 @@ def test_parts_have_masks_and_draws_of_their_own(monkeypatch):
     monkeypatch.setattr(ShardedTrainer, "_run_part", spy)
     small([Conv1D(2, 3), GlobalAvgPool()], batch_size=30, max_iter=1).fit(X, np.arange(30) % 2)
     assert seen == [0, 1, 4, 2, 5, 8, 11, 14]
+
+
+def test_an_interrupted_step_leaves_the_number_of_its_part_behind():
+    def interrupts(y, Z):
+        raise KeyboardInterrupt
+
+    X, y = maps()
+    trainer = trainer_of(3, [Dense(3, activation=None)], X, FunctionLoss(interrupts))
+    one = trainer.passes(Samples(X, y, np.ones(60)), None)[2]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.result(one, 0, None, X.__getitem__, None)
+    assert trainer.network.part == 0
 
 
 def test_the_draws_of_a_shard_do_not_depend_on_the_others():
