@@ -8,10 +8,14 @@ from contextlib import contextmanager
 BEGIN_ANEW = "set it back, or begin anew with warm_start=False or a new estimator"
 
 
+#: Modules that lie between the line of a user and what it warns of.
+_BETWEEN = ("sklearn_convnet.", "sklearn.callback.", "sklearn.utils._param_validation")
+
+
 def warn_caller(message, category):
     """Warns at the first line outside of this package."""
     level, frame = 1, sys._getframe()
-    while frame.f_globals["__name__"].startswith(("sklearn_convnet.", "sklearn.callback.")):
+    while frame.f_globals["__name__"].startswith(_BETWEEN):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
 

@@ -24,6 +24,7 @@ ROOMS = (
         "constraints",
         "diagram",
         "display",
+        "image_files",
         "messages",
         "moments",
         "onnx_package",

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
+from ..image_files import pillow
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Types of colour in the header of a PNG file.
 _GREY, _PALETTE = 0, 3
@@ -96,7 +98,7 @@ def read_label_maps(paths, *, colors=None, unknown_label=None):
     if unknown_label is not None and colors is None:
         raise ValueError(f"unknown_label={unknown_label} is for colours: give colors as well")
     table = None if colors is None else _color_table(colors)
-    image_module = _pillow("read_label_maps")
+    image_module = pillow("read_label_maps")
     maps = []
     for path in _png_paths(paths):
         image, depth, kind = _open_png(image_module, path)
@@ -108,17 +110,6 @@ def read_label_maps(paths, *, colors=None, unknown_label=None):
     if len({one.shape for one in maps}) == 1:
         return np.stack(maps, dtype=dtype)
     return [one.astype(dtype) for one in maps]
-
-
-def _pillow(function):
-    """The module of Pillow that reads and writes."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError(
-            f"{function} needs Pillow: pip install 'sklearn_convnet[images]' brings it"
-        ) from error
-    return Image
 
 
 def _png_paths(paths):
@@ -301,7 +292,7 @@ def write_label_maps(maps, paths, *, colors=None):
     array([[[128,   0,   0],
             [  0, 128,   0]]], dtype=uint8)
     """
-    image_module = _pillow("write_label_maps")
+    image_module = pillow("write_label_maps")
     colors = VOC_COLORS if colors is None else _checked_colors(colors)
     if len(colors) > 256:
         raise ValueError(f"colors has {len(colors)} rows, but a palette has at most 256 colours")

@@ -1,0 +1,242 @@
+"""Images in folders, a class in each."""
+
+import os
+from dataclasses import replace
+from itertools import chain
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import StrOptions, validate_params
+
+from ..image_files import FITS, MODES, ImageForm, checked_size, pillow, read_in_turn, told
+from ..messages import warn_caller
+from ..whole_file import whole_file
+
+
+@validate_params(
+    {
+        "path": [str, os.PathLike],
+        "mode": [StrOptions(set(MODES))],
+        "fit": [StrOptions(set(FITS))],
+        "memmap": [str, os.PathLike, None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "on_error": [StrOptions({"raise", "warn"})],
+    },
+    prefer_skip_nested_validation=True,
+)
+def load_image_folder(
+    path,
+    *,
+    size=None,
+    mode="RGB",
+    fit="resize",
+    memmap=None,
+    n_jobs=None,
+    random_state=None,
+    on_error="raise",
+):
+    """Read images from folders, a class in each subfolder.
+
+    A class has the name of its subfolder, and its number is the place of the name in their
+    alphabetical order. Its images lie in the subfolder, or in folders below it. A subfolder without
+    images is a class without samples, so that the folders of a training and of a test set number
+    their classes alike. Read are the files whose ending stands for a format that Pillow reads (PNG,
+    JPEG, GIF, BMP, TIFF, WebP and others); names that begin with a dot are passed over.
+
+    All images become bytes of one mode. An image is turned as its EXIF data say that the camera was
+    held. Grey of 16 bits is divided by 257. Transparent pixels are laid over white. Of several
+    frames or pages it is the first. Images are resized by the mean of the pixels that a new one
+    covers (bilinear, with a wider window to make an image smaller); a JPEG file of more than twice
+    the size is first decoded at a half, a quarter or an eighth of it, as the format allows.
+
+    Pillow reads the files; the extra ``images`` brings it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder that has the subfolders.
+    size : int or (int, int), default=None
+        Height and width of all images in pixels, or one number for both. None leaves each image its
+        size.
+    mode : {"RGB", "L"}, default="RGB"
+        Three channels, also for images in grey; or one, of which the value is
+        ``0.299 R + 0.587 G + 0.114 B``.
+    fit : {"resize", "crop", "pad"}, default="resize"
+        How images of other proportions get the size: they are stretched; or they keep their
+        proportions, and what is too much is cut off at both ends, or what is missing is black at
+        both ends.
+    memmap : str or path-like, default=None
+        A file to write the images to, in the form of ``np.save``, some at a time: `data` is then a
+        memory map of it, and the images are never in memory all at once. A file of this name is
+        replaced, when all has been read.
+    n_jobs : int, default=None
+        Number of threads that read; -1 is as many as there are cores. The result does not depend
+        on it.
+    random_state : int or RandomState instance, default=None
+        Shuffles the images. None leaves them in the order of their classes and names.
+    on_error : {"raise", "warn"}, default="raise"
+        What happens to files that cannot be read. Either way all of them are named: in one error,
+        or in one warning, and then they are left out.
+
+    Returns
+    -------
+    Bunch
+        With the attributes
+
+        data : ndarray of shape (n_samples, height, width, n_channels), or list of ndarray
+            Bytes, channels last. A list if `size` is None and the images differ in size, which
+            estimators take as well.
+        target : ndarray of shape (n_samples,)
+            Numbers of the classes.
+        target_names : list of str
+            Names of the classes.
+        filenames : ndarray of shape (n_samples,)
+            The files, as str.
+
+    Raises
+    ------
+    ImportError
+        If Pillow is not installed.
+    FileNotFoundError
+        If there is no such folder, or it has no subfolders, or there is no image in them.
+    ValueError
+        If files cannot be read, or with `memmap` and no `size` the images differ in size. Nothing
+        has been written then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sklearn_convnet.datasets import load_image_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, color in [("sea", "blue"), ("wood", "green"), ("wood", "darkgreen")]:
+    ...         Path(folder, name).mkdir(exist_ok=True)
+    ...         Image.new("RGB", (30, 20), color).save(Path(folder, name, f"{color}.png"))
+    ...     scenes = load_image_folder(folder, size=(8, 12))
+    >>> scenes.data.shape, scenes.target, scenes.target_names
+    ((3, 8, 12, 3), array([0, 1, 1]), ['sea', 'wood'])
+    >>> [Path(name).name for name in scenes.filenames]
+    ['blue.png', 'darkgreen.png', 'green.png']
+    """
+    form = ImageForm(None if size is None else checked_size(size), mode, fit)
+    names, files, target = _classes(Path(path), pillow("load_image_folder"))
+    if random_state is not None:
+        order = check_random_state(random_state).permutation(len(files))
+        files, target = [files[i] for i in order], target[order]
+    if size is None:
+        form = _of_one_size(form, files, n_jobs, memmap)
+    data, kept = _read(form, files, n_jobs, memmap, on_error)
+    return Bunch(
+        data=data,
+        target=target[kept],
+        target_names=names,
+        filenames=np.array([str(files[i]) for i in kept]),
+    )
+
+
+def _classes(path, image_module):
+    """The names of the classes, all files, and the number of the class of each."""
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder")
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and _is_shown(entry.name))
+    if not folders:
+        raise FileNotFoundError(f"{path}: no subfolders there, one for each class")
+    endings = {
+        ending
+        for ending, kind in image_module.registered_extensions().items()
+        if kind in image_module.OPEN
+    }
+    found = [list(_files_below(folder, endings)) for folder in folders]
+    if not any(found):
+        raise FileNotFoundError(f"{path}: no images in its subfolders, such as {folders[0].name}")
+    target = np.repeat(np.arange(len(found)), [len(files) for files in found])
+    return [folder.name for folder in folders], list(chain.from_iterable(found)), target
+
+
+def _is_shown(name):
+    """True if it is not hidden, as what the system and editors leave is."""
+    return not name.startswith(".")
+
+
+def _files_below(folder, endings):
+    """The images in a folder and in those below it, in the order of their names."""
+    for where, below, files in os.walk(folder):
+        below[:] = sorted(filter(_is_shown, below))
+        for name in sorted(filter(_is_shown, files)):
+            if os.path.splitext(name)[1].lower() in endings:
+                yield Path(where, name)
+
+
+def _of_one_size(form, files, n_jobs, memmap):
+    """The form with the size that all images have, if they have one; a damaged file has none."""
+    first = None
+    for file, size in zip(files, read_in_turn(form.size_in_file, files, n_jobs), strict=True):
+        if isinstance(size, Exception):
+            continue
+        first = first or (file, size)
+        if size != first[1]:
+            if memmap is None:
+                return form
+            raise ValueError(
+                f"memmap needs images of one size, but {first[0]} has height and width {first[1]} "
+                f"and {file} has {size}: set size"
+            )
+    return replace(form, size=first and first[1])
+
+
+def _read(form, files, n_jobs, memmap, on_error):
+    """The images, and which of the files they are of."""
+    errors, kept = [], []
+
+    def sound():
+        for i, image in enumerate(read_in_turn(form.read, files, n_jobs)):
+            if isinstance(image, Exception):
+                errors.append(image)
+            else:
+                kept.append(i)
+                yield image
+        if errors and (on_error == "raise" or not kept):
+            advice = ". Remove them, or leave them out by on_error='warn'" if kept else ""
+            raise ValueError(told(errors, len(files)) + advice)
+
+    if form.size is None:
+        data = list(sound())
+    elif memmap is None:
+        data = _in_memory(sound(), (len(files), *form.size, form.n_channels))
+    else:
+        data = _in_file(sound(), (len(files), *form.size, form.n_channels), memmap)
+    if errors:
+        warn_caller(f"{told(errors, len(files))}. They are left out", UserWarning)
+    return data, kept
+
+
+def _in_memory(images, shape):
+    """An array of images, of which there may be fewer than the shape says."""
+    data, n = np.empty(shape, np.uint8), 0
+    for image in images:
+        data[n] = image
+        n += 1
+    return data[:n]
+
+
+def _in_file(images, shape, path):
+    """A memory map of a file that images are written to, of which there may be fewer than the shape
+    says."""
+    with whole_file(path) as file:
+        _write_header(file, shape)
+        n = 0
+        for image in images:
+            file.write(image.tobytes())
+            n += 1
+        if n < shape[0]:  # numpy leaves room in the header for any number of rows
+            file.seek(0)
+            _write_header(file, (n, *shape[1:]))
+    return np.load(path, mmap_mode="r")
+
+
+def _write_header(file, shape):
+    np.lib.format.write_array_header_1_0(file, dict(descr="|u1", fortran_order=False, shape=shape))

@@ -1,0 +1,232 @@
+"""Images in files, read as bytes of one size and mode, by several threads.
+
+# Design:
+# * Each file is read by itself, so that its bytes depend on no other file and on no thread.
+# * What is transparent is laid over white before anything is resized: colours that cannot be seen
+#   must not run into those that can.
+# * A JPEG file that is much too large is decoded at a half, a quarter or an eighth of its size,
+#   which the format allows for; what is left to be reduced is at least a factor of two.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral
+
+import joblib
+import numpy as np
+
+MODES = ("RGB", "L")
+FITS = ("resize", "crop", "pad")
+
+#: The number of the tag that tells how a camera was held.
+_ORIENTATION = 0x0112
+#: How to turn an image that was taken so, and whether that exchanges height and width.
+_TURNS = {
+    2: ("FLIP_LEFT_RIGHT", False),
+    3: ("ROTATE_180", False),
+    4: ("FLIP_TOP_BOTTOM", False),
+    5: ("TRANSPOSE", True),
+    6: ("ROTATE_270", True),
+    7: ("TRANSVERSE", True),
+    8: ("ROTATE_90", True),
+}
+#: Modes with an opacity for each pixel.
+_WITH_ALPHA = ("RGBA", "LA", "PA")
+#: Formats that have no grey of 32 bits, so that what Pillow opens as such has 16.
+_GREY_OF_16_BITS = ("PNG", "PPM")
+#: A JPEG file is decoded at no less than so many times the size that it is resized to.
+_GAP = 2
+#: So many files are read before what was read is handed on, for each thread.
+_FILES_A_THREAD = 16
+
+
+def pillow(function):
+    """The module of Pillow that reads and writes, with all its formats.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; the message says how it is. `function` is who needs it.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            f"{function} needs Pillow: pip install 'sklearn_convnet[images]' brings it"
+        ) from error
+    Image.init()  # not at once in several threads
+    return Image
+
+
+def checked_size(size):
+    """`size` as (height, width); raises ValueError if it is neither that nor one integer."""
+    pair = (size, size) if isinstance(size, Integral) else size
+    if (
+        isinstance(pair, (str, bytes))
+        or not np.iterable(pair)
+        or len(pair) != 2
+        or not all(isinstance(n, Integral) and n >= 1 for n in pair)
+    ):
+        raise ValueError(
+            f"size must be (height, width) or one integer for both, at least 1, got {size!r}"
+        )
+    return tuple(map(int, pair))
+
+
+class UnreadableError(ValueError):
+    """A file that is no image, or a damaged one, or has pixels whose meaning is not known."""
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """The form that images are read in.
+
+    Attributes
+    ----------
+    size : tuple of int or None
+        Height and width; None leaves those of the file.
+    mode : {"RGB", "L"}
+        Colour, or grey.
+    fit : {"resize", "crop", "pad"}
+        How an image of other proportions gets the size.
+    """
+
+    size: tuple | None
+    mode: str = "RGB"
+    fit: str = "resize"
+
+    @property
+    def n_channels(self):
+        """Three, or one."""
+        return 3 if self.mode == "RGB" else 1
+
+    def read(self, path):
+        """The image in a file as bytes (height, width, n_channels).
+
+        Raises
+        ------
+        UnreadableError
+            If there is no such file, or it cannot be read as an image.
+        """
+        with _opened(path) as (image_module, image):
+            if self.size is not None:
+                image.draft(None, (_GAP * max(self.size),) * 2)
+            image.load()  # of TIFF files Pillow turns the image then
+            turn, _ = _turn_of(image)
+            image = _of_mode(image_module, image, self.mode)
+            if turn is not None:
+                image = image.transpose(image_module.Transpose[turn])
+            if self.size is not None and image.size != self.size[::-1]:
+                image = self._fitted(image_module, image)
+            return np.array(image).reshape(image.height, image.width, self.n_channels)
+
+    def _fitted(self, image_module, image):
+        """An image of the size."""
+        height, width = self.size
+        how = dict(resample=image_module.Resampling.BILINEAR)
+        if self.fit == "resize":
+            return image.resize((width, height), **how)
+        across, down = width / image.width, height / image.height
+        if self.fit == "crop":
+            scale = max(across, down)
+            w, h = min(width / scale, image.width), min(height / scale, image.height)
+            left, top = (image.width - w) / 2, (image.height - h) / 2
+            return image.resize((width, height), box=(left, top, left + w, top + h), **how)
+        scale = min(across, down)
+        w, h = (max(1, round(scale * n)) for n in image.size)
+        padded = image_module.new(self.mode, (width, height))
+        padded.paste(image.resize((w, h), **how), ((width - w) // 2, (height - h) // 2))
+        return padded
+
+    def size_in_file(self, path):
+        """Height and width as they would be read, which the beginning of most files tells; raises
+        the errors of `read`."""
+        with _opened(path) as (_, image):
+            if image.format == "TIFF":
+                image.load()
+            size = image.size
+            return size if _turn_of(image)[1] else size[::-1]
+
+
+@contextmanager
+def _opened(path):
+    """The module of Pillow and the image that it has opened; whatever goes wrong with the file is
+    an `UnreadableError`."""
+    image_module = pillow("reading images")
+    try:
+        with open(path, "rb") as file:
+            yield image_module, image_module.open(file)
+    except MemoryError:
+        raise
+    except image_module.UnidentifiedImageError as error:
+        raise UnreadableError(f"{path}: no image of a kind that Pillow knows") from error
+    except Exception as error:  # each kind of file has its own
+        raise UnreadableError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _turn_of(image):
+    """How an image has to be turned, a name of `PIL.Image.Transpose` or None, and whether that
+    exchanges height and width."""
+    try:
+        tag = image.getexif().get(_ORIENTATION)
+    except Exception:  # what a camera or an editor has written there may be anything
+        tag = None
+    return _TURNS.get(tag, (None, False))
+
+
+def _of_mode(image_module, image, mode):
+    """An image in colour or grey, over white where it is transparent."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _grey_of_16_bits(image_module, image)
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = image_module.new("RGBA", image.size, "white")
+        image = image_module.alpha_composite(white, image)
+    return image.convert(mode)
+
+
+def _grey_of_16_bits(image_module, image):
+    """Grey values from 0 to 65535 as those from 0 to 255."""
+    if image.mode == "F" or (image.mode == "I" and image.format not in _GREY_OF_16_BITS):
+        raise UnreadableError(
+            f"pixels of 32 bits (mode {image.mode}), whose range is not known: save it with 8 or "
+            "16 bits"
+        )
+    values = np.asarray(image).astype(np.int32)
+    if isinstance(image.info.get("transparency"), int):
+        values[values == image.info["transparency"]] = 65535
+    return image_module.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def read_in_turn(read, paths, n_jobs=None):
+    """The result of `read` for each path, or its `UnreadableError`, in order; threads read some
+    files at a time.
+
+    Parameters
+    ----------
+    read : callable
+    paths : sequence of str or path-like
+    n_jobs : int, default=None
+        Number of threads, as everywhere in scikit-learn.
+    """
+
+    def attempt(path):
+        try:
+            return read(path)
+        except UnreadableError as error:
+            return error
+
+    n_threads = joblib.effective_n_jobs(n_jobs)
+    if n_threads == 1:
+        yield from map(attempt, paths)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        step = n_threads * _FILES_A_THREAD
+        for start in range(0, len(paths), step):
+            yield from pool.map(attempt, paths[start : start + step])
+
+
+def told(errors, n_files):
+    """One sentence about all files that could not be read."""
+    return f"{len(errors)} of {n_files} files cannot be read: {'; '.join(map(str, errors))}"
