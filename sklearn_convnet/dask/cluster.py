@@ -32,7 +32,7 @@ def _on_worker():
 
 
 class Cluster:
-    """What a fit has on a cluster; a context manager, which takes all of it away.
+    """All that a fit has on a cluster; a context manager, which takes all of it away.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ class Cluster:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
             raise RuntimeError(f"{client} has had no worker for {PATIENCE} s") from None
-        self.variant = _common_variant({**client.run(_on_worker), "the client": _on_worker()})
+        seen = self.resilient(lambda: client.run(_on_worker))
+        self.variant = _common_variant({**seen, "the client": _on_worker()})
 
     def __enter__(self):
         return self
@@ -125,7 +126,7 @@ class Cluster:
         wait([future])
 
     def resilient(self, work):
-        """What work returns; where something was lost with a worker, it is sent and done again.
+        """The result of work(); where something was lost with a worker, it is sent and done again.
         Nothing of the work is left on the cluster, but for the parts that are placed."""
         for n_losses in range(1, MAX_LOSSES + 1):
             try:

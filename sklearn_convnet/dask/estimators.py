@@ -30,7 +30,7 @@ from .trainer import DaskTrainer
 
 
 class _OnCluster:
-    """What both estimators add to the plain ones."""
+    """Adds to a plain estimator what both of these add."""
 
     _own_constraints = {
         "client": "no_validation",
@@ -99,7 +99,7 @@ class _OnCluster:
             self.network_ = deepcopy(self.network_)  # which takes the kernels of this machine
 
     def _gathered(self, given, suffix=""):
-        """What `fit` was given, with X as an array, here or on the cluster, and the rest here."""
+        """The arguments of `fit`, with X as an array, here or on the cluster, and the rest here."""
         client = self._cluster.client
         rest = (local(value, client) for value in (given.y, given.weight, given.boxes))
         X = given.X
@@ -160,7 +160,7 @@ class _OnCluster:
         return plain
 
     def _of_blocks(self, X, method):
-        """What a method of the plain estimator returns, lazily where X is a collection."""
+        """The result of a method of the plain estimator, lazily where X is a collection."""
         check_is_fitted(self)
         plain = self._as_plain()
         if not is_collection(X):

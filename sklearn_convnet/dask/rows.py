@@ -154,7 +154,7 @@ def _block(X, rows):
 
 
 def blockwise(predict, X):
-    """What a method returns for each chunk of X, lazily.
+    """The results of a method for all chunks of X, lazily.
 
     Parameters
     ----------

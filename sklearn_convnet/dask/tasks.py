@@ -222,7 +222,7 @@ def gradient(template, weights, samples, score, shard, i, epoch, n_sharing):
 
 
 def half_gradient(residual, *args):
-    """What `gradient` returns, in float16, and what is lost of it; `residual` was lost before."""
+    """The result of `gradient` in float16, and what is lost of it; `residual` was lost before."""
     result = gradient(*args)
     whole = result.gradient if residual is None else result.gradient + residual
     half = Half.of(whole)
@@ -232,12 +232,12 @@ def half_gradient(residual, *args):
 
 
 def first(pair):
-    """What is sent of a pair."""
+    """The part of a pair that is sent."""
     return pair[0]
 
 
 def second(pair):
-    """What stays of a pair."""
+    """The part of a pair that stays."""
     return pair[1]
 
 
@@ -311,7 +311,7 @@ def mean_state(before, *states):
 
 
 def evaluated(template, weights, samples, score, edges, n_sharing):
-    """What `ShardedTrainer.evaluated` returns, for each of some chunks of samples."""
+    """The results of `ShardedTrainer.evaluated` for some chunks of samples."""
     with template.borrowed(n_sharing) as trainer:
         weights.put(trainer.network)
         return [trainer.evaluated(part, score) for part in trainer.chunks(samples, edges)]
