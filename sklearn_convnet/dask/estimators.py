@@ -63,10 +63,12 @@ class _OnCluster:
 
     def _fit(self, given, given_val):
         with self._on_cluster():
+            self._warn_of_workers()
             return super()._fit(self._gathered(given), self._gathered(given_val, "_val"))
 
     def _partial_fit(self, given, classes=None):
         with self._on_cluster():
+            self._warn_of_workers()
             return super()._partial_fit(self._gathered(given), classes)
 
     @contextmanager
@@ -82,13 +84,6 @@ class _OnCluster:
         if client.asynchronous:
             raise ValueError("client is asynchronous: fit needs one that waits")
         with Cluster(client) as cluster, loader.using(cluster.variant):
-            n_workers = len(cluster.workers())
-            if n_workers > self.n_shards:
-                warn_caller(
-                    f"n_shards={self.n_shards} gives {n_workers - self.n_shards} of {n_workers} "
-                    "workers nothing to do: set it to their number or more",
-                    UserWarning,
-                )
             self._cluster = cluster
             try:
                 yield
@@ -97,6 +92,16 @@ class _OnCluster:
         self.kernels_ = cluster.variant
         if cluster.variant != loader.default_variant():
             self.network_ = deepcopy(self.network_)  # which takes the kernels of this machine
+
+    def _warn_of_workers(self):
+        """Warns where workers have nothing to do."""
+        n_workers = len(self._cluster.workers())
+        if n_workers > self.n_shards:
+            warn_caller(
+                f"n_shards={self.n_shards} gives {n_workers - self.n_shards} of {n_workers} "
+                "workers nothing to do: set it to their number or more",
+                UserWarning,
+            )
 
     def _gathered(self, given, suffix=""):
         """The arguments of `fit`, with X as an array, here or on the cluster, and the rest here."""

@@ -56,8 +56,9 @@ def test_the_number_of_workers_changes_no_bit(images, n_workers):
         fitted = small(DaskConvNetClassifier, client=client).fit(chunked(X), y)
         assert_same_fit(fitted, plain)
         if n_workers == 3:
-            with pytest.warns(UserWarning, match="n_shards=2 gives 1 of 3 workers nothing to do"):
+            with pytest.warns(UserWarning, match="n_shards=2 gives 1 of 3 workers") as seen:
                 fitted.set_params(n_shards=2).fit(X, y)
+            assert seen[0].filename == __file__
         assert_nothing_is_left(client)
 
 
