@@ -191,13 +191,14 @@ def modelled_step(n_workers, n_bytes, bandwidth, latency, compute, update, overh
 
     The weights of all but one worker leave one card, and their gradients enter it; the last worker
     has waited for its weights when it begins, and is a tenth slower than the mean. The scheduler
-    handles each task twice, of which all but the first beginning and the last end are hidden where
-    transfers take longer.
+    tells each worker to begin and hears that it has ended, which takes longer than the rest where
+    there is little to send and to compute.
     """
     sent = (n_workers - 1) * n_bytes / bandwidth
     begin = max(sent + overhead, n_workers * overhead)
+    ready = max(begin + 1.1 * compute, 2 * n_workers * overhead)
     n_messages = 4 if n_workers == 1 else 7
-    return begin + 1.1 * compute + sent + update + n_messages * latency + 2 * overhead
+    return ready + sent + update + n_messages * latency + 2 * overhead
 
 
 def simulate(options):
