@@ -114,12 +114,8 @@ class Cluster:
         return [self.keep(f) for f in self.client.get(graph.packed(), list(keys), sync=False)]
 
     def result(self, future):
-        """The result, when it is there; an error of a task is raised here."""
+        """The result of a future, or of a list of them; an error of a task is raised here."""
         return self.client.gather(future)
-
-    def results(self, futures):
-        """Those of several."""
-        return self.client.gather(futures)
 
     def await_end(self, future):
         """Waits until it is known what becomes of a future."""

@@ -129,6 +129,8 @@ class _OnCluster:
         if like is not None:
             one = type(like)(one, columns=like.columns)
         super()._check_X(one, reset, renewed)
+        if X.dtype.kind not in "biuf":
+            raise ValueError(f"X must hold real numbers, got dtype {X.dtype}: cast it, with astype")
         dtype = self._work_dtype(X) if reset else self.network_.dtype
         check_rows(X, dtype, type(self).__name__, client)
         return self._inputs.view(X, type(self).__name__)
@@ -173,7 +175,8 @@ class _OnCluster:
         names = getattr(X, "_meta", None)
         _check_feature_names(plain, X if names is None else names, reset=False)
         vars(plain).pop("feature_names_in_", None)
-        return blockwise(getattr(plain, method), as_array(X, self.client_, lengths=False))
+        plain._training_state = plain._average = None  # a prediction needs neither
+        return blockwise(plain, method, as_array(X, self.client_, lengths=False))
 
     def predict(self, X):
         """As the plain estimator's `predict`, chunk by chunk and lazily where X is of dask.

@@ -153,13 +153,15 @@ def _block(X, rows):
     return block.rechunk(-1).to_delayed().ravel()[0]
 
 
-def blockwise(predict, X):
+def blockwise(estimator, method, X):
     """The results of a method for all chunks of X, lazily.
 
     Parameters
     ----------
-    predict : callable
-        The method of an estimator, which returns an array or a list of arrays.
+    estimator : ConvNetClassifier or ConvNetRegressor
+        Sent once, however many chunks there are.
+    method : str
+        The name of a method, which returns an array or a list of arrays.
     X : dask array
         In chunks of whole samples.
 
@@ -167,10 +169,10 @@ def blockwise(predict, X):
     -------
     dask array, or list of them
     """
-    like = predict(np.zeros((1, *X.shape[1:]), X.dtype))
+    like = getattr(estimator, method)(np.zeros((1, *X.shape[1:]), X.dtype))
     chunks, lengths = X.to_delayed().ravel(), X.chunks[0]
-    lazy = dask.delayed(predict)
-    results = [lazy(chunk) for chunk in chunks]
+    sent = dask.delayed(estimator, traverse=False)
+    results = [dask.delayed(_predicted)(sent, method, chunk) for chunk in chunks]
 
     def joined(parts, one):
         shapes = [(n, *one.shape[1:]) for n in lengths]
@@ -183,6 +185,10 @@ def blockwise(predict, X):
     if not isinstance(like, list):
         return joined(results, like)
     return [joined([part[j] for part in results], one) for j, one in enumerate(like)]
+
+
+def _predicted(estimator, method, X):
+    return getattr(estimator, method)(X)
 
 
 def refuse_unequal(X):

@@ -93,7 +93,7 @@ class DaskTrainer(ShardedTrainer):
             of_these = cluster.send(weight[start:stop], worker)
             args = template, weights, shard, of_these, i, n_sharing
             futures.append(cluster.submit(tasks.moments, *args, worker=worker))
-        return cluster.results(futures)
+        return cluster.result(futures)
 
     def evaluate(self, samples, score):
         edges = batches_of(len(samples), chunk_rows(self.network))
@@ -114,7 +114,7 @@ class DaskTrainer(ShardedTrainer):
             own = [(start - begin, stop - begin) for start, stop in edges[first:last]]
             args = template, weights, part, score, own, n_sharing
             futures.append(cluster.submit(tasks.evaluated, *args, worker=worker))
-        return cluster.results(futures)
+        return cluster.result(futures)
 
     # --- epochs ------------------------------------------------------------------------
 

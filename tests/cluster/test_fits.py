@@ -175,6 +175,12 @@ def test_frames(client, images):
     assert fitted.score(some, y) == plain.score(frame, y)
     with pytest.raises(ValueError, match="feature names should match"):
         fitted.predict(some.rename(columns={"pixel0": "other"}))
+    mixed = dd.from_pandas(frame.assign(pixel0="a"), npartitions=2)
+    with pytest.raises(ValueError, match=r"(could not convert|must hold real numbers)"):
+        fitted.fit(mixed, y)
+    objects = da.from_array(frame.to_numpy(dtype=object), chunks=(35, -1))
+    with pytest.raises(ValueError, match="must hold real numbers, got dtype object: cast it"):
+        small(DaskConvNetClassifier, **params).fit(objects, y)
     unknown = some.to_dask_array()
     assert np.isnan(unknown.shape[0])
     with pytest.warns(UserWarning, match="valid feature names"):
