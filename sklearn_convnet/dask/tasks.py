@@ -21,6 +21,7 @@ from ..averaging import WeightAverage
 from ..batches import Samples, row_taker
 from ..kernels import loader
 from ..shards import ShardResult
+from ..threads import effective_n_threads
 
 #: The largest power of two in float16.
 LARGEST_HALF = 2.0**15
@@ -140,7 +141,7 @@ class Template:
     variant : str
         Of the kernels, on all workers.
     n_threads : int or None
-        Of a task; None is what a worker has, shared by the shards on it.
+        Of a task, as an estimator has it; None is what a worker has, shared by the shards on it.
     """
 
     def __init__(self, trainer, variant, n_threads):
@@ -161,7 +162,10 @@ class Template:
         except Empty:
             trainer = deepcopy(self.trainer)
             trainer.kept = {}
-        n_threads = self.n_threads or max(1, get_worker().state.nthreads // n_sharing)
+        if self.n_threads is None:
+            n_threads = max(1, get_worker().state.nthreads // n_sharing)
+        else:
+            n_threads = effective_n_threads(self.n_threads)
         trainer.n_threads = n_threads
         if trainer.augment is not None:
             trainer.augment.n_threads = n_threads

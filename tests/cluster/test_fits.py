@@ -64,7 +64,7 @@ def test_the_number_of_workers_changes_no_bit(images, n_workers):
 
 PARAMS = {
     "plain": {},
-    "shards of two": dict(n_shards=2, shuffle=False),
+    "shards of two": dict(n_shards=2, shuffle=False, n_threads=-1),
     "augmentation": dict(
         augmentation=Compose([RandomAffine(rotation=(-9, 9)), MixUp()]), average_weights=0.9
     ),
