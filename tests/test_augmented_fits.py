@@ -11,9 +11,10 @@ from sklearn.model_selection import GridSearchCV
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import Compose, GaussianNoise, RandomAffine, RandomFlip
+from sklearn_convnet.estimators.targets.values import PointTarget
 from sklearn_convnet.inspection import AugmentationDisplay
 from sklearn_convnet.layers import Conv1D, Conv2D, Dense, Flatten, GlobalAvgPool, Standardize
-from sklearn_convnet.multi_crop import MultiCrop
+from sklearn_convnet.multi_crop import CentreCrop, MultiCrop
 from sklearn_convnet.optimizers import SGD
 
 
@@ -288,6 +289,30 @@ def test_points_are_validated_where_they_are_in_the_centre():
     off = (reg.predict(X) - points) * 8 / np.tile([6, 5], 2)
     spread = (points - points.mean(axis=0)) * 8 / np.tile([6, 5], 2)
     expected = 1 - np.sum(off**2) / np.sum(spread**2)
+    assert reg.validation_scores_[-1] == pytest.approx(expected)
+
+
+def test_points_are_validated_in_the_centre_of_all_of_one_size_at_once(monkeypatch):
+    X, _ = halves(size=8)
+    X = [np.pad(image, (0, i % 2)) for i, image in enumerate(X)]
+    points, moved = boxes_in(X, 4, "share"), []
+    augmented = PointTarget.augmented
+
+    def counted(target, crops, X, *args):
+        if isinstance(crops, CentreCrop):
+            moved.append(X.shape)
+        return augmented(target, crops, X, *args)
+
+    monkeypatch.setattr(PointTarget, "augmented", counted)
+    reg = ConvNetRegressor([Conv2D(3, 3), Dense(4)], target="points", dtype="float64")
+    reg = quick(reg, multi_crop=MultiCrop((5, 6), 1)).fit(X, points, X_val=X, y_val=points)
+    assert moved == [(len(X[::2]), 8, 8), (len(X[1::2]), 9, 9)]
+    size = np.array([image.shape[::-1] for image in X])[:, np.newaxis]
+    seen, true = (
+        (p.reshape(-1, 2, 2) * size - (size - [6, 5]) // 2) / [6, 5]
+        for p in (reg.predict(X), points)
+    )
+    expected = 1 - np.sum((seen - true) ** 2) / np.sum((true - true.mean(axis=0)) ** 2)
     assert reg.validation_scores_[-1] == pytest.approx(expected)
 
 

@@ -22,6 +22,7 @@ from ..multi_crop import CentreCrop
 from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
+from ..ragged import Ragged
 from .fitted import VOTES_TWICE
 from .heads import begin_heads, complete_heads
 from .history import History
@@ -287,10 +288,11 @@ class NetworkMixin:
         """Encoded targets of checked samples, as they lie in that part."""
         if self.multi_crop is None:
             return target
-        shapes = [checked.X[int(row)].shape for row in checked.rows]
+        X, rows = checked.X, checked.rows
+        parts = X[rows].parts() if isinstance(X, Ragged) else [np.arange(len(rows))]
         moved, centre = target.copy(), CentreCrop(self.multi_crop)
-        for shape in set(shapes):
-            rows = [i for i, one in enumerate(shapes) if one == shape]
-            blank = np.broadcast_to(np.zeros((), target.dtype), (len(rows), *shape))
-            moved[rows] = self._target.augmented(centre, blank, target[rows], None)[1]
+        for part in parts:
+            shape = X[int(rows[part[0]])].shape
+            blank = np.broadcast_to(np.zeros((), target.dtype), (len(part), *shape))
+            moved[part] = self._target.augmented(centre, blank, target[part], None)[1]
         return moved
