@@ -67,7 +67,8 @@ callable, default="auto"
         memory of a part, and are added for one step of the optimiser. Batch norms see a part by
         itself, and a mixture of samples stays within it; otherwise the step is that of the whole
         batch, up to rounding. Each shard consists of samples next to each other in X, and each
-        epoch has an order within it. Best a divisor of `batch_size`, which must not be less.
+        epoch has an order within it. Best a divisor of `batch_size`, which must not be less;
+        batches are larger than that only where a shard would have no part of one.
     max_iter : int, default=200
         Largest number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
