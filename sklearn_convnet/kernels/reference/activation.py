@@ -17,7 +17,7 @@ def _finite(x):
 
 
 def _density(x):
-    """Of the normal distribution."""
+    """The density of the normal distribution."""
     return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 
 
