@@ -26,6 +26,7 @@ _MODULES = (
     "multi_crop",
     "network",
     "optimizers",
+    "preprocessing",
     "scan",
     "schedules",
     "testing",

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .on_demand import OnDemand, ahead
 from .ragged import Ragged, rows_of
 
 #: Of so many batches samples are sorted by size, so that those of a batch are alike.
@@ -73,6 +74,16 @@ class Samples:
         X = self.X[rows] if take_rows is None or isinstance(rows, slice) else take_rows(rows)
         pixel_weight = None if self.pixel_weight is None else self.pixel_weight[which]
         return Samples(X, self.target[which], self.weight[which], pixel_weight=pixel_weight)
+
+    def expect(self, which):
+        """Let X, which is `OnDemand`, read some of them."""
+        self.X.expect(which if self.rows is None else self.rows[which])
+
+    def in_turn(self, selections, take_rows=None):
+        """Some of them after others; X may be read ahead."""
+        rows = selections if self.rows is None else [self.rows[which] for which in selections]
+        for which, _ in zip(selections, ahead(self.X, rows), strict=True):
+            yield self.take(which, take_rows)
 
     def between(self, start, stop):
         """Those from one place to another; X is left as it is."""
@@ -139,7 +150,7 @@ def _joined(parts):
 def row_taker(X, network, n_threads):
     """A function that copies rows of X, by threads and in the network's dtype if there is a kernel
     for those of X."""
-    if isinstance(X, Ragged):
+    if isinstance(X, (Ragged, OnDemand)):
         return X.__getitem__
     if X.ndim > 2 and not X.flags.c_contiguous:
         given = np.moveaxis(X, -1, 1)
@@ -267,12 +278,20 @@ class Pass:
         return len(self.edges)
 
     def batch(self, i, take_rows):
-        """The samples of batch i that are here; `take_rows` is what `row_taker` has made."""
+        """The samples of batch i that are here; `take_rows` is what `row_taker` has made. Of the
+        next batch X may be read meanwhile."""
         start, stop = self.edges[self.places[i]]
-        which = slice(start, stop) if self.order is None else self.order[start:stop]
-        batch = self.samples.take(which, take_rows)
+        if isinstance(self.samples.X, OnDemand):
+            for j in range(i, min(i + 2, len(self))):
+                self.samples.expect(self._which(j))
+        batch = self.samples.take(self._which(i), take_rows)
         batch.share = self.shares[start:stop]
         return batch
+
+    def _which(self, i):
+        """The places of the samples of batch i."""
+        start, stop = self.edges[self.places[i]]
+        return slice(start, stop) if self.order is None else self.order[start:stop]
 
     def size(self, i):
         """Number of samples in batch i, of all shards."""

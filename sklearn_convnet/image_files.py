@@ -8,6 +8,7 @@
 #   which the format allows for; what is left to be reduced is at least a factor of two.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,36 @@ def checked_size(size):
             f"size must be (height, width) or one integer for both, at least 1, got {size!r}"
         )
     return tuple(map(int, pair))
+
+
+def listed_paths(paths, name="paths"):
+    """Names of files as a list of str.
+
+    Parameters
+    ----------
+    paths : iterable of str or path-like
+        A table or array of one column is taken as that column.
+
+    Raises
+    ------
+    TypeError
+        If it is one name, or something in it is none.
+    ValueError
+        If there are several columns.
+    """
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise TypeError(f"{name} must be a list of files, got {paths!r}: give [{paths!r}]")
+    if hasattr(paths, "ndim") and paths.ndim != 1:
+        if paths.ndim != 2 or paths.shape[1] != 1:
+            raise ValueError(
+                f"{name} must be one column, got shape {paths.shape}: give one of them"
+            )
+        paths = np.asarray(paths)[:, 0]
+    found = list(paths)
+    for i, path in enumerate(found):
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"{name}[{i}] must be a str or path-like, got {path!r}")
+    return [os.fspath(path) for path in found]
 
 
 class UnreadableError(ValueError):

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .batches import Pass, Samples, batches_of, merged, row_taker
 from .messages import warn_caller
+from .on_demand import ahead
 from .ragged import Ragged
 from .schedules import as_schedule
 
@@ -397,8 +398,10 @@ class Trainer:
 
     def seen_parts(self, samples, weight):
         """The samples as the network sees them, some of one size at a time, and their weights."""
-        for start, stop in batches_of(len(samples), PREDICT_ROWS):
-            some, rows = samples.take(slice(start, stop)).X, np.arange(start, stop)
+        edges = batches_of(len(samples), PREDICT_ROWS)
+        taken = samples.in_turn([slice(*edge) for edge in edges])
+        for (start, stop), batch in zip(edges, taken, strict=True):
+            some, rows = batch.X, np.arange(start, stop)
             if isinstance(some, Ragged):
                 for part in some.parts():
                     yield self.seen(some.stacked(part)), weight[rows[part]]
@@ -410,9 +413,9 @@ class Trainer:
         take_rows = row_taker(samples.X, self.network, self.n_threads)
         order = samples.size_order()
         edges = batches_of(len(samples), chunk_rows(self.network)) if edges is None else edges
-        for start, stop in edges:
-            which = slice(start, stop) if order is None else order[start:stop]
-            yield from samples.take(which, take_rows).parts()
+        places = [slice(*edge) if order is None else order[slice(*edge)] for edge in edges]
+        for some in samples.in_turn(places, take_rows):
+            yield from some.parts()
 
     def update(self):
         """Let the optimiser change the network, at the learning rate of its schedule."""
@@ -590,14 +593,15 @@ def predict_in_chunks(network, X, n_threads, finish=None, seed=None):
     makes of it; with the `seed` of a draw, that of a prediction with dropout."""
     rows, whole = chunk_rows(network), None
     predict = network.forward if seed is None else partial(network.draw, seed=seed)
-    for start in range(0, len(X), rows):
-        Y = predict(X[start : start + rows], n_threads=n_threads)
+    places = [slice(start, start + rows) for start in range(0, len(X), rows)]
+    for which in ahead(X, places):
+        Y = predict(X[which], n_threads=n_threads)
         part = Y if finish is None else finish(Y)
         if whole is None:
             if len(part) == len(X):
                 whole = part
                 break
             whole = np.empty((len(X), *part.shape[1:]), part.dtype)
-        whole[start : start + rows] = part
+        whole[which] = part
     network.release_memory()
     return whole

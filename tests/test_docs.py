@@ -16,6 +16,7 @@ from sklearn_convnet import (
     inspection,
     interchange,
     layers,
+    preprocessing,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -111,6 +112,7 @@ def test_a_table_is_whole(rows):
         (datasets, ["data"]),
         (inspection, ["inspection", "displays", "augmentation", "networks"]),
         (interchange, ["interchange"]),
+        (preprocessing, ["data"]),
         (layers, ["layers", "adding_a_layer"]),
     ],
     ids=lambda x: getattr(x, "__name__", ""),

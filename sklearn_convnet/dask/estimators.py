@@ -24,7 +24,7 @@ from .rows import (
     digests,
     is_collection,
     local,
-    refuse_unequal,
+    refuse_others,
 )
 from .trainer import DaskTrainer
 
@@ -121,7 +121,7 @@ class _OnCluster:
         if not isinstance(X, da.Array):
             X = super()._check_X(X, reset, renewed, sizes)
             if hasattr(self, "_cluster"):
-                refuse_unequal(X)
+                refuse_others(X)
             return X
         client = self._cluster.client
         one = X[:1].compute(scheduler=client)  # which tells how all come in

@@ -10,6 +10,7 @@ from sklearn.utils import assert_all_finite
 
 from ..batches import Samples
 from ..estimators.checks import check_range
+from ..on_demand import OnDemand
 from ..ragged import Ragged
 from . import tasks
 
@@ -191,8 +192,14 @@ def _predicted(estimator, method, X):
     return getattr(estimator, method)(X)
 
 
-def refuse_unequal(X):
-    """Raises ValueError for samples that differ in size."""
+def refuse_others(X):
+    """Raises ValueError for samples that differ in size, or are read on demand."""
+    if isinstance(X, OnDemand):
+        kind = type(X.stored).__name__
+        raise ValueError(
+            f"X is {kind}, which is read on one machine: give the cluster np.asarray(X), or a dask "
+            "array or delayed arrays that its workers read"
+        )
     if isinstance(X, Ragged):
         raise ValueError(
             "X holds samples that differ in size, which a fit on a cluster does not take: crop or "

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ..image_files import pillow
+from ..image_files import listed_paths, pillow
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Types of colour in the header of a PNG file.
@@ -122,18 +122,10 @@ def _png_paths(paths):
         if not found:
             raise FileNotFoundError(f"{folder}: no PNG files there")
         return found
-    found = _listed_paths(paths)
+    found = [Path(path) for path in listed_paths(paths)]
     if not found:
         raise ValueError("paths holds no file: at least one is needed")
     return found
-
-
-def _listed_paths(paths):
-    paths = list(paths)
-    for i, path in enumerate(paths):
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"paths[{i}] must be a str or path-like, got {path!r}")
-    return [Path(path) for path in paths]
 
 
 def _open_png(image_module, path):
@@ -296,9 +288,7 @@ def write_label_maps(maps, paths, *, colors=None):
     colors = VOC_COLORS if colors is None else _checked_colors(colors)
     if len(colors) > 256:
         raise ValueError(f"colors has {len(colors)} rows, but a palette has at most 256 colours")
-    if isinstance(paths, (str, os.PathLike)):
-        raise TypeError(f"paths must be a list with a file for each map, got {paths!r}")
-    paths = _listed_paths(paths)
+    paths = [Path(path) for path in listed_paths(paths)]
     maps = [_checked_map(i, one, len(colors)) for i, one in enumerate(maps)]
     if len(maps) != len(paths):
         raise ValueError(f"there are {len(maps)} maps, but {len(paths)} paths")

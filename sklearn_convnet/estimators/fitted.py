@@ -12,6 +12,7 @@ from .._version import package_version
 from ..diagram import Box, diagram, shape_text
 from ..layers.tree import parts_of_network
 from ..network.summary import network_summary
+from ..on_demand import ahead
 from ..ragged import each_size
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, chunk_rows, predict_in_chunks
@@ -134,8 +135,9 @@ class FittedMixin:
             return finish(self._raw_predict(view))
 
         shapes = X.shape[1:], vote.output_shape(X.shape[1:])
-        for start in range(0, len(X), rows):
-            some = np.ascontiguousarray(X[start : start + rows], dtype)
+        places = [slice(start, start + rows) for start in range(0, len(X), rows)]
+        for which in ahead(X, places):
+            some = np.ascontiguousarray(X[which], dtype)
             results = [result(view.of(some, n_threads)) for view in views]
             parts.append(combine(Seen(results, [view.move for view in views], *shapes, n_threads)))
         if isinstance(parts[0], list):  # an array for each column

@@ -31,6 +31,7 @@ from ..layers import (
 from ..layers.composition import ShapeError, first_n_axes
 from ..layers.shapes import AXIS_NAMES, plain
 from ..messages import BEGIN_ANEW, warn_caller
+from ..on_demand import OnDemand
 from ..ragged import Ragged
 
 #: Parameters that say how X comes in.
@@ -155,7 +156,9 @@ class Inputs:
 
     def as_given(self, X):
         """The inverse of `view`: in the order of the user's X again; a list of samples, where they
-        differ in size."""
+        differ in size; or X itself, where it is `OnDemand`."""
+        if isinstance(X, OnDemand):
+            return X.stored
         if isinstance(X, Ragged):
             return [self.as_given(sample[np.newaxis])[0] for sample in X.samples]
         return X.transpose(0, X.ndim - 1, *range(1, X.ndim - 1)) if self.turned else X

@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
 from ..batches import Samples
 from ..layers.composition import ShapeError
 from ..messages import about
+from ..on_demand import OnDemand, Stored
 from ..ragged import Ragged, as_ragged
 from .checks import check_range, pieces
 from .inputs import (
@@ -54,7 +55,7 @@ class Checked:
 
     Attributes
     ----------
-    X : ndarray of shape (n_samples, *sample_shape), or Ragged
+    X : ndarray of shape (n_samples, *sample_shape), or OnDemand, or Ragged
         All of them, channels last: rows are taken batch by batch, never all at once.
     rows : ndarray of shape (n,)
         Those that count.
@@ -81,7 +82,7 @@ class SamplesMixin(UnequalMixin):
     """X, y and weights: checked, and as the trainer takes them."""
 
     def _check_X(self, X, reset, renewed=frozenset(), sizes="one"):
-        """X as an array, in its own dtype, with the channels last, or `Ragged`.
+        """X as an array, in its own dtype, with the channels last, or `OnDemand`, or `Ragged`.
 
         Parameters
         ----------
@@ -95,7 +96,9 @@ class SamplesMixin(UnequalMixin):
             has that of the fit unless that had unequal ones; or may have any size that the layers
             can do with.
         """
-        if type(X) is not np.ndarray or X.dtype.kind not in "biuf":
+        if isinstance(X, Stored):
+            in_cells, X = False, OnDemand(X)
+        elif type(X) is not np.ndarray or X.dtype.kind not in "biuf":
             in_cells, X = True, stacked_cells(X)
         else:
             in_cells = False
@@ -106,8 +109,9 @@ class SamplesMixin(UnequalMixin):
             return self._of_training(X, reset, renewed) if sizes == "unequal" else X
         if reset or hasattr(self, "feature_names_in_") or not isinstance(X, np.ndarray):
             _check_feature_names(self, X, reset=reset)  # takes as long as a small forward
-        X = as_array(X, self)
-        check_range(X, self._work_dtype(X) if reset else self.network_.dtype, "X")
+        if not isinstance(X, OnDemand):
+            X = as_array(X, self)
+            check_range(X, self._work_dtype(X) if reset else self.network_.dtype, "X")
         if not reset and X.shape[1:] != self._inputs.shape:
             other = self._of_other_size(X, sizes, in_cells)
             if other is not None:

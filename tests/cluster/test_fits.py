@@ -18,6 +18,7 @@ from sklearn_convnet.callbacks import Checkpoint
 from sklearn_convnet.kernels import loader
 from sklearn_convnet.layers import Conv2D, Dense, Standardize
 from sklearn_convnet.optimizers import SGD
+from sklearn_convnet.preprocessing import ImageFiles
 
 da = pytest.importorskip("dask.array")
 delayed = pytest.importorskip("dask").delayed
@@ -231,6 +232,8 @@ def test_what_is_refused(client, images):
         fitted.fit(ragged, y)
     with pytest.raises(ValueError, match=r"X\[1\] of \(6, 6, 2\)"):
         fitted.fit([delayed(X[:30]), delayed(X[30:, 1:])], y)
+    with pytest.raises(ValueError, match="X is ImageFiles, which is read on one machine"):
+        fitted.fit(ImageFiles(["no.png"] * len(X), X.shape[1:3]), y)
     with pytest.raises(TypeError, match="X is a Bag"):
         fitted.fit(pytest.importorskip("dask.bag").from_sequence([1, 2]), y)
     with pytest.raises(ValueError, match="weights are sent"):

@@ -1,0 +1,10 @@
+"""Transformers from what data are stored as to what estimators take.
+
+`ImageReader` makes arrays of the names of image files, so that a pipeline, and all that searches
+or validates it, runs on a list of names. `ImageFiles` stands for the images as an array would, and
+lets an estimator read them batch by batch.
+"""
+
+from .images import ImageFiles, ImageReader
+
+__all__ = ["ImageFiles", "ImageReader"]
