@@ -413,7 +413,7 @@ def test_written_maps_are_read_back(tmp_path, n, palette):
         (dict(maps=[[[0]]]), ValueError, "1 maps, but 2 paths"),
         (dict(paths=["a.png", "./a.png"]), ValueError, "paths has a.png twice"),
         (dict(colors=np.zeros((257, 3), int)), ValueError, "257 rows, but a palette .* 256"),
-        (dict(paths="a.png"), TypeError, "a list with a file for each map, got 'a.png'"),
+        (dict(paths="a.png"), TypeError, "a list of files, got 'a.png'"),
         (dict(paths=["a.png", 2]), TypeError, r"paths\[1\] must be"),
     ],
 )
