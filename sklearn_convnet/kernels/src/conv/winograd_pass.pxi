@@ -1,24 +1,51 @@
 # A pass in Winograd's form, forward or for the input gradient: filters, products, strips.
+#
+# Design:
+# * Where there are many tiles, the filters are transformed once, into panels, and a task is a
+#   block of strips, from its input to its output.
+# * Of few tiles, such as those of a single image, the transformed filters are larger than all
+#   points of the maps: to write them to memory and read them again takes longer than to multiply.
+#   So a task is a panel, and a few channels of it at a time are transformed and multiplied in the
+#   L2 cache. The sums are the same, in the same order.
 
-cdef inline Py_ssize_t panel_taps(const Winograd* q) noexcept nogil:
-    return 9 * q.n_channels * NR
+cdef inline Py_ssize_t panel_taps(const Winograd* q, Py_ssize_t n_k) noexcept nogil:
+    return 9 * n_k * NR
+
+
+cdef void transform_panel(
+    const Winograd* q, Py_ssize_t panel, Py_ssize_t k, Py_ssize_t n_k, real* U,
+    Py_ssize_t distance, real* taps
+) noexcept nogil:
+    """U of channels k to k + n_k of a panel, whose points are so far apart. Scratch: taps, for these
+    channels of the filters as given."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
+    cdef Py_ssize_t n_lanes = (panel_start(n_vec, panel + 1) - v) * LANES, first = v * LANES
+    cdef Py_ssize_t width = smaller(n_lanes, q.n_filters - first), t, i, tap_size = n_k * n_lanes
+    cdef const real* W = q.W + k * q.w_row + first
+    if q.w_column == 1 and width == n_lanes:
+        for i in range(n_k):
+            for t in range(n_lanes // LANES):
+                transform_filter(q.m, W + i * q.w_row + t * LANES, 3 * q.w_tap, q.w_tap,
+                                 U + i * n_lanes + t * LANES, q.n * distance, distance)
+        return
+    for t in range(9):
+        pack_panel(q.W + t * q.w_tap + k * q.w_row + first * q.w_column, q.w_row, q.w_column,
+                   n_k, width, n_lanes, taps + t * tap_size)
+    for i in range(tap_size // LANES):
+        transform_filter(q.m, taps + i * LANES, 3 * tap_size, tap_size, U + i * LANES,
+                         q.n * distance, distance)
+
+
+cdef inline Py_ssize_t u_point(const Winograd* q) noexcept nogil:
+    """From one point of all panels to the next: as in V, a cache line more."""
+    return q.n_channels * q.filter_lanes + CACHE_LINE // sizeof(real)
 
 
 cdef void pack_points(const void* work, Py_ssize_t panel, real* taps) noexcept nogil:
-    """U of a panel, point by point; taps is scratch for the panel of the filters as given."""
+    """All of a panel of U."""
     cdef const Winograd* q = <const Winograd*> work
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
-    cdef Py_ssize_t n_lanes = (panel_start(n_vec, panel + 1) - v) * LANES, first = v * LANES
-    cdef Py_ssize_t width = smaller(n_lanes, q.n_filters - first), t, k, tap_size
-    cdef Py_ssize_t point_size = q.n_channels * q.filter_lanes
-    tap_size = q.n_channels * n_lanes
-    for t in range(9):
-        pack_panel(q.W + t * q.w_tap + first * q.w_column, q.w_row, q.w_column, q.n_channels,
-                   width, n_lanes, taps + t * tap_size)
-    for k in range(tap_size // LANES):
-        transform_filter(
-            q.m, taps + k * LANES, 3 * tap_size, tap_size,
-            q.packed + first * q.n_channels + k * LANES, q.n * point_size, point_size)
+    cdef Py_ssize_t v = panel_start(q.filter_lanes // LANES, panel), n_k = q.n_channels
+    transform_panel(q, panel, 0, n_k, q.packed + v * LANES * n_k, u_point(q), taps)
 
 
 # --- forward, and the input gradient ---------------------------------------------------
@@ -35,7 +62,7 @@ cdef void multiply_points(
         for panel in range(panels_for(n_vec)):
             v = panel_start(n_vec, panel)
             W = panel_start(n_vec, panel + 1) - v
-            b = q.packed + (point * q.filter_lanes + v * LANES) * n_k
+            b = q.packed + point * u_point(q) + v * LANES * n_k
             for step in range(n_steps):
                 k = part(n_k, step, n_steps)
                 matrix_rows(
@@ -44,8 +71,13 @@ cdef void multiply_points(
                     step > 0, M + point * q.m_point + v * LANES, q.filter_lanes)
 
 
-cdef inline Py_ssize_t pass_scratch(const Winograd* q) noexcept nogil:
-    return larger(strip_size(q), output_size(q)) + q.n * q.n * (q.v_point + q.m_point)
+cdef inline Py_ssize_t strip_scratch(const Winograd* q) noexcept nogil:
+    return larger(strip_size(q), output_size(q))
+
+
+cdef inline Py_ssize_t points_size(const Winograd* q) noexcept nogil:
+    """Numbers in V and M of a block."""
+    return q.n * q.n * (q.v_point + q.m_point)
 
 
 cdef void winograd_task(const void* work, Py_ssize_t block, real* scratch) noexcept nogil:
@@ -54,7 +86,7 @@ cdef void winograd_task(const void* work, Py_ssize_t block, real* scratch) noexc
     cdef Py_ssize_t first = part(q.n_strips, block, q.n_blocks), i
     cdef Py_ssize_t n_strips = part(q.n_strips, block + 1, q.n_blocks) - first
     cdef real* strip = scratch
-    cdef real* V = strip + larger(strip_size(q), output_size(q))
+    cdef real* V = strip + strip_scratch(q)
     cdef real* M = V + q.n * q.n * q.v_point
     for i in range(n_strips):
         strip_to_points(q, first + i, i * q.tiles[1], V, strip)
@@ -63,19 +95,83 @@ cdef void winograd_task(const void* work, Py_ssize_t block, real* scratch) noexc
         points_to_output(q, first + i, i * q.tiles[1], M, strip)
 
 
+cdef int pass_by_blocks(Winograd* q, Py_ssize_t rows, int n_threads) except -1:
+    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES)
+    share_blocks(q, rows, n_threads)
+    place_points(q, q.filter_lanes)
+    q.packed = <real*> allocate(q.n * q.n * u_point(q) * sizeof(real))
+    try:
+        with nogil:
+            run_tasks(pack_points, q, n_panels, n_threads, panel_taps(q, q.n_channels))
+            run_tasks(winograd_task, q, q.n_blocks, n_threads, strip_scratch(q) + points_size(q))
+    finally:
+        free(q.packed)
+    return 0
+
+
+cdef void input_task(const void* work, Py_ssize_t strip, real* scratch) noexcept nogil:
+    cdef const Winograd* q = <const Winograd*> work
+    strip_to_points(q, strip, strip * q.tiles[1], q.V, scratch)
+
+
+cdef void panel_task(const void* work, Py_ssize_t panel, real* scratch) noexcept nogil:
+    """A panel of M, of all strips."""
+    cdef const Winograd* q = <const Winograd*> work
+    cdef Py_ssize_t n_steps = ceil_div(q.n_channels, KC), step, k, n_k, point, distance
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
+    cdef Py_ssize_t W = panel_start(n_vec, panel + 1) - v
+    cdef real* U = scratch + panel_taps(q, KC)
+    for step in range(n_steps):
+        k = part(q.n_channels, step, n_steps)
+        n_k = part(q.n_channels, step + 1, n_steps) - k
+        distance = n_k * W * LANES + CACHE_LINE // sizeof(real)
+        transform_panel(q, panel, k, n_k, U, distance, scratch)
+        for point in range(q.n * q.n):
+            matrix_rows(
+                W, q.V + point * q.v_point + k, q.channel_lanes, 1, q.n_strips * q.tiles[1], n_k,
+                U + point * distance, W * LANES, ZEROS, step > 0,
+                q.M + point * q.m_point + v * LANES, q.filter_lanes)
+
+
+cdef inline Py_ssize_t panel_task_scratch(const Winograd* q) noexcept nogil:
+    """A part of a panel as given, and its U."""
+    return panel_taps(q, KC) + q.n * q.n * (KC * NR + CACHE_LINE // sizeof(real))
+
+
+cdef void output_task(const void* work, Py_ssize_t strip, real* scratch) noexcept nogil:
+    cdef const Winograd* q = <const Winograd*> work
+    points_to_output(q, strip, strip * q.tiles[1], q.M, scratch)
+
+
+cdef int pass_by_panels(Winograd* q, int n_threads) except -1:
+    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES)
+    q.block_strips = q.n_strips
+    place_points(q, q.filter_lanes)
+    q.V = <real*> allocate(points_size(q) * sizeof(real))
+    q.M = q.V + q.n * q.n * q.v_point
+    try:
+        with nogil:
+            run_tasks(input_task, q, q.n_strips, n_threads, strip_scratch(q))
+            run_tasks(panel_task, q, n_panels, n_threads, panel_task_scratch(q))
+            run_tasks(output_task, q, q.n_strips, n_threads, strip_scratch(q))
+    finally:
+        free(q.V)
+    return 0
+
+
+cdef inline bint maps_are_small(const Winograd* q) noexcept nogil:
+    """Whether V and M of all strips are smaller than U, and stay in a cache that cores share."""
+    cdef Py_ssize_t size = q.n_strips * q.tiles[1] * (q.channel_lanes + q.filter_lanes)
+    return size <= q.n_channels * q.filter_lanes and (
+        size * q.n * q.n <= SMALL_MAPS_BYTES // <Py_ssize_t> sizeof(real))
+
+
 cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     """The output of q from its input and filters, both given."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, rows = mr_of(panel_start(n_vec, 1))
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
+    if panels_for(n_vec) >= n_threads and maps_are_small(q):
+        return pass_by_panels(q, n_threads)
     winograd_block(q, q.filter_lanes, BLOCK_BYTES, rows)
-    share_blocks(q, rows, n_threads)
-    place_points(q, q.filter_lanes)
-    q.packed = <real*> allocate(q.n * q.n * q.n_channels * q.filter_lanes * sizeof(real))
-    try:
-        with nogil:
-            run_tasks(pack_points, q, panels_for(n_vec), n_threads, panel_taps(q))
-            run_tasks(winograd_task, q, q.n_blocks, n_threads, pass_scratch(q))
-    finally:
-        free(q.packed)
-    return 0
+    return pass_by_blocks(q, rows, n_threads)
