@@ -1,7 +1,7 @@
 """The same network in PyTorch: from our layers, with our weights.
 
-Only what the benchmarks use: convolutions, max pools, dense layers, batch norm, residual
-blocks, ReLU, global mean pools.
+Only what the benchmarks use: convolutions, max pools, dense layers, batch norm, local response
+norm, dropout, residual blocks, ReLU, global mean pools.
 """
 
 import numpy as np
@@ -13,7 +13,9 @@ from sklearn_convnet.layers import (
     BatchNorm,
     Conv2D,
     Dense,
+    Dropout,
     GlobalAvgPool,
+    LocalResponseNorm,
     MaxPool2D,
     Rescale,
     Residual,
@@ -86,6 +88,10 @@ class Twin:
             return [nn.MaxPool2d(layer.pool_size, layer.stride, symmetric(layer, shape))]
         if isinstance(layer, GlobalAvgPool):
             return [nn.AdaptiveAvgPool2d(1)]
+        if isinstance(layer, LocalResponseNorm):
+            return [nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.bias)]
+        if isinstance(layer, Dropout):
+            return [nn.Dropout(layer.rate)]
         if isinstance(layer, Rescale):
             return [Scale(layer.scale, layer.offset)]
         if isinstance(layer, Activation):

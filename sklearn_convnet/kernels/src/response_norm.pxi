@@ -5,54 +5,73 @@
 #
 # where j near c is c - size // 2 <= j <= c + (size - 1) // 2.
 
+# Sums are made in double, for all channels of a row at a time: neighbour by neighbour, of numbers
+# with zeros on both sides.
+
 cdef struct Response:
     Py_ssize_t n, below, above
     double alpha, beta, bias
 
 
-cdef inline double power_of(const Response* q, double s) noexcept nogil:
-    """s^-beta; for the usual beta without pow."""
-    cdef double root
-    if q.beta == 0.75:
-        root = sqrt(s)
-        return 1 / (root * sqrt(root))
-    return pow(s, -q.beta)
+cdef inline Py_ssize_t response_scratch(const Response* q) noexcept nogil:
+    """s and its power, and a row of numbers with zeros on both sides."""
+    return 3 * q.n + q.below + q.above
 
 
-cdef void response_sums(const Response* q, const real* x, double* s) noexcept nogil:
+cdef void window_sums(
+    const Response* q, Py_ssize_t before, Py_ssize_t after, double* padded, double* total
+) noexcept nogil:
+    """total_c = sum over j from c - before to c + after of the n numbers behind `before` zeros."""
     cdef Py_ssize_t c, j
-    cdef double total
-    for c in range(q.n):
-        total = 0
-        for j in range(larger(0, c - q.below), smaller(q.n, c + q.above + 1)):
-            total += <double> x[j] * x[j]
-        s[c] = q.bias + q.alpha * total
+    memset(padded, 0, before * sizeof(double))
+    memset(padded + before + q.n, 0, after * sizeof(double))
+    memset(total, 0, q.n * sizeof(double))
+    for j in range(before + after + 1):
+        for c in range(q.n):
+            total[c] += padded[c + j]
 
 
-cdef void response_row(const Response* q, const real* x, real* y, double* s) noexcept nogil:
+cdef void response_sums(
+    const Response* q, const real* x, double* padded, double* s, double* power
+) noexcept nogil:
+    """s and s^-beta; for the usual beta without pow."""
     cdef Py_ssize_t c
-    response_sums(q, x, s)
+    cdef double root
     for c in range(q.n):
-        y[c] = <real> (x[c] * power_of(q, s[c]))
+        padded[q.below + c] = <double> x[c] * x[c]
+    window_sums(q, q.below, q.above, padded, s)
+    for c in range(q.n):
+        s[c] = q.bias + q.alpha * s[c]
+    if q.beta == 0.75:
+        for c in range(q.n):
+            root = sqrt(s[c])
+            power[c] = 1 / (root * sqrt(root))
+    else:
+        for c in range(q.n):
+            power[c] = pow(s[c], -q.beta)
+
+
+cdef void response_row(const Response* q, const real* x, real* y, double* scratch) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef double* power = scratch + q.n
+    response_sums(q, x, power + q.n, scratch, power)
+    for c in range(q.n):
+        y[c] = <real> (x[c] * power[c])
 
 
 cdef void response_backward_row(
-    const Response* q, const real* x, const real* dy, real* dx, double* s
+    const Response* q, const real* x, const real* dy, real* dx, double* scratch
 ) noexcept nogil:
-    """s is scratch for 3 n numbers."""
-    cdef Py_ssize_t c, j
-    cdef double total
+    cdef Py_ssize_t c
+    cdef double* s = scratch
     cdef double* power = s + q.n
-    cdef double* term = s + 2 * q.n
-    response_sums(q, x, s)
+    cdef double* term = power + q.n
+    response_sums(q, x, term, s, power)
     for c in range(q.n):
-        power[c] = power_of(q, s[c])
-        term[c] = dy[c] * x[c] * power[c] / s[c]
+        term[q.above + c] = dy[c] * x[c] * power[c] / s[c]
+    window_sums(q, q.above, q.below, term, s)
     for c in range(q.n):
-        total = 0
-        for j in range(larger(0, c - q.above), smaller(q.n, c + q.below + 1)):
-            total += term[j]
-        dx[c] = <real> (dy[c] * power[c] - 2 * q.alpha * q.beta * x[c] * total)
+        dx[c] = <real> (dy[c] * power[c] - 2 * q.alpha * q.beta * x[c] * s[c])
 
 
 cdef int response_geometry(
@@ -62,7 +81,7 @@ cdef int response_geometry(
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
     q.n = shape_X[1]
-    q.below, q.above = size // 2, (size - 1) // 2
+    q.below, q.above = smaller(size // 2, q.n), smaller((size - 1) // 2, q.n)
     q.alpha, q.beta, q.bias = alpha / size, beta, bias
     return 0
 
@@ -80,10 +99,11 @@ def response_norm_forward(
     if m * q.n == 0:
         return
     n_threads = threads_for(m * q.n, n_threads)
-    scratch = <double*> allocate(n_threads * q.n * sizeof(double))
+    scratch = <double*> allocate(n_threads * response_scratch(&q) * sizeof(double))
     with nogil:
         for i in prange(m, num_threads=n_threads):
-            response_row(&q, &X[i, 0], &Y[i, 0], scratch + threadid() * q.n)
+            response_row(&q, &X[i, 0], &Y[i, 0],
+                         scratch + threadid() * response_scratch(&q))
         free(scratch)
 
 
@@ -102,9 +122,9 @@ def response_norm_backward(
     if m * q.n == 0:
         return
     n_threads = threads_for(m * q.n, n_threads)
-    scratch = <double*> allocate(3 * n_threads * q.n * sizeof(double))
+    scratch = <double*> allocate(n_threads * response_scratch(&q) * sizeof(double))
     with nogil:
         for i in prange(m, num_threads=n_threads):
-            response_backward_row(
-                &q, &X[i, 0], &dY[i, 0], &dX[i, 0], scratch + 3 * threadid() * q.n)
+            response_backward_row(&q, &X[i, 0], &dY[i, 0], &dX[i, 0],
+                                  scratch + threadid() * response_scratch(&q))
         free(scratch)

@@ -16,7 +16,7 @@ cdef void transform_panel(
     const Winograd* q, Py_ssize_t panel, Py_ssize_t k, Py_ssize_t n_k, real* U,
     Py_ssize_t distance, real* taps
 ) noexcept nogil:
-    """U of channels k to k + n_k of a panel, whose points are so far apart. Scratch: taps, for these
+    """U of channels k to k + n_k of a panel, its points so far apart. Scratch: taps, for these
     channels of the filters as given."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
     cdef Py_ssize_t n_lanes = (panel_start(n_vec, panel + 1) - v) * LANES, first = v * LANES
