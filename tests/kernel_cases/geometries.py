@@ -349,6 +349,7 @@ ATTENTION_CASES = {
 # n, inputs, units, activation
 DENSE_CASES = {
     "one": (1, 300, 130, "relu"),
+    "large": (1, 460, 301, "tanh"),
     "few": (5, 300, 130, "tanh"),
     "many": (67, 300, 130, "elu"),
     "lenet": (19, 400, 120, "relu"),

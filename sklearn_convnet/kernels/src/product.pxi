@@ -3,13 +3,15 @@
 # Design:
 # * Blocks of the right matrix are packed where they are used, so nothing is transposed in memory;
 #   for few rows they are read where they lie, if vectors can.
+# * A single row, as of one sample, is as fast as the right matrix can be read: so a large one is
+#   read row by row, as it lies in memory. The sums are those of a tile.
 # * The result is split among threads, by rows and panels; each element is summed whole by
 #   one of them, in an order that depends on the length of the sum alone.
 
 cdef enum:
     FEW_ROWS = 14        # use a panel too seldom for a packed copy of it
     MIN_ROWS = 32        # of a block of a thread
-    SMALL_RIGHT = 1 << 17  # numbers in a right matrix that every thread packs for itself
+    SMALL_RIGHT = 1 << 17  # numbers in a right matrix that every thread packs, and has in its cache
     GROUP_PANELS = 8     # for which a block of the left matrix stays in the cache
 
 
@@ -100,6 +102,67 @@ cdef void product_task(const void* work, Py_ssize_t task, real* scratch) noexcep
                           q.row_block if q.copy_A else q.a_k, scratch)
 
 
+cdef extern from *:
+    """
+    #define ROWS_TOGETHER 4  /* of b, for which the sums are loaded and stored once */
+
+    /* total (width) += a[0] b[0] + ... + a[n - 1] b[n - 1], in this order. */
+    static inline __attribute__((always_inline)) void add_multiples(
+        int n, const skcn_real *a, Py_ssize_t a_k, const skcn_real *b, Py_ssize_t b_k,
+        Py_ssize_t width, skcn_real *total)
+    {
+        Py_ssize_t v = 0;
+        skcn_real rest[SIMD_BYTES / sizeof(skcn_real)] = {0};
+        for (; v + LANES <= width; v += LANES) {
+            vec sum = *(const vec *) (total + v);
+            UNROLL for (int i = 0; i < n; i++)
+                sum += a[i * a_k] * *(const vec *) (b + i * b_k + v);
+            *(vec *) (total + v) = sum;
+        }
+        for (int i = 0; v < width && i < n; i++) {
+            memcpy(rest, b + i * b_k + v, (width - v) * sizeof(skcn_real));
+            *(vec *) (total + v) += a[i * a_k] * *(const vec *) rest;
+        }
+    }
+
+    static void add_all_multiples(
+        const skcn_real *a, Py_ssize_t a_k, const skcn_real *b, Py_ssize_t b_k, Py_ssize_t n_k,
+        Py_ssize_t width, skcn_real *total)
+    {
+        Py_ssize_t k = 0;
+        for (; k + ROWS_TOGETHER <= n_k; k += ROWS_TOGETHER)
+            add_multiples(ROWS_TOGETHER, a + k * a_k, a_k, b + k * b_k, b_k, width, total);
+        for (; k < n_k; k++)
+            add_multiples(1, a + k * a_k, a_k, b + k * b_k, b_k, width, total);
+    }
+    """
+    void add_all_multiples(
+        const real* a, Py_ssize_t a_k, const real* b, Py_ssize_t b_k, Py_ssize_t n_k,
+        Py_ssize_t width, real* total) noexcept nogil
+
+
+cdef void row_task(const void* work, Py_ssize_t group, real* total) noexcept nogil:
+    """Some columns of a product of a single row. Scratch: total, of whole vectors."""
+    cdef const Product* q = <const Product*> work
+    cdef Py_ssize_t n_vec = vectors_for(q.n_columns), first = part(n_vec, group, q.n_groups) * LANES
+    cdef Py_ssize_t width = smaller(
+        part(n_vec, group + 1, q.n_groups) * LANES, q.n_columns) - first
+    cdef Py_ssize_t n_steps = ceil_div(q.n_k, KC), step, k
+    cdef real* y = q.C + first
+    for step in range(n_steps):
+        k = part(q.n_k, step, n_steps)
+        memset(total, 0, whole_vectors(width) * sizeof(real))
+        if step == 0 and q.init is not NULL:
+            memcpy(total, q.init + first, width * sizeof(real))
+        add_all_multiples(q.A + k * q.a_k, q.a_k, q.B + k * q.b_k + first, q.b_k,
+                          part(q.n_k, step + 1, n_steps) - k, width, total)
+        if step == 0:
+            memcpy(y, total, width * sizeof(real))
+        else:
+            add_chunk_to(y, total, width)
+    activate(q.code, q.alpha, y, width)
+
+
 cdef inline Py_ssize_t product_scratch() noexcept nogil:
     """Numbers of scratch of a task, besides the copy of A."""
     return (1 + KC + 2 * MC) * NR
@@ -127,6 +190,11 @@ cdef int multiply(Product* q, int n_threads) except -1:
     cdef Py_ssize_t scratch_size = product_scratch()
     n_threads = threads_for_products(q.n_rows * q.n_k * q.n_columns, n_threads)
     q.c_row = q.n_columns
+    if q.n_rows == 1 and q.b_column == 1 and q.n_k * q.n_columns > SMALL_RIGHT:
+        q.n_groups = smaller(vectors_for(q.n_columns), n_threads)
+        with nogil:
+            run_tasks(row_task, q, q.n_groups, n_threads, whole_vectors(q.n_columns))
+        return 0
     product_blocks(q, n_threads)
     # Rows that lie side by side, and their k far apart: often all in one set of the cache.
     q.copy_A = q.a_row == 1 and q.a_k > 1
