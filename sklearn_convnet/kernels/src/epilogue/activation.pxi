@@ -62,21 +62,22 @@ cdef extern from *:
     };
     #endif
 
-    /* A macro, whose loop is as long as the array: unrolled, so that GCC makes it vectors. */
+    /* Declares `sum`. A macro, so that its loop is as long as the array: unrolled, GCC makes it
+       vectors. */
+    #define LAST_OF(coefficients) ((int) (sizeof(coefficients) / sizeof(skcn_real)) - 1)
     #define SERIES(coefficients, x, sum) \\
-        UNROLL for (int i = sizeof(coefficients) / sizeof(skcn_real) - 1; i >= 0; i--) \\
+        skcn_real sum = coefficients[LAST_OF(coefficients)]; \\
+        UNROLL for (int i = LAST_OF(coefficients) - 1; i >= 0; i--) \\
             sum = sum * (x) + coefficients[i];
 
     static inline skcn_real expm1_series(skcn_real r)
     {
-        skcn_real sum = 0;
         SERIES(EXPM1, r, sum)
         return sum * r;
     }
 
     static inline skcn_real exp2_series(skcn_real r)
     {
-        skcn_real sum = 0;
         SERIES(EXP2, r, sum)
         return sum;
     }
@@ -186,7 +187,6 @@ cdef extern from *:
 
     static inline skcn_real tail_series(skcn_real t)
     {
-        skcn_real sum = 0;
         SERIES(TAIL, t, sum)
         return sum * t;
     }
