@@ -57,7 +57,7 @@ def as_array(X, client, lengths=True):
 
 def _read(readers, client):
     """An array of what delayed readers read, after a look at the shapes."""
-    shapes = client.gather(client.compute([dask.delayed(_shape)(reader) for reader in readers]))
+    shapes = computed([dask.delayed(_shape)(reader) for reader in readers], client)
     kinds = [(shape[1:], dtype) for shape, dtype in shapes]
     for i, kind in enumerate(kinds):
         if kind != kinds[0]:
@@ -77,19 +77,28 @@ def _shape(X):
     return X.shape, X.dtype
 
 
+def computed(collections, client):
+    """The results of some collections; however that ends, nothing of it is left on the cluster."""
+    futures = client.compute(collections)
+    try:
+        return client.gather(futures)
+    finally:
+        for future in futures:
+            future.release()
+
+
 def local(value, client):
     """A value, or what a collection computes."""
     if _is_list_of_delayed(value):
-        return np.concatenate(client.gather(client.compute(list(value))))
-    return client.compute(value).result() if dask.is_dask_collection(value) else value
+        return np.concatenate(computed(list(value), client))
+    return computed([value], client)[0] if dask.is_dask_collection(value) else value
 
 
 def check_rows(X, dtype, name, client):
     """Raises ValueError for numbers that are not finite, or too large for a dtype, wherever the
     chunks are."""
     chunks = X.to_delayed().ravel()
-    found = client.gather(client.compute([dask.delayed(_fault)(c, dtype, name) for c in chunks]))
-    for message in found:
+    for message in computed([dask.delayed(_fault)(c, dtype, name) for c in chunks], client):
         if message is not None:
             raise ValueError(message)
 
@@ -107,7 +116,7 @@ def digests(X, client):
     """A hash of each sample, wherever the chunks are."""
     chunks = X.to_delayed().ravel()
     lazy = dask.delayed(_digests)
-    found = client.gather(client.compute([lazy(chunk) for chunk in chunks]))
+    found = computed([lazy(chunk) for chunk in chunks], client)
     return f"{X.dtype.str} {X.shape}", b"".join(found)
 
 
