@@ -1,21 +1,19 @@
-"""Images in files, read as bytes of one size and mode, by several threads.
+"""Images in files, read as bytes of one size and mode.
 
 # Design:
-# * Each file is read by itself, so that its bytes depend on no other file and on no thread.
 # * What is transparent is laid over white before anything is resized: colours that cannot be seen
 #   must not run into those that can.
 # * A JPEG file that is much too large is decoded at a half, a quarter or an eighth of its size,
 #   which the format allows for; what is left to be reduced is at least a factor of two.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 
-import joblib
 import numpy as np
+
+from .many_files import UnreadableError
 
 MODES = ("RGB", "L")
 FITS = ("resize", "crop", "pad")
@@ -38,8 +36,6 @@ _WITH_ALPHA = ("RGBA", "LA", "PA")
 _GREY_OF_16_BITS = ("PNG", "PPM")
 #: A JPEG file is decoded at no less than so many times the size that it is resized to.
 _GAP = 2
-#: So many files are read before what was read is handed on, for each thread.
-_FILES_A_THREAD = 16
 
 
 def pillow(function):
@@ -73,40 +69,6 @@ def checked_size(size):
             f"size must be (height, width) or one integer for both, at least 1, got {size!r}"
         )
     return tuple(map(int, pair))
-
-
-def listed_paths(paths, name="paths"):
-    """Names of files as a list of str.
-
-    Parameters
-    ----------
-    paths : iterable of str or path-like
-        A table or array of one column is taken as that column.
-
-    Raises
-    ------
-    TypeError
-        If it is one name, or something in it is none.
-    ValueError
-        If there are several columns.
-    """
-    if isinstance(paths, (str, bytes, os.PathLike)):
-        raise TypeError(f"{name} must be a list of files, got {paths!r}: give [{paths!r}]")
-    if hasattr(paths, "ndim") and paths.ndim != 1:
-        if paths.ndim != 2 or paths.shape[1] != 1:
-            raise ValueError(
-                f"{name} must be one column, got shape {paths.shape}: give one of them"
-            )
-        paths = np.asarray(paths)[:, 0]
-    found = list(paths)
-    for i, path in enumerate(found):
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"{name}[{i}] must be a str or path-like, got {path!r}")
-    return [os.fspath(path) for path in found]
-
-
-class UnreadableError(ValueError):
-    """A file that is no image, or a damaged one, or has pixels whose meaning is not known."""
 
 
 @dataclass(frozen=True)
@@ -228,36 +190,3 @@ def _grey_of_16_bits(image_module, image):
     if isinstance(image.info.get("transparency"), int):
         values[values == image.info["transparency"]] = 65535
     return image_module.fromarray(((values + 128) // 257).astype(np.uint8))
-
-
-def read_in_turn(read, paths, n_jobs=None):
-    """The result of `read` for each path, or its `UnreadableError`, in order; threads read some
-    files at a time.
-
-    Parameters
-    ----------
-    read : callable
-    paths : sequence of str or path-like
-    n_jobs : int, default=None
-        Number of threads, as everywhere in scikit-learn.
-    """
-
-    def attempt(path):
-        try:
-            return read(path)
-        except UnreadableError as error:
-            return error
-
-    n_threads = joblib.effective_n_jobs(n_jobs)
-    if n_threads == 1:
-        yield from map(attempt, paths)
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        step = n_threads * _FILES_A_THREAD
-        for start in range(0, len(paths), step):
-            yield from pool.map(attempt, paths[start : start + step])
-
-
-def told(errors, n_files):
-    """One sentence about all files that could not be read."""
-    return f"{len(errors)} of {n_files} files cannot be read: {'; '.join(map(str, errors))}"

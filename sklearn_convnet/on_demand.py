@@ -17,7 +17,7 @@ from numbers import Integral
 import joblib
 import numpy as np
 
-from .image_files import UnreadableError, told
+from .many_files import UnreadableError, told
 
 
 class Stored(ABC):

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from sklearn_convnet.datasets import load_image_folder
-from sklearn_convnet.image_files import ImageForm, UnreadableError
+from sklearn_convnet.image_files import ImageForm
+from sklearn_convnet.many_files import UnreadableError
 
 RNG = np.random.RandomState(0)
 COLORS = RNG.randint(0, 256, (6, 9, 3)).astype(np.uint8)

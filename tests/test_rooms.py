@@ -25,6 +25,7 @@ ROOMS = (
         "diagram",
         "display",
         "image_files",
+        "many_files",
         "messages",
         "moments",
         "on_demand",

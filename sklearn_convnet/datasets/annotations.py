@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import validate_params
 
+from ..constraints import StrOptions
 from .annotation_formats import read_coco, read_csv, read_voc, read_yolo
 
 _READERS = {"coco": read_coco, "voc": read_voc, "yolo": read_yolo, "csv": read_csv}

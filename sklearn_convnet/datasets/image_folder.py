@@ -2,17 +2,17 @@
 
 import os
 from dataclasses import replace
-from itertools import chain
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import validate_params
 
-from ..image_files import FITS, MODES, ImageForm, checked_size, pillow, read_in_turn, told
-from ..messages import warn_caller
+from ..constraints import StrOptions
+from ..image_files import FITS, MODES, ImageForm, checked_size, pillow
+from ..many_files import read_in_turn
 from ..whole_file import whole_file
+from .folders import Readable, files_by_class
 
 
 @validate_params(
@@ -123,10 +123,8 @@ def load_image_folder(
     ['blue.png', 'darkgreen.png', 'green.png']
     """
     form = ImageForm(None if size is None else checked_size(size), mode, fit)
-    names, files, target = _classes(Path(path), pillow("load_image_folder"))
-    if random_state is not None:
-        order = check_random_state(random_state).permutation(len(files))
-        files, target = [files[i] for i in order], target[order]
+    endings = _endings(pillow("load_image_folder"))
+    names, files, target = files_by_class(path, endings, "images", random_state)
     if size is None:
         form = _of_one_size(form, files, n_jobs, memmap)
     data, kept = _read(form, files, n_jobs, memmap, on_error)
@@ -138,37 +136,10 @@ def load_image_folder(
     )
 
 
-def _classes(path, image_module):
-    """The names of the classes, all files, and the number of the class of each."""
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder")
-    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and _is_shown(entry.name))
-    if not folders:
-        raise FileNotFoundError(f"{path}: no subfolders there, one for each class")
-    endings = {
-        ending
-        for ending, kind in image_module.registered_extensions().items()
-        if kind in image_module.OPEN
-    }
-    found = [list(_files_below(folder, endings)) for folder in folders]
-    if not any(found):
-        raise FileNotFoundError(f"{path}: no images in its subfolders, such as {folders[0].name}")
-    target = np.repeat(np.arange(len(found)), [len(files) for files in found])
-    return [folder.name for folder in folders], list(chain.from_iterable(found)), target
-
-
-def _is_shown(name):
-    """True if it is not hidden, as what the system and editors leave is."""
-    return not name.startswith(".")
-
-
-def _files_below(folder, endings):
-    """The images in a folder and in those below it, in the order of their names."""
-    for where, below, files in os.walk(folder):
-        below[:] = sorted(filter(_is_shown, below))
-        for name in sorted(filter(_is_shown, files)):
-            if os.path.splitext(name)[1].lower() in endings:
-                yield Path(where, name)
+def _endings(image_module):
+    """Those that stand for a format which Pillow reads."""
+    kinds = image_module.registered_extensions().items()
+    return {ending for ending, kind in kinds if kind in image_module.OPEN}
 
 
 def _of_one_size(form, files, n_jobs, memmap):
@@ -190,28 +161,14 @@ def _of_one_size(form, files, n_jobs, memmap):
 
 def _read(form, files, n_jobs, memmap, on_error):
     """The images, and which of the files they are of."""
-    errors, kept = [], []
-
-    def sound():
-        for i, image in enumerate(read_in_turn(form.read, files, n_jobs)):
-            if isinstance(image, Exception):
-                errors.append(image)
-            else:
-                kept.append(i)
-                yield image
-        if errors and (on_error == "raise" or not kept):
-            advice = ". Remove them, or leave them out by on_error='warn'" if kept else ""
-            raise ValueError(told(errors, len(files)) + advice)
-
+    readable = Readable(read_in_turn(form.read, files, n_jobs), len(files), on_error)
     if form.size is None:
-        data = list(sound())
+        data = list(readable)
     elif memmap is None:
-        data = _in_memory(sound(), (len(files), *form.size, form.n_channels))
+        data = _in_memory(readable, (len(files), *form.size, form.n_channels))
     else:
-        data = _in_file(sound(), (len(files), *form.size, form.n_channels), memmap)
-    if errors:
-        warn_caller(f"{told(errors, len(files))}. They are left out", UserWarning)
-    return data, kept
+        data = _in_file(readable, (len(files), *form.size, form.n_channels), memmap)
+    return data, readable.kept
 
 
 def _in_memory(images, shape):

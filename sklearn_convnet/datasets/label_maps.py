@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ..image_files import listed_paths, pillow
+from ..image_files import pillow
+from ..many_files import listed_paths
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Types of colour in the header of a PNG file.

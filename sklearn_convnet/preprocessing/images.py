@@ -8,16 +8,8 @@ from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from ..constraints import StrOptions
-from ..image_files import (
-    FITS,
-    MODES,
-    ImageForm,
-    checked_size,
-    listed_paths,
-    pillow,
-    read_in_turn,
-    told,
-)
+from ..image_files import FITS, MODES, ImageForm, checked_size, pillow
+from ..many_files import listed_paths, read_in_turn, told
 from ..on_demand import Stored
 from ..parameters import Parametrized
 
