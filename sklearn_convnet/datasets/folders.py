@@ -62,7 +62,7 @@ def _files_below(folder, endings):
 
 
 class Readable:
-    """What could be read of many files, one after the other; at the end the others are told of.
+    """All that could be read of many files, one after the other; at the end the others are told of.
 
     Parameters
     ----------
