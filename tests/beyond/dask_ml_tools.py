@@ -54,7 +54,7 @@ def digits():
 
 @contextlib.contextmanager
 def workers(n):
-    options = dict(n_workers=n, threads_per_worker=1, dashboard_address=None)
+    options = dict(n_workers=n, threads_per_worker=1, dashboard_address=":0")
     with (
         tempfile.TemporaryDirectory() as folder,
         LocalCluster(**options, local_directory=folder) as cluster,

@@ -125,7 +125,7 @@ def loky():
 def dask():
     from distributed import Client, LocalCluster
 
-    options = dict(n_workers=N_WORKERS, threads_per_worker=1, dashboard_address=None)
+    options = dict(n_workers=N_WORKERS, threads_per_worker=1, dashboard_address=":0")
     with (
         tempfile.TemporaryDirectory() as folder,
         LocalCluster(**options, local_directory=folder) as cluster,
