@@ -304,6 +304,19 @@ def test_a_fit_never_holds_more_than_two_batches(monkeypatch):
     assert sorted(stored.reads[-192:]) == sorted([*range(96)] * 2)
 
 
+def test_validation_in_the_centre_reads_each_file_once(folder, names, y):
+    reads = []
+
+    class Watched(ImageFiles):
+        def read(self, i):
+            reads.append(i)
+            return super().read(i)
+
+    X, X_val = (kind(names, (12, 15), folder=folder) for kind in (ImageFiles, Watched))
+    quick(multi_crop=MultiCrop(8), max_iter=1).fit(X, y, X_val=X_val, y_val=y)
+    assert sorted(reads) == list(range(N))
+
+
 def test_an_error_that_is_none_of_files_is_raised():
     class Failing(Numbers):
         def read(self, i):

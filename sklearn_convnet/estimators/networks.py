@@ -292,7 +292,7 @@ class NetworkMixin:
         parts = X[rows].parts() if isinstance(X, Ragged) else [np.arange(len(rows))]
         moved, centre = target.copy(), CentreCrop(self.multi_crop)
         for part in parts:
-            shape = X[int(rows[part[0]])].shape
+            shape = X[int(rows[part[0]])].shape if isinstance(X, Ragged) else X.shape[1:]
             blank = np.broadcast_to(np.zeros((), target.dtype), (len(part), *shape))
             moved[part] = self._target.augmented(centre, blank, target[part], None)[1]
         return moved
