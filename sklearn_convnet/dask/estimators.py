@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from numbers import Integral
 
+import dask
 import dask.array as da
 from distributed import Client, default_client
 from sklearn.utils._param_validation import Interval
@@ -48,6 +49,8 @@ class _OnCluster:
     def client_(self):
         """The client: that of the parameter, or the one that was made last."""
         if isinstance(self.client, Client):
+            if self.client.status == "closed":
+                raise ValueError("client is closed: give one that is connected to a cluster")
             return self.client
         if self.client is not None:
             raise TypeError(f"client must be a distributed.Client or None, got {self.client!r}")
@@ -123,6 +126,12 @@ class _OnCluster:
             if hasattr(self, "_cluster"):
                 refuse_others(X)
             return X
+        if not hasattr(self, "_cluster"):
+            raise TypeError(
+                "X is a dask array, which only fits, scores and predictions of classes, "
+                "probabilities, values and boxes take: to_local() gives an estimator for the rest, "
+                "and X.compute() an array"
+            )
         client = self._cluster.client
         one = X[:1].compute(scheduler=client)  # which tells how all come in
         like = self._cluster.frames.get(X.name)
@@ -176,7 +185,8 @@ class _OnCluster:
         _check_feature_names(plain, X if names is None else names, reset=False)
         vars(plain).pop("feature_names_in_", None)
         plain._training_state = plain._average = None  # a prediction needs neither
-        return blockwise(plain, method, as_array(X, self.client_, lengths=False))
+        client = None if dask.is_dask_collection(X) else self.client_
+        return blockwise(plain, method, as_array(X, client, lengths=False))
 
     def predict(self, X):
         """As the plain estimator's `predict`, chunk by chunk and lazily where X is of dask.
@@ -478,7 +488,7 @@ validation_scores_, best_validation_score_, history_
     Batch norms see the part of a batch that a shard has. `fit` needs samples of one size. Ctrl-C
     ends it with the weights after the last epoch.
 
-Examples
+    Examples
     --------
     >>> import numpy as np
     >>> from dask.distributed import Client

@@ -21,7 +21,7 @@ def is_collection(X):
 
 
 def _is_list_of_delayed(X):
-    return isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], Delayed)
+    return isinstance(X, (list, tuple)) and any(isinstance(part, Delayed) for part in X)
 
 
 def as_array(X, client, lengths=True):
@@ -57,6 +57,11 @@ def as_array(X, client, lengths=True):
 
 def _read(readers, client):
     """An array of what delayed readers read, after a look at the shapes."""
+    for i, reader in enumerate(readers):
+        if not isinstance(reader, Delayed):
+            raise TypeError(
+                f"X[{i}] is a {type(reader).__name__} among delayed objects: let all be delayed"
+            )
     shapes = computed([dask.delayed(_shape)(reader) for reader in readers], client)
     kinds = [(shape[1:], dtype) for shape, dtype in shapes]
     for i, kind in enumerate(kinds):
@@ -66,7 +71,7 @@ def _read(readers, client):
                 f"{kind[0]} and {kind[1]}: let readers return samples of one shape and dtype"
             )
     parts = [
-        da.from_delayed(reader, shape, dtype)
+        da.from_delayed(dask.delayed(np.asarray)(reader), shape, dtype)
         for reader, (shape, dtype) in zip(readers, shapes, strict=True)
     ]
     return da.concatenate(parts)
@@ -198,7 +203,11 @@ def blockwise(estimator, method, X):
 
 
 def _predicted(estimator, method, X):
-    return getattr(estimator, method)(X)
+    """The result for a chunk, which may be empty."""
+    if len(X) > 0:
+        return getattr(estimator, method)(X)
+    one = getattr(estimator, method)(np.zeros((1, *X.shape[1:]), X.dtype))
+    return [column[:0] for column in one] if isinstance(one, list) else one[:0]
 
 
 def refuse_others(X):

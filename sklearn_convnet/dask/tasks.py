@@ -99,7 +99,8 @@ class Half:
         largest = float(np.abs(gradient).max(initial=0))
         scale = 1.0
         if 0 < largest < np.inf:
-            scale = 2.0 ** np.floor(np.log2(LARGEST_HALF / largest))
+            most = np.finfo(gradient.dtype).maxexp - 2
+            scale = 2.0 ** min(np.floor(np.log2(LARGEST_HALF / largest)), most)
         with np.errstate(over="ignore", invalid="ignore"):  # training tells of divergence
             return cls((gradient * gradient.dtype.type(scale)).astype(np.float16), scale)
 

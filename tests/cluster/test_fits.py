@@ -243,7 +243,18 @@ def test_what_is_refused(client, images):
             small(DaskConvNetClassifier, **params).fit(X, y)
     with pytest.raises(TypeError, match=r"client must be a distributed.Client or None, got 'tcp"):
         small(DaskConvNetClassifier, client="tcp://there:1").fit(X, y)
+    with pytest.raises(TypeError, match=r"X\[1\] is a ndarray among delayed objects"):
+        fitted.fit([delayed(X[:30]), X[30:]], y)
+    with pytest.raises(TypeError, match=r"X is a dask array, .* to_local\(\) gives an estimator"):
+        fitted.fit(X, y).predict_draws(chunked(X), 2)
     assert_nothing_is_left(client)
+
+
+def test_a_closed_client(images):
+    with cluster_of(1) as gone:
+        pass
+    with pytest.raises(ValueError, match="client is closed"):
+        small(DaskConvNetClassifier, client=gone).fit(*images)
 
 
 def test_without_a_client(images, monkeypatch):
@@ -292,7 +303,7 @@ def test_gradients_in_float16(client, images, monkeypatch):
     assert_nothing_is_left(client)
 
 
-@pytest.mark.parametrize("size", [1e-30, 1e-8, 1.0, 1e30])
+@pytest.mark.parametrize("size", [1e-36, 1e-30, 1e-8, 1.0, 1e30])
 def test_what_float16_loses_is_not_lost(size):
     rng = np.random.RandomState(0)
     gradients = (rng.normal(size=(50, 100)) * size).astype(np.float32)
@@ -329,7 +340,15 @@ def test_the_plain_estimator(client, images):
     assert len(fitted.loss_curve_) == 2  # it is another one
 
 
-def test_copies_and_pickles(client, images):
+def test_predictions_of_chunks_that_are_empty(client, images):
+    X, y = images
+    fitted = small(DaskConvNetClassifier).fit(X, y)
+    counts = np.repeat([0, 1, 2], [30, 1, 39])  # the second chunk of X has one sample
+    some = chunked(X)[da.from_array(counts != 1, chunks=((30, 1, 39),))]
+    assert_array_equal(fitted.predict(some), fitted.predict(X[counts != 1]))
+
+
+def test_copies_and_pickles(client, images, monkeypatch):
     X, y = images
     fitted = small(DaskConvNetClassifier, client=client)
     twin = clone(fitted)
@@ -340,6 +359,7 @@ def test_copies_and_pickles(client, images):
     assert loaded.client is None
     assert fitted.client is client
     assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+    monkeypatch.setattr("sklearn_convnet.dask.estimators.default_client", no_client)
     assert_array_equal(loaded.predict_log_proba(chunked(X)), fitted.predict_log_proba(X))
     assert loaded.kernels_ == fitted.kernels_
 
