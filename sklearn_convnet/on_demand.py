@@ -93,7 +93,10 @@ class OnDemand:
         return taken
 
     def _numbers(self, rows):
-        return np.arange(len(self))[rows].tolist()
+        """The rows of a slice or an array, one by one."""
+        if isinstance(rows, slice):
+            return range(*rows.indices(len(self)))
+        return np.asarray(rows).tolist()
 
 
 def _raise(errors, n):

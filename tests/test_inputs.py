@@ -538,7 +538,7 @@ OF_TEXT = {
 @pytest.mark.parametrize("X", OF_TEXT.values(), ids=OF_TEXT.keys())
 def test_names_of_files_have_to_be_read(X):
     clf = ConvNetClassifier([Dense(4)], max_iter=1, random_state=0)
-    message = says("X holds text", "1.png", "read them first", "np.stack")
+    message = says("X holds text", "1.png", "read them first", "preprocessing.ImageReader")
     with pytest.raises(ValueError, match=message):
         clf.fit(X, [0, 1, 0])
     clf.fit(np.ones((3, 8, 8)), [0, 1, 0])

@@ -210,7 +210,7 @@ def _stacked(cells):
     if _is_text(cells[0]):
         raise ValueError(
             f"X holds text, such as {cells[0]!r}, but must be an array of numbers. If these are "
-            "names of files, read them first, as np.stack([read_image(name) for name in X])"
+            "names of images, read them first, with sklearn_convnet.preprocessing.ImageReader"
         )
     samples = [np.asarray(cell) for cell in cells]
     n_axes = samples[0].ndim
