@@ -30,6 +30,7 @@ _TURNS = {
     7: ("TRANSVERSE", True),
     8: ("ROTATE_90", True),
 }
+_UPRIGHT = (None, False)
 #: Modes with an opacity for each pixel.
 _WITH_ALPHA = ("RGBA", "LA", "PA")
 #: Formats that have no grey of 32 bits, so that what Pillow opens as such has 16.
@@ -162,10 +163,9 @@ def _turn_of(image):
     """How an image has to be turned, a name of `PIL.Image.Transpose` or None, and whether that
     exchanges height and width."""
     try:
-        tag = image.getexif().get(_ORIENTATION)
+        return _TURNS.get(image.getexif().get(_ORIENTATION), _UPRIGHT)
     except Exception:  # what a camera or an editor has written there may be anything
-        tag = None
-    return _TURNS.get(tag, (None, False))
+        return _UPRIGHT
 
 
 def _of_mode(image_module, image, mode):

@@ -33,8 +33,8 @@ def load_annotations(path, format, *, target_names=None, images=None, objects="a
     `format`   `path`                                         coordinates in it
     ========== ============================================== ======================================
     ``"coco"`` a JSON file with images, annotations and       pixels: the corner of a box, its width
-               categories [1]_                                and height; pixels of key points
-    ``"voc"``  a folder with an XML file for each image [2]_  the first and last pixel of a box,
+               categories                                     and height; pixels of key points
+    ``"voc"``  a folder with an XML file for each image       the first and last pixel of a box,
                                                               counted from 1
     ``"yolo"`` a folder with a text file for each image, an   shares: the middle of a box, its width
                object a line: the number of the class and     and height
@@ -43,7 +43,8 @@ def load_annotations(path, format, *, target_names=None, images=None, objects="a
                ymin, xmax, ymax, and perhaps width and height height of the image, otherwise shares
     ========== ============================================== ======================================
 
-    Crowds of COCO (``iscrowd``), which are no single objects, are left out.
+    The first two are the formats of COCO [1]_ and Pascal VOC [2]_. Crowds of COCO (``iscrowd``),
+    which are no single objects, are left out.
 
     Parameters
     ----------
