@@ -1,4 +1,4 @@
-"""dask-ml's tools over blocks of a dask array, in two worker processes, and the same by hand.
+"""dask-ml's tools over blocks of a dask array, in two worker processes, and in this one.
 
     python dask_ml_tools.py
 
@@ -53,8 +53,8 @@ def digits():
 
 
 @contextlib.contextmanager
-def workers(n):
-    options = dict(n_workers=n, threads_per_worker=1, dashboard_address=":0")
+def workers(n, processes):
+    options = dict(n_workers=n, processes=processes, threads_per_worker=1, dashboard_address=":0")
     with (
         tempfile.TemporaryDirectory() as folder,
         LocalCluster(**options, local_directory=folder) as cluster,
@@ -110,10 +110,10 @@ def hyperband():
 def main():
     warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
     cases = (incremental, parallel_post_fit, images_by_map_blocks)
-    with workers(2):
+    with workers(2, processes=True):
         same = {case.__name__: case() for case in cases}
         together = hyperband()
-    with workers(1):
+    with workers(1, processes=False):
         alone = hyperband()
     same["hyperband"] = together == alone
     print(json.dumps({"same": same, "candidates": len(alone[0]), "best": max(alone[0])}))
