@@ -24,7 +24,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in README.md LICENSE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo docs check-site notebook test test-oracle lint bench compare wheel release install clean
+.PHONY: help demo docs check-site notebook test test-oracle test-ray lint bench compare wheel release install clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -48,6 +48,10 @@ test-oracle: $(VENV)/stamps/torchvision $(OLDEST)/stamps/installed  ## compare w
 	$(TEST) -m pytest $(SIDE_BY_SIDE) tests/oracle $(ARGS)
 	$(TEST_OLDEST) $(CHECK_INSTALLED)
 	$(TEST_OLDEST) -m pytest $(SIDE_BY_SIDE) --ignore=tests/oracle -m oldest
+
+test-ray: $(VENV)/stamps/ray  ## run searches and ensembles on ray
+	$(TEST) $(CHECK_INSTALLED)
+	$(TEST) -m pytest -m whole tests/beyond/test_ray.py
 
 lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
 	$(VENV)/bin/ruff check
@@ -100,7 +104,7 @@ $(VENV)/stamps/lint: pyproject.toml | $(VENV)/stamps/tools
 	$(PY) -m pip install -q --group lint
 	@touch $@
 
-$(VENV)/stamps/docs $(VENV)/stamps/notebook: $(VENV)/stamps/installed pyproject.toml
+$(VENV)/stamps/docs $(VENV)/stamps/notebook $(VENV)/stamps/ray: $(VENV)/stamps/installed pyproject.toml
 	$(PY) -m pip install -q --group $(@F)
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""Searches and ensembles on ray; here, since it is large and takes its time to begin."""
+"""Searches and ensembles on ray, which begins processes with each search: `make test-ray`."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -6,8 +6,8 @@
 import pytest
 from script_runs import check_engine
 
-pytest.importorskip("ray")
 
-
+@pytest.mark.whole
 def test_searches_and_ensembles():
+    pytest.importorskip("ray")
     check_engine("ray")
