@@ -62,7 +62,7 @@ docs: $(VENV)/stamps/docs  ## make the pages of the docs: build/site/index.html
 	$(TEST) $(CHECK_INSTALLED)
 	rm -rf build/pages && mkdir -p build/pages
 	cp -r docs CHANGELOG.md CONTRIBUTING.md build/pages  # sources that are made stay out of docs
-	$(TEST) -m sphinx -q -W --keep-going -b html build/pages/docs build/site
+	$(TEST) -m sphinx -j 2 -q -W --keep-going -b html build/pages/docs build/site
 	@echo 'build/site/index.html'
 
 check-site: docs  ## open pages of the docs in Chromium, with screenshots
