@@ -140,6 +140,7 @@ FITS = {
 }
 
 
+@pytest.mark.oldest
 @pytest.mark.parametrize("params", FITS.values(), ids=FITS)
 @pytest.mark.parametrize("n_jobs", [None, 3])
 def test_a_fit_is_that_of_the_array(folder, names, y, params, n_jobs):
@@ -211,6 +212,7 @@ def test_damaged_files_of_a_batch_are_named(folder, names, y, tmp_path):
     assert not hasattr(clf, "network_")
 
 
+@pytest.mark.oldest
 def test_searches_and_splits_read_nothing(folder, names, y, monkeypatch):
     files = ImageFiles(names, size=8, folder=folder)
     with monkeypatch.context() as patch:

@@ -157,6 +157,7 @@ def test_check(estimator, check):
     check(estimator)
 
 
+@pytest.mark.oldest
 @pytest.mark.parametrize(("window", "hop"), [(64, 16), (50, 20), (33, 40)])
 def test_it_is_the_spectrum_of_each_frame(window, hop):
     X = np.random.RandomState(0).normal(size=(3, 500, 2))
