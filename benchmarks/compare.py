@@ -16,8 +16,9 @@ fit      `fit` of digits, 8 x 8, two convolutions, batches of 32, 20 epochs, nex
 kernels  the three passes of convolutions, direct and in Winograd's form, and of dense layers,
          next to BLAS's matrix product, by time an operation of the direct form
 
-`--nets` takes parts of names: `kernels --nets 3x3`. With `--variant`, kernels of that variant
-are timed, and OpenBLAS is held to registers of the same width.
+`--nets` takes parts of names: `kernels --nets 3x3`, and `predict --nets 22 --batch 1` for one
+photograph. With `--variant`, kernels of that variant are timed, and OpenBLAS is held to registers
+of the same width.
 """
 
 import argparse
@@ -73,14 +74,35 @@ def resnet20():
     return resnet_cifar(20, projection=True), (32, 32, 3)
 
 
+def without_dropout(layers):
+    """Layers that two packages can train alike: two generators never drop the same numbers."""
+    return [
+        pair
+        for pair in layers
+        if type(pair[-1] if isinstance(pair, tuple) else pair).__name__ != "Dropout"
+    ]
+
+
 def fashion():
     example = Path(__file__).parents[1] / "docs" / "examples" / "fashion_mnist.py"
-    layers = runpy.run_path(str(example))["layers"]()
-    # Two generators never drop the same numbers.
-    return [layer for layer in layers if type(layer).__name__ != "Dropout"], (28, 28, 1)
+    return without_dropout(runpy.run_path(str(example))["layers"]()), (28, 28, 1)
+
+
+def photographs(architecture, *args, side=224):
+    """A network of photographs."""
+    from sklearn_convnet import architectures
+
+    return without_dropout(getattr(architectures, architecture)(*args)), (side, side, 3)
 
 
 NETS = {"lenet5": lenet5, "conv32-64": conv32_64, "vgg": vgg, "resnet20": resnet20}
+#: Those that are compared only where they are asked for.
+LARGE = {
+    "resnet18-224": partial(photographs, "resnet", 18),
+    "resnet50-224": partial(photographs, "resnet", 50),
+    "alexnet-227": partial(photographs, "alexnet", side=227),
+    "vgg16-224": partial(photographs, "vgg", "D"),
+}
 
 
 def make_network(net):
@@ -222,7 +244,7 @@ def digit_layers():
     return [*layers, Dense(64)], (8, 8, 1)
 
 
-NETS |= {"digits": digit_layers, "fashion": fashion}
+NETS |= {"digits": digit_layers, "fashion": fashion, **LARGE}
 
 
 def classifier(net, batch, threads, epochs):
@@ -469,7 +491,7 @@ def pick_nets(mode, parts):
     if parts:
         return [name for name in names if any(part in name for part in parts)]
     usual = {"latency": ["lenet5"], "fit": ["digits"]}
-    return usual.get(mode, [name for name in names if name not in ("digits", "fashion")])
+    return usual.get(mode, [name for name in names if name not in ("digits", "fashion", *LARGE)])
 
 
 def hold_to(variant):

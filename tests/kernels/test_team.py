@@ -158,6 +158,40 @@ print("done")
 
 
 @linux_only
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="there is one core",
+)
+def test_a_worker_leaves_the_core_of_its_caller(run_python):
+    """It is put there, free to go: other cores may be taken, but it may use them all the same."""
+    script = """
+core, other = sorted(os.sched_getaffinity(0))[:2]
+product(2)
+(worker,) = {int(task) for task in os.listdir("/proc/self/task")} - known
+os.sched_setaffinity(0, {core})
+
+def core_of_worker():
+    with open(f"/proc/self/task/{worker}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[36])
+
+left = 0
+for _ in range(5):
+    os.sched_setaffinity(worker, {core})
+    os.sched_setaffinity(worker, {core, other})
+    seen = set()
+    for _ in range(200):
+        assert np.array_equal(product(2), alone)
+        seen.add(core_of_worker())
+    left += other in seen
+print(left, os.sched_getaffinity(worker) == {core, other})
+"""
+    known = 'known = {int(task) for task in os.listdir("/proc/self/task")}'
+    left, is_free = run_python(f"{PRODUCT}\n{known}\n{script}").split()
+    assert int(left) == 5
+    assert is_free == "True"
+
+
+@linux_only
 def test_the_system_gives_no_more_threads(run_python):
     """The caller does the parts of those that are missing."""
     script = """
