@@ -3,6 +3,7 @@
     python benchmarks/cluster.py measure [--nets vgg resnet20] [--batch 256] [--steps 4]
                                          [--rounds 5] [--json FILE]
     python benchmarks/cluster.py simulate [--megabytes 8.7] [--seconds 1.0] [--json FILE]
+                                          [--figure docs/figures/cluster.svg]
 
 measure   the time of a step of the plain estimator with one and two threads, and of the cluster
           with one and two worker processes of one thread each, all with two shards; and the share
@@ -222,7 +223,33 @@ def simulate(options):
             numbers = f"{simulated:.2f} | {modelled:.2f} | {difference:+.0%}"
             print(f"| {gigabits} | {n_workers} | {numbers} |")
             found[f"{gigabits}, {n_workers}"] = {"simulated": simulated, "formula": modelled}
+    if options.figure:
+        draw(found, options.figure)
     return found
+
+
+def draw(found, path):
+    """Speed-up against the number of workers, simulated as points and by the formula as lines."""
+    from matplotlib import pyplot as plt
+    from plot import save
+
+    figure, ax = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    for gigabits, colour in ((1, "tab:orange"), (10, "tab:blue")):
+        rows = {int(k.split(", ")[1]): v for k, v in found.items() if k.startswith(f"{gigabits},")}
+        workers = list(rows)
+        ax.plot(workers, [rows[n]["formula"] for n in workers], color=colour)
+        points = [rows[n]["simulated"] for n in workers]
+        ax.plot(workers, points, "o", color=colour, label=f"{gigabits} Gbit/s")
+    ax.plot(workers[:4], workers[:4], color="0.7", linewidth=0.8, linestyle="--")
+    ax.annotate("as many times as workers", (6.2, 6.5), color="0.5", fontsize=8, ha="right")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(workers, workers)
+    ax.set_xlabel("workers (points: simulated, lines: formula)")
+    ax.set_ylabel("speed-up")
+    ax.set_ylim(0)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    save(figure, path)
 
 
 def main(arguments=None):
@@ -243,6 +270,7 @@ def main(arguments=None):
     two.add_argument(
         "--overhead", type=float, default=1e-3, help="seconds of a task in the scheduler"
     )
+    two.add_argument("--figure", metavar="FILE", help="where to draw it")
     for mode in (one, two):
         mode.add_argument("--json")
     options = parser.parse_args(arguments)
