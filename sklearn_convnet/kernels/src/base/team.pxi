@@ -12,10 +12,6 @@
 #   is what costs.
 # * A worker looks for its next part for a while before it sleeps, and lets others have the
 #   core meanwhile.
-# * The system may put a worker on the core of its caller, where it begins nothing before the
-#   caller is done, and leave it there while other cores have nothing to do: it takes what looks
-#   and yields for little work. So a worker that finds itself there leaves; where it may run
-#   stays as it was.
 # * A team belongs to the thread that calls, and ends with it. A child made by fork has none
 #   until its first loop. Other compilers' OpenMP may wait there for threads that only the parent
 #   has, as clang's does once scikit-learn has turned off what it does at a fork. So a child of
@@ -69,7 +65,6 @@ cdef extern from *:
     #define PATIENCE 1000000  /* ns for which a worker looks for a part before it sleeps */
     #define LOOKS 64          /* for a part, before it yields the core */
     #define WAITS 1000        /* for a part that a worker does, before the caller yields */
-    #define STAY 10000000     /* ns for which a worker stays at least where it has moved */
 
     #if defined(__x86_64__) || defined(__i386__)
     #define PAUSE __builtin_ia32_pause()
@@ -87,10 +82,8 @@ cdef extern from *:
         loop_body body;    /* NULL: there will be no more */
         void *data;
         int part, n_parts;
-        int core;          /* of the caller */
         int asleep;
-        int64_t moved __attribute__((aligned(CACHE_LINE)));  /* when it left the caller's core */
-        pthread_t thread;
+        pthread_t thread __attribute__((aligned(CACHE_LINE)));
         pthread_mutex_t lock;
         pthread_cond_t woken;
     } worker;
@@ -141,36 +134,6 @@ cdef extern from *:
         return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
     }
 
-    #ifdef __linux__
-    static int this_core(void) { return sched_getcpu(); }
-
-    static void leave(int core)
-    {
-        cpu_set_t all, others;
-        if (sched_getaffinity(0, sizeof(all), &all) != 0)
-            return;
-        others = all;
-        CPU_CLR(core, &others);
-        if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof(others), &others) == 0)
-            sched_setaffinity(0, sizeof(all), &all);
-    }
-    #else
-    static int this_core(void) { return -1; }
-    static void leave(int core) { }
-    #endif
-
-    static void keep_off_the_caller(worker *w)
-    {
-        int core = __atomic_load_n(&w->core, __ATOMIC_RELAXED);
-        if (core < 0 || core != this_core())
-            return;
-        int64_t now = nanoseconds();
-        if (now < w->moved + STAY)
-            return;
-        w->moved = now;
-        leave(core);
-    }
-
     static int is_offer(worker *w)
     {
         return !(__atomic_load_n(&w->offer, __ATOMIC_SEQ_CST) & 1);
@@ -185,7 +148,6 @@ cdef extern from *:
                     return;
                 PAUSE;
             }
-            keep_off_the_caller(w);
             sched_yield();
         } while (nanoseconds() < until);
         pthread_mutex_lock(&w->lock);
@@ -194,7 +156,6 @@ cdef extern from *:
             pthread_cond_wait(&w->woken, &w->lock);
         __atomic_store_n(&w->asleep, 0, __ATOMIC_RELAXED);
         pthread_mutex_unlock(&w->lock);
-        keep_off_the_caller(w);
     }
 
     static void *work(void *argument)
@@ -213,9 +174,8 @@ cdef extern from *:
     }
 
     static void offer_part(
-        worker *w, uint64_t loop, loop_body body, void *data, int part, int n_parts, int core)
+        worker *w, uint64_t loop, loop_body body, void *data, int part, int n_parts)
     {
-        __atomic_store_n(&w->core, core, __ATOMIC_RELAXED);
         w->body = body;
         w->data = data;
         w->part = part;
@@ -247,8 +207,6 @@ cdef extern from *:
         memset(w, 0, sizeof(worker));
         w->offer = 2 * loop + 1;
         w->done = loop;
-        w->core = -1;
-        w->moved = -STAY;
         pthread_mutex_init(&w->lock, NULL);
         pthread_cond_init(&w->woken, NULL);
         /* Signals are for the program's threads, but for those of what a thread does itself. */
@@ -274,7 +232,7 @@ cdef extern from *:
         my_team = NULL;
         for (int i = 0; i < t->n_workers; i++) {
             worker *w = t->workers[i];
-            offer_part(w, t->loop + 1, NULL, NULL, 0, 0, -1);
+            offer_part(w, t->loop + 1, NULL, NULL, 0, 0);
             pthread_join(w->thread, NULL);
             free(w);
         }
@@ -329,9 +287,8 @@ cdef extern from *:
             t->loop++;
             n_offered = t->n_workers < n_parts - 1 ? t->n_workers : n_parts - 1;
         }
-        int core = n_offered > 0 ? this_core() : -1;
         for (int i = 0; i < n_offered; i++)
-            offer_part(t->workers[i], t->loop, body, data, i + 1, n_parts, core);
+            offer_part(t->workers[i], t->loop, body, data, i + 1, n_parts);
         run_part(body, data, 0, n_parts);
         for (int part = n_offered + 1; part < n_parts; part++)
             run_part(body, data, part, n_parts);
