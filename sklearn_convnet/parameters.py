@@ -71,7 +71,7 @@ class Parametrized(BaseEstimator):
 
     def _doc_link_url_param_generator(self):
         """The public module of a class, and its name."""
-        package, module, *_ = [*type(self).__module__.split("."), "estimators"]
+        package, module = [*type(self).__module__.split("."), "estimators"][:2]
         module = package if module == "estimators" else f"{package}.{module}"
         return {"estimator_module": module, "estimator_name": type(self).__name__}
 

@@ -20,6 +20,7 @@ FILES = {
 ROOMS = (
     {"kernels"},
     {
+        "_typing",
         "_version",
         "constraints",
         "diagram",

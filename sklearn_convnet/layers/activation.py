@@ -1,10 +1,12 @@
 """Activations."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 from ..constraints import Interval, StrOptions
 from .base import Layer
-from .fields import pointwise
+from .fields import Window, pointwise
 
 #: Names of activations whose parameter `alpha` is used, with its default.
 ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
@@ -68,7 +70,7 @@ class Activation(Layer):
         "alpha": [Interval(Real, 0, None, closed="left"), None],
     }
 
-    def __init__(self, activation, alpha=None):
+    def __init__(self, activation: str | None, alpha: float | None = None) -> None:
         self.activation = activation
         self.alpha = alpha
 
@@ -80,5 +82,5 @@ class Activation(Layer):
             )
         return input_shape
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...] | None:
         return pointwise(input_shape)

@@ -1,8 +1,11 @@
 """Attention over positions."""
 
+from __future__ import annotations
+
 from math import prod
 from numbers import Integral
 
+from .._typing import PerAxis
 from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .base import Layer
@@ -63,19 +66,19 @@ class SelfAttention(Layer):
 
     def __init__(
         self,
-        n_heads=1,
-        relative_position=False,
-        residual=True,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        n_heads: int = 1,
+        relative_position: bool = False,
+        residual: bool = True,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.n_heads = n_heads
         self.relative_position = relative_position
         self.residual = residual
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def multiply_adds(self, input_shape):
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         """Multiplications with additions that one sample takes."""
         positions, channels = prod(input_shape[:-1]), input_shape[-1]
         return 4 * positions * channels**2 + 2 * positions**2 * channels
@@ -138,23 +141,23 @@ class NonLocal(Layer):
 
     def __init__(
         self,
-        channels=None,
-        pool_size=None,
-        scaled=False,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        channels: int | None = None,
+        pool_size: PerAxis | None = None,
+        scaled: bool = False,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.channels = channels
         self.pool_size = pool_size
         self.scaled = scaled
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def inner_channels(self, input_shape):
+    def inner_channels(self, input_shape: tuple[int, ...]) -> int:
         """Number of channels of queries, keys and values."""
         return max(1, input_shape[-1] // 2) if self.channels is None else int(self.channels)
 
-    def pool(self, input_shape):
+    def pool(self, input_shape: tuple[int, ...]) -> Layer | None:
         """The layer that pools what keys and values see, or None."""
         if self.pool_size is None:
             return None
@@ -163,12 +166,12 @@ class NonLocal(Layer):
             raise ValueError(f"pool_size needs 1 to 3 axes of positions, got shape {input_shape}")
         return (MaxPool1D, MaxPool2D, MaxPool3D)[n_axes - 1](self.pool_size)
 
-    def key_shape(self, input_shape):
+    def key_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of what keys and values see."""
         pool = self.pool(input_shape)
         return tuple(input_shape) if pool is None else pool.output_shape(input_shape)
 
-    def multiply_adds(self, input_shape):
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         """Multiplications with additions that one sample takes."""
         inner = self.inner_channels(input_shape)
         queries, keys = prod(input_shape[:-1]), prod(self.key_shape(input_shape)[:-1])

@@ -1,12 +1,15 @@
 """Heads that take part in training only."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import Any
 
 from ..constraints import Interval
-from .base import Chain, Layer
+from .base import Chain, Layer, Layers
 from .blocks import chain_shape
 from .composition import LayerComposition, Sequential, check_layers
-from .fields import pointwise
+from .fields import Window, pointwise
 
 
 class AuxiliaryHead(LayerComposition, Layer):
@@ -49,21 +52,21 @@ class AuxiliaryHead(LayerComposition, Layer):
 
     passes_on = True
 
-    def __init__(self, layers, weight=0.3):
+    def __init__(self, layers: Layers, weight: float = 0.3) -> None:
         self.layers = layers
         self.weight = weight
 
-    def outline(self):
+    def outline(self) -> list[list[tuple[str, Any]]]:
         return [self.named_children(), []]
 
     def _output_shape(self, input_shape):
         chain_shape(self.layers, input_shape)
         return input_shape
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return pointwise(input_shape)
 
-    def chains(self, input_shape):
+    def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
         return [Chain(check_layers(self.layers), input_shape), Chain([], input_shape)]
 
 

@@ -1,8 +1,12 @@
 """The base of every layer: a description, without arrays."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from ..parameters import Parametrized
+from .fields import Window
 from .shapes import check_values
 
 
@@ -19,8 +23,8 @@ class Chain(NamedTuple):
         Between the path of the block and their names.
     """
 
-    layers: list
-    input_shape: tuple
+    layers: list[tuple[str, Layer]]
+    input_shape: tuple[int, ...]
     prefix: str = ""
 
 
@@ -36,7 +40,7 @@ class Layer(Parametrized):
     """
 
     #: Number of axes besides the channels, or None for any number.
-    n_axes = None
+    n_axes: int | None = None
     #: Of a block: whether a chain inside sees the outputs of those before it, beside the input.
     accumulates = False
     #: Of a block: whether its output is its input, whatever the layers inside make of it.
@@ -44,7 +48,7 @@ class Layer(Parametrized):
 
     _parameter_constraints: dict = {}
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape that the layer makes of one sample.
 
         Parameters
@@ -69,7 +73,7 @@ class Layer(Parametrized):
     def _output_shape(self, input_shape):
         return input_shape
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...] | None:
         """Positions of its input that a unit sees, from which receptive fields follow.
 
         Parameters
@@ -84,14 +88,20 @@ class Layer(Parametrized):
         """
         return None
 
-    def chains(self, input_shape):
+    def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
         """Layers inside a block: a list of `Chain`, side by side; no others are in it."""
         return []
 
-    def path_inside(self, path):
+    def path_inside(self, path: str) -> str:
         """Begin of the paths of the layers inside a block."""
         return f"{path}/"
 
-    def own_path(self, path):
+    def own_path(self, path: str) -> str:
         """Path of a layer with this name."""
         return path
+
+
+#: Layers one after the other: of a pair the first is the name.
+Layers = Sequence[
+    Layer | Literal["passthrough"] | tuple[str, Layer] | tuple[str, Literal["passthrough"]]
+]

@@ -1,7 +1,12 @@
 """Blocks: layers that run side by side, and what becomes of their outputs."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
 from ..constraints import StrOptions
-from .base import Chain, Layer
+from .base import Chain, Layer, Layers
 from .composition import (
     PASSTHROUGH,
     LayerComposition,
@@ -53,14 +58,16 @@ class Residual(LayerComposition, Layer):
         "shortcut": [StrOptions({"auto", "identity"}), Layer],
     }
 
-    def __init__(self, layers, shortcut="auto"):
+    def __init__(
+        self, layers: Layers, shortcut: Literal["auto", "identity"] | Layer = "auto"
+    ) -> None:
         self.layers = layers
         self.shortcut = shortcut
 
-    def outline(self):
+    def outline(self) -> list[list[tuple[str, Any]]]:
         return [self.named_children(), [("shortcut", self.shortcut)]]
 
-    def shortcut_layers(self, input_shape):
+    def shortcut_layers(self, input_shape: tuple[int, ...]) -> list[tuple[str, Layer]]:
         """`(name, layer)` pairs of the shortcut; none for the identity.
 
         Raises
@@ -88,7 +95,7 @@ class Residual(LayerComposition, Layer):
     def _output_shape(self, input_shape):
         return self._shortcut_and_shape(input_shape)[1]
 
-    def chains(self, input_shape):
+    def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
         pairs = self.shortcut_layers(input_shape)
         prefix = "shortcut/" if len(pairs) > 1 else ""
         return [
@@ -148,7 +155,7 @@ class Parallel(LayerComposition, Layer):
 
     _parameter_constraints = {"branches": [list, tuple]}
 
-    def __init__(self, branches):
+    def __init__(self, branches: Sequence[Layers | Layer | Literal["passthrough"]]) -> None:
         self.branches = branches
 
     _list_name = "branches"
@@ -170,10 +177,10 @@ class Parallel(LayerComposition, Layer):
         ]
         self.branches = type(self.branches)(branches)
 
-    def outline(self):
+    def outline(self) -> list[list[tuple[str, Any]]]:
         return [[pair] for pair in self.named_children()]
 
-    def branch_layers(self):
+    def branch_layers(self) -> list[tuple[str, Layer | Literal["passthrough"]]]:
         """`(name, layer)` pairs of the branches, or "passthrough" for a layer."""
         if not self.branches:
             raise ValueError("branches is empty: at least one is needed")
@@ -198,9 +205,9 @@ class Parallel(LayerComposition, Layer):
             )
         return (*sizes.pop(), sum(shape[-1] for shape in shapes.values()))
 
-    def chains(self, input_shape):
+    def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
         return [
-            Chain([] if branch == PASSTHROUGH else [(name, branch)], input_shape)
+            Chain([(name, branch)] if isinstance(branch, Layer) else [], input_shape)
             for name, branch in self.branch_layers()
         ]
 
@@ -261,10 +268,12 @@ class DenseBlock(LayerComposition, Layer):
 
     accumulates = True
 
-    def __init__(self, layers):
+    def __init__(self, layers: Layers) -> None:
         self.layers = layers
 
-    def layer_shapes(self, input_shape):
+    def layer_shapes(
+        self, input_shape: tuple[int, ...]
+    ) -> list[tuple[str, Layer, tuple[int, ...], tuple[int, ...]]]:
         """`(name, layer, input shape, output shape)` of each layer."""
         rows = []
         for name, layer in check_layers(self.layers):
@@ -285,7 +294,7 @@ class DenseBlock(LayerComposition, Layer):
         new = sum(out[-1] for *_, out in self.layer_shapes(input_shape))
         return (*input_shape[:-1], input_shape[-1] + new)
 
-    def chains(self, input_shape):
+    def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
         return [
             Chain([(name, layer)], shape)
             for name, layer, shape, _ in self.layer_shapes(input_shape)

@@ -9,10 +9,14 @@
 #   a wrong one is reported.
 """
 
+from __future__ import annotations
+
 from contextlib import contextmanager
+from typing import Any, Self
 
 from ..diagram import chains_of, diagram
-from .base import Chain, Layer
+from ..parameters import Parametrized
+from .base import Chain, Layer, Layers
 from .shapes import AXIS_NAMES
 
 PASSTHROUGH = "passthrough"
@@ -215,10 +219,10 @@ def _next_multiples(shape, divisors, further=0):
     return (*sizes, shape[-1])
 
 
-class LayerComposition:
+class LayerComposition(Parametrized):
     """Mix-in for what has a list of layers, or the like: names reach into it at any depth.
 
-    Left of `Parametrized` in the list of bases.
+    Left of `Layer` in the list of bases.
     """
 
     #: The parameter that is the list.
@@ -237,11 +241,11 @@ class LayerComposition:
         """The object that the value of a parameter stands for, where that is a name."""
         return value
 
-    def named_children(self):
+    def named_children(self) -> list[tuple[str, Any]]:
         """`(name, layer)` pairs of the layers in it."""
         return self._named(getattr(self, self._list_name))
 
-    def outline(self):
+    def outline(self) -> list[list[tuple[str, Any]]]:
         """The parts of a diagram of it before a shape is known: chains of `(name, child)` pairs,
         side by side."""
         return [self.named_children()]
@@ -254,7 +258,7 @@ class LayerComposition:
         """Puts `(name, layer)` pairs in the place of the list."""
         setattr(self, self._list_name, type(getattr(self, self._list_name))(pairs))
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get parameters, those of the layers by their names.
 
         Parameters
@@ -276,7 +280,7 @@ class LayerComposition:
                     params.update((f"{name}__{k}", v) for k, v in nested.items())
         return params
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of the layers by their names.
 
         A layer is replaced by ``name=layer`` and dropped by ``name="passthrough"``; the
@@ -307,7 +311,7 @@ class LayerComposition:
             for key, value in params.items()
             if key in children and key not in own and value is not children[key]
         }
-        nested = {}
+        nested: dict[str, dict[str, Any]] = {}
         for key, value in params.items():
             head, _, tail = key.partition("__")
             if tail:
@@ -316,7 +320,7 @@ class LayerComposition:
                 setattr(self, key, value)
         children.update(replaced)
         for head, sub_params in nested.items():
-            target = children.get(head)
+            target: Any = children.get(head)
             if head in own:
                 target = self._instance_of(head, getattr(self, head))
                 setattr(self, head, target)
@@ -346,7 +350,7 @@ class Sequential(LayerComposition, Layer):
 
     _parameter_constraints = {"layers": "no_validation"}
 
-    def __init__(self, layers):
+    def __init__(self, layers: Layers) -> None:
         self.layers = layers
 
     def _output_shape(self, input_shape):
@@ -354,7 +358,7 @@ class Sequential(LayerComposition, Layer):
             input_shape = shape_at(name, layer, input_shape)
         return input_shape
 
-    def chains(self, input_shape):
+    def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
         return [Chain(check_layers(self.layers), input_shape)]
 
 

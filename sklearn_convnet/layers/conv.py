@@ -1,8 +1,12 @@
 """Convolution over one, two or three axes."""
 
+from __future__ import annotations
+
 from math import prod
 from numbers import Integral
+from typing import Any, Literal
 
+from .._typing import Borders, PerAxis
 from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
@@ -21,6 +25,8 @@ from .shapes import (
 class _Conv(Layer):
     """The base of convolutions of any number of axes."""
 
+    n_axes: int
+
     # Sizes are checked by `geometry`, which knows the number of axes.
     _parameter_constraints = {
         "filters": [Interval(Integral, 1, None, closed="left")],
@@ -37,17 +43,17 @@ class _Conv(Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        stride=1,
-        padding="valid",
-        dilation=1,
-        groups=1,
-        activation="relu",
-        use_bias=True,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        filters: int,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: Literal["valid", "same"] | Borders = "valid",
+        dilation: PerAxis = 1,
+        groups: int = 1,
+        activation: str | None = "relu",
+        use_bias: bool = True,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.filters = filters
         self.kernel_size = kernel_size
         self.stride = stride
@@ -59,7 +65,7 @@ class _Conv(Layer):
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def geometry(self, input_shape):
+    def geometry(self, input_shape: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
         """Kernel size, stride, padding pairs and dilation, one entry an axis."""
         sizes, _ = split_shape(input_shape, self.n_axes, type(self).__name__)
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
@@ -68,12 +74,12 @@ class _Conv(Layer):
         extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
         return kernel, stride, window_padding(self.padding, sizes, extents, stride), dilation
 
-    def weight_shape(self, input_shape):
+    def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the filters: ``(*kernel_size, in_channels / groups, filters)``."""
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
         return (*kernel, input_shape[-1] // self.groups, self.filters)
 
-    def multiply_adds(self, input_shape):
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         """Multiplications with additions that one sample takes."""
         positions = prod(self._output_shape(input_shape)[:-1])
         return positions * prod(self.weight_shape(input_shape))
@@ -87,7 +93,7 @@ class _Conv(Layer):
         out = window_outputs(sizes, extents, stride, pads, "kernel_size")
         return (*out, self.filters)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return tuple(
             Window(k, s, -before, d)
             for k, s, (before, _), d in zip(*self.geometry(input_shape), strict=True)

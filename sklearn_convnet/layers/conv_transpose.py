@@ -1,7 +1,11 @@
 """Transposed convolution: the expanding layer."""
 
-from numbers import Integral
+from __future__ import annotations
 
+from numbers import Integral
+from typing import Any, Literal
+
+from .._typing import Borders, PerAxis
 from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
@@ -17,6 +21,8 @@ def _extents(kernel, dilation):
 
 class _ConvTranspose(Layer):
     """The base of transposed convolutions of any number of axes."""
+
+    n_axes: int
 
     _parameter_constraints = {
         "filters": [Interval(Integral, 1, None, closed="left")],
@@ -34,18 +40,18 @@ class _ConvTranspose(Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        stride=1,
-        padding="valid",
-        output_padding=0,
-        dilation=1,
-        groups=1,
-        activation="relu",
-        use_bias=True,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        filters: int,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: Literal["valid", "same"] | Borders = "valid",
+        output_padding: PerAxis = 0,
+        dilation: PerAxis = 1,
+        groups: int = 1,
+        activation: str | None = "relu",
+        use_bias: bool = True,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.filters = filters
         self.kernel_size = kernel_size
         self.stride = stride
@@ -58,7 +64,7 @@ class _ConvTranspose(Layer):
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def geometry(self, input_shape):
+    def geometry(self, input_shape: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
         """Kernel size, stride, padding pairs and dilation, one entry an axis.
 
         "same" leaves ``size * stride``: it takes away what the filter reaches beyond that,
@@ -75,7 +81,7 @@ class _ConvTranspose(Layer):
             pads = window_padding(self.padding, (0,) * self.n_axes, extents, stride)
         return kernel, stride, pads, dilation
 
-    def weight_shape(self, input_shape):
+    def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the filters: ``(*kernel_size, in_channels, filters / groups)``."""
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
         return (*kernel, input_shape[-1], self.filters // self.groups)
@@ -109,7 +115,7 @@ class _ConvTranspose(Layer):
         check_padded(out, pads, self.filters, "its output with padding")
         return (*out, self.filters)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         # Position i of the input adds to i s - before + j d for j = 0, ..., k - 1.
         return tuple(
             Window(k, start=before - d * (k - 1), dilation=d, divisor=s)

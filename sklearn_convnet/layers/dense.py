@@ -1,5 +1,7 @@
 """Dense layers, and flattening before them."""
 
+from __future__ import annotations
+
 from math import prod
 from numbers import Integral
 
@@ -64,23 +66,23 @@ class Dense(Layer):
 
     def __init__(
         self,
-        units,
-        activation="relu",
-        use_bias=True,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        units: int,
+        activation: str | None = "relu",
+        use_bias: bool = True,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.units = units
         self.activation = activation
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def weight_shape(self, input_shape):
+    def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the weights: ``(inputs, units)``."""
         return prod(input_shape), self.units
 
-    def multiply_adds(self, input_shape):
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         """Multiplications with additions that one sample takes."""
         return prod(self.weight_shape(input_shape))
 

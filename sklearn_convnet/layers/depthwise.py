@@ -1,18 +1,25 @@
 """Convolutions that treat each map on its own."""
 
+from __future__ import annotations
+
 from math import prod
 from numbers import Integral
+from typing import Any, Literal
 
+from .._typing import Borders, PerAxis
 from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Chain, Layer
-from .conv import CONV
+from .conv import CONV, _Conv
+from .fields import Window
 from .shapes import check_values, split_shape
 
 
 class _DepthwiseConv(Layer):
     """The base of depth-wise convolutions of any number of axes."""
+
+    n_axes: int
 
     _parameter_constraints = {
         "kernel_size": "no_validation",
@@ -28,16 +35,16 @@ class _DepthwiseConv(Layer):
 
     def __init__(
         self,
-        kernel_size,
-        stride=1,
-        padding="valid",
-        multiplier=1,
-        dilation=1,
-        activation="relu",
-        use_bias=True,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: Literal["valid", "same"] | Borders = "valid",
+        multiplier: int = 1,
+        dilation: PerAxis = 1,
+        activation: str | None = "relu",
+        use_bias: bool = True,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
@@ -48,7 +55,7 @@ class _DepthwiseConv(Layer):
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def as_conv(self, input_shape):
+    def as_conv(self, input_shape: tuple[int, ...]) -> _Conv:
         """The same as a convolution with a group for each map."""
         _, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
         return CONV[self.n_axes](
@@ -60,16 +67,16 @@ class _DepthwiseConv(Layer):
             groups=channels,
         )
 
-    def geometry(self, input_shape):
+    def geometry(self, input_shape: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
         """Kernel size, stride, padding pairs and dilation, one entry an axis."""
         return self.as_conv(input_shape).geometry(input_shape)
 
-    def weight_shape(self, input_shape):
+    def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the filters: ``(*kernel_size, channels, multiplier)``."""
         kernel = self.geometry(input_shape)[0]
         return (*kernel, input_shape[-1], self.multiplier)
 
-    def multiply_adds(self, input_shape):
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         """Multiplications with additions that one sample takes."""
         positions = prod(self._output_shape(input_shape)[:-1])
         return positions * prod(self.weight_shape(input_shape))
@@ -77,7 +84,7 @@ class _DepthwiseConv(Layer):
     def _output_shape(self, input_shape):
         return self.as_conv(input_shape)._output_shape(input_shape)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return self.as_conv(input_shape).windows(input_shape)
 
 
@@ -197,6 +204,8 @@ DEPTHWISE = {1: DepthwiseConv1D, 2: DepthwiseConv2D, 3: DepthwiseConv3D}
 class _SeparableConv(Layer):
     """The base of separable convolutions of any number of axes."""
 
+    n_axes: int
+
     _parameter_constraints = {
         "filters": [Interval(Integral, 1, None, closed="left")],
         **_DepthwiseConv._parameter_constraints,
@@ -204,17 +213,17 @@ class _SeparableConv(Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        stride=1,
-        padding="valid",
-        dilation=1,
-        multiplier=1,
-        activation="relu",
-        use_bias=True,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        filters: int,
+        kernel_size: PerAxis,
+        stride: PerAxis = 1,
+        padding: Literal["valid", "same"] | Borders = "valid",
+        dilation: PerAxis = 1,
+        multiplier: int = 1,
+        activation: str | None = "relu",
+        use_bias: bool = True,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.filters = filters
         self.kernel_size = kernel_size
         self.stride = stride
@@ -226,7 +235,7 @@ class _SeparableConv(Layer):
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def stages(self):
+    def stages(self) -> list[tuple[str, Layer]]:
         """`(name, layer)` of the two stages."""
         depthwise = DEPTHWISE[self.n_axes](
             self.kernel_size,
@@ -256,7 +265,7 @@ class _SeparableConv(Layer):
             check_values(input_shape, "the output of a stage")
         return input_shape
 
-    def chains(self, input_shape):
+    def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
         return [Chain(self.stages(), input_shape)]
 
 

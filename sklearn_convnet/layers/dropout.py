@@ -1,10 +1,12 @@
 """Dropout, of numbers and of samples."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 from ..constraints import Interval
 from .base import Layer
-from .fields import pointwise
+from .fields import Window, pointwise
 
 
 class Dropout(Layer):
@@ -27,10 +29,10 @@ class Dropout(Layer):
 
     _parameter_constraints = {"rate": [Interval(Real, 0, 1, closed="left")]}
 
-    def __init__(self, rate=0.5):
+    def __init__(self, rate: float = 0.5) -> None:
         self.rate = rate
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return pointwise(input_shape)
 
 
@@ -56,8 +58,8 @@ class StochasticDepth(Layer):
 
     _parameter_constraints = {"rate": [Interval(Real, 0, 1, closed="left")]}
 
-    def __init__(self, rate=0.5):
+    def __init__(self, rate: float = 0.5) -> None:
         self.rate = rate
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return pointwise(input_shape)

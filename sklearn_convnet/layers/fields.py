@@ -11,11 +11,15 @@
 #   those of the positions that are really seen, one by one.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, inf, lcm
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 #: Beyond the last position of every map: where a unit begins that sees nothing.
 NOWHERE = np.iinfo(np.int64).max
@@ -62,7 +66,7 @@ class Window:
     divisor: int = 1
     clamped: bool = False
 
-    def positions(self, unit):
+    def positions(self, unit: int) -> NDArray[Any]:
         """The positions that a unit sees, as if the map had no end.
 
         Parameters
@@ -78,7 +82,7 @@ class Window:
         return places[places % self.divisor == 0] // self.divisor
 
 
-def pointwise(input_shape):
+def pointwise(input_shape: tuple[int, ...]) -> tuple[Window, ...]:
     """The windows of a layer whose units see their own position alone.
 
     Parameters

@@ -1,10 +1,13 @@
 """Gates: maps multiplied with what layers make of them."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import Any
 
 from ..constraints import Interval
 from .activation import ACTIVATION_CONSTRAINT
-from .base import Chain, Layer
+from .base import Chain, Layer, Layers
 from .blocks import chain_shape
 from .composition import LayerComposition, SizeMismatchError, check_layers
 from .dense import Dense
@@ -14,7 +17,7 @@ from .pool import GlobalAvgPool
 class _Gated(Layer):
     """The base of layers that multiply their input: `gate_layers` makes the factor."""
 
-    def gate_layers(self, input_shape):
+    def gate_layers(self, input_shape: tuple[int, ...]) -> list[tuple[str, Layer]]:
         """`(name, layer)` pairs of the layers that make the factor of the input."""
         raise NotImplementedError(type(self))
 
@@ -32,7 +35,7 @@ class _Gated(Layer):
             f"padding='same' and {channels} filters, or 1"
         )
 
-    def chains(self, input_shape):
+    def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
         return [Chain(self.gate_layers(input_shape), input_shape), Chain([], input_shape)]
 
 
@@ -74,13 +77,13 @@ class Gate(LayerComposition, _Gated):
 
     _parameter_constraints = {"layers": "no_validation"}
 
-    def __init__(self, layers):
+    def __init__(self, layers: Layers) -> None:
         self.layers = layers
 
-    def outline(self):
+    def outline(self) -> list[list[tuple[str, Any]]]:
         return [self.named_children(), []]
 
-    def gate_layers(self, input_shape):
+    def gate_layers(self, input_shape: tuple[int, ...]) -> list[tuple[str, Layer]]:
         return check_layers(self.layers)
 
 
@@ -138,14 +141,14 @@ class SqueezeExcite(_Gated):
 
     def __init__(
         self,
-        reduction=4,
-        squeeze_channels=None,
-        activation="relu",
-        scale_activation="logistic",
-        use_bias=True,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        reduction: int = 4,
+        squeeze_channels: int | None = None,
+        activation: str | None = "relu",
+        scale_activation: str | None = "logistic",
+        use_bias: bool = True,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.reduction = reduction
         self.squeeze_channels = squeeze_channels
         self.activation = activation
@@ -154,7 +157,7 @@ class SqueezeExcite(_Gated):
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def gate_layers(self, input_shape):
+    def gate_layers(self, input_shape: tuple[int, ...]) -> list[tuple[str, Layer]]:
         channels = input_shape[-1]
         units = self.squeeze_channels
         if units is None:

@@ -1,10 +1,12 @@
 """Bringing each sample to a common scale by itself."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 
 from ..constraints import Interval
 from .base import Layer
-from .fields import pointwise
+from .fields import Window, pointwise
 
 
 class LayerNorm(Layer):
@@ -38,11 +40,11 @@ class LayerNorm(Layer):
         "trainable": ["boolean"],
     }
 
-    def __init__(self, epsilon=1e-5, trainable=True):
+    def __init__(self, epsilon: float = 1e-5, trainable: bool = True) -> None:
         self.epsilon = epsilon
         self.trainable = trainable
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return pointwise(input_shape)
 
 
@@ -82,7 +84,7 @@ class GroupNorm(Layer):
         "trainable": ["boolean"],
     }
 
-    def __init__(self, n_groups=32, epsilon=1e-5, trainable=True):
+    def __init__(self, n_groups: int = 32, epsilon: float = 1e-5, trainable: bool = True) -> None:
         self.n_groups = n_groups
         self.epsilon = epsilon
         self.trainable = trainable

@@ -1,10 +1,12 @@
 """A learnt factor for each channel."""
 
+from __future__ import annotations
+
 from numbers import Real
 
 from ..constraints import Interval
 from .base import Layer
-from .fields import pointwise
+from .fields import Window, pointwise
 
 
 class LayerScale(Layer):
@@ -37,9 +39,9 @@ class LayerScale(Layer):
         "trainable": ["boolean"],
     }
 
-    def __init__(self, initial_value=1e-6, trainable=True):
+    def __init__(self, initial_value: float = 1e-6, trainable: bool = True) -> None:
         self.initial_value = initial_value
         self.trainable = trainable
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return pointwise(input_shape)

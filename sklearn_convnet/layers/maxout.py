@@ -1,10 +1,12 @@
 """Maxout: an activation that is the maximum over several linear functions."""
 
+from __future__ import annotations
+
 from numbers import Integral
 
 from ..constraints import Interval
 from .base import Layer
-from .fields import pointwise
+from .fields import Window, pointwise
 
 
 class Maxout(Layer):
@@ -35,7 +37,7 @@ class Maxout(Layer):
 
     _parameter_constraints = {"n_pieces": [Interval(Integral, 1, None, closed="left")]}
 
-    def __init__(self, n_pieces=2):
+    def __init__(self, n_pieces: int = 2) -> None:
         self.n_pieces = n_pieces
 
     def _output_shape(self, input_shape):
@@ -48,5 +50,5 @@ class Maxout(Layer):
             )
         return (*sizes, n_units)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return pointwise(input_shape)

@@ -1,12 +1,16 @@
 """Bringing numbers to a common scale."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..constraints import Interval, StrOptions
 from .base import Layer
-from .fields import pointwise
+from .fields import Window, pointwise
 from .shapes import MAX_SIZE
 from .transforms import check_transforms
 
@@ -14,7 +18,7 @@ from .transforms import check_transforms
 class _Pointwise(Layer):
     """Base of the layers that mix no positions, at a prediction."""
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return pointwise(input_shape)
 
 
@@ -47,12 +51,12 @@ class Rescale(_Pointwise):
         "offset": [Interval(Real, None, None, closed="neither"), "array-like"],
     }
 
-    def __init__(self, scale, offset=0.0):
+    def __init__(self, scale: float | ArrayLike, offset: float | ArrayLike = 0.0) -> None:
         self.scale = scale
         self.offset = offset
 
     @property
-    def is_per_channel(self):
+    def is_per_channel(self) -> bool:
         """True if channels have numbers of their own."""
         return np.ndim(self.scale) > 0 or np.ndim(self.offset) > 0
 
@@ -96,7 +100,7 @@ class Standardize(_Pointwise):
 
     _parameter_constraints = {"per": [StrOptions({"channel", "value"})]}
 
-    def __init__(self, per="channel"):
+    def __init__(self, per: Literal["channel", "value"] = "channel") -> None:
         self.per = per
 
 
@@ -137,7 +141,13 @@ class BatchNorm(_Pointwise):
         "n_transforms": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, momentum=0.9, epsilon=1e-5, trainable=True, n_transforms=1):
+    def __init__(
+        self,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        trainable: bool = True,
+        n_transforms: int = 1,
+    ) -> None:
         self.momentum = momentum
         self.epsilon = epsilon
         self.trainable = trainable
@@ -179,7 +189,9 @@ class LocalResponseNorm(_Pointwise):
         "bias": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, size=5, alpha=1e-4, beta=0.75, bias=1.0):
+    def __init__(
+        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
+    ) -> None:
         self.size = size
         self.alpha = alpha
         self.beta = beta

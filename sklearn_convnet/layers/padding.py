@@ -1,5 +1,8 @@
 """Borders of maps: zeros around them, and less of them."""
 
+from __future__ import annotations
+
+from .._typing import Borders
 from .base import Layer
 from .fields import Window
 from .shapes import AXIS_NAMES, pairs_per_axis, split_shape
@@ -10,10 +13,10 @@ class _ZeroPadding(Layer):
 
     _parameter_constraints = {"padding": "no_validation"}
 
-    def __init__(self, padding=1):
+    def __init__(self, padding: Borders = 1) -> None:
         self.padding = padding
 
-    def borders(self):
+    def borders(self) -> tuple[tuple[int, int], ...]:
         """A (before, after) pair for each axis."""
         return pairs_per_axis(self.padding, self.n_axes, "padding")
 
@@ -21,7 +24,7 @@ class _ZeroPadding(Layer):
         sizes, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
         return (*(s + sum(pair) for s, pair in zip(sizes, self.borders(), strict=True)), channels)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return tuple(Window(start=-before) for before, _ in self.borders())
 
 
@@ -89,10 +92,10 @@ class _Cropping(Layer):
 
     _parameter_constraints = {"cropping": "no_validation"}
 
-    def __init__(self, cropping=1):
+    def __init__(self, cropping: Borders = 1) -> None:
         self.cropping = cropping
 
-    def borders(self):
+    def borders(self) -> tuple[tuple[int, int], ...]:
         """A (before, after) pair for each axis."""
         return pairs_per_axis(self.cropping, self.n_axes, "cropping")
 
@@ -106,7 +109,7 @@ class _Cropping(Layer):
                 )
         return (*(size - sum(pair) for size, pair in zip(sizes, pairs, strict=True)), channels)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return tuple(Window(start=before) for before, _ in self.borders())
 
 

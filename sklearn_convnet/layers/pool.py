@@ -1,9 +1,15 @@
 """Pooling: the maximum or the mean of windows, map by map."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .._typing import Borders, PerAxis
 from ..constraints import Interval
 from .base import Layer
 from .fields import Window
@@ -28,12 +34,17 @@ class _Pool(Layer):
         "padding": "no_validation",
     }
 
-    def __init__(self, pool_size, stride=None, padding="valid"):
+    def __init__(
+        self,
+        pool_size: PerAxis,
+        stride: PerAxis | None = None,
+        padding: Literal["valid", "same"] | Borders = "valid",
+    ) -> None:
         self.pool_size = pool_size
         self.stride = stride
         self.padding = padding
 
-    def geometry(self, input_shape):
+    def geometry(self, input_shape: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
         """Window, stride and padding pairs, one entry an axis."""
         sizes, _ = split_shape(input_shape, self.n_axes, type(self).__name__)
         window = per_axis(self.pool_size, self.n_axes, "pool_size")
@@ -56,7 +67,7 @@ class _Pool(Layer):
         check_padded(sizes, pads, channels)
         return (*window_outputs(sizes, window, stride, pads, "pool_size"), channels)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return tuple(
             Window(size, stride, -before)
             for size, stride, (before, _) in zip(*self.geometry(input_shape), strict=True)
@@ -246,7 +257,7 @@ class _LpPool(_Pool):
 
     padding = "valid"
 
-    def __init__(self, pool_size, stride=None, p=2):
+    def __init__(self, pool_size: PerAxis, stride: PerAxis | None = None, p: float = 2) -> None:
         self.pool_size = pool_size
         self.stride = stride
         self.p = p
@@ -357,19 +368,19 @@ class HeterogeneousMaxPool(Layer):
 
     _parameter_constraints = {"pool_sizes": [list, tuple, np.ndarray], "stride": "no_validation"}
 
-    def __init__(self, pool_sizes, stride=1):
+    def __init__(self, pool_sizes: Sequence[PerAxis] | NDArray[Any], stride: PerAxis = 1) -> None:
         self.pool_sizes = pool_sizes
         self.stride = stride
 
     @property
-    def n_axes(self):
+    def n_axes(self) -> int | None:  # type: ignore[override]  # in the place of a number
         """Number of axes of the sizes that are tuples, None if all are integers."""
         listed = plain(self.pool_sizes)
         sizes = [*listed, self.stride] if isinstance(listed, (list, tuple)) else [self.stride]
         lengths = [len(size) for size in map(plain, sizes) if isinstance(size, (list, tuple))]
         return lengths[0] if lengths else None
 
-    def geometry(self, input_shape):
+    def geometry(self, input_shape: tuple[int, ...]) -> tuple[NDArray[Any], tuple[int, ...]]:
         """Window sizes (groups, n_axes), and strides."""
         n_axes = len(input_shape) - 1
         if n_axes not in AXIS_NAMES:
@@ -394,7 +405,7 @@ class HeterogeneousMaxPool(Layer):
         out = [-(-size // step) for size, step in zip(shape, stride, strict=True)]
         return (*out, channels)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         # Those of all groups: the smaller ones lie in the largest. Of one that would lie beyond the
         # map the pixel that is nearest stands for it.
         sizes, strides = self.geometry(input_shape)

@@ -1,8 +1,12 @@
 """Where a position lies, as numbers added to its channels."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 from ..constraints import StrOptions
 from .base import Layer
-from .fields import pointwise
+from .fields import Window, pointwise
 
 
 class PositionEmbedding(Layer):
@@ -41,7 +45,9 @@ class PositionEmbedding(Layer):
         "trainable": ["boolean"],
     }
 
-    def __init__(self, kind="learned", trainable=True):
+    def __init__(
+        self, kind: Literal["learned", "sinusoidal"] = "learned", trainable: bool = True
+    ) -> None:
         self.kind = kind
         self.trainable = trainable
 
@@ -59,5 +65,5 @@ class PositionEmbedding(Layer):
             )
         return input_shape
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return pointwise(input_shape)

@@ -7,21 +7,30 @@
 #   and a transform moves both. So maps turn with the input at any depth.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from math import prod
 from numbers import Integral
+from typing import Any, Literal
 
+from numpy.typing import ArrayLike, NDArray
+
+from .._typing import Borders, PerAxis
 from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
 from .activation import ACTIVATION_CONSTRAINT
 from .base import Layer
-from .conv import CONV
-from .fields import pointwise
+from .conv import CONV, _Conv
+from .fields import Window, pointwise
 from .shapes import check_values
 from .transforms import GROUP_NAMES, check_transforms, group_order, transform_matrices
 
 
 class _TransformConv(Layer):
     """The base of transform convolutions of any number of axes."""
+
+    n_axes: int
 
     _parameter_constraints = {
         "filters": [Interval(Integral, 1, None, closed="left")],
@@ -39,18 +48,18 @@ class _TransformConv(Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        transforms="auto",
-        pool=None,
-        group_input=False,
-        stride=1,
-        padding="valid",
-        activation="relu",
-        use_bias=True,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        filters: int,
+        kernel_size: PerAxis,
+        transforms: Literal["auto", "pm", "p4", "p4m", "O", "Oh"] | Sequence[ArrayLike] = "auto",
+        pool: Literal["max", "mean"] | None = None,
+        group_input: bool = False,
+        stride: PerAxis = 1,
+        padding: Literal["valid", "same"] | Borders = "valid",
+        activation: str | None = "relu",
+        use_bias: bool = True,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.filters = filters
         self.kernel_size = kernel_size
         self.transforms = transforms
@@ -63,11 +72,11 @@ class _TransformConv(Layer):
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def matrices(self):
+    def matrices(self) -> list[NDArray[Any]]:
         """The transforms, as matrices."""
         return transform_matrices(self.transforms, self.n_axes)
 
-    def as_conv(self):
+    def as_conv(self) -> _Conv:
         """The convolution with all transformed filters."""
         return CONV[self.n_axes](
             self.filters * len(self.matrices()),
@@ -76,17 +85,17 @@ class _TransformConv(Layer):
             padding=self.padding,
         )
 
-    def input_order(self):
+    def input_order(self) -> NDArray[Any] | list[list[int]]:
         """Where the maps of its input lie in a filter: for each of its own transforms, the numbers
         of those of the input."""
         matrices = self.matrices()
         return group_order(matrices) if self.group_input else [[0]] * len(matrices)
 
-    def weight_shape(self, input_shape):
+    def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the filters: ``(*kernel_size, channels, filters)``."""
         return (*self.as_conv().weight_shape(input_shape)[:-1], self.filters)
 
-    def multiply_adds(self, input_shape):
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
         """Multiplications with additions that one sample takes."""
         conv = self.as_conv()
         return prod(conv._output_shape(input_shape)[:-1]) * prod(conv.weight_shape(input_shape))
@@ -98,7 +107,7 @@ class _TransformConv(Layer):
             check_transforms(len(self.input_order()), input_shape[-1], "group_input=True")
         return out if self.pool is None else (*out[:-1], self.filters)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return self.as_conv().windows(input_shape)
 
 
@@ -307,7 +316,7 @@ class TransformPool(Layer):
         "pool": [StrOptions({"max", "mean"})],
     }
 
-    def __init__(self, n_transforms, pool="max"):
+    def __init__(self, n_transforms: int, pool: Literal["max", "mean"] = "max") -> None:
         self.n_transforms = n_transforms
         self.pool = pool
 
@@ -316,5 +325,5 @@ class TransformPool(Layer):
         check_transforms(self.n_transforms, channels, type(self).__name__)
         return (*sizes, channels // self.n_transforms)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         return pointwise(input_shape)

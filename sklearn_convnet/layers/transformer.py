@@ -1,6 +1,9 @@
 """The block of a transformer, made of other layers."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any
 
 from ..constraints import Interval, StrOptions
 from ..initializers import INITIALIZERS
@@ -71,15 +74,15 @@ class TransformerBlock(Layer):
 
     def __init__(
         self,
-        n_heads=1,
-        mlp_units=None,
-        activation="gelu",
-        dropout=0.0,
-        stochastic_depth=0.0,
-        relative_position=False,
-        kernel_initializer="auto",
-        trainable=True,
-    ):
+        n_heads: int = 1,
+        mlp_units: int | None = None,
+        activation: str | None = "gelu",
+        dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
+        relative_position: bool = False,
+        kernel_initializer: str = "auto",
+        trainable: bool = True,
+    ) -> None:
         self.n_heads = n_heads
         self.mlp_units = mlp_units
         self.activation = activation
@@ -89,9 +92,12 @@ class TransformerBlock(Layer):
         self.kernel_initializer = kernel_initializer
         self.trainable = trainable
 
-    def stages(self, input_shape):
+    def stages(self, input_shape: tuple[int, ...]) -> list[tuple[str, Layer]]:
         """`(name, layer)` of its two residual blocks."""
-        common = {"kernel_initializer": self.kernel_initializer, "trainable": self.trainable}
+        common: dict[str, Any] = {
+            "kernel_initializer": self.kernel_initializer,
+            "trainable": self.trainable,
+        }
         conv = CONV[len(input_shape) - 1]
         channels = input_shape[-1]
         units = 4 * channels if self.mlp_units is None else self.mlp_units
@@ -126,5 +132,5 @@ class TransformerBlock(Layer):
             stage.output_shape(input_shape)
         return input_shape
 
-    def chains(self, input_shape):
+    def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
         return [Chain(self.stages(input_shape), input_shape)]

@@ -9,9 +9,13 @@
 #   them. `group_order` finds which, and says what is missing.
 """
 
+from __future__ import annotations
+
 from itertools import permutations, product
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 #: The groups that have names, by the number of axes, and the one that "auto" is.
@@ -31,7 +35,7 @@ def _check_axes(n_axes):
         raise ValueError(f"n_axes must be 1, 2 or 3, got {n_axes!r}")
 
 
-def rotation(degrees, axis=None):
+def rotation(degrees: float, axis: Literal["x", "y", "z"] | None = None) -> NDArray[Any]:
     """The matrix that turns an image, or a volume about an axis.
 
     Parameters
@@ -73,7 +77,7 @@ def rotation(degrees, axis=None):
     return matrix
 
 
-def reflection(n_axes=2):
+def reflection(n_axes: Literal[1, 2, 3] = 2) -> NDArray[Any]:
     """The matrix that mirrors left and right, or of a signal begin and end.
 
     Parameters
@@ -100,7 +104,7 @@ def reflection(n_axes=2):
     return np.diag([-1.0, *[1.0] * (n_axes - 1)])
 
 
-def scaling(factor, n_axes=2):
+def scaling(factor: float, n_axes: Literal[1, 2, 3] = 2) -> NDArray[Any]:
     """The matrix that enlarges maps.
 
     Parameters

@@ -1,5 +1,10 @@
 """Enlarging maps without weights."""
 
+from __future__ import annotations
+
+from typing import Literal
+
+from .._typing import PerAxis
 from ..constraints import StrOptions
 from .base import Layer
 from .fields import Window
@@ -14,7 +19,9 @@ class _Upsample(Layer):
         "interpolation": [StrOptions({"nearest", "linear"})],
     }
 
-    def __init__(self, size=2, interpolation="nearest"):
+    def __init__(
+        self, size: PerAxis = 2, interpolation: Literal["nearest", "linear", "bilinear"] = "nearest"
+    ) -> None:
         self.size = size
         self.interpolation = interpolation
 
@@ -23,7 +30,7 @@ class _Upsample(Layer):
         factors = per_axis(self.size, self.n_axes, "size")
         return (*(s * f for s, f in zip(sizes, factors, strict=True)), channels)
 
-    def windows(self, input_shape):
+    def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...]:
         factors = per_axis(self.size, self.n_axes, "size")
         if self.interpolation == "nearest":
             return tuple(Window(k, start=1 - k, divisor=k) for k in factors)
