@@ -5,13 +5,18 @@
 #   there: softmax with cross-entropy is one formula, not a product of two Jacobians.
 # * It returns the sum over the samples, weighted; the trainer divides.
 # * Where the output has parts, such as a class and a box, a sum of losses over the parts is
-#   a loss as well, and the trainer knows of no parts.
+#   a loss as well (objectives.py), and the trainer knows of no parts.
 """
 
-from itertools import pairwise
+from __future__ import annotations
+
+from collections.abc import Callable
 from numbers import Real
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 from sklearn.utils._param_validation import Interval
 
 from .parameters import Parametrized
@@ -40,7 +45,15 @@ class Loss(Parametrized):
     #: True if its minimum lies in the middle of the values, where their mean is.
     is_central = False
 
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+    def value_and_gradient(
+        self,
+        Z: NDArray[Any],
+        target: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         """The loss of a batch and its gradient.
 
         Parameters
@@ -66,19 +79,24 @@ class Loss(Parametrized):
         """
         raise NotImplementedError(type(self))
 
-    def check_target(self, target):
+    def check_target(self, target: NDArray[Any]) -> None:
         """Raises ValueError if the loss is not defined for a target."""
 
-    def inverse_link(self, Z):
+    def inverse_link(self, Z: NDArray[Any]) -> NDArray[Any]:
         """The prediction of a regressor, from the output of its last layer."""
         return Z
 
-    def first_output(self, mean):
+    def first_output(self, mean: NDArray[Any]) -> NDArray[Any] | None:
         """The output of the last layer before the first step, for values of this mean that are
         not normalised; None is whatever its first weights make of X."""
         return None
 
-    def of_normalized(self, mean, deviation, dtype_of_y):
+    def of_normalized(
+        self,
+        mean: NDArray[Any],
+        deviation: NDArray[Any],
+        dtype_of_y: Callable[[DTypeLike], DTypeLike],
+    ) -> Loss:
         """The loss for values of which `mean` was taken off before they were divided by
         `deviation`, arrays of shape (n_outputs,).
 
@@ -93,15 +111,39 @@ class Loss(Parametrized):
 class _ClassLoss(Loss):
     """The loss of class codes, one a sample or a pixel, or of labels, there (1) or not (0)."""
 
-    def of_classes(self, Z, codes, weight, dZ, kernels, n_threads):
+    def of_classes(
+        self,
+        Z: NDArray[Any],
+        codes: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         """The loss where each row has one class; all arrays have a row for each."""
         raise NotImplementedError(type(self))
 
-    def of_labels(self, Z, target, weight, dZ, kernels, n_threads):
+    def of_labels(
+        self,
+        Z: NDArray[Any],
+        target: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         """The loss where each column is a label by itself; weight is like Z."""
         raise NotImplementedError(type(self))
 
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+    def value_and_gradient(
+        self,
+        Z: NDArray[Any],
+        target: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         if target.dtype.kind == "f":
             weights = np.repeat(weight[:, None], Z.shape[1], axis=1)
             return self.of_labels(Z, target, weights, dZ, kernels, n_threads)
@@ -141,10 +183,18 @@ class CrossEntropy(_ClassLoss):
 
     _parameter_constraints = {"label_smoothing": [Interval(Real, 0, 1, closed="left")]}
 
-    def __init__(self, label_smoothing=0.0):
+    def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
 
-    def of_classes(self, Z, codes, weight, dZ, kernels, n_threads):
+    def of_classes(
+        self,
+        Z: NDArray[Any],
+        codes: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         total = kernels.softmax_cross_entropy(Z, codes, weight, dZ, n_threads)
         if not self.label_smoothing:
             return total
@@ -156,7 +206,15 @@ class CrossEntropy(_ClassLoss):
             dZ[rows, codes] += share
         return total
 
-    def of_labels(self, Z, target, weight, dZ, kernels, n_threads):
+    def of_labels(
+        self,
+        Z: NDArray[Any],
+        target: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         if self.label_smoothing:
             smoothing = float(self.label_smoothing)
             target = (1 - smoothing) * target + 0.5 * smoothing
@@ -183,7 +241,7 @@ class Focal(_ClassLoss):
 
     _parameter_constraints = {"gamma": [Interval(Real, 0, None, closed="left")]}
 
-    def __init__(self, gamma=2.0):
+    def __init__(self, gamma: float = 2.0) -> None:
         self.gamma = gamma
 
     def _of_probability(self, log_p, q):
@@ -194,7 +252,15 @@ class Focal(_ClassLoss):
         power = q**gamma
         return -power * log_p, power * (gamma * np.exp(log_p) * ratio - 1)
 
-    def of_classes(self, Z, codes, weight, dZ, kernels, n_threads):
+    def of_classes(
+        self,
+        Z: NDArray[Any],
+        codes: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         rows = np.arange(len(Z))
         others = Z - Z.max(axis=1, keepdims=True)
         log_p = others[rows, codes] - np.log(np.exp(others).sum(axis=1))
@@ -210,7 +276,15 @@ class Focal(_ClassLoss):
             dZ[rows, codes] = slope * q
         return float(np.sum(value * weight, dtype=np.float64))
 
-    def of_labels(self, Z, target, weight, dZ, kernels, n_threads):
+    def of_labels(
+        self,
+        Z: NDArray[Any],
+        target: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         sign = np.where(target > 0.5, 1, -1).astype(Z.dtype)
         q = logistic(-sign * Z, kernels, n_threads)
         value, slope = self._of_probability(-np.logaddexp(0, -sign * Z), q)
@@ -254,11 +328,19 @@ class _Pointwise(Loss):
     What is missing counts in the mean as 0, so that each value that is there counts as much.
     """
 
-    def pointwise(self, Z, target):
+    def pointwise(self, Z: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Divergence and derivative of each output."""
         raise NotImplementedError(type(self))
 
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+    def value_and_gradient(
+        self,
+        Z: NDArray[Any],
+        target: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         share = (weight / Z[0].size).reshape(*weight.shape, *[1] * (Z.ndim - weight.ndim))
         # Training tells of divergence itself.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -283,7 +365,7 @@ class SquaredError(_Pointwise):
 
     is_central = True
 
-    def pointwise(self, Z, target):
+    def pointwise(self, Z: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         residual = Z - target
         return 0.5 * residual**2, residual
 
@@ -300,7 +382,7 @@ class AbsoluteError(_Pointwise):
 
     is_central = True
 
-    def pointwise(self, Z, target):
+    def pointwise(self, Z: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         residual = Z - target
         return np.abs(residual), np.sign(residual)
 
@@ -325,17 +407,22 @@ class Huber(_Pointwise):
     _parameter_constraints = {"delta": [Interval(Real, 0, None, closed="neither")]}
     is_central = True
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta: float = 1.0) -> None:
         self.delta = delta
 
-    def pointwise(self, Z, target):
+    def pointwise(self, Z: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         residual = Z - target
         delta = np.asarray(self.delta, Z.dtype)
         slope = np.clip(residual, -delta, delta)
         return slope * (residual - 0.5 * slope), slope
 
-    def of_normalized(self, mean, deviation, dtype_of_y):
-        return Huber(self.delta / deviation)
+    def of_normalized(
+        self,
+        mean: NDArray[Any],
+        deviation: NDArray[Any],
+        dtype_of_y: Callable[[DTypeLike], DTypeLike],
+    ) -> Loss:
+        return Huber(self.delta / deviation)  # type: ignore[arg-type]  # one of each output
 
 
 class Quantile(_Pointwise):
@@ -358,10 +445,10 @@ class Quantile(_Pointwise):
 
     _parameter_constraints = {"quantile": [Interval(Real, 0, 1, closed="neither")]}
 
-    def __init__(self, quantile=0.5):
+    def __init__(self, quantile: float = 0.5) -> None:
         self.quantile = quantile
 
-    def pointwise(self, Z, target):
+    def pointwise(self, Z: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         residual = Z - target
         sign = np.sign(residual)
         slope = 0.5 * sign + (0.5 - float(self.quantile)) * sign**2
@@ -384,29 +471,29 @@ class Poisson(_Pointwise):
 
     out_activation = "exp"
 
-    def pointwise(self, Z, target):
+    def pointwise(self, Z: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         mean = np.exp(Z)
         return mean - target * Z, mean - target
 
     takes_normalized = False
 
-    def check_target(self, target):
+    def check_target(self, target: NDArray[Any]) -> None:
         if np.nanmin(target) < 0:
             raise ValueError(
                 f"loss='poisson' is for counts, but y holds {np.nanmin(target):g}: give values "
                 "of at least 0"
             )
 
-    def first_output(self, mean):
+    def first_output(self, mean: NDArray[Any]) -> NDArray[Any]:
         """Its logarithm; 0 for a mean of 0."""
         return np.log(np.where(mean > 0, mean, 1.0))
 
-    def inverse_link(self, Z):
+    def inverse_link(self, Z: NDArray[Any]) -> NDArray[Any]:
         with np.errstate(over="ignore"):
             return np.exp(Z)
 
 
-# --- the user's own, and sums --------------------------------------------------------------
+# --- the user's own ----------------------------------------------------------------------
 
 
 class FunctionLoss(Loss):
@@ -483,132 +570,6 @@ class FunctionLoss(Loss):
         if dZ is not None:
             np.multiply(gradient, weight.reshape(-1, *[1] * (Z.ndim - 1)), out=dZ)
         return float(np.sum(losses * weight, dtype=np.float64))
-
-
-class _LossOfParts(Loss):
-    """A sum over parts of the output."""
-
-    def part(self, loss, Z, columns, target, weight, dZ, kernels, n_threads):
-        """The loss of some columns of Z, with their gradient put in its place."""
-        part = np.ascontiguousarray(Z[:, columns])
-        d_part = None if dZ is None else np.empty_like(part)
-        value = loss.value_and_gradient(part, target, weight, d_part, kernels, n_threads)
-        if dZ is not None:
-            dZ[:, columns] = d_part
-        return value
-
-
-class SumOverColumns(_LossOfParts):
-    """The loss of several labels a sample, each with classes of its own, summed.
-
-    Parameters
-    ----------
-    loss : Loss
-    n_classes : list of int
-        Of each column of the target, which has their codes.
-    """
-
-    def __init__(self, loss, n_classes):
-        self.loss = loss
-        self.n_classes = n_classes
-
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        total, edges = 0.0, np.cumsum([0, *self.n_classes])
-        for j, (start, stop) in enumerate(pairwise(edges)):
-            codes, columns = np.ascontiguousarray(target[:, j]), slice(start, stop)
-            total += self.part(self.loss, Z, columns, codes, weight, dZ, kernels, n_threads)
-        return total
-
-
-class ClassAndBox(_LossOfParts):
-    """The loss of a class plus `box_weight` times that of the coordinates of a box.
-
-    Parameters
-    ----------
-    loss : Loss
-        Of the class.
-    n_classes : int
-        The first columns of the output; the coordinates follow.
-    box_weight : float
-    outline : bool, default=False
-        Whether the loss of the coordinates is `Outline` or `SummedSquaredError`.
-    """
-
-    def __init__(self, loss, n_classes, box_weight, outline=False):
-        self.loss = loss
-        self.n_classes = n_classes
-        self.box_weight = box_weight
-        self.outline = outline
-
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        codes, boxes = target[:, 0].astype(np.int64), np.ascontiguousarray(target[:, 1:])
-        of_class, of_box = slice(0, self.n_classes), slice(self.n_classes, None)
-        box_loss, box_weight = Outline() if self.outline else SummedSquaredError(), self.box_weight
-        total = self.part(self.loss, Z, of_class, codes, weight, dZ, kernels, n_threads)
-        weight = float(box_weight) * weight
-        return total + self.part(box_loss, Z, of_box, boxes, weight, dZ, kernels, n_threads)
-
-
-class WithHeads(_LossOfParts):
-    """The loss of the output plus those of auxiliary heads, each times its weight.
-
-    Parameters
-    ----------
-    loss : Loss
-    n_outputs : int
-        Of the network and of each head, side by side in this order. At a prediction those of heads
-        are not there, and have no loss.
-    weights : list of float
-        Of the heads.
-    """
-
-    def __init__(self, loss, n_outputs, weights):
-        self.loss = loss
-        self.n_outputs = n_outputs
-        self.weights = weights
-
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        total, n = 0.0, self.n_outputs
-        factors = [1.0, *self.weights][: Z.shape[1] // n]
-        for i, factor in enumerate(factors):
-            columns, share = slice(i * n, (i + 1) * n), factor * weight
-            total += self.part(self.loss, Z, columns, target, share, dZ, kernels, n_threads)
-        return total
-
-
-class SummedSquaredError(SquaredError):
-    """``|c - c_hat|^2 / 2``, summed over coordinates; 0 where a box is missing."""
-
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        weight = weight * np.asarray(Z.shape[1], Z.dtype)
-        return super().value_and_gradient(Z, target, weight, dZ, kernels, n_threads)
-
-
-class Outline(Loss):
-    """``|c - c_hat|^2 / 2`` for four corners that have no numbers: the smallest over the 8 ways
-    to number them, from each corner, clockwise or anticlockwise; 0 where a box is missing."""
-
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        return kernels.outline_loss(Z, target, weight, dZ, n_threads)
-
-
-class WeightedPixels(Loss):
-    """The loss of maps of labels whose pixels have weights by their classes.
-
-    Parameters
-    ----------
-    loss : Loss
-    class_weight : array of shape (n_classes,)
-    """
-
-    def __init__(self, loss, class_weight):
-        self.loss = loss
-        self.class_weight = class_weight
-
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
-        of_pixels = self.class_weight.astype(Z.dtype)[target]
-        of_pixels *= weight_of_pixels(weight, target.shape)
-        return self.loss.value_and_gradient(Z, target, of_pixels, dZ, kernels, n_threads)
 
 
 CLASSIFICATION_LOSSES = {

@@ -10,19 +10,22 @@ from sklearn.base import clone
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet import losses as losses_module
+from sklearn_convnet import objectives as objectives_module
 from sklearn_convnet.kernels import loader
 from sklearn_convnet.layers import Dense
 from sklearn_convnet.losses import (
     AbsoluteError,
-    ClassAndBox,
     CrossEntropy,
     Focal,
     FunctionLoss,
     Huber,
-    Outline,
     Poisson,
     Quantile,
     SquaredError,
+)
+from sklearn_convnet.objectives import (
+    ClassAndBox,
+    Outline,
     SummedSquaredError,
     SumOverColumns,
     WeightedPixels,
@@ -258,7 +261,8 @@ def test_every_loss_has_a_case():
     cases = {type(loss) for loss, *_ in CASES.values()}
     public = {
         kind
-        for name, kind in vars(losses_module).items()
+        for module in (losses_module, objectives_module)
+        for name, kind in vars(module).items()
         if isinstance(kind, type)
         and issubclass(kind, losses_module.Loss)
         and kind is not losses_module.Loss

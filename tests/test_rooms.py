@@ -40,7 +40,17 @@ ROOMS = (
     },
     {"initializers", "layers"},
     {"network"},
-    {"averaging", "batches", "losses", "optimizers", "schedules", "scores", "shards", "training"},
+    {
+        "averaging",
+        "batches",
+        "losses",
+        "objectives",
+        "optimizers",
+        "schedules",
+        "scores",
+        "shards",
+        "training",
+    },
     {"augmentation", "multi_crop", "onnx_import", "votes"},
     {"estimators"},
     {

@@ -98,13 +98,13 @@ class BaseConvNet(
     _losses: dict = {}
 
     #: Parameters that change no bit of a fit.
-    _changes_no_bit = ("n_threads", "verbose", "test_time_augmentation")
+    _changes_no_bit: tuple[str, ...] = ("n_threads", "verbose", "test_time_augmentation")
 
     #: The mean of the weights, and those of the last step; None if there is no mean.
     _average = None
 
     #: Parameters that must not change where training goes on.
-    _fixed = ("init_from", "output")
+    _fixed: tuple[str, ...] = ("init_from", "output")
 
     def _check_y(self, y, boxes=None):
         """y, with the boxes beside it, in the form that a target is made of and encodes."""

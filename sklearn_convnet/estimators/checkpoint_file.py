@@ -25,7 +25,7 @@ try:
         flock(file, LOCK_EX | LOCK_NB)
 
 except ImportError:
-    from msvcrt import LK_NBLCK, locking
+    from msvcrt import LK_NBLCK, locking  # type: ignore[attr-defined]  # of Windows alone
 
     def _lock(file):
         locking(file.fileno(), LK_NBLCK, 1)

@@ -3,7 +3,7 @@
 from ..layers.auxiliary import AuxiliaryHead, has_heads, with_outputs
 from ..layers.blocks import Parallel
 from ..layers.composition import Sequential, ShapeError, check_layers, with_channels
-from ..losses import WithHeads
+from ..objectives import WithHeads
 
 
 def complete_heads(pairs, input_shape, output_shape, output_layers):

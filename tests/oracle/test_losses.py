@@ -13,13 +13,15 @@ from torch.nn import functional as F  # noqa: E402, N812
 from sklearn_convnet.kernels import loader  # noqa: E402
 from sklearn_convnet.losses import (  # noqa: E402
     AbsoluteError,
-    ClassAndBox,
     CrossEntropy,
     Focal,
     Huber,
     Poisson,
     Quantile,
     SquaredError,
+)
+from sklearn_convnet.objectives import (  # noqa: E402
+    ClassAndBox,
     SumOverColumns,
     WeightedPixels,
 )

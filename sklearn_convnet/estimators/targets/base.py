@@ -22,13 +22,13 @@ class Target:
         Whether all windows of a sample can.
     """
 
-    votings = ("soft",)
+    votings: tuple[str, ...] = ("soft",)
     crops_vote = True
     windows_vote = False
     #: Name of what makes probabilities of the network's output; None asks the loss.
-    out_activation = None
+    out_activation: str | None = None
     #: Number of pixels along each axis, where y holds maps.
-    map_size = None
+    map_size: tuple[int, ...] | None = None
     #: True if y has a place for each place of a sample, and moves as it does.
     lies_in_sample = False
     #: True if maps may have any size, as samples have.
@@ -36,7 +36,7 @@ class Target:
     #: True if the output layers have what they begin with.
     has_begun = True
     #: Paths of what `weights` returns.
-    own_weights = ()
+    own_weights: tuple[str, ...] = ()
 
     def of_size(self, sample_shape):
         """The target for samples of another size, channels last."""

@@ -5,7 +5,7 @@ from copy import copy
 import numpy as np
 
 from ...layers import Dense
-from ...losses import ClassAndBox
+from ...objectives import ClassAndBox
 from ..checks import check_range
 from .base import move_points, warn_of_pixels
 from .labels import ClassTarget, codes_of

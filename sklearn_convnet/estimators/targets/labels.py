@@ -4,7 +4,8 @@ from functools import reduce
 
 import numpy as np
 
-from ...losses import SumOverColumns, log_logistic, log_softmax, logistic, softmax
+from ...losses import log_logistic, log_softmax, logistic, softmax
+from ...objectives import SumOverColumns
 from ...scores import RunningAccuracy
 from ..checks import is_indicator, pieces
 from ..class_weight import counts_of, product_over_columns, weights_of_classes
@@ -20,7 +21,7 @@ class ClassTarget(Target):
         The labels, sorted.
     """
 
-    votings = ("soft", "hard")
+    votings: tuple[str, ...] = ("soft", "hard")
     windows_vote = True
     out_activation = "softmax"
 

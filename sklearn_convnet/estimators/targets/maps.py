@@ -6,8 +6,9 @@ from math import prod
 import numpy as np
 
 from ...layers import Conv1D, Conv2D, Conv3D
-from ...losses import FunctionLoss, WeightedPixels
+from ...losses import FunctionLoss
 from ...messages import warn_caller
+from ...objectives import WeightedPixels
 from ...ragged import Ragged
 from ...scores import RunningR2, weight_of_pixels
 from ..checks import blocks_of, pieces
@@ -32,6 +33,7 @@ class LabelMapTarget(ClassTarget):
     """
 
     votings = ("soft",)
+    map_size: tuple[int, ...]
     crops_vote = False
     lies_in_sample = True
 
