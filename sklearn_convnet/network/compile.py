@@ -1,15 +1,29 @@
 """From layers to a network."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from .._typing import RandomState
+from ..layers.base import Layers
 from ..layers.composition import check_layers
 from .network import Network
 from .passes import PASSES
 
 
-def compile_network(layers, input_shape, *, dtype="float32", random_state=None, passes=PASSES):
+def compile_network(
+    layers: Layers,
+    input_shape: tuple[int, ...],
+    *,
+    dtype: Literal["float32", "float64"] = "float32",
+    random_state: RandomState = None,
+    passes: Sequence[Callable[..., Any]] = PASSES,
+) -> Network:
     """Make layers executable.
 
     Parameters

@@ -1,8 +1,12 @@
 """Predictions with dropout, as of a network that is drawn at random."""
 
+from __future__ import annotations
+
 from functools import cached_property
 from numbers import Integral
+from typing import Any
 
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
 from ..threads import effective_n_threads
@@ -13,11 +17,11 @@ class DrawsMixin:
     """Draws of a network: what it is when a part of its units is dropped."""
 
     @cached_property
-    def is_random(self):
+    def is_random(self) -> bool:
         """True if a draw differs from a prediction."""
         return any(node.is_random for node in walk(self.fused()))
 
-    def draw(self, X, seed, n_threads=None):
+    def draw(self, X: ArrayLike, seed: int, n_threads: int | None = None) -> NDArray[Any]:
         """The output for a batch at a prediction with dropout.
 
         What is dropped follows from the seed, and is the same for all samples: a draw is one of the

@@ -1,23 +1,28 @@
 """A network: one vector of parameters, and nodes that hold views into it."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import takewhile
 from math import prod
-from numbers import Integral
+from types import ModuleType
+from typing import Any
 
 import numpy as np
-from sklearn.utils import check_scalar
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..initializers import initial_weights
 from ..kernels import loader
+from ..layers.base import Layer
 from ..layers.blocks import Outputs
 from ..threads import effective_n_threads
 from .auxiliary import SideBySideNode, heads_of, walk_heads_last
+from .costs import CostsMixin
 from .draws import DrawsMixin
-from .node import EagerRun, Run, chain_backward, chain_forward, walk
+from .node import EagerRun, Node, Run, chain_backward, chain_forward, walk
 from .passes import fuse, make_nodes, named_passes, pass_names
-from .plan import plan_table, profile_table
 from .probe import Probe
 from .program import (
     ALIGNMENT,
@@ -32,11 +37,11 @@ from .program import (
     aligned_zeros,
     make_program,
     name_result,
-    result_array,
     run_forward,
 )
 from .resize import ResizableMixin
 from .segments import Segment, check_weight, merged_stretches
+from .statistics import StatisticsMixin
 from .twin import Twin, check_gradient
 
 
@@ -50,7 +55,7 @@ def _leave_cast_to_last(nodes):
     return bool(casting)
 
 
-class Network(DrawsMixin, ResizableMixin):
+class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
     """Layers made executable; `compile_network` makes one.
 
     Attributes
@@ -83,7 +88,13 @@ class Network(DrawsMixin, ResizableMixin):
     eager = False
     part = 0
 
-    def __init__(self, layers, input_shape, dtype, passes):
+    def __init__(
+        self,
+        layers: list[tuple[str, Layer]],
+        input_shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        passes: Sequence[Callable[..., Any]],
+    ) -> None:
         self.layers = layers
         self._given_shape = input_shape
         self.dtype = dtype
@@ -158,7 +169,7 @@ class Network(DrawsMixin, ResizableMixin):
         for node in walk(self._nodes):
             node.grads.update((name, grads[f"{node.path}/{name}"]) for name in node.weights)
 
-    def initialize(self, random_state):
+    def initialize(self, random_state: np.random.RandomState) -> None:
         """Draw the first weights, and the seed of the dropout masks."""
         self._seed = int(random_state.randint(2**31 - 1))
         for node in walk_heads_last(self._nodes):
@@ -184,42 +195,42 @@ class Network(DrawsMixin, ResizableMixin):
 
     # --- what it knows -----------------------------------------------------------------
 
-    def parameters(self):
+    def parameters(self) -> dict[str, NDArray[Any]]:
         """Views of the parameters, by path such as "conv1/weight"."""
         return self._views(self.params)
 
-    def gradients(self):
+    def gradients(self) -> dict[str, NDArray[Any]]:
         """Views of the gradients, by path; those of the last backward."""
         if self.grads is None:
             self._make_gradients()
         return self._views(self.grads)
 
-    def buffers(self):
+    def buffers(self) -> dict[str, NDArray[Any]]:
         """Views of the statistics that are not trained, by path."""
         return dict(self._buffers)
 
-    def snapshot(self):
+    def snapshot(self) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
         """A copy of parameters and statistics, for `restore`."""
         return self.params.copy(), {k: v.copy() for k, v in self._buffers.items()}
 
-    def restore(self, snapshot):
+    def restore(self, snapshot: tuple[NDArray[Any], dict[str, NDArray[Any]]]) -> None:
         """Go back to the parameters and statistics of a snapshot."""
         params, buffers = snapshot
         self.params[:] = params
         for path, value in buffers.items():
             self._buffers[path][:] = value
 
-    def go_on_from(self, other):
+    def go_on_from(self, other: Network) -> None:
         """Take over parameters, statistics and steps of a network that has the same."""
         self.restore((other.params, other.buffers()))
         self.step, self._seed = other.step, other._seed
 
     @cached_property
-    def kernels(self):
+    def kernels(self) -> ModuleType:
         """The kernels for its dtype, those that are in use when it first needs them."""
         return loader.kernels(self.dtype)
 
-    def stretches(self, weight_decay, decay_all):
+    def stretches(self, weight_decay: float, decay_all: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         """The parts of the parameter vector that are trained, and the weight decay of each.
 
         Neighbouring segments of equal decay are one stretch; the zeros between them, which
@@ -246,17 +257,17 @@ class Network(DrawsMixin, ResizableMixin):
         return self._stretches[key]
 
     @cached_property
-    def smallest_batch(self):
+    def smallest_batch(self) -> int:
         """Number of samples that a training step needs: two where a batch norm sees a single value
         of each channel of a sample."""
         return max((node.smallest_batch for node in walk(self._nodes)), default=1)
 
     @property
-    def nodes(self):
+    def nodes(self) -> tuple[Node, ...]:
         """The nodes as the layers say, in order."""
         return tuple(self._nodes)
 
-    def fused(self, training=False):
+    def fused(self, training: bool = False) -> Sequence[Node]:
         """The nodes that a prediction or a training step runs: those that passes have left."""
         training = bool(training)
         if training not in self._fused:
@@ -267,16 +278,16 @@ class Network(DrawsMixin, ResizableMixin):
         return self._fused[training]
 
     @property
-    def named_layers(self):
+    def named_layers(self) -> list[tuple[str, Layer]]:
         """`(name, layer)` pairs, those of several outputs each for itself."""
-        pairs = []
+        pairs: list[tuple[str, Layer]] = []
         for name, layer in self.layers:
-            pairs += layer.branches if isinstance(layer, Outputs) else [(name, layer)]
+            pairs += layer.named_children() if isinstance(layer, Outputs) else [(name, layer)]
         return pairs
 
     # --- running -----------------------------------------------------------------------
 
-    def input_dtype(self, dtype):
+    def input_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
         """The dtype in which the first node sees an X of some dtype.
 
         It is the network's, or float64 if that of the network does not hold all that X may hold,
@@ -287,7 +298,7 @@ class Network(DrawsMixin, ResizableMixin):
             return np.dtype(np.float64)
         return self.dtype
 
-    def check_input(self, X):
+    def check_input(self, X: ArrayLike) -> NDArray[Any]:
         """A batch as the first node sees it; raises ValueError if it does not fit."""
         X = np.asarray(X)
         dtype = self.dtype if X.dtype == self.dtype else self.input_dtype(X.dtype)
@@ -318,7 +329,14 @@ class Network(DrawsMixin, ResizableMixin):
             return False
         return (len(X) if weight is None else np.count_nonzero(weight)) == 1
 
-    def forward(self, X, training=False, n_threads=None, sample_weight=None, use_running=False):
+    def forward(
+        self,
+        X: ArrayLike,
+        training: bool = False,
+        n_threads: int | None = None,
+        sample_weight: ArrayLike | None = None,
+        use_running: bool = False,
+    ) -> NDArray[Any]:
         """The output for a batch.
 
         Parameters
@@ -370,7 +388,8 @@ class Network(DrawsMixin, ResizableMixin):
         program = self._program(len(X), X.dtype, training, weight is not None, *flags)
         if not training:
             return self._predict(program, X, weight, n_threads, self._mask_seed())
-        given, seed = {"X": X, "weight": weight}, self._mask_seed()
+        given: dict[str, Any] = {"X": X, "weight": weight}
+        seed = self._mask_seed()
         bound = run_forward(program, self._arena, self.kernels, given, "Y", n_threads, seed)
         self._arena.pending = self, Pending(bound, given, seed)
         return given["Y"]
@@ -416,7 +435,9 @@ class Network(DrawsMixin, ResizableMixin):
 
         return make_program(n, forward, Y, saved, backward)
 
-    def backward(self, dY, need_input=True, n_threads=None):
+    def backward(
+        self, dY: ArrayLike, need_input: bool = True, n_threads: int | None = None
+    ) -> NDArray[Any] | None:
         """Gradients of a loss, given its gradient at the output of the last training forward.
 
         Parameters
@@ -448,7 +469,9 @@ class Network(DrawsMixin, ResizableMixin):
         self._arena.pending = None
         return run.backward(dY, need_input, n_threads)
 
-    def input_gradient(self, X, dY, n_threads=None):
+    def input_gradient(
+        self, X: ArrayLike, dY: ArrayLike, n_threads: int | None = None
+    ) -> NDArray[Any]:
         """The gradient at the input at a prediction: with running statistics, without dropout.
 
         Nothing on the network is written, and several threads may call this at once.
@@ -486,7 +509,7 @@ class Network(DrawsMixin, ResizableMixin):
         dY = check_gradient(dY, (len(X), *self.output_shape), self.dtype)
         return self._twin(self._passes).input_gradient(X, dY, n_threads, self.eager)
 
-    def probe(self):
+    def probe(self) -> Probe:
         """A look at each layer, and a way to feed gradients in there: see `Probe`.
 
         Returns
@@ -505,7 +528,7 @@ class Network(DrawsMixin, ResizableMixin):
             self._twins = {**self._twins, passes: twin}
         return twin
 
-    def release_memory(self):
+    def release_memory(self) -> None:
         """Give back what is kept for the next pass, unless it is small.
 
         Several threads may call this while others predict.
@@ -515,7 +538,7 @@ class Network(DrawsMixin, ResizableMixin):
         for network in self._resized.snapshot():
             network.release_memory()
 
-    def trim(self):
+    def trim(self) -> None:
         """Give up what only training and gradients need: their memory with all plans.
 
         The next training forward makes them anew.
@@ -527,157 +550,3 @@ class Network(DrawsMixin, ResizableMixin):
         for node in walk(self._nodes):
             node.grads.clear()
         self.release_memory()
-
-    def peak_memory(self):
-        """Bytes that the maps, and in training their gradients, take at the most.
-
-        Returns
-        -------
-        dict
-            Of the largest batches lately, ``"training"`` and ``"prediction"``: number of
-            samples and bytes. What has not happened is not in it.
-        """
-        peaks = {}
-        for training, recent in self._programs.items():
-            ran = [(p.n_samples, p.peak) for p in recent.snapshot() if p.has_run]
-            if ran:
-                peaks["training" if training else "prediction"] = max(ran)
-        return peaks
-
-    def planned_memory(self, n_samples, training=False):
-        """Bytes that the maps, and in training their gradients, will take at the most in a pass."""
-        bare = training and self.grads is None
-        if bare:
-            self._make_gradients()  # steps hold views of them
-        n_bytes = self._program(n_samples, self.dtype, training, False).peak
-        if bare:
-            self.trim()
-        return n_bytes
-
-    def plan(self, n_samples=1, *, training=False, sample_weight=False):
-        """The steps of a pass, without doing them.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of samples of the batch.
-        training : bool, default=False
-            Whether it is a training forward and its backward, or a prediction.
-        sample_weight : bool, default=False
-            Whether samples have weights.
-
-        Returns
-        -------
-        Table
-            A row for each step: its layer, the kernel or function, for convolutions the form and
-            why it was chosen, multiply-adds (of the direct form), the bytes of the arrays that it
-            touches, and of those that live meanwhile. ``print`` shows it, `to_frame` makes a
-            `pandas.DataFrame` of it.
-
-        Examples
-        --------
-        >>> from sklearn_convnet.layers import Conv2D, Dense
-        >>> from sklearn_convnet.network import compile_network
-        >>> network = compile_network([Conv2D(6, 5), Dense(10)], (28, 28, 1))
-        >>> network.plan(32).columns
-        ['layer', 'step', 'form', 'why', 'multiply-adds', 'MiB touched', 'MiB live']
-        >>> [row[:2] for row in network.plan(32).rows]
-        [('conv2d1', 'conv_forward'), ('dense1', 'dense_forward')]
-        """
-        check_scalar(n_samples, "n_samples", Integral, min_val=0)
-        if training and self.grads is None:
-            self._make_gradients()
-        return plan_table(self, self._program(n_samples, self.dtype, training, sample_weight))
-
-    def profile(self, X, *, training=False, n_threads=None, n_rounds=5):
-        """How long each step of a pass takes: what to look at to make a network faster.
-
-        Parameters
-        ----------
-        X : array of shape (n, *input_shape)
-            A batch.
-        training : bool, default=False
-            Whether to time a training forward and its backward, or a prediction. Weights and
-            statistics stay as they are; gradients are overwritten.
-        n_threads : int or None, default=None
-            Number of threads.
-        n_rounds : int, default=5
-            Number of passes, of which the median counts, after one that does not.
-
-        Returns
-        -------
-        Table
-            A row for each step: microseconds, share of the whole, and where it multiplies
-            GFLOP/s (two operations for each multiply-add of the direct form); GB/s of the arrays
-            that it touches.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sklearn_convnet.layers import Conv2D, Dense
-        >>> from sklearn_convnet.network import compile_network
-        >>> network = compile_network([Conv2D(6, 5), Dense(10)], (28, 28, 1))
-        >>> network.profile(np.zeros((32, 28, 28, 1))).columns
-        ['layer', 'step', 'microseconds', 'share', 'GFLOP/s', 'GB/s']
-        """
-        X = self.check_input(X)
-        check_scalar(n_rounds, "n_rounds", Integral, min_val=1)
-        before = self.snapshot()[1]
-        if training and self.grads is None:
-            self._make_gradients()
-        program = self._program(len(X), X.dtype, training, False)
-        given = {"X": X, "weight": None}
-        given["Y"] = result_array(program.forward.result, given)
-        given["dY"] = np.ones_like(given["Y"])
-        bound = Arena().bind(program, self.kernels)
-        threads = effective_n_threads(n_threads)
-        table = profile_table(self, program, bound, given, threads, n_rounds)
-        for path, value in before.items():
-            self._buffers[path][:] = value
-        return table
-
-    def fit_statistics(self, batches, known=()):
-        """Let the nodes that need statistics of the data compute them.
-
-        Parameters
-        ----------
-        batches : callable
-            Returns an iterator over `(X, weight)` batches; called once for each such node,
-            which sees what the nodes before it make of them.
-        known : collection of str, default=()
-            Paths of buffers that hold what they should; a node all of whose buffers are
-            among them is left alone.
-        """
-        for i, node in self.nodes_to_measure(known):
-            node.fit_statistics(self.seen_at(i, batches()))
-
-    def nodes_to_measure(self, known=()):
-        """The nodes that `fit_statistics` is for, with their numbers, in order.
-
-        Raises
-        ------
-        ValueError
-            If there is one inside of a block.
-        """
-        for node in walk(self._nodes):
-            if hasattr(node, "fit_statistics") and node not in self._nodes:
-                raise ValueError(
-                    f"layer {node.path!r}: statistics of the data are computed before "
-                    "training, for layers outside of blocks only; put it before the block"
-                )
-        return [
-            (i, node)
-            for i, node in enumerate(self.fused())
-            if hasattr(node, "fit_statistics")
-            and not all(f"{node.path}/{name}" in known for name in node.buffers)
-        ]
-
-    def seen_at(self, i, batches):
-        """Maps of `(X, weight)` batches as node i sees them, and their weights."""
-        for X, weight in batches:
-            yield self.resized(X.shape[1:])._through(X, i), weight
-
-    def _through(self, X, n_nodes):
-        X = self.check_input(X)
-        run = self._eager_pass(effective_n_threads())
-        return chain_forward(self.fused()[:n_nodes], X, run)

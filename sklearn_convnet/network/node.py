@@ -9,20 +9,28 @@
 # * Which node makes a layer executable is one table, filled by `executes`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..layers.base import Layer
 from ..layers.blocks import Outputs
 from ..layers.composition import Sequential, check_layers, shape_at
 from .maps import plain
 from .program import LayerMemoryError, Seed
 
-_NODES = {}
+_NODES: dict[type[Layer], type] = {}
+
+NodeType = TypeVar("NodeType", bound=type)
 
 
-def executes(*layer_types):
+def executes(*layer_types: type[Layer]) -> Callable[[NodeType], NodeType]:
     """Class decorator: the node class builds the nodes of these layers.
 
     Parameters
@@ -31,7 +39,7 @@ def executes(*layer_types):
         Subclasses of `Layer`. Theirs have the same nodes, unless they are given others.
     """
 
-    def register(node_type):
+    def register(node_type: NodeType) -> NodeType:
         _NODES.update(dict.fromkeys(layer_types, node_type))
         return node_type
 
@@ -222,9 +230,9 @@ class Run:
 class EagerRun:
     """A training forward, node by node, that waits for its backward."""
 
-    nodes: list
+    nodes: Sequence[Node]
     run: Run
-    output_shape: tuple
+    output_shape: tuple[int, ...]
 
     def backward(self, dY, need_input, n_threads):
         self.run.n_threads = n_threads
@@ -285,7 +293,9 @@ class Node:
     takes_derivative = False
     one_size = False
 
-    def __init__(self, path, input_shape, output_shape):
+    def __init__(
+        self, path: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+    ) -> None:
         self.path = path
         self.input_shape = tuple(input_shape)
         self.output_shape = tuple(output_shape)
@@ -297,12 +307,13 @@ class Node:
         self.state = {}
 
     @classmethod
-    def build(cls, layer, path, input_shape):
+    def build(cls, layer: Any, path: str, input_shape: tuple[int, ...]) -> list[Node]:
         """The nodes of a layer, most often one."""
-        return [cls(layer, path, input_shape)]
+        # A subclass, which is made of a layer.
+        return [cls(layer, path, input_shape)]  # type: ignore[arg-type]
 
     @property
-    def learns(self):
+    def learns(self) -> bool:
         """True if it, or a node inside it, has weights that are not frozen."""
         inside = (node for chain in self.chains for node in chain)
         return any(map(self._is_learnt, self.weights)) or any(node.learns for node in inside)
@@ -310,11 +321,11 @@ class Node:
     def _is_learnt(self, name):
         return self.weights[name].trainable and not self.frozen
 
-    def gradient(self, name):
+    def gradient(self, name: str) -> NDArray[Any] | None:
         """Where to put the gradient of a weight; None if it is frozen or absent."""
         return self.grads[name] if name in self.weights and self._is_learnt(name) else None
 
-    def forward(self, X, run):
+    def forward(self, X: Any, run: Run) -> Any:
         """The output for a batch X of shape (n, *input_shape).
 
         `run` makes arrays (``run.empty(shape, dtype)``), calls what fills them
@@ -323,7 +334,7 @@ class Node:
         """
         raise NotImplementedError(type(self))
 
-    def backward(self, dY, need_input, run):
+    def backward(self, dY: Any, need_input: bool, run: Run) -> Any:
         """The gradient at the input, None unless needed; fills those of the weights.
 
         ``run.recall(self)`` returns what forward has saved, once.

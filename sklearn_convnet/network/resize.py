@@ -1,6 +1,11 @@
 """A network for samples of another size: other nodes over the very same arrays."""
 
+from __future__ import annotations
+
+from typing import Any, Self
+
 from ..layers.auxiliary import without_heads
+from ..layers.base import Layer
 from ..layers.composition import with_channels
 from .passes import named_passes
 from .segments import check_same_arrays, check_same_sizes
@@ -12,7 +17,7 @@ MAX_SIZES = 64
 class ResizableMixin:
     """Networks that share the parameters of this one."""
 
-    def sharing(self, layers, input_shape):
+    def sharing(self, layers: list[tuple[str, Layer]], input_shape: tuple[int, ...]) -> Self:
         """The same weights in other layers, or for samples of another shape.
 
         Parameters
@@ -35,14 +40,15 @@ class ResizableMixin:
         """
         other = object.__new__(type(self))
         own = {"layers": layers, "_given_shape": tuple(input_shape)}
-        other.__dict__.update({**self.__getstate__(), **own})
+        state: Any = self.__getstate__()
+        other.__dict__.update({**state, **own})
         other._passes = named_passes(other.__dict__.pop("passes"))
         other._build()
         check_same_arrays(other, self)
         other._bind()
         return other
 
-    def resized(self, input_shape, training=False):
+    def resized(self, input_shape: tuple[int, ...], training: bool = False) -> Self:
         """The network for samples of another size, with the same weights.
 
         Parameters
