@@ -3,7 +3,12 @@
 All are drawn in float64 and then rounded, so that networks of both precisions start alike.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["INITIALIZERS", "initial_weights"]
 
@@ -23,7 +28,14 @@ INITIALIZERS = {"auto", "zeros", *_VARIANCES}  # what a user may name
 _RECTIFIERS = {"relu", "leaky_relu", "elu", "gelu", "softplus", "relu6", "silu", "hard_swish"}
 
 
-def initial_weights(name, shape, fan_in, fan_out, activation, random_state):
+def initial_weights(
+    name: str | float,
+    shape: tuple[int, ...],
+    fan_in: int,
+    fan_out: int,
+    activation: str | None,
+    random_state: np.random.RandomState,
+) -> NDArray[Any]:
     """Draw the first weights of a layer.
 
     Parameters

@@ -7,9 +7,14 @@ What scikit-learn has is not here: the top-k error is one minus
     jaccard_score(maps_true.ravel(), maps_pred.ravel(), average=None)
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_sample_weight
@@ -28,7 +33,7 @@ _SHARE = [Interval(Real, 0, 1, closed="both")]
 # ---------------------------------------------------------------------------
 
 
-def box_iou(boxes_true, boxes_pred):
+def box_iou(boxes_true: ArrayLike, boxes_pred: ArrayLike) -> NDArray[Any]:
     """Intersection over union of boxes, one pair a row.
 
     Parameters
@@ -151,7 +156,14 @@ def _areas(polygons):
     },
     prefer_skip_nested_validation=True,
 )
-def localization_accuracy(y_true, y_pred, iou=0.5, *, missing_box=np.nan, sample_weight=None):
+def localization_accuracy(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    iou: float = 0.5,
+    *,
+    missing_box: float = np.nan,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Share of samples whose class is right and whose box is about where it should be.
 
     Parameters
@@ -186,20 +198,23 @@ def localization_accuracy(y_true, y_pred, iou=0.5, *, missing_box=np.nan, sample
     >>> from sklearn.metrics import make_scorer
     >>> scoring = make_scorer(localization_accuracy, iou=0.7, missing_box=-1)
     """
-    y_true = check_array(y_true, dtype=np.float64, ensure_all_finite="allow-nan")
-    y_pred = check_array(y_pred, dtype=np.float64, ensure_all_finite="allow-nan")
-    check_consistent_length(y_true, y_pred, sample_weight)
-    missing = (y_true[:, 1:] == missing_box).all(axis=1) | np.isnan(y_true[:, 1:]).any(axis=1)
-    overlaps = box_iou(y_true[:, 1:], y_pred[:, 1:]) > iou
-    right = (y_true[:, 0] == y_pred[:, 0]) & (missing | overlaps)
-    return float(np.average(right, weights=sample_weight))
+    true, pred = (
+        check_array(y, dtype=np.float64, ensure_all_finite="allow-nan") for y in (y_true, y_pred)
+    )
+    check_consistent_length(true, pred, sample_weight)
+    missing = (true[:, 1:] == missing_box).all(axis=1) | np.isnan(true[:, 1:]).any(axis=1)
+    overlaps = box_iou(true[:, 1:], pred[:, 1:]) > iou
+    right = (true[:, 0] == pred[:, 0]) & (missing | overlaps)
+    return float(np.average(right, weights=_check_sample_weight(sample_weight, true)))
 
 
 @validate_params(
     {"objects_true": [list, tuple], "objects_pred": [list, tuple], "iou": _SHARE},
     prefer_skip_nested_validation=True,
 )
-def detection_average_precision(objects_true, objects_pred, iou=0.5):
+def detection_average_precision(
+    objects_true: Sequence[dict[str, Any]], objects_pred: Sequence[dict[str, Any]], iou: float = 0.5
+) -> float:
     """Mean over the classes of the average precision with which objects are found.
 
     Found objects of a class, by falling score, are right if they overlap with an object of that
@@ -321,8 +336,13 @@ def _takes_one(box, boxes, is_free, iou):
     prefer_skip_nested_validation=True,
 )
 def percentage_of_correct_keypoints(
-    y_true, y_pred, reference_length, *, threshold=0.1, sample_weight=None
-):
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    reference_length: float | ArrayLike,
+    *,
+    threshold: float = 0.1,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Share of joints that are at most so far from their place (PCK) [1]_.
 
     Parameters
@@ -380,7 +400,7 @@ def percentage_of_correct_keypoints(
     return float(np.average(right, weights=weight))
 
 
-def _points(points, name):
+def _points(points, name) -> NDArray[Any]:
     """Points as (n_samples, n_points, 2)."""
     points = check_array(
         points, dtype=np.float64, allow_nd=True, ensure_all_finite="allow-nan", input_name=name

@@ -6,13 +6,19 @@
 #   whether they are crops.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 from sklearn.utils import check_random_state
 
+from ._typing import PerAxis, RandomState
 from .augmentation.moves import moved_points
 from .constraints import Options, StrOptions
 from .layers.shapes import AXIS_NAMES, per_axis
@@ -119,12 +125,17 @@ class MultiCrop(Vote):
         "voting": [StrOptions({"soft", "hard", "dense"})],
     }
 
-    def __init__(self, size, n_crops=10, voting="soft"):
+    def __init__(
+        self,
+        size: PerAxis,
+        n_crops: Literal[1, 5, 10] = 10,
+        voting: Literal["soft", "hard", "dense"] = "soft",
+    ) -> None:
         self.size = size
         self.n_crops = n_crops
         self.voting = voting
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a crop.
 
         Parameters
@@ -156,7 +167,7 @@ class MultiCrop(Vote):
                 )
         return (*sizes, *input_shape[2:])
 
-    def random_crops(self, X, random_state=None):
+    def random_crops(self, X: NDArray[Any], random_state: RandomState = None) -> NDArray[Any]:
         """A crop at a random place of each image, as training takes them.
 
         With ten crops, half of them are mirrored.
@@ -175,7 +186,15 @@ class MultiCrop(Vote):
         """
         return self.augment(X, random_state=random_state)[0]
 
-    def augment(self, X, *, points=None, random_state=None, n_threads=None, flip_pairs=None):
+    def augment(
+        self,
+        X: NDArray[Any],
+        *,
+        points: NDArray[Any] | None = None,
+        random_state: RandomState = None,
+        n_threads: int | None = None,
+        flip_pairs: ArrayLike | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any] | None, None]:
         """A crop at a random place of each image, and where points are in it.
 
         Parameters
@@ -215,7 +234,7 @@ class MultiCrop(Vote):
             points = moved_points(points, moves_of(tops, lefts, mirrored, shape[1]), flip_pairs)
         return crops, points, None
 
-    def centre(self, X):
+    def centre(self, X: NDArray[Any]) -> NDArray[Any]:
         """The crop in the middle.
 
         Parameters
@@ -234,7 +253,7 @@ class MultiCrop(Vote):
         size = self.output_shape(input_shape)[:2]
         return Crop(*((n - m) // 2 for n, m in zip(input_shape, size, strict=False)), size)
 
-    def draw(self, input_shape):
+    def draw(self, input_shape: tuple[int, ...]) -> list[Crop]:
         """The crops that vote, in the order of `views`.
 
         With "dense" voting that is the whole image and, with ten crops, its mirror image.
@@ -258,7 +277,7 @@ class MultiCrop(Vote):
         mirrors = (False, True) if self.n_crops == 10 else (False,)
         return [Crop(*place, size, mirrored) for mirrored in mirrors for place in places]
 
-    def views(self, X):
+    def views(self, X: NDArray[Any]) -> Iterator[NDArray[Any]]:
         """The crops that vote, one after the other.
 
         The corners upper left, upper right, lower left and lower right, then the centre, then

@@ -8,11 +8,16 @@
 # * The learning rate of a step is an argument: the trainer asks the schedule for it.
 """
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
+from .network.network import Network
 from .parameters import Parametrized
 from .schedules import Schedule, as_schedule
 
@@ -55,7 +60,7 @@ class Optimizer(Parametrized):
         """Arguments of the kernel after the learning rate and the scale of the gradients."""
         raise NotImplementedError(type(self))
 
-    def start(self, network):
+    def start(self, network: Network) -> dict[str, NDArray[Any]]:
         """The state before the first step.
 
         Parameters
@@ -79,7 +84,9 @@ class Optimizer(Parametrized):
                 state[name] = np.zeros_like(network.params)
         return [None if name is None else state[name] for name in names]
 
-    def step(self, network, state, t, learning_rate, n_threads):
+    def step(
+        self, network: Network, state: dict[str, Any], t: int, learning_rate: float, n_threads: int
+    ) -> None:
         """Change the network's parameters, given its gradients.
 
         Parameters
@@ -157,13 +164,13 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.01,
-        momentum=0.0,
-        nesterov=False,
-        weight_decay=0.0,
-        decay_all=False,
-        clip_norm=None,
-    ):
+        learning_rate: float | Schedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.nesterov = nesterov
@@ -211,12 +218,12 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.01,
-        epsilon=1e-10,
-        weight_decay=0.0,
-        decay_all=False,
-        clip_norm=None,
-    ):
+        learning_rate: float | Schedule = 0.01,
+        epsilon: float = 1e-10,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
         self.learning_rate = learning_rate
         self.epsilon = epsilon
         self.weight_decay = weight_decay
@@ -276,15 +283,15 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.01,
-        alpha=0.99,
-        epsilon=1e-8,
-        momentum=0.0,
-        centered=False,
-        weight_decay=0.0,
-        decay_all=False,
-        clip_norm=None,
-    ):
+        learning_rate: float | Schedule = 0.01,
+        alpha: float = 0.99,
+        epsilon: float = 1e-8,
+        momentum: float = 0.0,
+        centered: bool = False,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
         self.learning_rate = learning_rate
         self.alpha = alpha
         self.epsilon = epsilon
@@ -344,14 +351,14 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.001,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        weight_decay=0.0,
-        decay_all=False,
-        clip_norm=None,
-    ):
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
         self.learning_rate = learning_rate
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -401,14 +408,14 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate=0.001,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        weight_decay=0.01,
-        decay_all=False,
-        clip_norm=None,
-    ):
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, decay_all, clip_norm)
 
 

@@ -3,14 +3,21 @@
 `ConvNetClassifier.scan` moves a network over them; `find_objects` makes of its maps what is where.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from ._typing import PerAxis
+from .estimators.classifier import ConvNetClassifier
 from .estimators.scanning import fitted_window, scans
 from .estimators.targets.boxes import BoxTarget
 from .metrics import box_iou
@@ -19,16 +26,16 @@ __all__ = ["find_objects"]
 
 
 def find_objects(
-    estimator,
-    X,
+    estimator: ConvNetClassifier,
+    X: ArrayLike,
     *,
-    threshold=0.5,
-    overlap=0.3,
-    scales=(1.0,),
-    stride=None,
-    background=None,
-    max_objects=100,
-):
+    threshold: float = 0.5,
+    overlap: float = 0.3,
+    scales: Sequence[float] = (1.0,),
+    stride: PerAxis | None = None,
+    background: Any = None,
+    max_objects: int = 100,
+) -> list[Bunch]:
     """Find what a classifier knows in images that are larger than those that it was trained on.
 
     Its network is moved over the images (`scan`). Windows in which the probability of a class is

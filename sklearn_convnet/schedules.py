@@ -8,10 +8,15 @@
 # * Wherever a learning rate is expected, a number is as good as a schedule (`as_schedule`).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval
 
@@ -53,7 +58,7 @@ class Schedule(Parametrized):
     #: True if the rate depends on what `observe` was told.
     _follows_scores = False
 
-    def rate(self, epoch, step, state):
+    def rate(self, epoch: int, step: int, state: dict[str, Any]) -> float:
         """The learning rate of the next step.
 
         Parameters
@@ -69,7 +74,7 @@ class Schedule(Parametrized):
         """
         raise NotImplementedError(type(self))
 
-    def observe(self, score, state):
+    def observe(self, score: float, state: dict[str, Any]) -> None:
         """Sees how an epoch ended.
 
         Parameters
@@ -81,7 +86,13 @@ class Schedule(Parametrized):
             Updated in place.
         """
 
-    def simulate(self, n, *, scores=None, steps_per_epoch=1):
+    def simulate(
+        self,
+        n: int,
+        *,
+        scores: Sequence[float] | NDArray[Any] | None = None,
+        steps_per_epoch: int = 1,
+    ) -> NDArray[Any]:
         """The learning rates of the first steps.
 
         Parameters
@@ -114,11 +125,11 @@ class Schedule(Parametrized):
                 f"scores must have the score of each of the {n_epochs} epochs before step {n}, "
                 f"got {n_scores}: the learning rate depends on them"
             )
-        state = {}
+        state: dict[str, Any] = {}
         rates = np.empty(n)
         for step in range(n):
             epoch, in_epoch = divmod(step, steps_per_epoch)
-            if self._follows_scores and epoch and not in_epoch:
+            if scores is not None and self._follows_scores and epoch and not in_epoch:
                 self.observe(scores[epoch - 1], state)
             rates[step] = self.rate(epoch, step, state)
         return rates
@@ -141,17 +152,17 @@ class Constant(Schedule):
 
     _parameter_constraints = {"initial": _RATE}
 
-    def __init__(self, initial):
+    def __init__(self, initial: float) -> None:
         self.initial = initial
 
-    def rate(self, epoch, step, state):
+    def rate(self, epoch: int, step: int, state: dict[str, Any]) -> float:
         return self.initial
 
 
 class _Counting(Schedule):
     """A function of the number of epochs or steps so far."""
 
-    def rate(self, epoch, step, state):
+    def rate(self, epoch: int, step: int, state: dict[str, Any]) -> float:
         return self._rate(epoch if self.per == "epoch" else step)
 
     def _rate(self, count):
@@ -181,7 +192,13 @@ class StepDecay(_Counting):
 
     _parameter_constraints = {"initial": _RATE, "every": _COUNT, "factor": _FACTOR, "per": _PER}
 
-    def __init__(self, initial, every, factor=0.1, per="epoch"):
+    def __init__(
+        self,
+        initial: float,
+        every: int,
+        factor: float = 0.1,
+        per: Literal["epoch", "step"] = "epoch",
+    ) -> None:
         self.initial = initial
         self.every = every
         self.factor = factor
@@ -212,7 +229,9 @@ class ExponentialDecay(_Counting):
 
     _parameter_constraints = {"initial": _RATE, "factor": _FACTOR, "per": _PER}
 
-    def __init__(self, initial, factor=0.95, per="epoch"):
+    def __init__(
+        self, initial: float, factor: float = 0.95, per: Literal["epoch", "step"] = "epoch"
+    ) -> None:
         self.initial = initial
         self.factor = factor
         self.per = per
@@ -265,7 +284,14 @@ class CosineDecay(_Counting):
         "per": _PER,
     }
 
-    def __init__(self, initial, period, growth=None, min_rate=0.0, per="epoch"):
+    def __init__(
+        self,
+        initial: float,
+        period: int,
+        growth: int | None = None,
+        min_rate: float = 0.0,
+        per: Literal["epoch", "step"] = "epoch",
+    ) -> None:
         self.initial = initial
         self.period = period
         self.growth = growth
@@ -327,7 +353,15 @@ class OneCycle(_Counting):
         "per": _PER,
     }
 
-    def __init__(self, peak, length, rise=0.3, div_factor=25.0, final_div_factor=1e4, per="step"):
+    def __init__(
+        self,
+        peak: float,
+        length: int,
+        rise: float = 0.3,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        per: Literal["epoch", "step"] = "step",
+    ) -> None:
         self.peak = peak
         self.length = length
         self.rise = rise
@@ -372,7 +406,9 @@ class LinearWarmup(Schedule):
 
     _parameter_constraints = {"learning_rate": [*_RATE, Schedule], "length": _COUNT, "per": _PER}
 
-    def __init__(self, learning_rate, length, per="step"):
+    def __init__(
+        self, learning_rate: float | Schedule, length: int, per: Literal["epoch", "step"] = "step"
+    ) -> None:
         self.learning_rate = learning_rate
         self.length = length
         self.per = per
@@ -385,12 +421,12 @@ class LinearWarmup(Schedule):
     def _follows_scores(self):
         return as_schedule(self.learning_rate)._follows_scores
 
-    def rate(self, epoch, step, state):
+    def rate(self, epoch: int, step: int, state: dict[str, Any]) -> float:
         count = 1 + (epoch if self.per == "epoch" else step)
         share = min(count / self.length, 1)
         return share * as_schedule(self.learning_rate).rate(epoch, step, state)
 
-    def observe(self, score, state):
+    def observe(self, score: float, state: dict[str, Any]) -> None:
         as_schedule(self.learning_rate).observe(score, state)
 
 
@@ -433,17 +469,24 @@ class ReduceOnPlateau(Schedule):
     }
     _follows_scores = True
 
-    def __init__(self, initial, factor=0.1, patience=5, tol=1e-4, min_rate=0.0):
+    def __init__(
+        self,
+        initial: float,
+        factor: float = 0.1,
+        patience: int = 5,
+        tol: float = 1e-4,
+        min_rate: float = 0.0,
+    ) -> None:
         self.initial = initial
         self.factor = factor
         self.patience = patience
         self.tol = tol
         self.min_rate = min_rate
 
-    def rate(self, epoch, step, state):
+    def rate(self, epoch: int, step: int, state: dict[str, Any]) -> float:
         return max(self.min_rate, self.initial * self.factor ** state.get("n_reductions", 0))
 
-    def observe(self, score, state):
+    def observe(self, score: float, state: dict[str, Any]) -> None:
         if score > state.get("best_score", -math.inf) + self.tol:
             state.update(best_score=score, n_without_improvement=0)
             return

@@ -1,8 +1,12 @@
 """How several views of a sample vote."""
 
+from __future__ import annotations
+
 from functools import reduce
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .parameters import Parametrized
 
@@ -15,11 +19,11 @@ class Vote(Parametrized):
     in a sample to where they are in the view, or None.
     """
 
-    def output_shape(self, input_shape):
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a view of a sample: its own, unless a subclass says otherwise."""
         return input_shape
 
-    def vote(self, P):
+    def vote(self, P: ArrayLike) -> NDArray[Any]:
         """The result that the views agree on.
 
         Parameters
@@ -42,7 +46,7 @@ class Vote(Parametrized):
         votes = sum(np.eye(n_classes, dtype=P.dtype)[view.argmax(axis=1)] for view in P)
         return (votes + mean) / (n_views + 1)
 
-    def log_vote(self, log_P):
+    def log_vote(self, log_P: ArrayLike) -> NDArray[Any]:
         """The logarithms of what `vote` returns, which may be too small for the dtype.
 
         Parameters

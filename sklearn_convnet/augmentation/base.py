@@ -9,12 +9,17 @@
 # * Photometric transforms come after that, in their order; they see only X.
 """
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
+from .._typing import RandomState
 from ..layers.shapes import AXIS_NAMES
 from ..parameters import Parametrized
 from ..threads import effective_n_threads
@@ -36,20 +41,20 @@ class Transform(Parametrized):
 
     #: How many axes samples must have besides the channels: 1 for signals, 2 for images, 3 for
     #: volumes. None is any number.
-    n_axes = None
+    n_axes: int | None = None
     #: True if samples are mixed with others of their batch, and so have two targets.
     mixes = False
 
     def augment(
         self,
-        X,
+        X: ArrayLike,
         *,
-        points=None,
-        label_maps=None,
-        random_state=None,
-        n_threads=None,
-        flip_pairs=None,
-    ):
+        points: ArrayLike | None = None,
+        label_maps: ArrayLike | None = None,
+        random_state: RandomState = None,
+        n_threads: int | None = None,
+        flip_pairs: ArrayLike | None = None,
+    ) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
         """Change a batch at random, each sample in its own way.
 
         Parameters
@@ -126,18 +131,25 @@ class Transform(Parametrized):
 class Geometric(Transform):
     """Base class of the transforms that move pixels.
 
-    A subclass defines `_moves(shape, random_state)`: the maps (n, n_axes, n_axes + 1) from places
-    in the samples to where they go.
+    A subclass defines `_moves`.
     """
 
     n_axes = 2
+
+    def _moves(self, shape, random_state) -> NDArray[Any]:
+        """The maps (n, n_axes, n_axes + 1) from places in the samples to where they go."""
+        raise NotImplementedError(type(self))
 
 
 class Photometric(Transform):
     """Base class of the transforms that change values, but move nothing.
 
-    A subclass defines `_change(X, random_state)`, which returns a new array.
+    A subclass defines `_change`.
     """
+
+    def _change(self, X, random_state) -> NDArray[Any]:
+        """Changed samples, in a new array."""
+        raise NotImplementedError(type(self))
 
 
 # ---------------------------------------------------------------------------
@@ -145,7 +157,7 @@ class Photometric(Transform):
 # ---------------------------------------------------------------------------
 
 
-def real_array(values, name):
+def real_array(values, name) -> NDArray[Any]:
     """An array of samples; raises ValueError if it holds no real numbers."""
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" or array.ndim < 2:
@@ -178,7 +190,7 @@ def check_axes(steps, shape):
     return next(iter(needed), None)
 
 
-def _check_points(points, X, n_axes):
+def _check_points(points, X, n_axes) -> NDArray[Any] | None:
     if points is None:
         return None
     points = real_array(points, "points")
@@ -191,7 +203,7 @@ def _check_points(points, X, n_axes):
     return points.astype(np.result_type(points.dtype, np.float32), copy=False)
 
 
-def _check_label_maps(label_maps, X, n_axes):
+def _check_label_maps(label_maps, X, n_axes) -> NDArray[Any] | None:
     if label_maps is None:
         return None
     label_maps = real_array(label_maps, "label_maps")

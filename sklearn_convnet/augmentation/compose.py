@@ -1,5 +1,10 @@
 """Several transforms, one after the other."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
 from ..layers.composition import LayerComposition, check_layers
 from .base import Transform
 
@@ -11,7 +16,7 @@ class Transforms(LayerComposition):
     _kind = Transform
 
     @property
-    def n_axes(self):
+    def n_axes(self) -> int | None:
         """That of the first transform that needs a number of axes, or None."""
         needed = (getattr(transform, "n_axes", None) for _, transform in self.named_children())
         return next((n_axes for n_axes in needed if n_axes is not None), None)
@@ -23,7 +28,7 @@ class Transforms(LayerComposition):
         return [transform for _, transform in pairs]
 
 
-class Compose(Transforms, Transform):
+class Compose(Transforms, Transform):  # type: ignore[override]
     """Transforms one after the other.
 
     All geometric ones are one resampling, with the product of their matrices, and come first;
@@ -44,7 +49,9 @@ class Compose(Transforms, Transform):
                         ('light', 'passthrough')])
     """
 
-    def __init__(self, transforms):
+    def __init__(
+        self, transforms: Sequence[Transform | tuple[str, Transform] | Literal["passthrough"]]
+    ) -> None:
         self.transforms = transforms
 
     def _steps(self):

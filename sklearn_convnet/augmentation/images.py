@@ -1,7 +1,10 @@
 """Transforms that move the pixels of images."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from .._typing import PerAxis
 from ..layers.shapes import per_axis
 from .base import FINITE, PROBABILITY, Geometric, cos_sin, log_uniform, signs, uniform
 from .moves import about_centre
@@ -82,14 +85,14 @@ class RandomAffine(Geometric):
 
     def __init__(
         self,
-        rotation=None,
-        translation=None,
-        scale=None,
-        flip=None,
-        shear=None,
-        stretch=None,
-        fill_value=0.0,
-    ):
+        rotation: tuple[float, float] | None = None,
+        translation: tuple[float, float] | None = None,
+        scale: tuple[float, float] | None = None,
+        flip: float | None = None,
+        shear: tuple[float, float] | None = None,
+        stretch: tuple[float, float] | None = None,
+        fill_value: float = 0.0,
+    ) -> None:
         self.rotation = rotation
         self.translation = translation
         self.scale = scale
@@ -134,7 +137,7 @@ class RandomFlip(Geometric):
 
     _parameter_constraints = {"horizontal": [PROBABILITY], "vertical": [PROBABILITY]}
 
-    def __init__(self, horizontal=0.5, vertical=0.0):
+    def __init__(self, horizontal: float = 0.5, vertical: float = 0.0) -> None:
         self.horizontal = horizontal
         self.vertical = vertical
 
@@ -175,7 +178,7 @@ class RandomCrop(Geometric):
 
     _parameter_constraints = {"padding": "no_validation", "fill_value": FINITE}
 
-    def __init__(self, padding, fill_value=0.0):
+    def __init__(self, padding: PerAxis, fill_value: float = 0.0) -> None:
         self.padding = padding
         self.fill_value = fill_value
 

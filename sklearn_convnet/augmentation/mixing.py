@@ -8,13 +8,17 @@
 #   stays one target.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
+from .._typing import RandomState
 from ..batches import Goal, Samples
 from .base import PROBABILITY, Transform, real_array, work_dtype
 from .compose import Compose
@@ -55,7 +59,7 @@ class Mixing(Transform):
         "probability": [PROBABILITY],
     }
 
-    def mix(self, X, n_axes=2, random_state=None):
+    def mix(self, X: ArrayLike, n_axes: int = 2, random_state: RandomState = None) -> Mixture:
         """Mix each sample of a batch with another one.
 
         Parameters
@@ -130,7 +134,7 @@ class MixUp(Mixing):
     [3.0, 1.09, 0.09, 1.36]
     """
 
-    def __init__(self, alpha=0.2, probability=1.0):
+    def __init__(self, alpha: float = 0.2, probability: float = 1.0) -> None:
         self.alpha = alpha
         self.probability = probability
 
@@ -180,7 +184,7 @@ class CutMix(Mixing):
     array([0.83, 0.62])
     """
 
-    def __init__(self, alpha=1.0, probability=1.0):
+    def __init__(self, alpha: float = 1.0, probability: float = 1.0) -> None:
         self.alpha = alpha
         self.probability = probability
 

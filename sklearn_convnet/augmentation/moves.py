@@ -4,7 +4,10 @@ A place is (x, y) in an image, (x, y, z) in a volume and (x,) in a signal: x alo
 length, y along the height, z along the depth.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kernels import loader
 
@@ -73,7 +76,7 @@ def check_flip_pairs(pairs, n_points):
         )
 
 
-def moved_points(points, maps, flip_pairs=None):
+def moved_points(points, maps, flip_pairs=None) -> NDArray[Any]:
     """Where points (n, n_points, n_axes) go; those of pairs change places where maps mirror."""
     moved = np.einsum("nij,npj->npi", maps[:, :, :-1], points) + maps[:, np.newaxis, :, -1]
     if flip_pairs is not None:
@@ -84,7 +87,7 @@ def moved_points(points, maps, flip_pairs=None):
     return moved.astype(points.dtype)
 
 
-def resampled(samples, sources, fill_value, n_threads):
+def resampled(samples, sources, fill_value, n_threads) -> NDArray[Any]:
     """Samples whose pixels are those at `sources` of their places: of integers the nearest ones,
     of floats what lies between the pixels around."""
     exact = samples.dtype.kind in "biu"

@@ -1,5 +1,7 @@
 """Transforms that move the steps of signals."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from .base import FINITE, PROBABILITY, Geometric, log_uniform, signs, uniform
@@ -60,7 +62,13 @@ class RandomAffine1D(Geometric):
         "fill_value": FINITE,
     }
 
-    def __init__(self, translation=None, scale=None, flip=None, fill_value=0.0):
+    def __init__(
+        self,
+        translation: tuple[float, float] | None = None,
+        scale: tuple[float, float] | None = None,
+        flip: float | None = None,
+        fill_value: float = 0.0,
+    ) -> None:
         self.translation = translation
         self.scale = scale
         self.flip = flip

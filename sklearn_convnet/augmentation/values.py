@@ -1,5 +1,7 @@
 """Transforms that change values, and move nothing."""
 
+from __future__ import annotations
+
 import functools
 from numbers import Real
 
@@ -7,6 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.utils._param_validation import Interval
 
+from .._typing import PerAxis
 from ..layers.shapes import per_axis
 from .base import FINITE, Photometric, checked_range
 
@@ -35,7 +38,7 @@ class RandomBrightness(Photometric):
 
     _parameter_constraints = {"factor": "no_validation"}
 
-    def __init__(self, factor=(0.8, 1.25)):
+    def __init__(self, factor: tuple[float, float] = (0.8, 1.25)) -> None:
         self.factor = factor
 
     def _change(self, X, random_state):
@@ -59,7 +62,7 @@ class RandomContrast(Photometric):
 
     _parameter_constraints = {"factor": "no_validation"}
 
-    def __init__(self, factor=(0.8, 1.25)):
+    def __init__(self, factor: tuple[float, float] = (0.8, 1.25)) -> None:
         self.factor = factor
 
     def _change(self, X, random_state):
@@ -103,7 +106,7 @@ class GaussianNoise(Photometric):
 
     _parameter_constraints = {"stddev": [Interval(Real, 0, None, closed="left"), "array-like"]}
 
-    def __init__(self, stddev):
+    def __init__(self, stddev: float | tuple[float, float]) -> None:
         self.stddev = stddev
 
     def _change(self, X, random_state):
@@ -153,7 +156,7 @@ class Cutout(Photometric):
 
     _parameter_constraints = {"size": "no_validation", "fill_value": FINITE}
 
-    def __init__(self, size, fill_value=0.0):
+    def __init__(self, size: PerAxis, fill_value: float = 0.0) -> None:
         self.size = size
         self.fill_value = fill_value
 

@@ -1,15 +1,20 @@
 """Votes over changed samples at a prediction."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval
 
 from ..constraints import StrOptions
 from ..threads import effective_n_threads
 from ..votes import Vote
-from .base import Geometric, Photometric, check_axes, shared_fill_value, work_dtype
+from .base import Geometric, Photometric, Transform, check_axes, shared_fill_value, work_dtype
 from .compose import Transforms
 from .moves import compose, inverse, resampled
 
@@ -95,12 +100,17 @@ class TestTimeAugmentation(Transforms, Vote):
         "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both")],
     }
 
-    def __init__(self, transforms, voting="soft", random_state=0):
+    def __init__(
+        self,
+        transforms: Sequence[Transform | tuple[str, Transform] | Literal["passthrough"]],
+        voting: Literal["soft", "hard"] = "soft",
+        random_state: int = 0,
+    ) -> None:
         self.transforms = transforms
         self.voting = voting
         self.random_state = random_state
 
-    def draw(self, sample_shape):
+    def draw(self, sample_shape: tuple[int, ...]) -> list[View]:
         """The changes of the views of samples.
 
         Parameters
@@ -143,7 +153,7 @@ class TestTimeAugmentation(Transforms, Vote):
             tuple((change, [*seed, i]) for i, change in enumerate(changes)),
         )
 
-    def views(self, X, n_threads=None):
+    def views(self, X: ArrayLike, n_threads: int | None = None) -> Iterator[NDArray[Any]]:
         """Samples as they are, then after each transform.
 
         Parameters

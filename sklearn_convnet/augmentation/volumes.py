@@ -1,5 +1,8 @@
 """Transforms that move the voxels of volumes."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
@@ -74,7 +77,14 @@ class RandomAffine3D(Geometric):
         "fill_value": FINITE,
     }
 
-    def __init__(self, rotation=None, translation=None, scale=None, flip=None, fill_value=0.0):
+    def __init__(
+        self,
+        rotation: tuple[float, float] | Sequence[tuple[float, float] | None] | None = None,
+        translation: tuple[float, float] | Sequence[tuple[float, float] | None] | None = None,
+        scale: tuple[float, float] | None = None,
+        flip: float | Sequence[float | None] | None = None,
+        fill_value: float = 0.0,
+    ) -> None:
         self.rotation = rotation
         self.translation = translation
         self.scale = scale

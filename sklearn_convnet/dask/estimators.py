@@ -40,10 +40,10 @@ class _OnCluster:
         "transport": [StrOptions({"float16"}), None],
     }
 
-    _changes_no_bit = (*ConvNetClassifier._changes_no_bit, "client")
+    _changes_no_bit: tuple[str, ...] = (*ConvNetClassifier._changes_no_bit, "client")
 
     #: The plain estimator.
-    _plain = None
+    _plain: type | None = None
 
     @property
     def client_(self):

@@ -147,7 +147,7 @@ class DaskTrainer(ShardedTrainer):
             self.transport,
         )
         before = tasks.State(weights, self.state, self.average, score.fresh())
-        state, *residuals = cluster.send(before), *[None] * self.n_shards
+        state, residuals = cluster.send(before), [None] * self.n_shards
         rounds = plan.rounds(self.sync_every)
         n_rounds = max(1, WINDOW // plan.n_tasks)
         for start in range(0, len(rounds), n_rounds):

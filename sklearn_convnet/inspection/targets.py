@@ -160,7 +160,7 @@ def _(kind: ColumnsTarget, wanted, z):
         )
     column = place(wanted[0], (len(kind.classes),), "the columns of y")
     start = sum(kind.n_classes[:column])
-    return _place_of_label(kind.classes[column], *_label_of(wanted, 1), z, start)
+    return _place_of_label(kind.classes[column], _label_of(wanted, 1), z, start)
 
 
 @output_index.register
@@ -174,7 +174,7 @@ def _(kind: LabelMapTarget, wanted, z):
             f"{predicted} for the predicted one"
         )
     start = place(wanted[:n_axes], kind.map_size, "the maps") * kind.n_outputs
-    return _place_of_label(kind.classes, *_label_of(wanted, n_axes), z, start)
+    return _place_of_label(kind.classes, _label_of(wanted, n_axes), z, start)
 
 
 @output_index.register
@@ -191,7 +191,7 @@ def _(kind: ValueTarget, wanted, z):
 
 def _label_of(wanted, n):
     """The label behind n numbers, or None."""
-    return wanted[n:] or (None,)
+    return wanted[n] if len(wanted) > n else None
 
 
 def _place_of_label(classes, label, z, start=0):

@@ -29,8 +29,15 @@ _CALLBACKS = "_skl_callbacks"
 
 
 #: What comes of values that are not what they should be, or of sizes that no memory holds.
-_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError)
-_ERRORS += (RecursionError,)
+_ERRORS: tuple[type[Exception], ...] = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    RecursionError,
+)
 
 #: The longest message of an error: what a file holds may be of any length.
 MAX_WORDS = 600

@@ -126,7 +126,7 @@ def conv_transpose(reader, operator):
     weight, bias = reader.constant(operator, 1), reader.constant(operator, 2)
     value = reader.first(operator, reader.value(operator))
     kernel, groups = weight.shape[2:], operator.get("group", 1)
-    n, *sizes = len(kernel), *value.step.shape[:-1]
+    n, sizes = len(kernel), value.step.shape[:-1]
     if "output_shape" in operator.attributes:
         raise UnreadableError(operator, "its attribute output_shape is not read: give pads")
     strides = operator.get("strides", [1] * n)

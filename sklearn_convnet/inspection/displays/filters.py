@@ -151,7 +151,8 @@ class FiltersDisplay:
         rows, columns = wrapped(len(filters), 8 if filters.shape[-1] in (1, 3) else 2)
         size = (1.0, 1.0)
         if filters.ndim == 3:
-            rows, columns, size = *wrapped(len(filters), 6), (1.8, 1.3)
+            rows, columns = wrapped(len(filters), 6)
+            size = (1.8, 1.3)
         elif columns == 2 or filters.ndim == 5:
             height, width = pictures[0].shape[:2]
             size = (3.5, max(0.5, 3.5 * height / width))
