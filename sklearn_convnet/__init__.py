@@ -1,6 +1,7 @@
 """Convolutional networks as scikit-learn estimators, with the heavy work in Cython kernels."""
 
 from importlib import import_module
+from typing import Any
 
 from ._config import show_config
 from ._version import package_version
@@ -33,7 +34,7 @@ _MODULES = (
 )
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name == "SKOPS_TRUSTED":
         return import_module(f"{__name__}.interchange.trusted").SKOPS_TRUSTED
     if name in _MODULES:
@@ -41,5 +42,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*__all__, *_MODULES]

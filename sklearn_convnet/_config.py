@@ -1,5 +1,7 @@
 """The kernels that were built, and those in use."""
 
+from __future__ import annotations
+
 import platform
 
 import numpy
@@ -11,7 +13,7 @@ from .kernels import _cpu, loader
 from .threads import effective_n_threads
 
 
-def show_config():
+def show_config() -> None:
     """Print versions, the kernels that were built, and those that are in use.
 
     The environment variable ``SKLEARN_CONVNET_KERNELS`` forces a variant of the kernels.

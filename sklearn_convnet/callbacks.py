@@ -8,14 +8,18 @@
 #   checkpoint saves along.
 """
 
+from __future__ import annotations
+
 import copy
 import hashlib
 import io
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from numbers import Integral, Real
 from time import monotonic
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import joblib
@@ -23,6 +27,7 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval
 
+from ._typing import PathLike
 from .estimators import checkpoint_file
 from .estimators.transfer import weights_of
 from .parameters import Parametrized
@@ -35,7 +40,7 @@ class _NetworkCallback(Parametrized):
 
     _parameter_constraints: dict = {}
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         if not hasattr(estimator, "get_weights"):
             raise TypeError(
                 f"{type(self).__name__} must be set on a ConvNetClassifier or ConvNetRegressor, "
@@ -43,13 +48,13 @@ class _NetworkCallback(Parametrized):
             )
         self._validate_params()
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: Any, context: Any) -> None:
         pass
 
-    def on_fit_task_begin(self, estimator, context):
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         pass
 
-    def on_fit_task_end(self, estimator, context):
+    def on_fit_task_end(self, estimator: Any, context: Any) -> bool | None:
         return context.task_name == "epoch" and self._after_epoch(estimator, context.task_id + 1)
 
     def _after_epoch(self, estimator, epoch):
@@ -94,14 +99,18 @@ class EarlyStopping(_NetworkCallback):
     }
 
     def __init__(
-        self, monitor="validation_loss", patience=10, min_delta=0.0, restore_best_weights=True
-    ):
+        self,
+        monitor: str = "validation_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        restore_best_weights: bool = True,
+    ) -> None:
         self.monitor = monitor
         self.patience = patience
         self.min_delta = min_delta
         self.restore_best_weights = restore_best_weights
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         super().setup(estimator, context)
         if self.restore_best_weights and estimator.early_stopping:
             raise ValueError(
@@ -171,11 +180,11 @@ class Checkpoint(_NetworkCallback):
         "every": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, path, every=1):
+    def __init__(self, path: PathLike, every: int = 1) -> None:
         self.path = path
         self.every = every
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         super().setup(estimator, context)
         path = os.fspath(self.path)
         if os.path.isdir(path):
@@ -198,11 +207,11 @@ class Checkpoint(_NetworkCallback):
         except OSError as error:
             raise self._error(f"cannot be written ({error})", "give another path") from error
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: Any, context: Any) -> None:
         for lock in _LOCKS.pop(context, []):
             lock.release()
 
-    def on_fit_task_begin(self, estimator, context):
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         if context.task_name != "fit":
             return
         origin = _origin(estimator, *estimator._progress.given)
@@ -291,7 +300,7 @@ class LearningRateLogger(_NetworkCallback):
 
     _parameter_constraints = {"logger": [str]}
 
-    def __init__(self, logger="sklearn_convnet"):
+    def __init__(self, logger: str = "sklearn_convnet") -> None:
         self.logger = logger
 
     def _after_epoch(self, estimator, epoch):
@@ -335,11 +344,13 @@ class LivePlot(_NetworkCallback):
         "interval": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, panels=("loss", "score", "learning_rate"), interval=0.5):
+    def __init__(
+        self, panels: Sequence[str] = ("loss", "score", "learning_rate"), interval: float = 0.5
+    ) -> None:
         self.panels = panels
         self.interval = interval
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         super().setup(estimator, context)
         known = ("loss", "score", "learning_rate")
         if not self.panels or not set(self.panels) <= set(known):
@@ -348,10 +359,10 @@ class LivePlot(_NetworkCallback):
             check_matplotlib_support("LivePlot")
             _PICTURES[context] = _LivePicture()
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: Any, context: Any) -> None:
         _PICTURES.pop(context, None)
 
-    def on_fit_task_end(self, estimator, context):
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         is_epoch = context.task_name == "epoch"
         picture = _PICTURES.get(context.parent if is_epoch else context)
         if picture is None or (is_epoch and monotonic() < picture.drawn + self.interval):

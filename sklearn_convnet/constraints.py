@@ -1,5 +1,9 @@
 """Which strings and numbers a parameter may be, in scikit-learn's form."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sklearn.utils import _param_validation
 from sklearn.utils._param_validation import Interval as _Interval
 from sklearn.utils._param_validation import Options as _Options
 from sklearn.utils._param_validation import StrOptions as _StrOptions
@@ -27,3 +31,11 @@ class Options(_Sorted, _Options):
 
 class StrOptions(_Sorted, _StrOptions):
     """A set of strings."""
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def validate_params(constraints: dict[str, Any]) -> Callable[[Function], Function]:
+    """scikit-learn's decorator, of which type checkers know that a function keeps its types."""
+    return _param_validation.validate_params(constraints, prefer_skip_nested_validation=True)

@@ -86,7 +86,7 @@ class ImageForm:
         How an image of other proportions gets the size.
     """
 
-    size: tuple | None
+    size: tuple[int, int] | None
     mode: str = "RGB"
     fit: str = "resize"
 

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight
+
+from .constraints import validate_params
 
 __all__ = [
     "box_iou",
@@ -153,8 +155,7 @@ def _areas(polygons):
         "iou": _SHARE,
         "missing_box": [Real],
         "sample_weight": ["array-like", None],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def localization_accuracy(
     y_true: ArrayLike,
@@ -208,10 +209,7 @@ def localization_accuracy(
     return float(np.average(right, weights=_check_sample_weight(sample_weight, true)))
 
 
-@validate_params(
-    {"objects_true": [list, tuple], "objects_pred": [list, tuple], "iou": _SHARE},
-    prefer_skip_nested_validation=True,
-)
+@validate_params({"objects_true": [list, tuple], "objects_pred": [list, tuple], "iou": _SHARE})
 def detection_average_precision(
     objects_true: Sequence[dict[str, Any]], objects_pred: Sequence[dict[str, Any]], iou: float = 0.5
 ) -> float:
@@ -332,8 +330,7 @@ def _takes_one(box, boxes, is_free, iou):
         "reference_length": ["array-like", Interval(Real, 0, None, closed="neither")],
         "threshold": [Interval(Real, 0, None, closed="left")],
         "sample_weight": ["array-like", None],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def percentage_of_correct_keypoints(
     y_true: ArrayLike,

@@ -8,14 +8,18 @@
 #   while the network is at work.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from math import prod
 from numbers import Integral
+from typing import Any
 
 import joblib
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .many_files import UnreadableError, told
 
@@ -33,11 +37,15 @@ class Stored(ABC):
     """
 
     @abstractmethod
-    def read(self, i):
+    def read(self, i: int) -> NDArray[Any]:
         """Sample i."""
 
     def __len__(self):
         return self.shape[0]
+
+
+#: What an estimator takes as X.
+Samples = ArrayLike | Stored
 
 
 class OnDemand:

@@ -9,6 +9,8 @@
 #   disagree. The gradient in question has no say in what is left out.
 """
 
+from __future__ import annotations
+
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +34,9 @@ RTOL = 5e-6  # of gradients in float64, relative to the largest
 FLOOR = 1e-3  # gradients below it count as zero
 
 
-def check_layer(layer, input_shape, *, bounds=(-1.5, 1.5)):
+def check_layer(
+    layer: Layer, input_shape: tuple[int, ...], *, bounds: tuple[float, float] = (-1.5, 1.5)
+) -> None:
     """Check that a layer, and the node that executes it, keep what every layer promises.
 
     * Parameters: `__init__` stores them and does nothing else, each has a constraint, and `clone`,

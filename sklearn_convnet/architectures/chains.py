@@ -1,12 +1,21 @@
 """Chains: LeNet-5, AlexNet, ZFNet and VGG."""
 
+from __future__ import annotations
+
 from itertools import chain
+from typing import Literal
 
 from ..layers import AvgPool2D, Conv2D, Dense, MaxPool2D
+from ..layers.base import Layer
 from .parts import _chosen, _convolution, _dense, _response_norm, _scaled
 
 
-def lenet5(width=1.0, units=(120, 84), activation="tanh", pool="mean"):
+def lenet5(
+    width: float = 1.0,
+    units: tuple[int, ...] = (120, 84),
+    activation: str = "tanh",
+    pool: Literal["mean", "max"] = "mean",
+) -> list[tuple[str, Layer]]:
     """LeNet-5, the reader of digits [1]_.
 
     Parameters
@@ -116,8 +125,13 @@ def _alexnet_maps(
 
 
 def alexnet(
-    width=1.0, units=(4096, 4096), dropout=0.5, activation="relu", groups=1, version="paper"
-):
+    width: float = 1.0,
+    units: tuple[int, ...] = (4096, 4096),
+    dropout: float = 0.5,
+    activation: str = "relu",
+    groups: int = 1,
+    version: Literal["paper", "torchvision"] = "paper",
+) -> list[tuple[str, Layer]]:
     """AlexNet, winner of ImageNet 2012 [1]_.
 
     Parameters
@@ -174,7 +188,12 @@ def alexnet(
     ]
 
 
-def zfnet(width=1.0, units=(4096, 4096), dropout=0.5, activation="relu"):
+def zfnet(
+    width: float = 1.0,
+    units: tuple[int, ...] = (4096, 4096),
+    dropout: float = 0.5,
+    activation: str = "relu",
+) -> list[tuple[str, Layer]]:
     """ZFNet, winner of ImageNet 2013 [1]_.
 
     Parameters
@@ -258,13 +277,13 @@ def _vgg_stages(config, width, activation, batch_norm):
 
 
 def vgg(
-    config="D",
-    width=1.0,
-    units=(4096, 4096),
-    dropout=0.5,
-    activation="relu",
-    batch_norm=False,
-):
+    config: Literal["A", "A-LRN", "B", "C", "D", "E"] = "D",
+    width: float = 1.0,
+    units: tuple[int, ...] = (4096, 4096),
+    dropout: float = 0.5,
+    activation: str = "relu",
+    batch_norm: bool = False,
+) -> list[tuple[str, Layer]]:
     """The networks of the Visual Geometry Group: small filters, many layers [1]_.
 
     Parameters

@@ -1,5 +1,10 @@
 """Convolutions after the manner of transformers: ConvNeXt."""
 
+from __future__ import annotations
+
+from typing import Literal
+
+from .._typing import PerAxis
 from ..layers import (
     Conv2D,
     DepthwiseConv2D,
@@ -10,6 +15,7 @@ from ..layers import (
     Sequential,
     StochasticDepth,
 )
+from ..layers.base import Layer
 from .parts import _chosen, _scaled
 
 #: Filters of the first stage, number of blocks of each stage, and rate of the stochastic depth.
@@ -37,13 +43,13 @@ def _block(filters, activation, layer_scale, drop):
 
 
 def convnext(
-    size="tiny",
-    width=1.0,
-    patch_size=4,
-    layer_scale=1e-6,
-    stochastic_depth=None,
-    activation="gelu",
-):
+    size: Literal["tiny", "small", "base", "large"] = "tiny",
+    width: float = 1.0,
+    patch_size: PerAxis = 4,
+    layer_scale: float = 1e-6,
+    stochastic_depth: float | None = None,
+    activation: str = "gelu",
+) -> list[tuple[str, Layer]]:
     """ConvNeXt: a residual network with what transformers have taught [1]_.
 
     Parameters

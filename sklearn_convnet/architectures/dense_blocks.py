@@ -1,5 +1,9 @@
 """Dense blocks: DenseNet."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 from ..layers import (
     Activation,
     AvgPool2D,
@@ -10,6 +14,7 @@ from ..layers import (
     MaxPool2D,
     Sequential,
 )
+from ..layers.base import Layer
 from .parts import _bare, _chosen
 
 #: Usual growth rate, and number of layers in each dense block.
@@ -62,7 +67,13 @@ def _dense_blocks(channels, sizes, growth_rate, bottleneck, compression, dropout
     ]
 
 
-def densenet(depth=121, growth_rate=None, compression=0.5, dropout=0.0, activation="relu"):
+def densenet(
+    depth: Literal[121, 161, 169, 201, 264] = 121,
+    growth_rate: int | None = None,
+    compression: float = 0.5,
+    dropout: float = 0.0,
+    activation: str = "relu",
+) -> list[tuple[str, Layer]]:
     """Densely connected network: each layer sees the maps of all before it [1]_.
 
     Parameters
@@ -116,8 +127,13 @@ def densenet(depth=121, growth_rate=None, compression=0.5, dropout=0.0, activati
 
 
 def densenet_cifar(
-    depth=100, growth_rate=12, bottleneck=True, compression=0.5, dropout=0.0, activation="relu"
-):
+    depth: int = 100,
+    growth_rate: int = 12,
+    bottleneck: bool = True,
+    compression: float = 0.5,
+    dropout: float = 0.0,
+    activation: str = "relu",
+) -> list[tuple[str, Layer]]:
     """Densely connected network for small images, such as those of CIFAR [1]_.
 
     Parameters

@@ -1,5 +1,9 @@
 """Filters of several sizes side by side: GoogLeNet and SqueezeNet."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 from ..layers import (
     AuxiliaryHead,
     AvgPool2D,
@@ -11,6 +15,7 @@ from ..layers import (
     Parallel,
     Sequential,
 )
+from ..layers.base import Layer
 from .parts import _bare, _chosen, _normed, _response_norm, _scaled
 
 #: Filters of each module: 1x1; 3x3 reduced, 3x3; 5x5 reduced, 5x5; after the pool.
@@ -100,7 +105,13 @@ def _auxiliary_head(parts):
     )
 
 
-def googlenet(width=1.0, dropout=0.4, activation="relu", auxiliary=False, version="paper"):
+def googlenet(
+    width: float = 1.0,
+    dropout: float = 0.4,
+    activation: str = "relu",
+    auxiliary: bool = False,
+    version: Literal["paper", "torchvision"] = "paper",
+) -> list[tuple[str, Layer]]:
     """GoogLeNet: filters of several sizes side by side, nine times over [1]_.
 
     Parameters
@@ -178,7 +189,12 @@ def _fire(squeezed, activation):
     return Sequential([("squeeze", squeeze), ("expand", Parallel(sizes))])
 
 
-def squeezenet(version="1.1", width=1.0, dropout=0.5, activation="relu"):
+def squeezenet(
+    version: Literal["1.0", "1.1"] = "1.1",
+    width: float = 1.0,
+    dropout: float = 0.5,
+    activation: str = "relu",
+) -> list[tuple[str, Layer]]:
     """SqueezeNet: as good as AlexNet with a fiftieth of its parameters [1]_.
 
     Parameters

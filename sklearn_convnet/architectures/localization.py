@@ -1,13 +1,20 @@
 """Where things are: boxes and points."""
 
+from __future__ import annotations
+
 from ..layers import Flatten, MaxPool2D
+from ..layers.base import Layer
 from .chains import _alexnet_maps
 from .parts import _convolution, _dense
 
 
 def box_localizer(
-    filters=(32, 64, 128), kernel_size=3, units=(256,), dropout=0.5, activation="relu"
-):
+    filters: tuple[int, ...] = (32, 64, 128),
+    kernel_size: int = 3,
+    units: tuple[int, ...] = (256,),
+    dropout: float = 0.5,
+    activation: str = "relu",
+) -> list[tuple[str, Layer]]:
     """A network whose maps tell both what is in an image and where.
 
     The maps are unrolled, not averaged, so that places are kept; what reads the class
@@ -58,7 +65,13 @@ def box_localizer(
     return [*layers, ("flatten", Flatten()), *_dense(units, dropout, activation)]
 
 
-def pose_net(width=1.0, units=(4096, 4096), dropout=0.6, activation="relu", groups=1):
+def pose_net(
+    width: float = 1.0,
+    units: tuple[int, ...] = (4096, 4096),
+    dropout: float = 0.6,
+    activation: str = "relu",
+    groups: int = 1,
+) -> list[tuple[str, Layer]]:
     """DeepPose: the maps of AlexNet, read as the joints of a body [1]_.
 
     Parameters

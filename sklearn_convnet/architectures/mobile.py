@@ -1,6 +1,9 @@
 """Networks of inverted residuals, for small devices: MobileNetV2, MobileNetV3, EfficientNet."""
 
+from __future__ import annotations
+
 from math import ceil
+from typing import Literal
 
 from ..layers import (
     BatchNorm,
@@ -13,6 +16,7 @@ from ..layers import (
     SqueezeExcite,
     StochasticDepth,
 )
+from ..layers.base import Layer
 from .parts import _KERAS_EPSILON, _bare, _chosen, _normed
 
 #: Of the first convolution and of each stage, in MobileNetV2 and EfficientNet.
@@ -101,13 +105,13 @@ _MOBILENET_V2 = (
 
 
 def mobilenet_v2(
-    width=1.0,
-    last_filters=1280,
-    strides=_STRIDES,
-    dropout=0.2,
-    activation="relu6",
-    epsilon=_KERAS_EPSILON,
-):
+    width: float = 1.0,
+    last_filters: int = 1280,
+    strides: tuple[int, ...] = _STRIDES,
+    dropout: float = 0.2,
+    activation: str = "relu6",
+    epsilon: float = _KERAS_EPSILON,
+) -> list[tuple[str, Layer]]:
     """MobileNetV2, a network for telephones: inverted residuals [1]_.
 
     A block expands its few maps to many, convolves each of these by itself, and projects them to
@@ -222,7 +226,13 @@ _MOBILENET_V3 = {
 _MOBILENET_V3_END = {"small": (576, 1024), "large": (960, 1280)}
 
 
-def mobilenet_v3(size="large", width=1.0, units=None, dropout=0.2, activation="hard_swish"):
+def mobilenet_v3(
+    size: Literal["small", "large"] = "large",
+    width: float = 1.0,
+    units: int | None = None,
+    dropout: float = 0.2,
+    activation: str = "hard_swish",
+) -> list[tuple[str, Layer]]:
     """MobileNetV3: MobileNetV2's blocks with squeeze and excitation, found by a search [1]_.
 
     Parameters
@@ -312,14 +322,14 @@ _EFFICIENTNET_SIZES = {
 
 
 def efficientnet(
-    size="b0",
-    width=1.0,
-    last_filters=1280,
-    strides=_STRIDES,
-    dropout=None,
-    stochastic_depth=0.2,
-    activation="silu",
-):
+    size: Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"] = "b0",
+    width: float = 1.0,
+    last_filters: int = 1280,
+    strides: tuple[int, ...] = _STRIDES,
+    dropout: float | None = None,
+    stochastic_depth: float = 0.2,
+    activation: str = "silu",
+) -> list[tuple[str, Layer]]:
     """EfficientNet: inverted residuals with squeeze and excitation, in eight sizes [1]_.
 
     Parameters

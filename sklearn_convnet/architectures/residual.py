@@ -1,5 +1,9 @@
 """Residual networks."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 from ..layers import (
     Activation,
     AvgPool2D,
@@ -11,6 +15,7 @@ from ..layers import (
     Residual,
     Sequential,
 )
+from ..layers.base import Layer
 from .parts import _bare, _chosen, _scaled
 
 
@@ -57,7 +62,13 @@ _RESNET = {
 }
 
 
-def resnet(depth=50, width=1.0, activation="relu", pre_activation=False, stride_in="1x1"):
+def resnet(
+    depth: Literal[18, 34, 50, 101, 152] = 50,
+    width: float = 1.0,
+    activation: str = "relu",
+    pre_activation: bool = False,
+    stride_in: Literal["1x1", "3x3"] = "1x1",
+) -> list[tuple[str, Layer]]:
     """Residual network, winner of ImageNet 2015 [1]_.
 
     Parameters
@@ -142,7 +153,13 @@ def _padded_shortcut():
     )
 
 
-def resnet_cifar(depth=20, width=1.0, activation="relu", pre_activation=False, projection=False):
+def resnet_cifar(
+    depth: int = 20,
+    width: float = 1.0,
+    activation: str = "relu",
+    pre_activation: bool = False,
+    projection: bool = False,
+) -> list[tuple[str, Layer]]:
     """Residual network for small images, such as those of CIFAR [1]_.
 
     Parameters

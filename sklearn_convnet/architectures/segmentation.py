@@ -1,11 +1,23 @@
 """A label for every pixel: FCN and U-Net."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 from ..layers import Conv2D, ConvTranspose2D, Dropout, MaxPool2D, Parallel, Residual, Upsample2D
+from ..layers.base import Layer
 from .chains import _vgg_stages
 from .parts import _chosen, _convolution, _scaled
 
 
-def fcn(n_maps=21, stride=8, width=1.0, units=(4096, 4096), dropout=0.5, activation="relu"):
+def fcn(
+    n_maps: int = 21,
+    stride: Literal[8, 16, 32] = 8,
+    width: float = 1.0,
+    units: tuple[int, ...] = (4096, 4096),
+    dropout: float = 0.5,
+    activation: str = "relu",
+) -> list[tuple[str, Layer]]:
     """Fully convolutional network: VGG-16 whose scores are enlarged to the image [1]_.
 
     Parameters
@@ -73,7 +85,13 @@ def fcn(n_maps=21, stride=8, width=1.0, units=(4096, 4096), dropout=0.5, activat
     return [*body, ("enlarge", Upsample2D(stride, interpolation="bilinear"))]
 
 
-def unet(width=1.0, depth=4, dropout=0.5, activation="relu", batch_norm=False):
+def unet(
+    width: float = 1.0,
+    depth: int = 4,
+    dropout: float = 0.5,
+    activation: str = "relu",
+    batch_norm: bool = False,
+) -> list[tuple[str, Layer]]:
     """U-net: down to small maps and up again, each level with those from above [1]_.
 
     Parameters

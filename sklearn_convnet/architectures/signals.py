@@ -1,5 +1,9 @@
 """Networks for signals."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 from ..layers import (
     Activation,
     BatchNorm,
@@ -14,17 +18,18 @@ from ..layers import (
     Residual,
     Sequential,
 )
+from ..layers.base import Layer
 from .parts import _KERAS_EPSILON, _chosen, _dense, _equally_many
 
 
 def tdnn(
-    filters=(8, 3),
-    kernel_sizes=(3, 5),
-    dilations=(1, 1),
-    dropout=0.0,
-    activation="logistic",
-    pool="mean",
-):
+    filters: tuple[int, ...] = (8, 3),
+    kernel_sizes: tuple[int, ...] = (3, 5),
+    dilations: tuple[int, ...] = (1, 1),
+    dropout: float = 0.0,
+    activation: str = "logistic",
+    pool: Literal["mean", "max"] = "mean",
+) -> list[tuple[str, Layer]]:
     """Time-delay network: a scan along time, whose evidence is put together [1]_.
 
     Parameters
@@ -79,14 +84,14 @@ def tdnn(
 
 
 def speech_cnn(
-    filters=96,
-    kernel_size=(5, 11),
-    pool_sizes=(1, 2, 4, 6),
-    pool_stride=2,
-    units=(1024, 1024),
-    dropout=0.5,
-    activation="relu",
-):
+    filters: int = 96,
+    kernel_size: tuple[int, ...] = (5, 11),
+    pool_sizes: tuple[int, ...] = (1, 2, 4, 6),
+    pool_stride: int = 2,
+    units: tuple[int, ...] = (1024, 1024),
+    dropout: float = 0.5,
+    activation: str = "relu",
+) -> list[tuple[str, Layer]]:
     """Network for spectrograms: a scan over frequency, pools of several sizes [1]_.
 
     How far a pattern may be shifted in frequency before it is another sound differs
@@ -182,13 +187,13 @@ def _inception_over_time(filters, kernel_sizes, bottleneck_filters, activation):
 
 
 def inception_time(
-    filters=32,
-    kernel_sizes=(40, 20, 10),
-    depth=6,
-    bottleneck_filters=32,
-    first_bottleneck=False,
-    activation="relu",
-):
+    filters: int = 32,
+    kernel_sizes: tuple[int, ...] = (40, 20, 10),
+    depth: int = 6,
+    bottleneck_filters: int = 32,
+    first_bottleneck: bool = False,
+    activation: str = "relu",
+) -> list[tuple[str, Layer]]:
     """InceptionTime: long filters of several lengths side by side, for series [1]_.
 
     Parameters

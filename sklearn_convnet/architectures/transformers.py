@@ -1,5 +1,10 @@
 """Vision transformers."""
 
+from __future__ import annotations
+
+from typing import Literal
+
+from .._typing import PerAxis
 from ..layers import (
     Conv2D,
     Dropout,
@@ -8,6 +13,7 @@ from ..layers import (
     PositionEmbedding,
     TransformerBlock,
 )
+from ..layers.base import Layer
 from .parts import _chosen, _scaled
 
 #: Number of heads and of blocks.
@@ -17,15 +23,15 @@ _HEAD_WIDTH = 64
 
 
 def vit(
-    size="S",
-    patch_size=16,
-    depth=None,
-    width=1.0,
-    activation="gelu",
-    position="sinusoidal",
-    dropout=0.0,
-    stochastic_depth=0.0,
-):
+    size: Literal["Ti", "S", "B", "L"] = "S",
+    patch_size: PerAxis = 16,
+    depth: int | None = None,
+    width: float = 1.0,
+    activation: str = "gelu",
+    position: Literal["sinusoidal", "learned"] = "sinusoidal",
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
+) -> list[tuple[str, Layer]]:
     """Vision transformer [1]_, in the plain form of Beyer, Zhai and Kolesnikov [2]_.
 
     Parameters

@@ -1,5 +1,7 @@
 """Separable convolutions throughout: Xception."""
 
+from __future__ import annotations
+
 from ..layers import (
     Activation,
     BatchNorm,
@@ -10,6 +12,7 @@ from ..layers import (
     SeparableConv2D,
     Sequential,
 )
+from ..layers.base import Layer
 from .parts import _KERAS_EPSILON, _bare, _scaled
 
 #: Filters of the blocks before the middle ones, each of which halves the maps.
@@ -52,7 +55,13 @@ def _reducing(layers, filters, stride):
     return Residual([*layers, ("pool", pool)], shortcut)
 
 
-def xception(width=1.0, n_middle_blocks=8, strides=(2, 2, 2, 2, 2), dropout=0.5, activation="relu"):
+def xception(
+    width: float = 1.0,
+    n_middle_blocks: int = 8,
+    strides: tuple[int, ...] = (2, 2, 2, 2, 2),
+    dropout: float = 0.5,
+    activation: str = "relu",
+) -> list[tuple[str, Layer]]:
     """Xception: residual blocks of separable convolutions [1]_.
 
     Parameters

@@ -1,13 +1,18 @@
 """Boxes and points of objects in images, from the files of annotation tools."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import validate_params
 
-from ..constraints import StrOptions
+from .._typing import PathLike
+from ..constraints import StrOptions, validate_params
 from .annotation_formats import read_coco, read_csv, read_voc, read_yolo
 
 _READERS = {"coco": read_coco, "voc": read_voc, "yolo": read_yolo, "csv": read_csv}
@@ -20,10 +25,16 @@ _READERS = {"coco": read_coco, "voc": read_voc, "yolo": read_yolo, "csv": read_c
         "target_names": ["array-like", None],
         "images": [str, os.PathLike, None],
         "objects": [StrOptions({"all", "largest"})],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def load_annotations(path, format, *, target_names=None, images=None, objects="all"):
+def load_annotations(
+    path: PathLike,
+    format: Literal["coco", "voc", "yolo", "csv"],
+    *,
+    target_names: Sequence[str] | NDArray[Any] | None = None,
+    images: PathLike | None = None,
+    objects: Literal["all", "largest"] = "all",
+) -> Bunch:
     """Read the boxes, classes and key points of objects in images.
 
     There is one row for each object. Coordinates are shares of the width and the height of the

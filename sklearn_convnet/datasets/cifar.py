@@ -1,10 +1,17 @@
 """Readers of CIFAR-10 and CIFAR-100."""
 
+from __future__ import annotations
+
 import tarfile
 from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions, validate_params
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import StrOptions
+
+from .._typing import PathLike
+from ..constraints import validate_params
 
 # The binary version of both has records without anything around them: one label a byte, or two,
 # and then 32 x 32 red values, as many green and as many blue ones, each plane row by row.
@@ -13,11 +20,10 @@ _PLANES = (3, 32, 32)
 _IMAGE_BYTES = 3 * 32 * 32
 
 
-@validate_params(
-    {"label_names": ["boolean"]},
-    prefer_skip_nested_validation=True,
-)
-def read_cifar10(path, *, label_names=False):
+@validate_params({"label_names": ["boolean"]})
+def read_cifar10(
+    path: PathLike, *, label_names: bool = False
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Read the binary version of CIFAR-10: colour images of ten kinds of animals and vehicles.
 
     Nothing is unpacked onto the disk, and nothing in the files is run. The version for Python,
@@ -71,10 +77,14 @@ def read_cifar10(path, *, label_names=False):
     {
         "label_mode": [StrOptions({"fine", "coarse", "both"})],
         "label_names": ["boolean"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def read_cifar100(path, *, label_mode="fine", label_names=False):
+def read_cifar100(
+    path: PathLike,
+    *,
+    label_mode: Literal["fine", "coarse", "both"] = "fine",
+    label_names: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Read the binary version of CIFAR-100: colour images of a hundred kinds of things.
 
     Nothing is unpacked onto the disk, and nothing in the files is run. The version for Python,

@@ -1,12 +1,18 @@
 """Readers of files."""
 
+from __future__ import annotations
+
 import gzip
 import struct
 import zlib
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from .._typing import PathLike
 
 # MNIST and its relatives (Fashion-MNIST, KMNIST) come as IDX files: two zero bytes, a byte for
 # the type, a byte for the number of axes, their sizes and then the values, in C order, all of
@@ -32,7 +38,7 @@ _IDX_NAMES = (
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_idx(path):
+def read_idx(path: PathLike) -> NDArray[Any]:
     """Read an IDX file, the format in which MNIST is distributed.
 
     Parameters
@@ -109,7 +115,9 @@ def _idx_header(path, content):
     return np.dtype(_IDX_DTYPES[code]), shape, start
 
 
-def read_idx_folder(folder):
+def read_idx_folder(
+    folder: PathLike,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Read the four IDX files of MNIST, Fashion-MNIST or another set in their form.
 
     Parameters

@@ -1,14 +1,17 @@
 """Images in folders, a class in each."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import replace
 from numbers import Integral
+from typing import Literal
 
 import numpy as np
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import validate_params
 
-from ..constraints import StrOptions
+from .._typing import PathLike, RandomState
+from ..constraints import StrOptions, validate_params
 from ..image_files import FITS, MODES, ImageForm, checked_size, pillow
 from ..many_files import read_in_turn
 from ..whole_file import whole_file
@@ -24,20 +27,19 @@ from .folders import Readable, files_by_class
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "on_error": [StrOptions({"raise", "warn"})],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def load_image_folder(
-    path,
+    path: PathLike,
     *,
-    size=None,
-    mode="RGB",
-    fit="resize",
-    memmap=None,
-    n_jobs=None,
-    random_state=None,
-    on_error="raise",
-):
+    size: int | tuple[int, int] | None = None,
+    mode: Literal["RGB", "L"] = "RGB",
+    fit: Literal["resize", "crop", "pad"] = "resize",
+    memmap: PathLike | None = None,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+    on_error: Literal["raise", "warn"] = "raise",
+) -> Bunch:
     """Read images from folders, a class in each subfolder.
 
     A class has the name of its subfolder, and its number is the place of the name in their

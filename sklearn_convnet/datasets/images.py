@@ -1,14 +1,20 @@
 """Images that are drawn."""
 
+from __future__ import annotations
+
 from math import sqrt
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval
 
+from .._typing import RandomState
+from ..constraints import validate_params
 from .checks import _AT_LEAST_0, _AT_LEAST_1, _check_range
 
 #: Digits of scikit-learn have 8 x 8 pixels; what is at least so dark (of 1) is their ink.
@@ -29,22 +35,21 @@ _TRIES = 1000
         "noise": _AT_LEAST_0,
         "empty_share": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def make_digit_scenes(
-    n_samples=100,
+    n_samples: int = 100,
     *,
-    size=32,
-    digits=slice(None),
-    rotation=(-30.0, 30.0),
-    scale=(1.5, 2.5),
-    n_digits=1,
-    n_distractors=0,
-    noise=0.1,
-    empty_share=0.0,
-    random_state=None,
-):
+    size: int = 32,
+    digits: slice | ArrayLike = slice(None),
+    rotation: tuple[float, float] = (-30.0, 30.0),
+    scale: tuple[float, float] = (1.5, 2.5),
+    n_digits: int = 1,
+    n_distractors: int = 0,
+    noise: float = 0.1,
+    empty_share: float = 0.0,
+    random_state: RandomState = None,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Make scenes with handwritten digits somewhere in them: what are they, and where?
 
     The digits are those of :func:`sklearn.datasets.load_digits`, turned, enlarged and moved.
@@ -252,18 +257,17 @@ _REACH = _UPPER_ARM + _FOREARM + _SHOULDER + _TORSO + _HIP + _THIGH + _SHANK + 2
         "rotation": [tuple, list],
         "noise": _AT_LEAST_0,
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def make_stick_figures(
-    n_samples=100,
+    n_samples: int = 100,
     *,
-    size=48,
-    height=(0.45, 0.65),
-    rotation=(-15.0, 15.0),
-    noise=0.1,
-    random_state=None,
-):
+    size: int = 48,
+    height: tuple[float, float] = (0.45, 0.65),
+    rotation: tuple[float, float] = (-15.0, 15.0),
+    noise: float = 0.1,
+    random_state: RandomState = None,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Make images of stick figures in all sorts of poses: where are the joints?
 
     Parameters

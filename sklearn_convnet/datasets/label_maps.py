@@ -1,14 +1,21 @@
 """Label maps in PNG files: a class for each pixel."""
 
+from __future__ import annotations
+
 import os
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, validate_params
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval
 
+from .._typing import PathLike
+from ..constraints import validate_params
 from ..image_files import pillow
 from ..many_files import listed_paths
 
@@ -40,10 +47,14 @@ VOC_COLORS = _voc_colors()
     {
         "colors": ["array-like", dict, None],
         "unknown_label": [Interval(Integral, 0, _LARGEST, closed="both"), None],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def read_label_maps(paths, *, colors=None, unknown_label=None):
+def read_label_maps(
+    paths: PathLike | Sequence[PathLike],
+    *,
+    colors: ArrayLike | Mapping[Any, ArrayLike] | None = None,
+    unknown_label: int | None = None,
+) -> NDArray[Any] | list[NDArray[Any]]:
     """Read label maps, a class for each pixel, from PNG files.
 
     Without `colors` a label is the number of a pixel as it stands in the file: the index into the
@@ -230,8 +241,13 @@ def _checked_colors(colors):
     return colors.astype(np.uint8)
 
 
-@validate_params({"colors": ["array-like", None]}, prefer_skip_nested_validation=True)
-def write_label_maps(maps, paths, *, colors=None):
+@validate_params({"colors": ["array-like", None]})
+def write_label_maps(
+    maps: Sequence[ArrayLike] | NDArray[Any],
+    paths: Sequence[PathLike],
+    *,
+    colors: ArrayLike | None = None,
+) -> None:
     """Write label maps, such as predictions, to PNG files with a palette.
 
     A pixel in the file is its label, and the palette gives it a colour where the file is shown. So
@@ -286,19 +302,19 @@ def write_label_maps(maps, paths, *, colors=None):
             [  0, 128,   0]]], dtype=uint8)
     """
     image_module = pillow("write_label_maps")
-    colors = VOC_COLORS if colors is None else _checked_colors(colors)
-    if len(colors) > 256:
-        raise ValueError(f"colors has {len(colors)} rows, but a palette has at most 256 colours")
+    palette = VOC_COLORS if colors is None else _checked_colors(colors)
+    if len(palette) > 256:
+        raise ValueError(f"colors has {len(palette)} rows, but a palette has at most 256 colours")
     paths = [Path(path) for path in listed_paths(paths)]
-    maps = [_checked_map(i, one, len(colors)) for i, one in enumerate(maps)]
-    if len(maps) != len(paths):
-        raise ValueError(f"there are {len(maps)} maps, but {len(paths)} paths")
+    checked = [_checked_map(i, one, len(palette)) for i, one in enumerate(maps)]
+    if len(checked) != len(paths):
+        raise ValueError(f"there are {len(checked)} maps, but {len(paths)} paths")
     for i, path in enumerate(paths):
         if path in paths[:i]:
             raise ValueError(f"paths has {path} twice: each map needs a file of its own")
-    for one, path in zip(maps, paths, strict=True):
+    for one, path in zip(checked, paths, strict=True):
         image = image_module.fromarray(one)
-        image.putpalette(colors.tobytes())
+        image.putpalette(palette.tobytes())
         image.save(path, format="PNG")
 
 

@@ -1,9 +1,16 @@
 """Series of unequal length."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, validate_params
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval
+
+from ..constraints import validate_params
 
 
 @validate_params(
@@ -11,10 +18,15 @@ from sklearn.utils._param_validation import Interval, validate_params
         "length": [Interval(Integral, 1, None, closed="left"), None],
         "value": [Real],
         "channels_first": ["boolean"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def pad_series(series, *, length=None, value=0.0, channels_first=False):
+def pad_series(
+    series: Sequence[ArrayLike],
+    *,
+    length: int | None = None,
+    value: float = 0.0,
+    channels_first: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Make one array of series of unequal length.
 
     Parameters
@@ -51,22 +63,22 @@ def pad_series(series, *, length=None, value=0.0, channels_first=False):
     >>> lengths
     array([3, 1])
     """
-    series = [_checked_series(i, one, channels_first) for i, one in enumerate(series)]
-    if not series:
+    arrays = [_checked_series(i, one, channels_first) for i, one in enumerate(series)]
+    if not arrays:
         raise ValueError("series holds no series: at least one is needed")
-    n_channels = series[0].shape[1]
-    for i, one in enumerate(series):
+    n_channels = arrays[0].shape[1]
+    for i, one in enumerate(arrays):
         if one.shape[1] != n_channels:
             raise ValueError(
                 f"series[{i}] has {one.shape[1]} channels, but series[0] has {n_channels}; "
                 f"channels are expected {'first' if channels_first else 'last'}, see channels_first"
             )
-    length = max(map(len, series)) if length is None else length
-    all_single = all(one.dtype == np.float32 for one in series)
-    X = np.full((len(series), length, n_channels), value, np.float32 if all_single else np.float64)
-    for row, one in zip(X, series, strict=True):
+    length = max(map(len, arrays)) if length is None else length
+    all_single = all(one.dtype == np.float32 for one in arrays)
+    X = np.full((len(arrays), length, n_channels), value, np.float32 if all_single else np.float64)
+    for row, one in zip(X, arrays, strict=True):
         row[: len(one)] = one[:length]
-    return X, np.array([min(len(one), length) for one in series])
+    return X, np.array([min(len(one), length) for one in arrays])
 
 
 def _checked_series(i, one, channels_first):

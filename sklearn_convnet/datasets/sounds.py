@@ -1,11 +1,17 @@
 """Sounds that are drawn."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval
 
+from .._typing import RandomState
+from ..constraints import validate_params
 from .checks import _AT_LEAST_0, _AT_LEAST_1
 
 _BANDS, _FRAMES = 40, 15
@@ -27,10 +33,15 @@ _WIDTH = 1.0
         "shift": [Interval(Real, 0, 6, closed="both")],
         "noise": _AT_LEAST_0,
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def make_tones(n_samples=100, *, shift=5.0, noise=0.4, random_state=None):
+def make_tones(
+    n_samples: int = 100,
+    *,
+    shift: float = 5.0,
+    noise: float = 0.4,
+    random_state: RandomState = None,
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Make spectrograms of syllables, a consonant and a vowel each: which of nine is it?
 
     A vowel is two formants that fall, stay or rise, and every voice has them in other bands. A

@@ -1,17 +1,20 @@
 """Sounds in folders, a class in each."""
 
+from __future__ import annotations
+
 import os
 import warnings
 from math import gcd
 from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
 from scipy.io import wavfile
 from scipy.signal import resample_poly
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import validate_params
 
-from ..constraints import Interval, StrOptions
+from .._typing import PathLike, RandomState
+from ..constraints import Interval, StrOptions, validate_params
 from ..many_files import UnreadableError, read_in_turn
 from .folders import Readable, files_by_class
 
@@ -23,10 +26,16 @@ from .folders import Readable, files_by_class
         "mono": ["boolean"],
         "random_state": ["random_state"],
         "on_error": [StrOptions({"raise", "warn"})],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
-def load_wav_folder(path, *, sampling_rate=None, mono=True, random_state=None, on_error="raise"):
+def load_wav_folder(
+    path: PathLike,
+    *,
+    sampling_rate: int | None = None,
+    mono: bool = True,
+    random_state: RandomState = None,
+    on_error: Literal["raise", "warn"] = "raise",
+) -> Bunch:
     """Read sounds in WAV files from folders, a class in each subfolder.
 
     Classes have the names and the order of the subfolders, as `load_image_folder` has them.
@@ -103,7 +112,7 @@ def load_wav_folder(path, *, sampling_rate=None, mono=True, random_state=None, o
         sampling_rate = _same(files, [rate for rate, _ in sounds], "sampling rate", "sampling_rate")
     if not mono:
         _same(files, [values.shape[1] for _, values in sounds], "number of channels", "mono=True")
-    data = [_resampled(*sound, sampling_rate, mono) for sound in sounds]
+    data: Any = [_resampled(rate, values, sampling_rate, mono) for rate, values in sounds]
     if len({sound.shape for sound in data}) == 1:
         data = np.stack(data)
     return Bunch(

@@ -1,14 +1,27 @@
 """The outputs of layers for samples: what a network makes of them on the way."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
+from ..network.network import Network
+from ..on_demand import Samples
 from ..training import chunk_rows
 from .samples import Seen
 
 
-def activations(estimator, X, layers):
+def activations(
+    estimator: ConvNetClassifier | ConvNetRegressor | Network,
+    X: Samples,
+    layers: str | int | Sequence[str | int],
+) -> dict[str, NDArray[Any]]:
     """Outputs of layers at any depth, as they are at a prediction.
 
     Running statistics are used and nothing is dropped out. Nothing on the estimator is written. X

@@ -1,8 +1,12 @@
 """Outputs of a trained network as features for other estimators."""
 
+from __future__ import annotations
+
 from math import prod
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
@@ -10,6 +14,9 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from ..estimators.base import BaseConvNet
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
+from ..on_demand import Samples
 from ..parameters import Parametrized
 from .activations import activations
 from .samples import network_of
@@ -87,12 +94,17 @@ class FeatureExtractor(TransformerMixin, Parametrized):
         "flatten": ["boolean"],
     }
 
-    def __init__(self, estimator, layer=-2, flatten=True):
+    def __init__(
+        self,
+        estimator: ConvNetClassifier | ConvNetRegressor | FrozenEstimator,
+        layer: str | int = -2,
+        flatten: bool = True,
+    ) -> None:
         self.estimator = estimator
         self.layer = layer
         self.flatten = flatten
 
-    def _checked_estimator(self):
+    def _checked_estimator(self) -> tuple[Any, bool]:
         """The estimator without its frame, and whether it has one."""
         frozen = isinstance(self.estimator, FrozenEstimator)
         inner = self.estimator.estimator if frozen else self.estimator
@@ -103,7 +115,13 @@ class FeatureExtractor(TransformerMixin, Parametrized):
             )
         return inner, frozen
 
-    def fit(self, X, y=None, sample_weight=None, **fit_params):
+    def fit(
+        self,
+        X: Samples | None,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Self:
         """Fit a clone of the estimator, unless it is frozen.
 
         Parameters
@@ -152,12 +170,12 @@ class FeatureExtractor(TransformerMixin, Parametrized):
         self.estimator_, self.layer_ = estimator, path
         self.output_shape_ = (prod(shape),) if self.flatten else shape
         self.n_features_in_ = estimator.n_features_in_
-        vars(self).pop("feature_names_in_", None)
+        self.__dict__.pop("feature_names_in_", None)
         if hasattr(estimator, "feature_names_in_"):
             self.feature_names_in_ = estimator.feature_names_in_
         return self
 
-    def transform(self, X):
+    def transform(self, X: Samples) -> NDArray[Any]:
         """The outputs of the layer.
 
         Parameters
@@ -187,7 +205,7 @@ class FeatureExtractor(TransformerMixin, Parametrized):
         maps = activations(self.estimator_, X, self.layer_)[self.layer_]
         return maps.reshape(len(maps), *self.output_shape_)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Names of the features: the path of the layer, and a number.
 
         Parameters

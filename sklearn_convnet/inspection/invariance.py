@@ -1,22 +1,38 @@
 """How much predictions change where samples are turned, mirrored or moved."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
 from ..estimators.targets.boxes import BoxTarget
 from ..estimators.targets.maps import LabelMapTarget, ValueMapTarget
 from ..estimators.targets.values import PointTarget
 from ..layers.transforms import GROUPS, reflection, rotation, transform_matrices
 from ..network import Network
+from ..on_demand import Samples
 from ..tables import Table
 from .samples import Seen, n_axes_of
 
 _LARGEST_GROUP = {n_axes: names[-1] for n_axes, names in GROUPS.items()}
 
 
-def check_invariance(estimator, X, transforms="auto", *, atol=None):
+def check_invariance(
+    estimator: ConvNetClassifier | ConvNetRegressor | Network,
+    X: Samples,
+    transforms: str
+    | Sequence[ArrayLike]
+    | Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]] = "auto",
+    *,
+    atol: float | None = None,
+) -> Table:
     """How much predictions change under exact transforms of the samples.
 
     Quarter turns and mirror images move pixels onto pixels, so that what changes is due to the

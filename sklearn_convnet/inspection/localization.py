@@ -1,12 +1,19 @@
 """Boxes from a classifier that never saw one."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
-from sklearn.utils._param_validation import validate_params
 
-from ..constraints import Interval, StrOptions
+from ..constraints import Interval, StrOptions, validate_params
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
+from ..network.network import Network
+from ..on_demand import Samples
 from .saliency import saliency
 
 
@@ -15,12 +22,17 @@ from .saliency import saliency
         "threshold": [Interval(Real, 0, 1, closed="both")],
         "layer": [str, Integral, None],
         "box_units": [StrOptions({"share", "pixels"})],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def weakly_supervised_box(
-    estimator, X, threshold=0.2, *, target=None, layer=None, box_units="share"
-):
+    estimator: ConvNetClassifier | ConvNetRegressor | Network,
+    X: Samples,
+    threshold: float = 0.2,
+    *,
+    target: Any = None,
+    layer: str | int | None = None,
+    box_units: Literal["share", "pixels"] = "share",
+) -> NDArray[Any]:
     """Boxes around what a network looks at, from labels alone.
 
     Of the Grad-CAM map of an image, the largest connected part above a share of its maximum is

@@ -1,16 +1,24 @@
 """Inputs that excite units most: what these look for."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from math import prod
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import validate_params
 
-from ..constraints import Interval
+from .._typing import RandomState
+from ..constraints import Interval, validate_params
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
 from ..layers import Rescale, Standardize
 from ..network.activation import ActivationNode
+from ..network.network import Network
 from .gradients import gradient_rows
 from .samples import n_axes_of, network_of, sample_like_X, sample_of, target_of
 from .targets import is_number, output_index, place, plain
@@ -28,22 +36,21 @@ FIRST_NOISE = 0.1
         "jitter": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state"],
         "init": ["array-like", None],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def maximize_unit(
-    estimator_or_network,
-    layer,
-    unit,
+    estimator_or_network: ConvNetClassifier | ConvNetRegressor | Network,
+    layer: str | int | Sequence[str | int],
+    unit: Any,
     *,
-    n_steps=256,
-    learning_rate=0.1,
-    l2=0.05,
-    blur=0.0,
-    jitter=0,
-    random_state=None,
-    init=None,
-):
+    n_steps: int = 256,
+    learning_rate: float = 0.1,
+    l2: float = 0.05,
+    blur: float = 0.0,
+    jitter: int = 0,
+    random_state: RandomState = None,
+    init: ArrayLike | None = None,
+) -> NDArray[Any]:
     """Learn the sample that excites a unit most, by back-propagation [1]_.
 
     Beginning with noise, each step goes along the gradient of the unit's input, its number before

@@ -1,9 +1,28 @@
 """Samples that look alike to a network."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
+from ..network.network import Network
+from ..on_demand import Samples
 from .activations import features
 
 
-def nearest_samples(estimator, X_reference, X=None, n_neighbors=5, layer=-2, *, metric="euclidean"):
+def nearest_samples(
+    estimator: ConvNetClassifier | ConvNetRegressor | Network,
+    X_reference: ArrayLike,
+    X: Samples | None = None,
+    n_neighbors: int = 5,
+    layer: str | int = -2,
+    *,
+    metric: str | Callable[..., float] = "euclidean",
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """The reference samples that are nearest in the outputs of a layer.
 
     Two samples are near if the layer makes similar numbers of them, however different their

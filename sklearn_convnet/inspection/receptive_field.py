@@ -1,11 +1,17 @@
 """Receptive fields: the part of a sample that a unit sees."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from numbers import Integral
 
+from .._typing import PerAxis
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
 from ..layers.fields import Field, fields_of
 from ..layers.shapes import plain
 from ..layers.tree import parts_of_network
+from ..network.network import Network
 from .samples import network_of
 
 
@@ -41,7 +47,11 @@ class ReceptiveField:
     slices: tuple | None = None
 
 
-def receptive_field(estimator_or_network, layer, unit=None):
+def receptive_field(
+    estimator_or_network: ConvNetClassifier | ConvNetRegressor | Network,
+    layer: str | int,
+    unit: PerAxis | None = None,
+) -> ReceptiveField:
     """The receptive field of a layer: what its units see of a sample.
 
     It follows from the sizes, strides, paddings and dilations of the layers, at any depth, and says

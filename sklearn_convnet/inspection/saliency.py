@@ -1,11 +1,19 @@
 """Saliency: the parts of a sample that a score depends on."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any
 
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import validate_params
 
-from ..constraints import Interval, StrOptions
+from .._typing import PerAxis, RandomState
+from ..constraints import Interval, StrOptions, validate_params
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
+from ..network.network import Network
+from ..on_demand import Samples
 from . import gradients
 from .class_activation import grad_cam
 from .occlusion import occlusion
@@ -36,23 +44,22 @@ WITHOUT_CHANNELS = ("grad_cam", "occlusion")
         "window": [Integral, "array-like", None],
         "stride": [Integral, "array-like", None],
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def saliency(
-    estimator,
-    X,
-    method="gradient",
+    estimator: ConvNetClassifier | ConvNetRegressor | Network,
+    X: Samples,
+    method: str = "gradient",
     *,
-    target=None,
-    layer=None,
-    baseline=0.0,
-    n_points=64,
-    noise=0.15,
-    window=None,
-    stride=None,
-    random_state=None,
-):
+    target: Any = None,
+    layer: str | int | None = None,
+    baseline: float | ArrayLike = 0.0,
+    n_points: int = 64,
+    noise: float = 0.15,
+    window: PerAxis | None = None,
+    stride: PerAxis | None = None,
+    random_state: RandomState = None,
+) -> NDArray[Any]:
     """How much each part of a sample counts for what the network says of it.
 
     What is explained is a score: the number that the network puts out before softmax or logistic

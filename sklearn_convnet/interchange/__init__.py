@@ -17,10 +17,17 @@ The formats of other programs are imported when a function of theirs is called.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .errors import ModelFileError
 from .model import load_model, save_model
 from .weights import load_weights, save_weights
+
+if TYPE_CHECKING:
+    from .c_export import export_c
+    from .onnx_export import converts_to_onnx, register_skl2onnx, to_onnx
+    from .onnx_layers import from_onnx
+    from .torch_weights import load_torch
 
 #: The module of each public name; none is imported before it is asked for.
 _HOMES = {
@@ -34,19 +41,24 @@ _HOMES = {
 
 __all__ = [
     "ModelFileError",
+    "converts_to_onnx",
+    "export_c",
+    "from_onnx",
     "load_model",
+    "load_torch",
     "load_weights",
+    "register_skl2onnx",
     "save_model",
     "save_weights",
-    *_HOMES,
+    "to_onnx",
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return list(__all__)

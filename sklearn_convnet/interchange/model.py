@@ -1,11 +1,16 @@
 """Files of models."""
 
+from __future__ import annotations
+
 import json
 import os
 
 import sklearn
 
+from .._typing import PathLike
 from .._version import package_version
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
 from ..kernels import loader
 from ..messages import warn_caller
 from ..tensor_files import check_version, from_bytes, to_bytes
@@ -43,7 +48,7 @@ _ERRORS: tuple[type[Exception], ...] = (
 MAX_WORDS = 600
 
 
-def save_model(estimator, path):
+def save_model(estimator: ConvNetClassifier | ConvNetRegressor, path: PathLike) -> None:
     """Write an estimator, with its network and all that a fit has left, to a file without code.
 
     The file is a zip of two parts: ``model.json`` with parameters, layers, classes and the like,
@@ -120,7 +125,7 @@ def save_model(estimator, path):
         write_archive(file, parts)
 
 
-def load_model(path):
+def load_model(path: PathLike) -> ConvNetClassifier | ConvNetRegressor:
     """Read an estimator that `save_model` has written.
 
     Nothing that the file holds is executed, whatever that is. A damaged or forged file is refused,

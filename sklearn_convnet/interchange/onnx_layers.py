@@ -1,9 +1,26 @@
 """Layers and weights from ONNX models."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from numpy.typing import NDArray
+
+from .._typing import PathLike
+from ..layers.base import Layer
 from ..onnx_import import read_onnx
 
+if TYPE_CHECKING:
+    import onnx
 
-def from_onnx(model, *, task=None, input_shape=None, output=None):
+
+def from_onnx(
+    model: PathLike | BinaryIO | onnx.ModelProto,
+    *,
+    task: Literal["classification", "regression"] | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    output: str | None = None,
+) -> tuple[list[Layer], dict[str, NDArray[Any]]]:
     """The layers and weights of a network in an ONNX model.
 
     The graph is read back into nested blocks: chains, `Residual`, `Parallel`, `DenseBlock`, `Gate`

@@ -1,16 +1,22 @@
 """Weights of PyTorch's well-known networks, for `init_from`."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Mapping
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .._typing import PathLike
 from ..estimators.transfer import flattened, listed
 from ..layers import Dense
 from ..layers.auxiliary import without_heads
+from ..layers.base import Layer
 from ..layers.composition import with_channels
 from ..layers.tree import parts_of
 from ..network.depthwise import DepthwiseNode
@@ -33,7 +39,13 @@ _ENTRIES = {
 _TORCH_SUFFIXES = (".pth", ".pt")
 
 
-def load_torch(source, layers, *, input_shape=(224, 224, 3), output=True):
+def load_torch(
+    source: PathLike | Mapping[str, Any],
+    layers: list[tuple[str, Layer]],
+    *,
+    input_shape: tuple[int, ...] = (224, 224, 3),
+    output: bool = True,
+) -> dict[str, NDArray[Any]]:
     """Weights that PyTorch has trained, as torchvision names them, for layers that are the same.
 
     The layers are those of `alexnet`, `vgg`, `resnet`, `densenet`, `googlenet` or `mobilenet_v2` in

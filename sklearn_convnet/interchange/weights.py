@@ -1,10 +1,19 @@
 """Files of weights."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .._typing import PathLike
+from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
 from ..tensor_files import read_weights, write_weights
 from .errors import ModelFileError
 
 
-def save_weights(estimator, path):
+def save_weights(estimator: ConvNetClassifier | ConvNetRegressor, path: PathLike) -> None:
     """Write the weights of a fitted estimator to a safetensors file.
 
     The file is written as a whole or not at all: what was there before stays until the new one is
@@ -43,7 +52,7 @@ def save_weights(estimator, path):
     write_weights(path, weights, about)
 
 
-def load_weights(path):
+def load_weights(path: PathLike) -> dict[str, NDArray[Any]]:
     """Read the arrays of a safetensors file.
 
     The result is what `set_weights` of a fitted estimator takes, and ``init_from``. The file may

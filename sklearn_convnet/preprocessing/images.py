@@ -1,12 +1,18 @@
 """From names of image files to images."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import validate_parameter_constraints
 
+from .._typing import PathLike
 from ..constraints import StrOptions
 from ..image_files import FITS, MODES, ImageForm, checked_size, pillow
 from ..many_files import listed_paths, read_in_turn, told
@@ -100,7 +106,16 @@ class ImageFiles(Stored):
     dtype = np.dtype(np.uint8)
     ndim = 4
 
-    def __init__(self, paths, size, *, mode="RGB", fit="resize", folder=None, n_jobs=None):
+    def __init__(
+        self,
+        paths: ArrayLike | Sequence[PathLike],
+        size: int | tuple[int, int],
+        *,
+        mode: Literal["RGB", "L"] = "RGB",
+        fit: Literal["resize", "crop", "pad"] = "resize",
+        folder: PathLike | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
         given = dict(size=size, mode=mode, fit=fit, folder=folder, n_jobs=n_jobs)
         validate_parameter_constraints(_CONSTRAINTS, given, "ImageFiles")
         pillow("ImageFiles")
@@ -113,11 +128,12 @@ class ImageFiles(Stored):
         self.filenames, self.n_jobs = np.array(names), n_jobs
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """Number of images, and the shape of one."""
-        return (len(self.filenames), *self._form.size, self._form.n_channels)
+        height, width = self._form.size  # type: ignore[misc]  # never None here
+        return (len(self.filenames), height, width, self._form.n_channels)
 
-    def read(self, i):
+    def read(self, i: int) -> NDArray[Any]:
         """The image of a file.
 
         Parameters
@@ -231,8 +247,15 @@ class ImageReader(TransformerMixin, Parametrized):
     }
 
     def __init__(
-        self, size, *, mode="RGB", fit_mode="resize", folder=None, on_demand=False, n_jobs=None
-    ):
+        self,
+        size: int | tuple[int, int],
+        *,
+        mode: Literal["RGB", "L"] = "RGB",
+        fit_mode: Literal["resize", "crop", "pad"] = "resize",
+        folder: PathLike | None = None,
+        on_demand: bool = False,
+        n_jobs: int | None = None,
+    ) -> None:
         self.size = size
         self.mode = mode
         self.fit_mode = fit_mode
@@ -240,7 +263,7 @@ class ImageReader(TransformerMixin, Parametrized):
         self.on_demand = on_demand
         self.n_jobs = n_jobs
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike | Sequence[PathLike], y: Any = None) -> Self:
         """Check the parameters and X.
 
         Parameters
@@ -266,7 +289,7 @@ class ImageReader(TransformerMixin, Parametrized):
         self._files(X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike | Sequence[PathLike]) -> NDArray[Any] | ImageFiles:
         """Read images.
 
         Parameters

@@ -7,9 +7,13 @@
 #   the number of bands, and white noise has the same in each.
 """
 
+from __future__ import annotations
+
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 from sklearn.base import TransformerMixin
@@ -95,16 +99,16 @@ class Spectrogram(TransformerMixin, Parametrized):
 
     def __init__(
         self,
-        sampling_rate,
+        sampling_rate: float,
         *,
-        window=0.025,
-        hop=0.01,
-        n_mels=40,
-        f_min=0.0,
-        f_max=None,
-        log=True,
-        floor=1e-10,
-    ):
+        window: float = 0.025,
+        hop: float = 0.01,
+        n_mels: int | None = 40,
+        f_min: float = 0.0,
+        f_max: float | None = None,
+        log: bool = True,
+        floor: float = 1e-10,
+    ) -> None:
         self.sampling_rate = sampling_rate
         self.window = window
         self.hop = hop
@@ -114,7 +118,7 @@ class Spectrogram(TransformerMixin, Parametrized):
         self.log = log
         self.floor = floor
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Check the parameters and X.
 
         Parameters
@@ -140,7 +144,7 @@ class Spectrogram(TransformerMixin, Parametrized):
         self._signals(X, transform.m_num)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any] | list[NDArray[Any]]:
         """The images of signals.
 
         Parameters
@@ -163,7 +167,7 @@ class Spectrogram(TransformerMixin, Parametrized):
         images = [self._image(one, transform, bands) for one in self._signals(X, transform.m_num)]
         return np.stack(images) if len({image.shape for image in images}) == 1 else images
 
-    def frequencies(self):
+    def frequencies(self) -> NDArray[Any]:
         """The frequency of each row of an image.
 
         Returns

@@ -1,10 +1,18 @@
 """`AugmentationDisplay`."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 
+from ..._typing import RandomState
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ...estimators.samples import Given
 from ...estimators.targets.boxes import BoxTarget, corners_of
 from ...estimators.targets.maps import LabelMapTarget
@@ -23,6 +31,9 @@ from ._pictures import (
 from .boxes import outlines
 from .keypoints import draw_points
 from .label_maps import draw_label_map
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class AugmentationDisplay:
@@ -67,7 +78,15 @@ class AugmentationDisplay:
     (2, 4)
     """
 
-    def __init__(self, batches, *, corners=None, points=None, label_maps=None, kind="auto"):
+    def __init__(
+        self,
+        batches: Sequence[ArrayLike],
+        *,
+        corners: Sequence[ArrayLike] | None = None,
+        points: Sequence[ArrayLike] | None = None,
+        label_maps: Sequence[ArrayLike] | None = None,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+    ) -> None:
         self.batches = batches
         self.corners = corners
         self.points = points
@@ -77,18 +96,18 @@ class AugmentationDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        boxes=None,
-        n_samples=4,
-        n_draws=5,
-        random_state=None,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        boxes: ArrayLike | None = None,
+        n_samples: int = 4,
+        n_draws: int = 5,
+        random_state: RandomState = None,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw what training would see.
 
         Parameters
@@ -139,7 +158,13 @@ class AugmentationDisplay:
         display = cls([X for X, _ in batches], kind=kind_of_samples(twin), **moved)
         return display.plot(channel=channel, axes=axes, im_kw=im_kw)
 
-    def plot(self, axes=None, *, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters

@@ -1,7 +1,14 @@
 """`BoxesDisplay`."""
 
-import numpy as np
+from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...estimators.classifier import ConvNetClassifier
 from ...estimators.targets.boxes import corners_of
 from ...metrics import box_iou
 from ._pictures import (
@@ -17,6 +24,9 @@ from ._pictures import (
     same_length,
     samples_on_grid,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class BoxesDisplay:
@@ -55,7 +65,14 @@ class BoxesDisplay:
     array([0.5])
     """
 
-    def __init__(self, X, boxes_true=None, boxes_pred=None, *, box_units="share"):
+    def __init__(
+        self,
+        X: ArrayLike,
+        boxes_true: ArrayLike | None = None,
+        boxes_pred: ArrayLike | None = None,
+        *,
+        box_units: Literal["share", "pixels"] = "share",
+    ) -> None:
         self.X = X
         self.boxes_true = boxes_true
         self.boxes_pred = boxes_pred
@@ -63,8 +80,16 @@ class BoxesDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, boxes=None, *, n_samples=12, channel=None, axes=None, im_kw=None
-    ):
+        cls,
+        estimator: ConvNetClassifier,
+        X: ArrayLike,
+        boxes: ArrayLike | None = None,
+        *,
+        n_samples: int = 12,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the boxes that a fitted classifier sees.
 
         Parameters
@@ -104,16 +129,16 @@ class BoxesDisplay:
     @classmethod
     def from_predictions(
         cls,
-        X,
-        boxes_true=None,
-        boxes_pred=None,
+        X: ArrayLike,
+        boxes_true: ArrayLike | None = None,
+        boxes_pred: ArrayLike | None = None,
         *,
-        box_units="share",
-        n_samples=12,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        box_units: Literal["share", "pixels"] = "share",
+        n_samples: int = 12,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw given boxes.
 
         Parameters
@@ -145,7 +170,14 @@ class BoxesDisplay:
         display = cls(X, boxes_true, boxes_pred, box_units=box_units)
         return display.plot(n_samples=n_samples, channel=channel, axes=axes, im_kw=im_kw)
 
-    def plot(self, axes=None, *, n_samples=12, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        n_samples: int = 12,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters

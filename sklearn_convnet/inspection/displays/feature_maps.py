@@ -1,10 +1,17 @@
 """`FeatureMapsDisplay`."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ..activations import activations
 from ._pictures import (
     SIGNED,
@@ -21,6 +28,9 @@ from ._pictures import (
     signed_range,
     value_range,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class FeatureMapsDisplay:
@@ -61,15 +71,30 @@ class FeatureMapsDisplay:
     ((3, 6), 4, 6)
     """
 
-    def __init__(self, maps, sample=None, *, kind="auto"):
+    def __init__(
+        self,
+        maps: Mapping[str, ArrayLike],
+        sample: ArrayLike | None = None,
+        *,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+    ) -> None:
         self.maps = maps
         self.sample = sample
         self.kind = kind
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, layers=None, *, index=0, n_maps=8, channel=None, axes=None, im_kw=None
-    ):
+        cls,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        X: Samples,
+        layers: Sequence[str | int] | None = None,
+        *,
+        index: int = 0,
+        n_maps: int = 8,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the maps that a fitted network makes of a sample.
 
         Parameters
@@ -109,7 +134,14 @@ class FeatureMapsDisplay:
         display = cls({name: maps[0] for name, maps in found.items()}, shown[index], kind=kind)
         return display.plot(n_maps=n_maps, channel=channel, axes=axes, im_kw=im_kw)
 
-    def plot(self, axes=None, *, n_maps=8, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        n_maps: int = 8,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters

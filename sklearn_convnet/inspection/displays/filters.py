@@ -1,11 +1,18 @@
 """`FiltersDisplay`."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ...network.conv import ConvNode
 from ...network.conv_transpose import ConvTransposeNode
 from ...network.dense import DenseNode
@@ -28,6 +35,9 @@ from ._pictures import (
     slices_of,
     wrapped,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Nodes whose weights are filters, each of the size of a window.
 CONVOLUTIONS = (ConvNode, ConvTransposeNode, DepthwiseNode, TransformConvNode)
@@ -71,14 +81,21 @@ class FiltersDisplay:
     ('conv2d1', (6, 3, 3, 1))
     """
 
-    def __init__(self, filters, *, layer=None):
+    def __init__(self, filters: ArrayLike, *, layer: str | None = None) -> None:
         self.filters = filters
         self.layer = layer
 
     @classmethod
     def from_estimator(
-        cls, estimator, layer=None, *, n_filters=32, channel=None, axes=None, im_kw=None
-    ):
+        cls,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        layer: str | int | None = None,
+        *,
+        n_filters: int = 32,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw filters of a fitted network.
 
         Filters of a `DepthwiseConv2D` are those of its channels, one after the other;
@@ -116,7 +133,14 @@ class FiltersDisplay:
         display = cls(filters_of(node), layer=node.path)
         return display.plot(n_filters=n_filters, channel=channel, axes=axes, im_kw=im_kw)
 
-    def plot(self, axes=None, *, n_filters=32, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        n_filters: int = 32,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters

@@ -1,10 +1,19 @@
 """`HistoryDisplay`."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ._pictures import check_estimator_kind, colors_of, grid_of_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PANELS = ("loss", "score", "learning_rate")
 
@@ -49,11 +58,19 @@ class HistoryDisplay:
     ['learning_rate', 'loss', 'score', 'validation_loss', 'validation_score']
     """
 
-    def __init__(self, histories):
+    def __init__(self, histories: Mapping[str, Mapping[str, ArrayLike]]) -> None:
         self.histories = histories
 
     @classmethod
-    def from_estimator(cls, estimator, *, name=None, panels=PANELS, axes=None, log_loss="auto"):
+    def from_estimator(
+        cls,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        *,
+        name: str | None = None,
+        panels: Sequence[str] = PANELS,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        log_loss: bool | Literal["auto"] = "auto",
+    ) -> Self:
         """Draw the curves of one fit.
 
         To compare it with another, draw that on the same axes (``axes=display.axes_``), or both at
@@ -82,7 +99,14 @@ class HistoryDisplay:
         )
 
     @classmethod
-    def from_estimators(cls, estimators, *, panels=PANELS, axes=None, log_loss="auto"):
+    def from_estimators(
+        cls,
+        estimators: Mapping[str, ConvNetClassifier | ConvNetRegressor],
+        *,
+        panels: Sequence[str] = PANELS,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        log_loss: bool | Literal["auto"] = "auto",
+    ) -> Self:
         """Draw the curves of several fits.
 
         Parameters
@@ -111,7 +135,13 @@ class HistoryDisplay:
         histories = {name: estimator.history_ for name, estimator in estimators.items()}
         return cls(histories).plot(panels=panels, axes=axes, log_loss=log_loss)
 
-    def plot(self, axes=None, *, panels=PANELS, log_loss="auto"):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        panels: Sequence[str] = PANELS,
+        log_loss: bool | Literal["auto"] = "auto",
+    ) -> Self:
         """Draw them.
 
         Parameters

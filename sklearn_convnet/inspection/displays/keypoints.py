@@ -1,7 +1,14 @@
 """`KeypointsDisplay`."""
 
-import numpy as np
+from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...estimators.regressor import ConvNetRegressor
 from ._pictures import (
     PREDICTED_COLOR,
     TRUE_COLOR,
@@ -15,6 +22,9 @@ from ._pictures import (
     same_length,
     samples_on_grid,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class KeypointsDisplay:
@@ -60,7 +70,15 @@ class KeypointsDisplay:
     array([0.5])
     """
 
-    def __init__(self, X, points_true=None, points_pred=None, *, point_units="share", edges=None):
+    def __init__(
+        self,
+        X: ArrayLike,
+        points_true: ArrayLike | None = None,
+        points_pred: ArrayLike | None = None,
+        *,
+        point_units: Literal["share", "pixels"] = "share",
+        edges: ArrayLike | None = None,
+    ) -> None:
         self.X = X
         self.points_true = points_true
         self.points_pred = points_pred
@@ -70,16 +88,16 @@ class KeypointsDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: ConvNetRegressor,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        edges=None,
-        n_samples=12,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        edges: ArrayLike | None = None,
+        n_samples: int = 12,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the points that a fitted regressor sees.
 
         Parameters
@@ -121,17 +139,17 @@ class KeypointsDisplay:
     @classmethod
     def from_predictions(
         cls,
-        X,
-        points_true=None,
-        points_pred=None,
+        X: ArrayLike,
+        points_true: ArrayLike | None = None,
+        points_pred: ArrayLike | None = None,
         *,
-        point_units="share",
-        edges=None,
-        n_samples=12,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        point_units: Literal["share", "pixels"] = "share",
+        edges: ArrayLike | None = None,
+        n_samples: int = 12,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw given points.
 
         Parameters
@@ -167,7 +185,14 @@ default=None
         display = cls(X, points_true, points_pred, point_units=point_units, edges=edges)
         return display.plot(n_samples=n_samples, channel=channel, axes=axes, im_kw=im_kw)
 
-    def plot(self, axes=None, *, n_samples=12, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        n_samples: int = 12,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters

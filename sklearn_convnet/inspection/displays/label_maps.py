@@ -1,10 +1,16 @@
 """`LabelMapsDisplay`."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
+from ...estimators.classifier import ConvNetClassifier
 from ._pictures import (
     CELL,
     Samples,
@@ -17,6 +23,9 @@ from ._pictures import (
     numbers,
     same_length,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Colour of pixels whose label is ignored.
 IGNORED_COLOR = (0.6, 0.6, 0.6)
@@ -74,15 +83,15 @@ class LabelMapsDisplay:
 
     def __init__(
         self,
-        X,
-        maps_true=None,
-        maps_pred=None,
+        X: ArrayLike,
+        maps_true: ArrayLike | None = None,
+        maps_pred: ArrayLike | None = None,
         *,
-        classes=None,
-        ignore_label=None,
-        display_labels=None,
-        kind="auto",
-    ):
+        classes: ArrayLike | None = None,
+        ignore_label: Any = None,
+        display_labels: Sequence[str] | NDArray[Any] | None = None,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+    ) -> None:
         self.X = X
         self.maps_true = maps_true
         self.maps_pred = maps_pred
@@ -94,17 +103,17 @@ class LabelMapsDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: ConvNetClassifier,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        display_labels=None,
-        n_samples=4,
-        alpha=0.5,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        display_labels: Sequence[str] | NDArray[Any] | None = None,
+        n_samples: int = 4,
+        alpha: float = 0.5,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the maps that a fitted classifier predicts.
 
         Parameters
@@ -157,20 +166,20 @@ class LabelMapsDisplay:
     @classmethod
     def from_predictions(
         cls,
-        X,
-        maps_true=None,
-        maps_pred=None,
+        X: ArrayLike,
+        maps_true: ArrayLike | None = None,
+        maps_pred: ArrayLike | None = None,
         *,
-        classes=None,
-        ignore_label=None,
-        display_labels=None,
-        kind="auto",
-        n_samples=4,
-        alpha=0.5,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        classes: ArrayLike | None = None,
+        ignore_label: Any = None,
+        display_labels: Sequence[str] | NDArray[Any] | None = None,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+        n_samples: int = 4,
+        alpha: float = 0.5,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw given maps.
 
         Parameters
@@ -220,7 +229,15 @@ class LabelMapsDisplay:
             n_samples=n_samples, alpha=alpha, channel=channel, axes=axes, im_kw=im_kw
         )
 
-    def plot(self, axes=None, *, n_samples=4, alpha=0.5, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        n_samples: int = 4,
+        alpha: float = 0.5,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters

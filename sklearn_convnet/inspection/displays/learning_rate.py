@@ -1,8 +1,17 @@
 """`LearningRateDisplay`."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from ...schedules import as_schedule
+from ...schedules import Schedule, as_schedule
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class LearningRateDisplay:
@@ -39,15 +48,29 @@ class LearningRateDisplay:
     'epoch'
     """
 
-    def __init__(self, learning_rates, *, per="epoch", name=None):
+    def __init__(
+        self,
+        learning_rates: ArrayLike,
+        *,
+        per: Literal["epoch", "step"] = "epoch",
+        name: str | None = None,
+    ) -> None:
         self.learning_rates = learning_rates
         self.per = per
         self.name = name
 
     @classmethod
     def from_schedule(
-        cls, schedule, n, *, scores=None, steps_per_epoch=1, name=None, ax=None, line_kw=None
-    ):
+        cls,
+        schedule: float | Schedule,
+        n: int,
+        *,
+        scores: Sequence[float] | NDArray[Any] | None = None,
+        steps_per_epoch: int = 1,
+        name: str | None = None,
+        ax: Axes | None = None,
+        line_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the first learning rates of a schedule.
 
         Parameters
@@ -78,7 +101,7 @@ class LearningRateDisplay:
         name = type(schedule).__name__ if name is None else name
         return cls(rates, per=per, name=name).plot(ax=ax, line_kw=line_kw)
 
-    def plot(self, ax=None, *, line_kw=None):
+    def plot(self, ax: Axes | None = None, *, line_kw: dict[str, Any] | None = None) -> Self:
         """Draw it.
 
         Parameters

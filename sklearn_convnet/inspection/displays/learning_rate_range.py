@@ -1,16 +1,26 @@
 """`LearningRateRangeDisplay`."""
 
+from __future__ import annotations
+
 from itertools import chain, count, islice
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d
 from sklearn.utils import check_scalar
 
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ...estimators.samples import Given
+from ...on_demand import Samples
 from ...schedules import Schedule
 from ._begin import begun
 from ._pictures import numbers, one_axes, same_length
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class LearningRateRangeDisplay:
@@ -59,7 +69,9 @@ class LearningRateRangeDisplay:
     >>> _ = clf.set_params(optimizer__learning_rate=display.suggestion_)
     """
 
-    def __init__(self, learning_rates, losses, *, smoothing=3.0):
+    def __init__(
+        self, learning_rates: ArrayLike, losses: ArrayLike, *, smoothing: float = 3.0
+    ) -> None:
         self.learning_rates = learning_rates
         self.losses = losses
         self.smoothing = smoothing
@@ -67,20 +79,20 @@ class LearningRateRangeDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
-        sample_weight=None,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        X: Samples,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
         *,
-        boxes=None,
-        min_rate=1e-6,
-        max_rate=1.0,
-        n_steps=100,
-        smoothing=3.0,
-        stop_factor=1.0,
-        ax=None,
-        line_kw=None,
-    ):
+        boxes: ArrayLike | None = None,
+        min_rate: float = 1e-6,
+        max_rate: float = 1.0,
+        n_steps: int = 100,
+        smoothing: float = 3.0,
+        stop_factor: float = 1.0,
+        ax: Axes | None = None,
+        line_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Make the test for an estimator, fitted or not.
 
         It begins where `fit` would: with new weights, or those of `init_from`; in a warm start with
@@ -127,7 +139,7 @@ class LearningRateRangeDisplay:
         display = cls(rates[: len(losses)], losses, smoothing=smoothing)
         return display.plot(ax=ax, line_kw=line_kw)
 
-    def plot(self, ax=None, *, line_kw=None):
+    def plot(self, ax: Axes | None = None, *, line_kw: dict[str, Any] | None = None) -> Self:
         """Draw it.
 
         Parameters

@@ -1,7 +1,15 @@
 """`MaximizedUnitsDisplay`."""
 
-import numpy as np
+from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ..maximize import is_several, maximize_unit, pairs_of
 from ._pictures import (
     CELL,
@@ -14,6 +22,9 @@ from ._pictures import (
     same_length,
     wrapped,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class MaximizedUnitsDisplay:
@@ -52,7 +63,13 @@ class MaximizedUnitsDisplay:
     'a diagonal'
     """
 
-    def __init__(self, X, names=None, *, kind="auto"):
+    def __init__(
+        self,
+        X: ArrayLike,
+        names: Sequence[str] | None = None,
+        *,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+    ) -> None:
         self.X = X
         self.names = names
         self.kind = kind
@@ -60,15 +77,15 @@ class MaximizedUnitsDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        layer,
-        units,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        layer: str | int | Sequence[str | int],
+        units: Any,
         *,
-        maximize_kw=None,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        maximize_kw: dict[str, Any] | None = None,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Learn and draw what units of a fitted estimator look for.
 
         Parameters
@@ -100,7 +117,13 @@ class MaximizedUnitsDisplay:
         display = cls(channels_last(estimator, X), names, kind=kind_of_samples(estimator))
         return display.plot(channel=channel, axes=axes, im_kw=im_kw)
 
-    def plot(self, axes=None, *, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters

@@ -1,7 +1,15 @@
 """`NearestSamplesDisplay`."""
 
-import numpy as np
+from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ..neighbors import nearest_samples
 from ._pictures import (
     CELL,
@@ -13,6 +21,9 @@ from ._pictures import (
     same_length,
 )
 from .top_classes import shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class NearestSamplesDisplay:
@@ -58,8 +69,16 @@ class NearestSamplesDisplay:
     """
 
     def __init__(
-        self, X, X_reference, distances, indices, *, y=None, y_reference=None, kind="auto"
-    ):
+        self,
+        X: ArrayLike,
+        X_reference: ArrayLike,
+        distances: ArrayLike,
+        indices: ArrayLike,
+        *,
+        y: ArrayLike | None = None,
+        y_reference: ArrayLike | None = None,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+    ) -> None:
         self.X = X
         self.X_reference = X_reference
         self.distances = distances
@@ -71,19 +90,19 @@ class NearestSamplesDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X_reference,
-        X,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        X_reference: ArrayLike,
+        X: Samples,
         *,
-        y=None,
-        y_reference=None,
-        n_neighbors=5,
-        layer=-2,
-        n_samples=6,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        y: ArrayLike | None = None,
+        y_reference: ArrayLike | None = None,
+        n_neighbors: int = 5,
+        layer: str | int = -2,
+        n_samples: int = 6,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Find and draw the nearest samples.
 
         Parameters
@@ -125,7 +144,14 @@ class NearestSamplesDisplay:
         )
         return display.plot(n_samples=n_samples, channel=channel, axes=axes, im_kw=im_kw)
 
-    def plot(self, axes=None, *, n_samples=6, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        n_samples: int = 6,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters

@@ -1,15 +1,25 @@
 """`NetworkDisplay`."""
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Mapping
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal, Self
 
 from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from ...diagram import shape_text
-from ...layers.tree import parts_of_network, walk_parts
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
+from ...layers.tree import Part, parts_of_network, walk_parts
+from ...network.network import Network
 from ..samples import network_of
 from ._blocks import GAP, Chain, Columns, Frame, Leaf, Line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Colours of the families of layers, which are named after their modules.
 COLORS = {
@@ -72,12 +82,20 @@ class NetworkDisplay:
     24 x 24 x 6, 156 parameters
     """
 
-    def __init__(self, parts, n_parameters):
+    def __init__(self, parts: list[Part], n_parameters: Mapping[str, int]) -> None:
         self.parts = parts
         self.n_parameters = n_parameters
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, depth=None, collapse=True, n_columns="auto"):
+    def from_estimator(
+        cls,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        *,
+        ax: Axes | None = None,
+        depth: int | None = None,
+        collapse: bool = True,
+        n_columns: int | Literal["auto"] = "auto",
+    ) -> Self:
         """Draw the network of an estimator.
 
         Parameters
@@ -103,7 +121,15 @@ class NetworkDisplay:
         return cls.from_network(network, ax=ax, depth=depth, collapse=collapse, n_columns=n_columns)
 
     @classmethod
-    def from_network(cls, network, *, ax=None, depth=None, collapse=True, n_columns="auto"):
+    def from_network(
+        cls,
+        network: Network,
+        *,
+        ax: Axes | None = None,
+        depth: int | None = None,
+        collapse: bool = True,
+        n_columns: int | Literal["auto"] = "auto",
+    ) -> Self:
         """Draw a network.
 
         Parameters
@@ -133,7 +159,14 @@ class NetworkDisplay:
         display = cls(parts, dict(counts))
         return display.plot(ax, depth=depth, collapse=collapse, n_columns=n_columns)
 
-    def plot(self, ax=None, *, depth=None, collapse=True, n_columns="auto"):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        depth: int | None = None,
+        collapse: bool = True,
+        n_columns: int | Literal["auto"] = "auto",
+    ) -> Self:
         """Draw it.
 
         Parameters

@@ -1,9 +1,21 @@
 """`ReceptiveFieldDisplay`."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from numpy.typing import ArrayLike
+
 from ...diagram import shape_text
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ..receptive_field import field_of_layer, receptive_field
 from ..samples import network_of
 from ._pictures import Samples, colors_of, fitted_samples, grid_of_axes, slice_corners
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class ReceptiveFieldDisplay:
@@ -43,15 +55,29 @@ class ReceptiveFieldDisplay:
     ((2.5, 1.5), 5)
     """
 
-    def __init__(self, sample, fields, *, kind="auto"):
+    def __init__(
+        self,
+        sample: ArrayLike,
+        fields: Mapping[str, tuple[slice, ...] | None],
+        *,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+    ) -> None:
         self.sample = sample
         self.fields = fields
         self.kind = kind
 
     @classmethod
     def from_estimator(
-        cls, estimator, sample, layers=None, *, units=None, channel=None, ax=None, im_kw=None
-    ):
+        cls,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        sample: ArrayLike,
+        layers: Sequence[str | int] | None = None,
+        *,
+        units: Mapping[str, tuple[int, ...]] | None = None,
+        channel: int | None = None,
+        ax: Axes | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw what units of a fitted estimator see of a sample.
 
         Parameters
@@ -101,7 +127,13 @@ class ReceptiveFieldDisplay:
             raise ValueError(f"units has {', '.join(map(repr, units))}, but layers does not")
         return cls(X[0], fields, kind=kind).plot(ax, channel=channel, im_kw=im_kw)
 
-    def plot(self, ax=None, *, channel=None, im_kw=None):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw it.
 
         Parameters

@@ -1,10 +1,18 @@
 """`SaliencyDisplay`."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
+from ...on_demand import Samples
 from ..saliency import saliency
 from ..targets import is_one_each, wanted_of
 from ._pictures import (
@@ -16,6 +24,9 @@ from ._pictures import (
     same_length,
     samples_on_grid,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Colours of signed maps, from negative to positive. None is white, which would look like a bright
 #: part of the sample: where the map is near zero it is transparent.
@@ -66,7 +77,14 @@ class SaliencyDisplay:
     (-2.0, 2.0)
     """
 
-    def __init__(self, X, maps, *, titles=None, kind="auto"):
+    def __init__(
+        self,
+        X: ArrayLike,
+        maps: ArrayLike,
+        *,
+        titles: Sequence[str] | None = None,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+    ) -> None:
         self.X = X
         self.maps = maps
         self.titles = titles
@@ -75,20 +93,20 @@ class SaliencyDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: ConvNetClassifier | ConvNetRegressor,
+        X: Samples,
         *,
-        method="gradient",
-        target=None,
-        layer=None,
-        saliency_kw=None,
-        n_samples=12,
-        reduce="sum",
-        percentile=99.0,
-        alpha=0.9,
-        axes=None,
-        im_kw=None,
-    ):
+        method: str = "gradient",
+        target: Any = None,
+        layer: str | int | None = None,
+        saliency_kw: dict[str, Any] | None = None,
+        n_samples: int = 12,
+        reduce: Literal["sum", "max"] = "sum",
+        percentile: float = 99.0,
+        alpha: float = 0.9,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw what counts for the predictions of a fitted estimator.
 
         Parameters
@@ -140,8 +158,15 @@ class SaliencyDisplay:
         )
 
     def plot(
-        self, axes=None, *, n_samples=12, reduce="sum", percentile=99.0, alpha=0.9, im_kw=None
-    ):
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        n_samples: int = 12,
+        reduce: Literal["sum", "max"] = "sum",
+        percentile: float = 99.0,
+        alpha: float = 0.9,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters

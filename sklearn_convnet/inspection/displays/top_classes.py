@@ -1,10 +1,16 @@
 """`TopClassesDisplay` and `HardestSamplesDisplay`: samples, and the most probable classes below."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
+from ...estimators.classifier import ConvNetClassifier
 from ._pictures import (
     CELL,
     TRUE_COLOR,
@@ -16,6 +22,9 @@ from ._pictures import (
     same_length,
     wrapped,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class TopClassesDisplay:
@@ -65,7 +74,16 @@ class TopClassesDisplay:
     #: Whether all samples are needed to know which of them to draw.
     _needs_all = False
 
-    def __init__(self, X, proba, classes, *, y=None, display_labels=None, kind="auto"):
+    def __init__(
+        self,
+        X: ArrayLike,
+        proba: ArrayLike,
+        classes: ArrayLike,
+        *,
+        y: ArrayLike | None = None,
+        display_labels: Sequence[str] | NDArray[Any] | None = None,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+    ) -> None:
         self.X = X
         self.proba = proba
         self.classes = classes
@@ -76,17 +94,17 @@ class TopClassesDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: ConvNetClassifier,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        k=5,
-        n_samples=8,
-        display_labels=None,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        k: int = 5,
+        n_samples: int = 8,
+        display_labels: Sequence[str] | NDArray[Any] | None = None,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw what a fitted classifier says of samples.
 
         Parameters
@@ -129,19 +147,19 @@ class TopClassesDisplay:
     @classmethod
     def from_predictions(
         cls,
-        X,
-        proba,
-        y=None,
+        X: ArrayLike,
+        proba: ArrayLike,
+        y: ArrayLike | None = None,
         *,
-        classes=None,
-        k=5,
-        n_samples=8,
-        display_labels=None,
-        kind="auto",
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        classes: ArrayLike | None = None,
+        k: int = 5,
+        n_samples: int = 8,
+        display_labels: Sequence[str] | NDArray[Any] | None = None,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw given probabilities.
 
         Parameters
@@ -177,7 +195,15 @@ class TopClassesDisplay:
         display = cls._of(X, y, proba, numbered(classes, proba), display_labels, kind)
         return display.plot(k=k, n_samples=n_samples, channel=channel, axes=axes, im_kw=im_kw)
 
-    def plot(self, axes=None, *, k=5, n_samples=8, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        k: int = 5,
+        n_samples: int = 8,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them.
 
         Parameters
@@ -289,19 +315,19 @@ class HardestSamplesDisplay(TopClassesDisplay):
     _needs_all = True
 
     @classmethod
-    def from_estimator(
+    def from_estimator(  # type: ignore[override]  # y is needed
         cls,
-        estimator,
-        X,
-        y,
+        estimator: ConvNetClassifier,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
-        k=5,
-        n_samples=8,
-        display_labels=None,
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        k: int = 5,
+        n_samples: int = 8,
+        display_labels: Sequence[str] | NDArray[Any] | None = None,
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the samples that a fitted classifier finds hardest.
 
         Parameters
@@ -334,21 +360,21 @@ class HardestSamplesDisplay(TopClassesDisplay):
         )
 
     @classmethod
-    def from_predictions(
+    def from_predictions(  # type: ignore[override]
         cls,
-        X,
-        y,
-        proba,
+        X: ArrayLike,
+        y: ArrayLike,
+        proba: ArrayLike,
         *,
-        classes=None,
-        k=5,
-        n_samples=8,
-        display_labels=None,
-        kind="auto",
-        channel=None,
-        axes=None,
-        im_kw=None,
-    ):
+        classes: ArrayLike | None = None,
+        k: int = 5,
+        n_samples: int = 8,
+        display_labels: Sequence[str] | NDArray[Any] | None = None,
+        kind: Literal["auto", "signal", "image", "volume"] = "auto",
+        channel: int | None = None,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the hardest samples by given probabilities.
 
         Parameters
@@ -381,7 +407,15 @@ class HardestSamplesDisplay(TopClassesDisplay):
         self.indices_ = hardest(proba, codes)
         return self.indices_
 
-    def plot(self, axes=None, *, k=5, n_samples=8, channel=None, im_kw=None):
+    def plot(
+        self,
+        axes: Sequence[Axes] | NDArray[Any] | None = None,
+        *,
+        k: int = 5,
+        n_samples: int = 8,
+        channel: int | None = None,
+        im_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw them: see `TopClassesDisplay.plot`."""
         super().plot(axes, k=k, n_samples=n_samples, channel=channel, im_kw=im_kw)
         self.indices_ = self.indices_[: len(self.axes_)]

@@ -11,14 +11,21 @@
             library.py   the functions in C
 """
 
+from __future__ import annotations
+
 import re
 from copy import copy
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from ..._typing import PathLike
 from ...estimators.base import BaseConvNet
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ...network import Network
 from ...whole_file import whole_file
 from ..folding import fold_batch_norms
@@ -36,7 +43,14 @@ TOLERANCE = 1e-5
 N_DRAWN = 3
 
 
-def export_c(estimator, folder, *, name="network", input_dtype="float32", X=None):
+def export_c(
+    estimator: ConvNetClassifier | ConvNetRegressor | Network,
+    folder: PathLike,
+    *,
+    name: str = "network",
+    input_dtype: Literal["float32", "uint8"] = "float32",
+    X: ArrayLike | None = None,
+) -> list[Path]:
     """A fitted network as source in C, which predicts one sample at a time.
 
     The source is C99 and needs nothing but `math.h` and `string.h`. Weights are constants, batch

@@ -13,32 +13,41 @@
               graph.py           nodes and constants, and the model that is made of them
 """
 
+from __future__ import annotations
+
 from os import PathLike
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.utils.validation import check_is_fitted
 
 from ...estimators.base import BaseConvNet
+from ...estimators.classifier import ConvNetClassifier
+from ...estimators.regressor import ConvNetRegressor
 from ...network import Network
 from ...onnx_package import import_onnx
 from .convert import converts_to_onnx
 from .pipelines import register_skl2onnx
 from .write import MIN_OPSET, write_graph
 
+if TYPE_CHECKING:
+    import onnx
+
 __all__ = ["converts_to_onnx", "register_skl2onnx", "to_onnx"]
 
 
 def to_onnx(
-    estimator,
-    path=None,
+    estimator: ConvNetClassifier | ConvNetRegressor | Network,
+    path: PathLike | None = None,
     *,
-    layout="auto",
-    input_dtype=None,
-    dtype=None,
-    opset=None,
-    zipmap=False,
-    fold_batch_norms=True,
-):
+    layout: Literal["auto", "channels_last", "channels_first", "flat"] = "auto",
+    input_dtype: DTypeLike | None = None,
+    dtype: Literal["float32", "float64"] | None = None,
+    opset: int | None = None,
+    zipmap: bool = False,
+    fold_batch_norms: bool = True,
+) -> onnx.ModelProto:
     """A fitted network as an ONNX model.
 
     The model predicts what the estimator predicts. Its outputs have the names that skl2onnx uses:

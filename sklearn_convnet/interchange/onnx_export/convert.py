@@ -7,11 +7,16 @@
 #   entered by `converts_to_onnx`; a node whose class has none is an error that names its layer.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 from ...layers.composition import ShapeError
 from ...layers.shapes import AXIS_NAMES
 from ...layers.tree import parts_of_network, walk_parts
 from ...network.conv import ConvNode
-from ...network.node import ViewNode, walk
+from ...network.node import Node, ViewNode, walk
 from ...network.position import PositionNode
 from ..by_class import ByClass
 from ..folding import fold_batch_norms
@@ -20,7 +25,7 @@ from .graph import Graph
 _CONVERTERS = ByClass()
 
 
-def converts_to_onnx(*node_types):
+def converts_to_onnx(*node_types: type[Node]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Function decorator: it writes nodes of these classes to a graph of `to_onnx`.
 
     The function takes the node, its input and the graph, and returns its output. Input and output

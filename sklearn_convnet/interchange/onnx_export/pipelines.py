@@ -8,6 +8,8 @@
 #   of a regressor. Other kinds of y are for `to_onnx` alone.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from ...estimators.classifier import ConvNetClassifier
@@ -22,7 +24,7 @@ from .write import write_graph
 CLASSIFIER_OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [False]}
 
 
-def register_skl2onnx():
+def register_skl2onnx() -> None:
     """Let skl2onnx convert models that hold networks.
 
     `skl2onnx.to_onnx` then converts pipelines, ensembles, calibrated classifiers and searches with
