@@ -7,6 +7,7 @@ DATA ?=
 
 VENV := .venv
 OLDEST := .venv-oldest
+PEERS := .venv-peers
 PY := $(VENV)/bin/python
 # Safe path: neither a test nor its subprocesses may import the source tree. Tests run side
 # by side, each on one thread unless it asks for more, and threads do not spin meanwhile.
@@ -26,7 +27,8 @@ SOURCES := setup.py pyproject.toml MANIFEST.in README.md LICENSE \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo docs check-site notebook test test-oracle test-ray lint bench compare wheel release install clean
+.PHONY: help demo docs check-site notebook test test-oracle test-ray lint bench compare peers wheel release install \
+	clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -79,6 +81,8 @@ bench: $(VENV)/stamps/oracle  ## time LeNet-5 next to skorch: DATA=FOLDER of Fas
 compare: $(VENV)/stamps/bench  ## time networks and kernels next to PyTorch: ARGS="train", ...
 	$(PY) benchmarks/compare.py $(ARGS)
 
+peers: $(PEERS)/stamps/installed  ## make .venv-peers: other estimators and data sets, for benchmarks/defaults
+
 wheel: build/wheel  ## build the source archive and, from it, the wheel in dist/
 
 release: wheel  ## look over what is to be released, and test the source archive by itself
@@ -129,6 +133,14 @@ $(OLDEST)/stamps/installed: build/wheel
 	$(OLDEST)/bin/python -m pip install -q 'pip>=25.1'
 	$(OLDEST)/bin/python -m pip install -q --force-reinstall --no-deps dist/*.whl
 	$(OLDEST)/bin/python -m pip install -q --group oldest 'sklearn_convnet[test]'
+	@mkdir -p $(@D) && touch $@
+
+# An environment of its own: aeon asks for an older numpy.
+$(PEERS)/stamps/installed: build/wheel
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -q 'pip>=25.1'
+	$(PEERS)/bin/python -m pip install -q --force-reinstall --no-deps dist/*.whl
+	$(PEERS)/bin/python -m pip install -q --group peers sklearn_convnet
 	@mkdir -p $(@D) && touch $@
 
 # The wheel is built from the unpacked source archive, so that a file which the archive
