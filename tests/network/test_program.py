@@ -390,6 +390,16 @@ def test_no_result_is_overwritten():
 LARGE = [Conv2D(64, 3, padding=1), Conv2D(8, 3), Dense(3)]
 
 
+@pytest.mark.parametrize("n", [1, 3, 64])
+def test_results_are_aligned(n):
+    network = new_network(dtype="float32")
+    X = np.zeros((n, *SHAPE), "f")
+    prediction = network.forward(X)
+    Y = network.forward(X, training=True)
+    dX = network.backward(np.ones_like(Y))
+    assert [a.ctypes.data % ALIGNMENT for a in (prediction, Y, dX)] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("need_input", [True, False])
 def test_memory_may_be_released_between_forward_and_backward(need_input):
     traced, eager = both(LARGE, (40, 40, 1))
