@@ -1,20 +1,5 @@
 # Activations of whole arrays, and softmax.
 
-cdef enum:
-    PIECE = 1024  # elements that are copied at a time, so that they are still in the L1 cache
-
-
-cdef void activated_copy(
-    int code, real alpha, const real* x, real* y, Py_ssize_t n
-) noexcept nogil:
-    cdef Py_ssize_t i, start, count
-    for i in range(ceil_div(n, PIECE)):
-        start = i * PIECE
-        count = smaller(PIECE, n - start)
-        memcpy(y + start, x + start, count * sizeof(real))
-        activate(code, alpha, y + start, count)
-
-
 def activation_forward(
     const real[::1] X,   # IN
     real[::1] Y,         # OUT
@@ -27,17 +12,6 @@ def activation_forward(
     same_length(n, Y.shape[0], "Y")
     for t in prange(chunks_for(n), nogil=True, num_threads=threads_for(n, n_threads)):
         activated_copy(code, alpha, &X[t * CHUNK], &Y[t * CHUNK], chunk_end(n, t) - t * CHUNK)
-
-
-cdef void times_derivative(
-    int code, real alpha, const real* s, const real* dy, real* dx, Py_ssize_t n
-) noexcept nogil:
-    cdef Py_ssize_t i, start, count
-    for i in range(ceil_div(n, PIECE)):
-        start = i * PIECE
-        count = smaller(PIECE, n - start)
-        memcpy(dx + start, dy + start, count * sizeof(real))
-        multiply_derivative(code, alpha, s + start, dx + start, count)
 
 
 def activation_backward(

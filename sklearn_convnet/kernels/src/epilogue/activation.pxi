@@ -401,3 +401,34 @@ cdef void multiply_derivative(
         memcpy(d_rest, d + n - n_rest, n_rest * sizeof(real))
         derivative_block(code, alpha, s_rest, d_rest)
         memcpy(d + n - n_rest, d_rest, n_rest * sizeof(real))
+
+
+# From one array to another: a block is copied just before it is worked on in place.
+
+cdef void activated_copy(
+    int code, real alpha, const real* x, real* y, Py_ssize_t n
+) noexcept nogil:
+    """y = f(x)."""
+    cdef Py_ssize_t i
+    for i in range(n // BLOCK):
+        memcpy(y, x, BLOCK * sizeof(real))
+        activation_block(code, alpha, y)
+        x += BLOCK
+        y += BLOCK
+    memcpy(y, x, n % BLOCK * sizeof(real))
+    activate(code, alpha, y, n % BLOCK)
+
+
+cdef void times_derivative(
+    int code, real alpha, const real* s, const real* dy, real* dx, Py_ssize_t n
+) noexcept nogil:
+    """dx = dy f'."""
+    cdef Py_ssize_t i
+    for i in range(n // BLOCK):
+        memcpy(dx, dy, BLOCK * sizeof(real))
+        derivative_block(code, alpha, s, dx)
+        s += BLOCK
+        dy += BLOCK
+        dx += BLOCK
+    memcpy(dx, dy, n % BLOCK * sizeof(real))
+    multiply_derivative(code, alpha, s, dx, n % BLOCK)
