@@ -12,6 +12,7 @@ include "micro/interleaved_tile.pxi"
 include "micro/narrow_tile.pxi"
 include "micro/sparse_tile.pxi"
 include "micro/channel_tile.pxi"
+include "micro/column_tile.pxi"
 include "micro/transforms.pxi"
 
 # --- packing: numbers in the order in which micro-kernels read them ---

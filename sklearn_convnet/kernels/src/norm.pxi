@@ -361,13 +361,14 @@ def batchnorm_backward(
     with nogil:
         for row in range(m // q.sample_rows):
             total += <double> row_weight(&q, row * q.sample_rows) * q.sample_rows
+        dz = &dY[0, 0]
         if sums is None:
-            dz = &dX[0, 0]
+            if q.code != IDENTITY:
+                dz = &dX[0, 0]
             for block in prange(n_blocks, num_threads=n_threads):
                 gradient_rows(&q, block * NORM_ROWS, block_end(&q, block), &dY[0, 0], &dX[0, 0],
                               totals + 2 * block * n, scratch + threadid() * n_scratch)
         else:
-            dz = &dY[0, 0]
             memcpy(totals, &sums[0, 0], 2 * n_parts * n * sizeof(double))
         add_blocks(totals, n_parts, 2 * n)
         for c in range(n):

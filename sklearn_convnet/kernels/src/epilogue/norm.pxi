@@ -68,20 +68,11 @@ cdef void moment_rows(
 ) noexcept nogil:
     """total = sum of w (x - centre) over a few rows, or of its square."""
     cdef real w[FEW_NORM_ROWS]
-    cdef vec sums, centre, d
     cdef real sum_, d_
-    cdef Py_ssize_t row, v, c, n = q.n_channels
-    cdef const real* x
+    cdef Py_ssize_t row, c, n = q.n_channels, n_vectors = n // LANES * LANES
     few_weights(q, start, end, w)
-    for v in range(n // LANES):
-        x = q.X + start * n + v * LANES
-        centre = at(q.centre + v * LANES)
-        sums = at(ZEROS)
-        for row in range(end - start):
-            d = at(x + row * n) - centre
-            sums = sums + w[row] * (d * d if squared else d)
-        put(total + v * LANES, sums)
-    for c in range(n // LANES * LANES, n):
+    sum_deviations(q.X + start * n, n, end - start, n_vectors, q.centre, w, squared, total)
+    for c in range(n_vectors, n):
         sum_ = 0
         for row in range(start, end):
             d_ = q.X[row * n + c] - q.centre[c]
@@ -165,38 +156,30 @@ cdef inline Py_ssize_t gradient_rows_scratch(Py_ssize_t n_channels) noexcept nog
 
 
 cdef void times_slope(
-    const Norm* q, Py_ssize_t start, Py_ssize_t n_rows, real* dz, real* y
+    const Norm* q, Py_ssize_t start, Py_ssize_t n_rows, const real* dy, real* dz, real* y
 ) noexcept nogil:
-    """dz *= f'(z) for a few rows; y is scratch for them."""
-    cdef const real* x = q.X + start * q.n_channels
-    if q.code == IDENTITY:
-        return
-    if q.centre is NULL:
-        multiply_derivative(q.code, q.alpha, x, dz, n_rows * q.n_channels)
+    """dz = dy f'(z) for a few rows; dy may be dz, and y is scratch for them."""
+    cdef Py_ssize_t n = n_rows * q.n_channels
+    cdef const real* s = q.X + start * q.n_channels
+    if q.centre is not NULL:
+        normalize_rows(q, s, n_rows, y)
+        activate(q.code, q.alpha, y, n)
+        s = y
+    if dy == dz:
+        multiply_derivative(q.code, q.alpha, s, dz, n)
     else:
-        normalize_rows(q, x, n_rows, y)
-        activate(q.code, q.alpha, y, n_rows * q.n_channels)
-        multiply_derivative(q.code, q.alpha, y, dz, n_rows * q.n_channels)
+        times_derivative(q.code, q.alpha, s, dy, dz, n)
 
 
 cdef void sum_gradient(
     const Norm* q, Py_ssize_t start, Py_ssize_t n_rows, const real* dz, real* totals
 ) noexcept nogil:
     """The sums of dz and of dz (normed - normed_centre) over a few rows."""
-    cdef Py_ssize_t row, v, c, n = q.n_channels
+    cdef Py_ssize_t row, c, n = q.n_channels, n_vectors = n // LANES * LANES
     cdef real* products = totals + n
     cdef const real* x = q.normed + start * n
-    cdef vec sums, products_, centre
-    for v in range(n // LANES):
-        centre = at(q.normed_centre + v * LANES)
-        sums, products_ = at(ZEROS), at(ZEROS)
-        for row in range(n_rows):
-            sums = sums + at(dz + row * n + v * LANES)
-            products_ = products_ + at(dz + row * n + v * LANES) * (
-                at(x + row * n + v * LANES) - centre)
-        put(totals + v * LANES, sums)
-        put(products + v * LANES, products_)
-    for c in range(n // LANES * LANES, n):
+    sum_products(dz, x, n, n_rows, n_vectors, q.normed_centre, totals, products)
+    for c in range(n_vectors, n):
         totals[c] = products[c] = 0
         for row in range(n_rows):
             totals[c] += dz[row * n + c]
@@ -208,17 +191,18 @@ cdef void gradient_rows(
     real* scratch
 ) noexcept nogil:
     """From dY, which may be dZ itself, to dZ = dY f'(z), for the rows from start to end, and two
-    sums a channel, `sum_gradient`, unless totals is NULL. Scratch: `gradient_rows_scratch`."""
+    sums a channel, `sum_gradient`, unless totals is NULL. The identity leaves dZ alone. Scratch:
+    `gradient_rows_scratch`."""
     cdef Py_ssize_t row = start, n = q.n_channels, count, c
+    cdef const real* dz = dY if q.code == IDENTITY else dZ
     if totals is not NULL:
         memset(totals, 0, 2 * n * sizeof(double))
     while row < end:
         count = smaller(FEW_NORM_ROWS, end - row)
-        if dY != dZ:
-            memcpy(dZ + row * n, dY + row * n, count * n * sizeof(real))
-        times_slope(q, row, count, dZ + row * n, scratch + 2 * n)
+        if q.code != IDENTITY:
+            times_slope(q, row, count, dY + row * n, dZ + row * n, scratch + 2 * n)
         if totals is not NULL:
-            sum_gradient(q, row, count, dZ + row * n, scratch)
+            sum_gradient(q, row, count, dz + row * n, scratch)
             for c in range(2 * n):
                 totals[c] += scratch[c]
         row += count
