@@ -375,13 +375,21 @@ class Trainer:
 
     def loss_of(self, part, score):
         """The sum of the losses of samples of one size, without training; a score sees them."""
-        X, network = self.seen(part.X), self.network
-        Z = network.resized(X.shape[1:]).forward(X, n_threads=self.n_threads)
-        loss = self.loss.value_and_gradient(
-            Z, part.target, part.score_weight, None, network.kernels, self.n_threads
-        )
+        Z = self.outputs_of(part)
+        loss = self.loss_at(Z, part)
         score.add(Z, part.target, part.score_weight)
         return loss
+
+    def outputs_of(self, part):
+        """The network's outputs for samples of one size, without training."""
+        X = self.seen(part.X)
+        return self.network.resized(X.shape[1:]).forward(X, n_threads=self.n_threads)
+
+    def loss_at(self, Z, part):
+        """The sum of the losses of samples of one size, at some outputs."""
+        return self.loss.value_and_gradient(
+            Z, part.target, part.score_weight, None, self.network.kernels, self.n_threads
+        )
 
     def fit_statistics(self, samples, weight, known):
         """Let layers that need statistics of the data compute them.
@@ -407,6 +415,10 @@ class Trainer:
                     yield self.seen(some.stacked(part)), weight[rows[part]]
             else:
                 yield self.seen(some), weight[start:stop]
+
+    def at_hand(self, samples, which):
+        """Some samples, as arrays here."""
+        return samples.take(which)
 
     def chunks(self, samples, edges=None):
         """The samples in parts for which a prediction has memory, or cut at given edges."""

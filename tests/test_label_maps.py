@@ -205,6 +205,7 @@ def test_scores_of_training_ignore_too(scenes):
     assert parts.classes_.tolist() == [0, 2]
 
 
+@pytest.mark.filterwarnings("ignore:The network has learnt nothing from X")
 def test_what_comes_from_beyond_an_image_is_ignored(scenes):
     """Where a label is ignored, turned maps have it at their corners, and not the first class."""
     X, masks = scenes

@@ -169,6 +169,7 @@ def test_the_warning_is_that_of_mlp(iris, estimator, mlp):
 @every_estimator
 @pytest.mark.usefixtures("every_warning")
 def test_training_that_ends_by_itself_does_not_warn(iris, estimator):
+    warnings.filterwarnings("ignore", "The network has learnt nothing")  # in four steps
     X, y = iris
     n_iter = 4  # the first, which is the best, and three without an improvement
     for params in ({}, {"early_stopping": True}):
@@ -202,6 +203,7 @@ def test_no_patience_is_infinite_patience(iris, estimator):
 
 
 @every_estimator
+@pytest.mark.filterwarnings("ignore:The network predicts the same class")
 def test_tol_ends_training(estimator):
     model = dense(estimator, 4, tol=0.5, max_iter=3000, optimizer="sgd")
     assert model.fit([[3.0, 2.0], [1.0, 6.0]], [1, 0]).n_iter_ < 3000

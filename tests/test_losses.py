@@ -419,6 +419,7 @@ def test_poisson_predicts_means(rates):
         reg.fit(X, y - 1)
 
 
+@pytest.mark.filterwarnings("ignore:The network has learnt nothing from X")
 @pytest.mark.parametrize("quantile", [0.2, 0.5, 0.9])
 def test_quantile_is_the_quantile(quantile):
     y = np.random.RandomState(0).normal(size=400)

@@ -43,6 +43,7 @@ ROOMS = (
     {
         "averaging",
         "batches",
+        "collapse",
         "losses",
         "objectives",
         "optimizers",

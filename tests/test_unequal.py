@@ -487,6 +487,7 @@ def test_warm_start_goes_on():
         clf.set_params(data_format="channels_first").fit(X, y)
 
 
+@pytest.mark.filterwarnings("ignore:The network predicts the same class")
 def test_early_stopping_holds_out_rows():
     X, y = series(60)
     clf = quick(early_stopping=True, n_iter_no_change=2, max_iter=30).fit(X, y)

@@ -7,7 +7,7 @@ from ..shards import ShardedTrainer, evaluation, merged_moments
 from ..training import chunk_rows
 from . import tasks
 from .cluster import Graph, Placed
-from .rows import sender
+from .rows import local, sender
 
 #: So many tasks are sent at once; as many may wait for their turn.
 WINDOW = 1000
@@ -69,6 +69,11 @@ class DaskTrainer(ShardedTrainer):
 
     def _shards(self, samples):
         return self._on_workers(samples, ends_of_shards(len(samples), self.n_shards))
+
+    def at_hand(self, samples, which):
+        some = super().at_hand(samples, which)
+        some.X = local(some.X, self.cluster.client)
+        return some
 
     # --- statistics and validation -----------------------------------------------------
 

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, validate_parameter_constra
 
 from ..augmentation import TestTimeAugmentation, Transform
 from ..averaging import next_average
+from ..collapse import ENOUGH_STEPS, warn_of_collapse
 from ..constraints import Options, StrOptions
 from ..layers.composition import LayerComposition
 from ..losses import FunctionLoss
@@ -309,7 +310,7 @@ class BaseConvNet(
         )
         self._training_state = trainer.state
         if not partial:
-            self._warn_of_the_end(progress)
+            self._warn_of_the_end(progress, trainer, samples)
 
     def _ready(self, checked, copied, partial=False, begins=True):
         """The trainer and its samples, before the next epoch; if training `begins`, the network has
@@ -358,14 +359,24 @@ class BaseConvNet(
         """A function that makes the trainer."""
         return Trainer if self.n_shards == 1 else bound(ShardedTrainer, self.n_shards)
 
-    def _warn_of_the_end(self, progress):
-        """Warns if training has not ended by itself."""
-        if progress.ran_out(self.max_iter, self.n_iter_no_change):
+    def _warn_of_the_end(self, progress, trainer, samples):
+        """Warns if training has not ended by itself, or has made nothing of X."""
+        ran_out = progress.ran_out(self.max_iter, self.n_iter_no_change)
+        if ran_out:
             warn_caller(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
             )
+        if self._warn_of_units():
+            return
+        n_steps = trainer.state["t"]
+        if n_steps >= ENOUGH_STEPS or (n_steps and not ran_out and not progress.stopped):
+            warn_of_collapse(trainer, samples)
+
+    def _warn_of_units(self):
+        """Warns if nothing was learnt because of the units of y; says whether it did."""
+        return False
 
     def _loss(self, loss=None):
         """An instance for a loss, which is the parameter unless it is given."""

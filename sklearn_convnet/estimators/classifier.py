@@ -73,7 +73,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         epoch has an order within it. Best a divisor of `batch_size`, which must not be less;
         batches are larger than that only where a shard would have no part of one.
     max_iter : int, default=200
-        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
+        Largest number of epochs; a `ConvergenceWarning` says if it ended training. Another one says
+        if training ends with a network that makes nothing of X, and why that may be.
     augmentation : Transform, default=None
         What is done to the samples of each training batch, at random: one of
         `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.

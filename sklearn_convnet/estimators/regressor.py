@@ -70,7 +70,8 @@ callable, default="auto"
         epoch has an order within it. Best a divisor of `batch_size`, which must not be less;
         batches are larger than that only where a shard would have no part of one.
     max_iter : int, default=200
-        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
+        Largest number of epochs; a `ConvergenceWarning` says if it ended training. Another one says
+        if training ends with a network that makes nothing of X, and why that may be.
     augmentation : Transform, default=None
         What is done to the samples of each training batch, at random: one of
         `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
@@ -356,16 +357,17 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             )
         return estimator
 
-    def _warn_of_the_end(self, progress):
-        super()._warn_of_the_end(progress)
+    def _warn_of_units(self):
         score = self.history_["score"][-1] if self.n_iter_ else np.nan
-        if score < 0 and not self.normalize_y and self._loss().is_central:
+        warns = score < 0 and not self.normalize_y and self._loss().is_central
+        if warns:
             warn_caller(
                 f"The fit ends with a training R^2 of {score:.3g}: the mean of y would be a better "
                 "prediction. The network learns y in its own units, which may be far from what it "
                 "returns at first: set normalize_y=True, or scale y.",
                 ConvergenceWarning,
             )
+        return warns
 
     def _values(self, Z):
         """The values that the network predicts, in the shape of y."""
