@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import Compose, MixUp, RandomAffine
@@ -456,3 +457,14 @@ def test_layers_that_need_all_samples_at_once(client, images, monkeypatch):
     with pytest.raises(ValueError, match=r"layer 'standardize1' computes statistics of all"):
         small(DaskConvNetClassifier, [Standardize(), *network()[1:]]).fit(*images)
     assert_nothing_is_left(client)
+
+
+def test_a_cluster_tells_that_nothing_was_learnt(images):
+    X, y = images
+    few = {"tol": 9.0, "n_iter_no_change": 2, "max_iter": 9}
+    layers = [Conv2D(2, 3), Dense(4)]
+    with cluster_of(1) as client:
+        fitted = small(DaskConvNetClassifier, layers, client=client, n_shards=2, **few)
+        with pytest.warns(ConvergenceWarning, match="the scale of X: layer 'conv2d1'"):
+            fitted.fit(chunked(1e-7 * X), y)
+        assert_nothing_is_left(client)
