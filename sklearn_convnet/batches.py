@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .beside import WithFeatures, apart, beside
 from .on_demand import OnDemand, ahead
 from .ragged import Ragged, rows_of
 
@@ -37,10 +38,10 @@ class Samples:
     """Samples with targets and weights, as a batch needs them.
 
     `rows` says which rows of X they are, in the order of `target` and `weight`; None is all.
-    X itself is never copied. X, targets and weights of pixels are `Ragged` where samples differ in
-    size. `pixel_weight` are the weights of the pixels of maps, where those
-    are not all alike; `weight` then has their means. `scale` is a factor on the loss: where
-    something is missing in the target, it makes the mean one over what is there.
+    X itself is never copied; features may lie `beside` it. X, targets and weights of pixels are
+    `Ragged` where samples differ in size. `pixel_weight` are the weights of the pixels of maps,
+    where those are not all alike; `weight` then has their means. `scale` is a factor on the loss:
+    where something is missing in the target, it makes the mean one over what is there.
     """
 
     X: np.ndarray
@@ -139,7 +140,7 @@ def merged(parts):
 
 def _joined(parts):
     arrays = [(part.X, part.target, part.weight, part.share) for part in parts]
-    X, target, weight, share = map(np.concatenate, zip(*arrays, strict=True))
+    X, target, weight, share = map(_concatenated, zip(*arrays, strict=True))
     weighted = parts[0].pixel_weight is not None
     pixel_weight = np.concatenate([part.pixel_weight for part in parts]) if weighted else None
     whole = Samples(X, target, weight, pixel_weight=pixel_weight)
@@ -147,11 +148,20 @@ def _joined(parts):
     return whole
 
 
+def _concatenated(parts):
+    """Arrays one after the other; of samples, with what is beside them."""
+    arrays, features = zip(*map(apart, parts), strict=True)
+    return beside(np.concatenate(arrays), None if features[0] is None else np.concatenate(features))
+
+
 def row_taker(X, network, n_threads):
     """A function that copies rows of X, by threads and in the network's dtype if there is a kernel
     for those of X."""
     if isinstance(X, (Ragged, OnDemand)):
         return X.__getitem__
+    if isinstance(X, WithFeatures):
+        take_samples = row_taker(X.X, network, n_threads)
+        return lambda rows: WithFeatures(take_samples(rows), X.features[rows])
     if X.ndim > 2 and not X.flags.c_contiguous:
         given = np.moveaxis(X, -1, 1)
         if given.flags.c_contiguous:  # channels first: so its rows lie in memory

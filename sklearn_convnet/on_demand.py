@@ -21,6 +21,7 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .beside import WithFeatures
 from .many_files import UnreadableError, told
 
 
@@ -56,7 +57,14 @@ class OnDemand:
     stored : Stored
     sample_shape : tuple of int, default=None
         Of a sample here, if it is another one of as many values.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n, n_features) or None
+        What is beside them: see `beside`.
     """
+
+    features = None
 
     def __init__(self, stored, sample_shape=None):
         self.stored = stored
@@ -98,7 +106,7 @@ class OnDemand:
         taken = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for place, row in enumerate(rows):
             taken[place] = reads[row].result().reshape(self.shape[1:])
-        return taken
+        return taken if self.features is None else WithFeatures(taken, self.features[rows])
 
     def _numbers(self, rows):
         """The rows of a slice or an array, one by one."""

@@ -4,6 +4,8 @@ from numbers import Integral
 
 import numpy as np
 
+from .beside import WithFeatures
+
 
 class Ragged:
     """Samples that differ in size, each an array of its own.
@@ -21,7 +23,11 @@ class Ragged:
     samples : list of ndarray
     rank : ndarray of shape (n_samples,)
         The order of the samples by size: those of one part have the same number.
+    features : ndarray of shape (n_samples, n_features) or None
+        What is beside them: see `beside`.
     """
+
+    features = None
 
     def __init__(self, samples):
         self.samples = list(samples)
@@ -39,6 +45,8 @@ class Ragged:
         taken = object.__new__(Ragged)
         taken.samples = [self.samples[i] for i in np.arange(len(self))[rows]]
         taken.rank = self.rank[rows]
+        if self.features is not None:
+            taken.features = self.features[rows]
         return taken
 
     @property
@@ -84,8 +92,9 @@ class Ragged:
                 yield rows[start : start + most if most else None]
 
     def stacked(self, rows):
-        """The samples of a part, as an array."""
-        return np.stack([self.samples[i] for i in rows])
+        """The samples of a part, as an array; with their features, if they have some."""
+        stack = np.stack([self.samples[i] for i in rows])
+        return stack if self.features is None else WithFeatures(stack, self.features[rows])
 
     def map(self, function):
         """The samples after a function."""

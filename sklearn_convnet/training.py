@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .batches import Pass, Samples, batches_of, merged, row_taker
+from .beside import apart, beside
 from .messages import warn_caller
 from .on_demand import ahead
 from .ragged import Ragged
@@ -267,15 +268,18 @@ class Trainer:
         """A part after `augment`; the first of a batch has the batch's seed."""
         random_state = np.random.RandomState(seed if seed[-1] else seed[:-1])
         # Rows that were taken are a copy already, a slice of the user's X is not.
-        make = np.ascontiguousarray if part.X.flags.owndata else partial(np.array, order="C")
-        X = make(part.X, dtype=self.network.input_dtype(part.X.dtype))
+        X, features = apart(part.X)
+        make = np.ascontiguousarray if X.flags.owndata else partial(np.array, order="C")
+        X = make(X, dtype=self.network.input_dtype(X.dtype))
         X, target, pixel_weight = self.augment(X, part.target, part.pixel_weight, random_state)
+        X = beside(X, features)
         augmented = Samples(X, target, part.weight, pixel_weight=pixel_weight)
         augmented.share = part.share
         return augmented
 
     def _mixed(self, part, seed):
-        part.X = np.asarray(part.X, self.network.input_dtype(part.X.dtype))
+        X, features = apart(part.X)
+        part.X = beside(np.asarray(X, self.network.input_dtype(X.dtype)), features)
         return self.mix(part, np.random.RandomState(seed))
 
     def run_step(self, parts):
@@ -352,7 +356,10 @@ class Trainer:
 
     def seen(self, X):
         """The part of X that the network sees where it does not train."""
-        return X if self.view is None else self.view(X)
+        if self.view is None:
+            return X
+        X, features = apart(X)
+        return beside(self.view(X), features)
 
     def evaluate(self, samples, score):
         """Loss and score of the network as it is, without training.

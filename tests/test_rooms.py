@@ -22,6 +22,7 @@ ROOMS = (
     {
         "_typing",
         "_version",
+        "beside",
         "constraints",
         "diagram",
         "display",

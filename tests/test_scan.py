@@ -845,6 +845,7 @@ def test_every_layer_is_moved_or_says_why():
     moved |= {LayerScale, StochasticDepth}  # in a residual block
     refused = {
         SelfAttention,
+        all_layers.ConcatFeatures,
         all_layers.Upsample1D,
         Upsample2D,
         all_layers.Upsample3D,

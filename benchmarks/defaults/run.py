@@ -183,9 +183,7 @@ def main():
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--limit", type=float, default=300, help="seconds for the process of a fit"
-    )
+    parser.add_argument("--limit", type=float, default=300, help="seconds for the process of a fit")
     parser.add_argument(
         "--redo", action="store_true", help="forget what these sets and contenders gave"
     )

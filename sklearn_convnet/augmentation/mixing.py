@@ -139,8 +139,7 @@ class MixUp(Mixing):
         self.probability = probability
 
     def _mixed(self, X, partner, share, n_axes, random_state):
-        own = of_ndim(share, X.ndim).astype(X.dtype)
-        return Mixture(own * X + (1 - own) * X[partner], partner, share)
+        return Mixture(mean_of_pairs(X, partner, share), partner, share)
 
 
 class CutMix(Mixing):
@@ -244,6 +243,12 @@ def parted(augmentation):
         raise ValueError(f"a batch is mixed once, but augmentation has {names}: leave all but one")
     rest = [step for step in steps if not step.mixes]
     return Compose(rest) if rest else None, mixing[0]
+
+
+def mean_of_pairs(values, partner, share):
+    """Means of the rows of samples and their partners, by the shares of a `Mixture`."""
+    own = of_ndim(share, values.ndim).astype(values.dtype)
+    return own * values + (1 - own) * values[partner]
 
 
 def mixed_samples(part, mixture, pastes):

@@ -108,6 +108,11 @@ class _OnCluster:
 
     def _gathered(self, given, suffix=""):
         """The arguments of `fit`, with X as an array, here or on the cluster, and the rest here."""
+        if given.features is not None:
+            raise ValueError(
+                f"features{suffix}: {type(self).__name__} trains on X alone; "
+                f"{self._plain.__name__} takes features"
+            )
         client = self._cluster.client
         rest = (local(value, client) for value in (given.y, given.weight, given.boxes))
         X = given.X

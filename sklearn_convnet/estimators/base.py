@@ -168,6 +168,8 @@ class BaseConvNet(
         sample_weight_val=None,
         boxes=None,
         boxes_val=None,
+        features=None,
+        features_val=None,
     ):
         """Fit the network to data.
 
@@ -197,6 +199,12 @@ class BaseConvNet(
             Their weights; `class_weight` does not count here.
         boxes, boxes_val : None
             For `ConvNetClassifier`: coordinates are y here, with ``target="points"``.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, which a `ConcatFeatures` among the layers appends to what
+            those before it make of the sample; where `layers` is None, it stands before the first
+            dense layer. They are used as they are: scale them before.
+        features_val : array-like of shape (n_val, n_features), default=None
+            Those of `X_val`.
 
         Returns
         -------
@@ -204,7 +212,8 @@ class BaseConvNet(
             The fitted estimator.
         """
         return self._fit(
-            Given(X, y, sample_weight, boxes), Given(X_val, y_val, sample_weight_val, boxes_val)
+            Given(X, y, sample_weight, boxes, features),
+            Given(X_val, y_val, sample_weight_val, boxes_val, features_val),
         )
 
     def _fit(self, given, given_val):
@@ -219,6 +228,7 @@ class BaseConvNet(
         warm = self.warm_start and hasattr(self, "network_")
         news = self._news() if warm else frozenset()
         X = self._check_X(given.X, not warm, news, sizes="unequal")
+        X = self._beside(X, given.features, not warm)
         checked = self._checked(X, given)
         copied = None
         if warm:
@@ -258,6 +268,7 @@ class BaseConvNet(
             first = not hasattr(self, "network_")
             news = frozenset() if first else self._news()
             X = self._check_X(given.X, first, news, sizes="unequal")
+            X = self._beside(X, given.features, first)
             checked = self._checked(X, given, relative=False)
             copied = None
             if first:

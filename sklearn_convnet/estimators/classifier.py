@@ -344,6 +344,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         y_val=None,
         sample_weight_val=None,
         boxes_val=None,
+        features=None,
+        features_val=None,
     ):
         """Fit the network to data.
 
@@ -379,6 +381,12 @@ default=None
             Their weights.
         boxes_val : array-like of shape (n_val, 8) or (n_val, 4), default=None
             Their boxes, given as those of X are.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, which a `ConcatFeatures` among the layers appends to what
+            those before it make of the sample; where `layers` is None, it stands before the first
+            dense layer. They are used as they are: scale them before.
+        features_val : array-like of shape (n_val, n_features), default=None
+            Those of `X_val`.
 
         Returns
         -------
@@ -386,10 +394,11 @@ default=None
             The fitted estimator.
         """
         return self._fit(
-            Given(X, y, sample_weight, boxes), Given(X_val, y_val, sample_weight_val, boxes_val)
+            Given(X, y, sample_weight, boxes, features),
+            Given(X_val, y_val, sample_weight_val, boxes_val, features_val),
         )
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None, *, boxes=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, boxes=None, features=None):
         """One pass over the data, from where the last call or fit ended.
 
         Statistics of `Standardize` are those of the first call. Weights are taken as they are,
@@ -409,6 +418,8 @@ default=None
             Weights; samples of weight zero are left out.
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             Boxes, as in `fit`.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, as in `fit`.
 
         Returns
         -------
@@ -431,13 +442,13 @@ default=None
                 f"classes={classes!r} is not the same as on the first call to partial_fit: "
                 f"{self.classes_!r}"
             )
-        return self._partial_fit(Given(X, y, sample_weight, boxes), classes)
+        return self._partial_fit(Given(X, y, sample_weight, boxes, features), classes)
 
-    def _of_classes(self, X, finish, combine, mean):
-        """For X the network's output through `finish`; those of several views through `combine`,
-        of `mean`s over an axis where the network is moved over them."""
+    def _of_classes(self, X, features, finish, combine, mean):
+        """For X and its features the network's output through `finish`; those of several views
+        through `combine`, of `mean`s over an axis where the network is moved over them."""
         check_is_fitted(self)
-        X, vote = self._check_X(X, reset=False, sizes="any"), self._vote()
+        X, vote = self._seen(X, features), self._vote()
 
         def found(part):
             if vote is not None:
@@ -504,7 +515,7 @@ default=None
         output, weights = cls._split_output(found)
         return cls._from_network(found, output, weights, y, params)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, features=None):
         """Probabilities of the classes.
 
         Parameters
@@ -512,6 +523,8 @@ default=None
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples of the shape of the training data; an axis of one channel may be left out. They
             may have other sizes, and those in a list different ones, if the layers can do with it.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, if `fit` had some.
 
         Returns
         -------
@@ -522,13 +535,13 @@ list of ndarray
         """
         check_is_fitted(self)
         target = self._target
-        return self._of_classes(X, self._decoded, target.vote_of_views, np.mean)
+        return self._of_classes(X, features, self._decoded, target.vote_of_views, np.mean)
 
     def _decoded(self, Z):
         """Probabilities, from the network's output."""
         return self._target.probabilities(Z, self.network_.kernels)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X, features=None):
         """Logarithms of the probabilities of the classes.
 
         They are computed from the network's output, so that they are finite where a probability
@@ -538,6 +551,8 @@ list of ndarray
         ----------
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, if `fit` had some.
 
         Returns
         -------
@@ -545,10 +560,10 @@ list of ndarray
             As `predict_proba` returns them.
         """
         check_is_fitted(self)
-        target = self._target
-        return self._of_classes(X, target.log_probabilities, target.log_vote_of_views, log_mean_exp)
+        finish, combine = self._target.log_probabilities, self._target.log_vote_of_views
+        return self._of_classes(X, features, finish, combine, log_mean_exp)
 
-    def predict(self, X):
+    def predict(self, X, features=None):
         """The most probable class; for several labels at once those above one half.
 
         Parameters
@@ -556,6 +571,8 @@ list of ndarray
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples of the shape of the training data; an axis of one channel may be left out. They
             may have other sizes, and those in a list different ones, if the layers can do with it.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, if `fit` had some.
 
         Returns
         -------
@@ -565,8 +582,8 @@ list of ndarray
         """
         check_is_fitted(self)
         if self._vote() is not None:
-            return self._labels_of_views(X)
-        X = self._check_X(X, reset=False, sizes="any")
+            return self._labels_of_views(X, features)
+        X = self._seen(X, features)
 
         def predicted(part):
             target = self._target.of_size(part.shape[1:])
@@ -574,16 +591,16 @@ list of ndarray
 
         return each_size(X, predicted, PREDICT_ROWS)
 
-    def _labels_of_views(self, X):
+    def _labels_of_views(self, X, features):
         """`predict`, from the probabilities that views agree on."""
-        P = self.predict_proba(X)
+        P = self.predict_proba(X, features)
         if isinstance(P, list) and not isinstance(self.classes_, list):  # maps of several sizes
             return [self._target.decode(one[np.newaxis])[0] for one in P]
         labels = self._target.decode(P)
         in_y = isinstance(self._target, BoxTarget) and self._target.in_y
-        return np.column_stack([labels, self.predict_box(X)]) if in_y else labels
+        return np.column_stack([labels, self.predict_box(X, features)]) if in_y else labels
 
-    def predict_box(self, X):
+    def predict_box(self, X, features=None):
         """The boxes that the network sees, whatever the class.
 
         Parameters
@@ -591,6 +608,8 @@ list of ndarray
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples of the shape of the training data; an axis of one channel may be left out. They
             may have other sizes, and those in a list different ones, if the layers can do with it.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, if `fit` had some.
 
         Returns
         -------
@@ -608,7 +627,7 @@ list of ndarray
                 "predict_box needs a network that was fitted with boxes: give them to fit, as "
                 "boxes= or in the columns of y with box_weight"
             )
-        X, vote = self._check_X(X, reset=False, sizes="any"), self._vote()
+        X, vote = self._seen(X, features), self._vote()
 
         def boxes(part):
             shape = part.shape[1:]
@@ -619,7 +638,7 @@ list of ndarray
 
         return each_size(X, boxes, PREDICT_ROWS)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y, sample_weight=None, features=None):
         """Accuracy; its mean over columns or pixels where y has several labels a sample.
 
         Parameters
@@ -630,12 +649,14 @@ list of ndarray
             True labels; boxes in the columns of y do not count, nor do pixels of `ignore_label`.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, if `fit` had some.
 
         Returns
         -------
         float
         """
-        predicted = self.predict(X)
+        predicted = self.predict(X, features)
         return self._target.score(y, predicted, self._score_weight(sample_weight, predicted))
 
     def __sklearn_tags__(self):

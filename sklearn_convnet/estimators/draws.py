@@ -20,7 +20,7 @@ class DrawsMixin:
         """The prediction that the output of the last layer stands for."""
         raise NotImplementedError(type(self))
 
-    def predict_draws(self, X, n_draws=50, random_state=None):
+    def predict_draws(self, X, n_draws=50, random_state=None, features=None):
         """Predictions with dropout, each of another network that it makes.
 
         Where they differ, the network is not sure: their mean over the draws is the prediction of
@@ -39,6 +39,8 @@ class DrawsMixin:
             Number of draws.
         random_state : int, RandomState or None, default=None
             Decides what is dropped: the same one draws the same.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, if `fit` had some.
 
         Returns
         -------
@@ -83,7 +85,7 @@ class DrawsMixin:
             raise ValueError(
                 "predict_draws has no vote over changed samples: set test_time_augmentation=None"
             )
-        X = self._check_X(X, reset=False, sizes="any")
+        X = self._seen(X, features)
         first = int(check_random_state(random_state).randint(2**31 - 1)) << DRAW_BITS
         draws = [self._draw(X, first + i) for i in range(n_draws)]
         if isinstance(draws[0], list):

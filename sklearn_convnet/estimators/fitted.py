@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from .._version import package_version
+from ..beside import apart, beside
 from ..diagram import Box, diagram, shape_text
 from ..layers.tree import parts_of_network
 from ..network.summary import network_summary
@@ -137,8 +138,9 @@ class FittedMixin:
         shapes = X.shape[1:], vote.output_shape(X.shape[1:])
         places = [slice(start, start + rows) for start in range(0, len(X), rows)]
         for which in ahead(X, places):
-            some = np.ascontiguousarray(X[which], dtype)
-            results = [result(view.of(some, n_threads)) for view in views]
+            some, features = apart(X[which])
+            some = np.ascontiguousarray(some, dtype)
+            results = [result(beside(view.of(some, n_threads), features)) for view in views]
             parts.append(combine(Seen(results, [view.move for view in views], *shapes, n_threads)))
         if isinstance(parts[0], list):  # an array for each column
             return [np.concatenate(column) for column in zip(*parts, strict=True)]

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array
 
+from ..beside import apart
 from ..layers import (
     Conv1D,
     Conv2D,
@@ -156,7 +157,8 @@ class Inputs:
 
     def as_given(self, X):
         """The inverse of `view`: in the order of the user's X again; a list of samples, where they
-        differ in size; or X itself, where it is `OnDemand`."""
+        differ in size; or X itself, where it is `OnDemand`. Without features."""
+        X, _ = apart(X)
         if isinstance(X, OnDemand):
             return X.stored
         if isinstance(X, Ragged):

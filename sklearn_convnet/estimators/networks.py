@@ -7,7 +7,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..augmentation.base import KIND_NAMES
-from ..augmentation.mixing import CutMix, mixed_samples, parted
+from ..augmentation.mixing import CutMix, mean_of_pairs, mixed_samples, parted
+from ..beside import apart, beside
 from ..layers import GlobalAvgPool, GlobalMaxPool, Sequential
 from ..layers.blocks import Outputs
 from ..layers.composition import (
@@ -23,6 +24,7 @@ from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
 from ..ragged import Ragged
+from .features import before_dense, complete_features
 from .fitted import VOTES_TWICE
 from .heads import begin_heads, complete_heads
 from .history import History
@@ -92,8 +94,13 @@ class Mix:
     lies_in_sample: bool
 
     def __call__(self, samples, random_state):
-        mixture = self.mixing.mix(samples.X, self.n_axes, random_state)
-        return mixed_samples(samples, mixture, self.lies_in_sample)
+        X, features = apart(samples.X)
+        mixture = self.mixing.mix(X, self.n_axes, random_state)
+        mixed = mixed_samples(samples, mixture, self.lies_in_sample)
+        if features is not None:
+            features = mean_of_pairs(features, mixture.partner, mixture.share)
+        mixed.X = beside(mixed.X, features)
+        return mixed
 
 
 class NetworkMixin:
@@ -183,6 +190,7 @@ class NetworkMixin:
         """Pairs of the user's layers, the shape of what they are given, and that of what they end
         in; checked X is looked at where its samples differ in size."""
         layers, shape = self.layers, self._inputs.network_shape
+        n_features = self._n_features(X)
         self._check_crops(X)
         with hint_of_format(self._inputs):
             if self.multi_crop is not None:
@@ -190,7 +198,9 @@ class NetworkMixin:
         if layers is None:
             smallest = replace(self._inputs, shape=self._inputs.smallest).sample_shape
             layers = default_layers(shape, self._inputs.kind, smallest)
+            layers = before_dense(layers) if n_features else layers
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
+        pairs = complete_features(pairs, n_features)
         self._check_kind(pairs)
         self._check_layers(X, pairs)
         seen = with_channels(pairs, shape)

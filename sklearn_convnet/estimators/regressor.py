@@ -274,7 +274,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self.n_outputs_ = target.n_outputs
         return target
 
-    def partial_fit(self, X, y, sample_weight=None, *, boxes=None):
+    def partial_fit(self, X, y, sample_weight=None, *, boxes=None, features=None):
         """One pass over the data, from where the last call or fit ended.
 
         Statistics of `Standardize` and of y are those of the first call. Weights are taken as they
@@ -291,12 +291,14 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             Weights; samples of weight zero are left out.
         boxes : None
             For `ConvNetClassifier`: coordinates are y here, with ``target="points"``.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, as in `fit`.
 
         Returns
         -------
         self : object
         """
-        return self._partial_fit(Given(X, y, sample_weight, boxes))
+        return self._partial_fit(Given(X, y, sample_weight, boxes, features))
 
     @classmethod
     def from_onnx(cls, model, *, input_shape=None, **params):
@@ -373,7 +375,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         """The values that the network predicts, in the shape of y."""
         return self._target.decode(self._loss(self._fitted["loss"]).inverse_link(Z))
 
-    def predict(self, X):
+    def predict(self, X, features=None):
         """The values that the network sees in X.
 
         Parameters
@@ -381,6 +383,8 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples of the shape of the training data; an axis of one channel may be left out. They
             may have other sizes, and those in a list different ones, if the layers can do with it.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, if `fit` had some.
 
         Returns
         -------
@@ -388,7 +392,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             Shaped as y was; a list of maps where these differ in size.
         """
         check_is_fitted(self)
-        X = self._check_X(X, reset=False, sizes="any")
+        X = self._seen(X, features)
         return each_size(X, self._mean_of_views, PREDICT_ROWS)
 
     def _decoded(self, Z):
@@ -401,7 +405,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             return self._raw_predict(X, self._values)
         return self._of_views(X, vote, self._values, self._target.of_views)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y, sample_weight=None, features=None):
         """R^2 of the predictions.
 
         The mean over the outputs, as `r2_score` has it. The coordinates of points share a unit,
@@ -417,12 +421,14 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             True values, NaN where one is missing.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside each sample, if `fit` had some.
 
         Returns
         -------
         float
         """
-        predicted = self.predict(X)
+        predicted = self.predict(X, features)
         return self._target.score(y, predicted, self._score_weight(sample_weight, predicted))
 
     def __sklearn_tags__(self):

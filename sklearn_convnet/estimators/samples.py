@@ -17,6 +17,7 @@ from ..messages import about
 from ..on_demand import OnDemand, Stored
 from ..ragged import Ragged, as_ragged
 from .checks import check_range, pieces
+from .features import FeaturesMixin
 from .inputs import (
     INPUT_PARAMS,
     as_array,
@@ -37,6 +38,7 @@ class Given:
     y: object
     weight: object = None
     boxes: object = None
+    features: object = None
 
     def named(self, suffix=""):
         """The arrays that were given, by the names of the arguments of `fit`."""
@@ -45,6 +47,7 @@ class Given:
             "y": self.y,
             "sample_weight": self.weight,
             "boxes": self.boxes,
+            "features": self.features,
         }
         return {name + suffix: value for name, value in arguments.items() if value is not None}
 
@@ -55,7 +58,7 @@ class Checked:
 
     Attributes
     ----------
-    X : ndarray of shape (n_samples, *sample_shape), or OnDemand, or Ragged
+    X : ndarray of shape (n_samples, *sample_shape), or OnDemand, or Ragged, or WithFeatures
         All of them, channels last: rows are taken batch by batch, never all at once.
     rows : ndarray of shape (n,)
         Those that count.
@@ -78,7 +81,7 @@ class Checked:
         return Checked(self.X, self.rows[which], self.y[which], self.weight[which])
 
 
-class SamplesMixin(UnequalMixin):
+class SamplesMixin(FeaturesMixin, UnequalMixin):
     """X, y and weights: checked, and as the trainer takes them."""
 
     def _check_X(self, X, reset, renewed=frozenset(), sizes="one"):
@@ -124,6 +127,10 @@ class SamplesMixin(UnequalMixin):
             self.n_features_in_ = prod(self.input_shape_)
         self._of_training(X, reset, renewed)
         return self._inputs.view(X, type(self).__name__)
+
+    def _seen(self, X, features=None):
+        """X of a prediction, and what is beside it, checked."""
+        return self._beside(self._check_X(X, reset=False, sizes="any"), features)
 
     def _of_training(self, X, reset, renewed):
         """X; parameters that say how it comes in may have been changed."""
@@ -256,6 +263,8 @@ class SamplesMixin(UnequalMixin):
             raise ValueError(f"{next(iter(named))} is provided, but {lacking[0]} was not provided.")
         with about("X_val"):
             X = self._check_X(given.X, reset=False, sizes="unequal")
+        with about("features_val"):
+            X = self._beside(X, given.features)
         with about("y_val"):
             checked = self._checked(X, replace(given, weight=None))
         if given.weight is not None:

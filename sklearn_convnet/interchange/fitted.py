@@ -48,7 +48,7 @@ def attributes_of(estimator):
     """Names of all attributes that `write_fitted` writes or `read_fitted` computes."""
     names = {*_COUNTS, *_FLAGS, "network_", "feature_names_in_", "input_shape_", "n_features_in_"}
     names |= {"_inputs", "_target", "_history", "_random_state", "_training_state", "_fitted"}
-    names |= {"n_outputs_", "classes_", "_boxes_in_y", "_average"}
+    names |= {"n_outputs_", "classes_", "_boxes_in_y", "_average", "_names_of_features"}
     return names
 
 
@@ -68,6 +68,7 @@ def write_fitted(estimator, writer):
         **written,
         "_boxes_in_y": attributes.get("_boxes_in_y"),
         "feature_names_in_": None if names is None else writer.array(names, "feature_names_in_"),
+        "names_of_features": estimator._names_of_features,
         "network": _write_network(estimator.network_, writer),
         "inputs": {f.name: getattr(estimator._inputs, f.name) for f in fields(Inputs)},
         "target": _write_target(estimator._target, writer),
@@ -175,6 +176,15 @@ def read_fitted(estimator, given, reader):
         estimator.feature_names_in_ = names
     estimator._target = target = _read_target(given["target"], reader)
     estimator.network_ = _read_network(given["network"], inputs, estimator, reader)
+    names = given.get("names_of_features")  # which older files have not
+    if names is not None:
+        need(
+            isinstance(names, list)
+            and len(names) == estimator.network_.n_features
+            and all(isinstance(name, str) for name in names),
+            "the names of features are no names, or not as many",
+        )
+        estimator._names_of_features = names
     _check_outputs(estimator.network_, target)
     _check_kind(estimator, target, given["_boxes_in_y"])
     estimator._history = _read_history(given["history"], reader)

@@ -29,7 +29,7 @@ _KEYS |= {"requests", "fitted"}
 
 # What a user has asked scikit-learn to route, and the methods that it may be for.
 _REQUESTS = "_metadata_request"
-_ROUTED = ("fit", "partial_fit", "score")
+_ROUTED = ("fit", "partial_fit", "predict", "predict_proba", "predict_log_proba", "score")
 _CALLBACKS = "_skl_callbacks"
 
 
@@ -188,7 +188,8 @@ def _requests_of(estimator):
     requests = getattr(estimator, _REQUESTS, None)
     if requests is None:
         return {}
-    return {method: dict(getattr(requests, method).requests) for method in _ROUTED}
+    found = {method: dict(getattr(requests, method).requests) for method in _ROUTED}
+    return {method: arguments for method, arguments in found.items() if arguments}
 
 
 def _read_json(text):
@@ -237,9 +238,9 @@ def _set_requests(estimator, requests):
     need(isinstance(requests, dict), "what is routed is not known")
     with sklearn.config_context(enable_metadata_routing=True):
         for method, arguments in requests.items():
-            right = method in _ROUTED and isinstance(arguments, dict)
+            setter = getattr(estimator, f"set_{method}_request", None)
+            right = method in _ROUTED and setter is not None and isinstance(arguments, dict)
             need(right, f"{method!r} has no requests")
-            setter = getattr(estimator, f"set_{method}_request")
             need(
                 all(v is None or isinstance(v, (bool, str)) for v in arguments.values()),
                 f"requests of {method!r} are none",

@@ -22,6 +22,7 @@ from .depthwise import (
     SeparableConv3D,
 )
 from .dropout import Dropout, StochasticDepth
+from .features import ConcatFeatures
 from .fields import Window, pointwise
 from .gate import Gate, SqueezeExcite
 from .group_norm import GroupNorm, LayerNorm
@@ -64,6 +65,7 @@ __all__ = [
     "AvgPool3D",
     "BatchNorm",
     "Chain",
+    "ConcatFeatures",
     "Conv1D",
     "Conv2D",
     "Conv3D",

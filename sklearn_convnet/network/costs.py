@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_scalar
 
+from ..beside import WithFeatures
 from ..tables import Table
 from ..threads import effective_n_threads
 from .plan import plan_table, profile_table
@@ -82,7 +83,7 @@ class CostsMixin:
 
     def profile(
         self,
-        X: ArrayLike,
+        X: ArrayLike | WithFeatures,
         *,
         training: bool = False,
         n_threads: int | None = None,
@@ -118,13 +119,13 @@ class CostsMixin:
         >>> network.profile(np.zeros((32, 28, 28, 1))).columns
         ['layer', 'step', 'microseconds', 'share', 'GFLOP/s', 'GB/s']
         """
-        X = self.check_input(X)
+        X, features = self.check_input(X)
         check_scalar(n_rounds, "n_rounds", Integral, min_val=1)
         before = self.snapshot()[1]
         if training and self.grads is None:
             self._make_gradients()
         program = self._program(len(X), X.dtype, training, False)
-        given = {"X": X, "weight": None}
+        given = {"X": X, "weight": None, "features": features}
         given["Y"] = result_array(program.forward.result, given)
         given["dY"] = np.ones_like(given["Y"])
         bound = Arena().bind(program, self.kernels)

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
+from ..beside import WithFeatures
 from ..threads import effective_n_threads
 from .node import Run, chain_forward, walk
 
@@ -21,7 +22,9 @@ class DrawsMixin:
         """True if a draw differs from a prediction."""
         return any(node.is_random for node in walk(self.fused()))
 
-    def draw(self, X: ArrayLike, seed: int, n_threads: int | None = None) -> NDArray[Any]:
+    def draw(
+        self, X: ArrayLike | WithFeatures, seed: int, n_threads: int | None = None
+    ) -> NDArray[Any]:
         """The output for a batch at a prediction with dropout.
 
         What is dropped follows from the seed, and is the same for all samples: a draw is one of the
@@ -56,10 +59,11 @@ class DrawsMixin:
         >>> bool((Y[0] == Y[1]).all()), sorted({0.0, 2.0, *Y.ravel().tolist()})
         (True, [0.0, 2.0])
         """
-        X, n_threads = self.check_input(X), effective_n_threads(n_threads)
+        (X, features), n_threads = self.check_input(X), effective_n_threads(n_threads)
         check_scalar(seed, "seed", Integral, min_val=0, max_val=2**64 - 1)
         if self.eager:
-            run = Run(self.kernels, n_threads, seed=seed, drawing=True)
+            run = Run(self.kernels, n_threads, seed=seed, drawing=True, features=features)
             return chain_forward(self.fused(), X, run)
         program = self._program(len(X), X.dtype, False, False, drawing=True)
-        return self._predict(program, X, None, n_threads, seed)
+        given = {"X": X, "weight": None, "features": features}
+        return self._predict(program, given, n_threads, seed)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from ..beside import WithFeatures, apart
 from ..initializers import initial_weights
 from ..kernels import loader
 from ..layers.base import Layer
@@ -21,6 +22,7 @@ from ..threads import effective_n_threads
 from .auxiliary import SideBySideNode, heads_of, walk_heads_last
 from .costs import CostsMixin
 from .draws import DrawsMixin
+from .features import checked_features, n_features_of
 from .node import EagerRun, Node, Run, chain_backward, chain_forward, walk
 from .passes import fuse, make_nodes, named_passes, pass_names
 from .probe import Probe
@@ -66,6 +68,8 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         Shapes of one sample, with channels.
     largest_map : int
         Number of values in the largest map of one sample.
+    n_features : int
+        Number of features beside a sample; 0 if no layer appends any.
     dtype : dtype
         What it computes in.
     params : ndarray of shape (n,)
@@ -127,6 +131,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         self.output_shape = self._nodes[-1].output_shape if self._nodes else self.input_shape
         self.largest_map = max(map(prod, [self.input_shape, *(row[3] for row in self.table)]))
         self.heads = heads_of(self._nodes, self.output_shape)
+        self.n_features = n_features_of(self._nodes)
         self.segments = []
         grain = ALIGNMENT // self.dtype.itemsize
         start = 0
@@ -298,8 +303,12 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
             return np.dtype(np.float64)
         return self.dtype
 
-    def check_input(self, X: ArrayLike) -> NDArray[Any]:
-        """A batch as the first node sees it; raises ValueError if it does not fit."""
+    def check_input(self, X: ArrayLike | WithFeatures) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """A batch as the first node sees it, and its features or None; raises ValueError if they
+        do not fit."""
+        X, features = apart(X)
+        if features is not None or self.n_features:
+            features = checked_features(features, len(X), self.n_features, self.dtype)
         X = np.asarray(X)
         dtype = self.dtype if X.dtype == self.dtype else self.input_dtype(X.dtype)
         X = np.ascontiguousarray(X, dtype)
@@ -309,10 +318,11 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
                     f"X has samples of shape {X.shape[1:]}, the network is for {self.input_shape}"
                 )
             X = X.reshape(len(X), *self.input_shape)
-        return X
+        return X, features
 
-    def _eager_pass(self, n_threads, training=False, weight=None, *flags):
-        return Run(self.kernels, n_threads, training, self._mask_seed(), weight, *flags)
+    def _eager_pass(self, n_threads, features, training=False, weight=None, *flags):
+        given = training, self._mask_seed(), weight
+        return Run(self.kernels, n_threads, *given, *flags, features=features)
 
     @property
     def _pending(self):
@@ -331,7 +341,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
 
     def forward(
         self,
-        X: ArrayLike,
+        X: ArrayLike | WithFeatures,
         training: bool = False,
         n_threads: int | None = None,
         sample_weight: ArrayLike | None = None,
@@ -341,8 +351,8 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
 
         Parameters
         ----------
-        X : array of shape (n, *input_shape)
-            The batch.
+        X : array of shape (n, *input_shape), or WithFeatures
+            The batch; where a layer appends features, with them (`sklearn_convnet.beside`).
         training : bool, default=False
             Whether a backward follows. If not, nothing on the network is written, and
             several threads may call this at once. If so, the gradients of the parameters
@@ -366,7 +376,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
             If X does not fit, or if in training a batch norm sees a single value of each channel
             and may not, or cannot, take its running statistics.
         """
-        X = self.check_input(X)
+        X, features = self.check_input(X)
         n_threads = effective_n_threads(n_threads)
         weight = None
         if sample_weight is not None:
@@ -379,24 +389,23 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
             self._arena.pending = None  # what it holds is free now
         flags = (one_sample, training and use_running)
         if self.eager:
-            run = self._eager_pass(n_threads, training, weight, *flags)
+            run = self._eager_pass(n_threads, features, training, weight, *flags)
             nodes = self.fused(training)
             Y = chain_forward(nodes, X, run)
             if training:
                 self._arena.pending = self, EagerRun(nodes, run, Y.shape)
             return Y
         program = self._program(len(X), X.dtype, training, weight is not None, *flags)
+        given, seed = {"X": X, "weight": weight, "features": features}, self._mask_seed()
         if not training:
-            return self._predict(program, X, weight, n_threads, self._mask_seed())
-        given: dict[str, Any] = {"X": X, "weight": weight}
-        seed = self._mask_seed()
+            return self._predict(program, given, n_threads, seed)
         bound = run_forward(program, self._arena, self.kernels, given, "Y", n_threads, seed)
         self._arena.pending = self, Pending(bound, given, seed)
         return given["Y"]
 
-    def _predict(self, program, X, weight, n_threads, seed):
+    def _predict(self, program, given, n_threads, seed):
         """The output of a program that does not train, in an arena that no other thread has."""
-        given, arena = {"X": X, "weight": weight}, self._idle.borrow()
+        arena = self._idle.borrow()
         run_forward(program, arena, self.kernels, given, "Y", n_threads, seed)
         self._idle.append(arena)
         return given["Y"]
@@ -418,7 +427,9 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         X = tracer.empty((n, *self.input_shape), dtype, "X")
         weight = tracer.empty((n,), self.dtype, "weight") if weighted else None
         flags = dict(one_sample=one_sample, use_running=use_running, drawing=drawing)
-        run = Run(tracer.kernels, THREADS, training, 0, weight, **flags, tracer=tracer)
+        features = tracer.features(n, self.n_features, self.dtype)
+        given = dict(weight=weight, features=features, tracer=tracer)
+        run = Run(tracer.kernels, THREADS, training, **given, **flags)
         nodes = self.fused(training)
         Y = chain_forward(nodes, X, run)
         name_result(Y, "Y")
@@ -470,7 +481,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         return run.backward(dY, need_input, n_threads)
 
     def input_gradient(
-        self, X: ArrayLike, dY: ArrayLike, n_threads: int | None = None
+        self, X: ArrayLike | WithFeatures, dY: ArrayLike, n_threads: int | None = None
     ) -> NDArray[Any]:
         """The gradient at the input at a prediction: with running statistics, without dropout.
 
@@ -505,9 +516,9 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         >>> bool((dX == network.parameters()["dense1/weight"].T).all())
         True
         """
-        X, n_threads = self.check_input(X), effective_n_threads(n_threads)
+        (X, features), n_threads = self.check_input(X), effective_n_threads(n_threads)
         dY = check_gradient(dY, (len(X), *self.output_shape), self.dtype)
-        return self._twin(self._passes).input_gradient(X, dY, n_threads, self.eager)
+        return self._twin(self._passes).input_gradient(X, features, dY, n_threads, self.eager)
 
     def probe(self) -> Probe:
         """A look at each layer, and a way to feed gradients in there: see `Probe`.
@@ -524,7 +535,8 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         twin = self._twins.get(passes)
         if twin is None:
             nodes = fuse(self._nodes, passes, training=True, frozen=True)
-            twin = Twin(nodes, self.input_shape, self.output_shape, self.dtype, self.kernels)
+            shapes = self.input_shape, self.n_features, self.output_shape
+            twin = Twin(nodes, *shapes, self.dtype, self.kernels)
             self._twins = {**self._twins, passes: twin}
         return twin
 

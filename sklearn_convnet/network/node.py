@@ -174,6 +174,7 @@ class Run:
     use_running: bool = False  # where a batch norm has a single value of each channel
     recompute: bool = False  # a forward that was done before: statistics stay
     drawing: bool = False  # a prediction with dropout
+    features: object = None  # numbers beside the samples, or None
     heads: dict = field(default_factory=dict)  # outputs of auxiliary heads, or gradients there
     tracer: object = None
     saved: dict = field(default_factory=dict)

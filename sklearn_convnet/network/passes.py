@@ -18,6 +18,7 @@ from . import (  # noqa: F401
     attention,
     conv_transpose,
     dropout,
+    features,
     gate,
     group_norm,
     layer_scale,

@@ -195,12 +195,12 @@ class Probe:
         ValueError
             If X does not fit or there is no such layer.
         """
-        X = self._network.check_input(X)
+        X, features = self._network.check_input(X)
         nodes = {layer: self._node(layer) for layer in record}
         whole = len(self._twin.nodes)
         self._stop = max((self._places[node] + 1 for node in nodes.values()), default=whole)
         threads, watched = effective_n_threads(n_threads), frozenset(nodes.values())
-        options = dict(training=backward, watched=watched)
+        options = dict(training=backward, watched=watched, features=features)
         run = ProbeRun(self._twin.kernels, threads, **options)
         chain_forward(self._twin.nodes[: self._stop], X, run)
         self._run, self._n_samples = (run if backward else None), len(X)

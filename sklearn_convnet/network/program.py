@@ -6,8 +6,8 @@
 #   use in the list of steps are an array's lifetime; arrays that never live at the same time share
 #   bytes (`place`). A program holds shapes alone, so all threads share it.
 # * `Bound` is a program with an arena: typed views of its bytes, ready to be handed to kernels. To
-#   run is a loop over calls. What comes from outside (X, Y, dY, weights of samples, the number of
-#   threads, the seed of the masks) are slots, which are filled before and emptied after.
+#   run is a loop over calls. What comes from outside (X, Y, dY, weights and features of samples,
+#   the number of threads, the seed of the masks) are slots, filled before and emptied after.
 # * A step is a kernel, or a plain function of arrays that a node wrote in numpy.
 # * What the caller gets is never in an arena.
 """
@@ -205,6 +205,10 @@ class Tracer:
         """A handle, of an array of the program or of one from outside."""
         dtype, shape = np.dtype(dtype), tuple(map(int, shape))
         return Handle(Buffer(prod(shape) * dtype.itemsize, slot), shape, dtype)
+
+    def features(self, n, n_features, dtype):
+        """A handle of the features beside n samples, or None if there are none."""
+        return self.empty((n, n_features), dtype, "features") if n_features else None
 
     def take_steps(self):
         """The steps so far; later ones begin another list."""

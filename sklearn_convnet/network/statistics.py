@@ -62,6 +62,6 @@ class StatisticsMixin:
             yield self.resized(X.shape[1:])._through(X, i), weight
 
     def _through(self, X, n_nodes):
-        X = self.check_input(X)
-        run = self._eager_pass(effective_n_threads())
+        X, features = self.check_input(X)
+        run = self._eager_pass(effective_n_threads(), features)
         return chain_forward(self.fused()[:n_nodes], X, run)

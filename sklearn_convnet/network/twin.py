@@ -29,22 +29,25 @@ class Twin:
     ----------
     nodes : list of Node
         Bound to parameters and statistics.
-    input_shape, output_shape : tuple of int
-        Shapes of a sample.
+    input_shape : tuple of int
+        Shape of a sample.
+    n_features : int
+        Number of features beside it.
+    output_shape : tuple of int
     dtype : dtype
         What they compute in.
     kernels : module
     """
 
-    def __init__(self, nodes, input_shape, output_shape, dtype, kernels):
+    def __init__(self, nodes, input_shape, n_features, output_shape, dtype, kernels):
         self.nodes, self.dtype, self.kernels = nodes, dtype, kernels
-        self.input_shape, self.output_shape = input_shape, output_shape
+        self.input_shape, self.n_features, self.output_shape = input_shape, n_features, output_shape
         self._programs, self._idle = Recent(), IdleArenas()
 
-    def input_gradient(self, X, dY, n_threads, eager=False):
-        """The gradient at X of what has the gradient dY at the output; both are checked."""
+    def input_gradient(self, X, features, dY, n_threads, eager=False):
+        """The gradient at X of what has the gradient dY at the output; all are checked."""
         if eager:
-            run = Run(self.kernels, n_threads, training=True)
+            run = Run(self.kernels, n_threads, training=True, features=features)
             chain_forward(self.nodes, X, run)
             return chain_backward(self.nodes, dY, True, run)
         key = (len(X), X.dtype.char)
@@ -52,7 +55,7 @@ class Twin:
         if program is None:
             program = self._trace(len(X), X.dtype)
             self._programs.add(key, program, program.n_kept)
-        given, arena = {"X": X, "dY": dY}, self._idle.borrow()
+        given, arena = {"X": X, "features": features, "dY": dY}, self._idle.borrow()
         run_forward(program, arena, self.kernels, given, "dX", n_threads, seed=0)
         self._idle.append(arena)
         return given["dX"]
@@ -62,7 +65,8 @@ class Twin:
         tracer = Tracer()
         X = tracer.empty((n, *self.input_shape), dtype, "X")
         dY = tracer.empty((n, *self.output_shape), self.dtype, "dY")
-        run = Run(tracer.kernels, THREADS, training=True, tracer=tracer)
+        features = tracer.features(n, self.n_features, self.dtype)
+        run = Run(tracer.kernels, THREADS, training=True, features=features, tracer=tracer)
         chain_forward(self.nodes, X, run)
         dX = chain_backward(self.nodes, dY, True, run)
         name_result(dX, "dX")

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ...batches import Samples
+from ...beside import apart
 from ...estimators.targets.base import Target
 from ...optimizers import OPTIMIZERS
 from ._pictures import check_estimator_kind
@@ -38,7 +39,8 @@ def begun(estimator, given, learning_rate):
     twin.optimizer = optimizer.set_params(learning_rate=learning_rate)
     twin.average_weights = None  # the loss of a step is that of the weights themselves
     news = twin._news() if warm else frozenset()
-    checked = twin._checked(twin._check_X(given.X, not warm, news, sizes="unequal"), given)
+    X = twin._check_X(given.X, not warm, news, sizes="unequal")
+    checked = twin._checked(twin._beside(X, given.features, not warm), given)
     copied = None
     if warm:
         twin._training_state = None
@@ -78,14 +80,15 @@ def augmented_batches(estimator, given, n_samples, n_draws, random_state):
     twin = clone(estimator).set_params(warm_start=False)
     twin._validate()
     X, target = twin._check_X(given.X, True), None
+    X = twin._beside(X, given.features, reset=True)
     dtype = twin._work_dtype(X)
     if given.y is None:
-        twin._target, X = Target(), X[:n_samples]
+        twin._target, X = Target(), apart(X[:n_samples])[0]
     else:
         checked = twin._checked(X, given)
         checked = checked.take(slice(n_samples))
         twin._begin(checked)
-        X, target = checked.X[checked.rows], twin._target.encode(checked.y, dtype)
+        (X, _), target = apart(checked.X[checked.rows]), twin._target.encode(checked.y, dtype)
     batches = [(X, target)]
     for _ in range(n_draws):
         changed, moved = _changed(twin, X.astype(dtype, order="C"), target, random_state)

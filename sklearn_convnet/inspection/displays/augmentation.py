@@ -101,6 +101,7 @@ class AugmentationDisplay:
         y: ArrayLike | None = None,
         *,
         boxes: ArrayLike | None = None,
+        features: ArrayLike | None = None,
         n_samples: int = 4,
         n_draws: int = 5,
         random_state: RandomState = None,
@@ -120,6 +121,8 @@ class AugmentationDisplay:
             What `fit` is given. Points and maps of labels are drawn. None draws X alone.
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             Boxes, as for `fit` of a classifier.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside the samples, as for `fit`; they are not drawn.
         n_samples : int, default=4
             The first so many samples are drawn.
         n_draws : int, default=5
@@ -149,7 +152,7 @@ class AugmentationDisplay:
             raise ValueError("boxes are given without y: give the labels beside them")
         twin, batches = augmented_batches(
             estimator,
-            Given(X, y, None, boxes),
+            Given(X, y, None, boxes, features),
             n_samples,
             n_draws,
             check_random_state(random_state),

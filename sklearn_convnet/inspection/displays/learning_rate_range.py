@@ -85,6 +85,7 @@ class LearningRateRangeDisplay:
         sample_weight: ArrayLike | None = None,
         *,
         boxes: ArrayLike | None = None,
+        features: ArrayLike | None = None,
         min_rate: float = 1e-6,
         max_rate: float = 1.0,
         n_steps: int = 100,
@@ -103,7 +104,7 @@ class LearningRateRangeDisplay:
         ----------
         estimator : ConvNetClassifier or ConvNetRegressor
             With any optimiser, whose own learning rate does not count.
-        X, y, sample_weight, boxes
+        X, y, sample_weight, boxes, features
             Training data, as for `fit`.
         min_rate, max_rate : float, default=1e-6, 1.0
             The first and the last rate.
@@ -134,7 +135,8 @@ class LearningRateRangeDisplay:
         check_scalar(stop_factor, "stop_factor", Real, min_val=0, include_boundaries="neither")
         check_smoothing(smoothing)
         rates = np.geomspace(min_rate, max_rate, n_steps)
-        trainer, samples = begun(estimator, Given(X, y, sample_weight, boxes), Rates(rates))
+        given = Given(X, y, sample_weight, boxes, features)
+        trainer, samples = begun(estimator, given, Rates(rates))
         losses = range_test(trainer, samples, n_steps, smoothing, stop_factor)
         display = cls(rates[: len(losses)], losses, smoothing=smoothing)
         return display.plot(ax=ax, line_kw=line_kw)
