@@ -14,10 +14,9 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -57,6 +56,11 @@ def everything(task, kind):
 
 def all_but_maps(task, kind):
     return task != "segmentation"
+
+
+def one_output(task, kind):
+    """Boosting would take a model for each coordinate."""
+    return task in ("classification", "regression")
 
 
 def all_but_maps_and_series(task, kind):
@@ -117,12 +121,12 @@ class LabelThenBox(BaseEstimator):
         self.regressor = regressor
 
     def fit(self, X, y):
-        self.classifier.fit(X, y[:, 0])
-        self.regressor.fit(X, y[:, 1:])
+        self.classifier_ = clone(self.classifier).fit(X, y[:, 0])
+        self.regressor_ = clone(self.regressor).fit(X, y[:, 1:])
         return self
 
     def predict(self, X):
-        return np.column_stack([self.classifier.predict(X), self.regressor.predict(X)])
+        return np.column_stack([self.classifier_.predict(X), self.regressor_.predict(X)])
 
 
 def flat(X):
@@ -146,10 +150,8 @@ def mlp(problem):
 
 def boosting(problem):
     given = dict(random_state=problem.seed)
-    regressor = HistGradientBoostingRegressor(**given)
-    if problem.task in ("boxes", "joints"):
-        regressor = MultiOutputRegressor(regressor)
-    return of_rows(problem, HistGradientBoostingClassifier(**given), regressor, scaled=False)
+    models = HistGradientBoostingClassifier(**given), HistGradientBoostingRegressor(**given)
+    return of_rows(problem, *models, scaled=False)
 
 
 def linear(problem):
@@ -268,7 +270,7 @@ CONTENDERS = {
     for contender in (
         Contender(OURS, convnet, everything),
         Contender(MLP, mlp, all_but_maps),
-        Contender("boosting", boosting, all_but_maps, random=False),
+        Contender("boosting", boosting, one_output, random=False),
         Contender("linear", linear, all_but_maps, random=False),
         Contender(SKORCH, skorch, all_but_maps_and_series, ("torch", "skorch")),
         Contender("Keras", keras, everything, ("torch", "keras")),
