@@ -6,8 +6,8 @@
 Each fit is the first in a process of its own, as in a new session; what importing the packages
 takes is kept apart. What is in the file already is not repeated, unless with `--redo`, so a run can
 be stopped and taken up again. Contenders whose seed makes no difference are fitted once. A fit that
-fails, or whose process takes more than `--limit` seconds, is kept as absent, with the reason; the
-limit rules out the next seeds as well, and is tried again with a higher one.
+fails, or whose process takes more than `--limit` seconds, is kept as absent, with the reason. The
+next run tries failures again; what took too long, and its next seeds, with a higher limit alone.
 
 Run it with `.venv-peers/bin/python` after `make peers`; a contender whose package is missing is
 left out. `report.py` makes the tables and the pictures.
@@ -126,7 +126,7 @@ def is_done(rows, name, contender, seed, limit):
             continue
         if "limit" in row and row["limit"] >= limit:
             return True
-        if row["seed"] == seed and "limit" not in row:
+        if row["seed"] == seed and "absent" not in row:
             return True
     return False
 
