@@ -135,6 +135,18 @@ cdef extern from *:
     void store_places(int32_t* to, bits_vec place) noexcept nogil
 
 
+cdef extern from *:
+    """
+    /* Asks for n numbers, which will be read soon. */
+    static inline void fetch(const skcn_real *x, Py_ssize_t n)
+    {
+        for (Py_ssize_t i = 0; i < n; i += CACHE_LINE / (Py_ssize_t) sizeof(skcn_real))
+            __builtin_prefetch(x + i);
+    }
+    """
+    void fetch(const real* x, Py_ssize_t n) noexcept nogil
+
+
 cdef inline Py_ssize_t smaller(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return a if a < b else b
 

@@ -44,6 +44,7 @@ cdef void conv_panel(
     cdef const real* init = q.packed_b + group * q.filter_lanes + v * LANES
     cdef Py_ssize_t n_steps = ceil_div(q.n_taps, KC), step, k, k_end
     cdef Py_ssize_t n_direct = 0, MR = mr_of(V), t, row, r
+    cdef bint asks = panel == 0 and reads_pixels(q)
     cdef const real* a[MAX_MR]
     cdef real* c[MAX_MR]
     x = x + group * q.group_channels
@@ -67,6 +68,9 @@ cdef void conv_panel(
             for r in range(n_rows - row, MR):
                 a[r] = a[0]
                 c[r] = scratch + MC * n_lanes
+            if asks:
+                for r in range(row + MR, smaller(row + 2 * MR, n_rows)):
+                    fetch(x + q.window[first + r] + q.tap[k], k_end - k)
             tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes,
                  init if step == 0 else ZEROS,
                  FROM_INIT if step == 0 else FROM_C if q.is_running else ADD_C, c)

@@ -39,9 +39,11 @@ cdef void add_weight_gradient(
 ) noexcept nogil:
     """dW += X at the taps, times dz, summed over n_rows windows. All tiles of a panel read its
     columns of dz: of several panels they are copied, since rows that lie a power of two apart
-    share few sets of the L1 cache."""
+    share few sets of the L1 cache. Meanwhile the pixels behind these are asked for."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, panel, v, V, MR, t, row, r, g
-    cdef Py_ssize_t row_lanes = row_of_dz(q), b_row
+    cdef Py_ssize_t row_lanes = row_of_dz(q), b_row, n_tiles
+    cdef Py_ssize_t n_next = n_rows * q.n_channels if reads_pixels(q) else 0
+    cdef const real* next_x = x + q.window[first] + n_next
     cdef const real* a[MAX_MR]
     cdef real* c[MAX_MR]
     cdef const real* b
@@ -56,8 +58,12 @@ cdef void add_weight_gradient(
                 copy_columns(b, row_lanes, scratch, V * LANES, n_rows, V * LANES)
                 b = scratch
                 b_row = V * LANES
-            for t in range(ceil_div(q.n_taps, MR)):
+            n_tiles = ceil_div(q.n_taps, MR)
+            for t in range(n_tiles):
                 row = t * MR
+                if g == 0 and panel == 0:
+                    fetch(next_x + part(n_next, t, n_tiles),
+                          part(n_next, t + 1, n_tiles) - part(n_next, t, n_tiles))
                 for r in range(MR):
                     a[r] = x + g * q.group_channels + q.tap[smaller(row + r, q.n_taps - 1)]
                     c[r] = dW + (g * q.n_taps + row + r) * q.filter_lanes + v * LANES

@@ -44,6 +44,12 @@ cdef inline bint copies_input(const Conv* q) noexcept nogil:
     return q.has_padding or q.output is not NULL
 
 
+cdef inline bint reads_pixels(const Conv* q) noexcept nogil:
+    """True if windows are pixels in memory, not in a copy: the processor does not foresee where the
+    next row of a tile begins, so they are asked for."""
+    return q.n_runs == 1 and not copies_input(q)
+
+
 cdef const real* padded_block(
     const Conv* q, Py_ssize_t block, Py_ssize_t first, Py_ssize_t last, real* scratch
 ) noexcept nogil:
