@@ -57,10 +57,11 @@ test-ray: $(VENV)/stamps/ray  ## run searches and ensembles on ray
 	$(TEST) $(CHECK_INSTALLED)
 	$(TEST) -m pytest -m whole tests/beyond/test_ray.py
 
-lint: $(VENV)/stamps/lint  ## check style: ruff and cython-lint
+lint: $(VENV)/stamps/lint  ## check style and types: ruff, cython-lint and mypy
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint sklearn_convnet  # it calls pycodestyle
+	$(VENV)/bin/mypy
 
 docs: $(VENV)/stamps/docs  ## make the pages of the docs: build/site/index.html
 	$(TEST) $(CHECK_INSTALLED)
@@ -95,7 +96,7 @@ install: $(VENV)/stamps/installed  ## build and install the package in .venv
 
 clean:  ## remove what was built; the environments stay
 	rm -rf build dist *.egg-info
-	rm -rf .pytest_cache .ruff_cache .hypothesis
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find sklearn_convnet '(' -name '*.c' -o -name '*.so' ')' -delete
 
 # Environments

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 #: Bytes that a wheel may have.
 LARGEST_WHEEL = 5 * 2**20
 #: What a wheel is made of; besides, there are its metadata and libraries that were put into it.
-KINDS = {".py", ".so", ".pyd", ".typed"}
+KINDS = {".py", ".pyi", ".so", ".pyd", ".typed"}
 NEEDED_IN_ARCHIVE = ("setup.py", "pyproject.toml", "Makefile", "tests/conftest.py", "docs/conf.py")
 
 
@@ -40,7 +40,12 @@ def wheel_problems(wheel):
             yield f"{wheel.name} has {name}, which no user needs"
     if not any(name.endswith("/licenses/LICENSE") for name in names):
         yield f"{wheel.name} has no license"
-    package = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("sklearn_convnet/**/*.py")}
+    paths = [
+        *ROOT.glob("sklearn_convnet/**/*.py"),
+        *ROOT.glob("sklearn_convnet/kernels/*.pyi"),
+        ROOT / "sklearn_convnet" / "py.typed",
+    ]
+    package = {path.relative_to(ROOT).as_posix() for path in paths}
     for name in sorted(package - set(inside)):
         yield f"{wheel.name} lacks {name}"
 

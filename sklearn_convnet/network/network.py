@@ -89,6 +89,13 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         Whether passes run node by node, and not as programs: the same bits, for tests.
     """
 
+    layers: list[tuple[str, Layer]]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    params: NDArray[Any]
+    grads: NDArray[Any] | None
+    heads: list[Node]
     eager = False
     part = 0
 

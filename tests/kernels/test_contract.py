@@ -3,9 +3,11 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import ast
 import inspect
 import re
 import sys
+from pathlib import Path
 
 import kernel_cases as cases
 import numpy as np
@@ -33,6 +35,26 @@ def test_nothing_but_the_listed_kernels_is_public(kernels, dtype):
         if callable(value) and not name.startswith("_")
     }
     assert public == {*map(cases.kernel_name, cases.GOOD_CALLS), "view", "conv_form", "force_form"}
+
+
+STUBS = Path(loader.__file__).parent
+STUB = ast.parse((STUBS / "_variant.pyi").read_text())
+
+
+@cases.every_compiled
+def test_one_stub_tells_of_all_variants(kernels, dtype):
+    named = kernels.__name__.rpartition(".")[2]
+    assert (STUBS / f"{named}.pyi").read_text() == "from ._variant import *\n"
+    functions = {node.name: node for node in STUB.body if isinstance(node, ast.FunctionDef)}
+    constants = {node.target.id for node in STUB.body if isinstance(node, ast.AnnAssign)}
+    public = {name: value for name, value in vars(kernels).items() if not name.startswith("_")}
+    assert public.keys() == functions.keys() | constants
+    for name, node in functions.items():
+        signature = inspect.signature(public[name])
+        assert [arg.arg for arg in node.args.args] == list(signature.parameters), name
+        assert len(node.args.defaults) == sum(
+            parameter.default is not parameter.empty for parameter in signature.parameters.values()
+        )
 
 
 @cases.every_variant
