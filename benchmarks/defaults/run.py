@@ -5,9 +5,10 @@
 
 Each fit is the first in a process of its own, as in a new session; what importing the packages
 takes is kept apart. What is in the file already is not repeated, unless with `--redo`, so a run can
-be stopped and taken up again. Contenders whose seed makes no difference are fitted once. A fit that
-fails, or whose process takes more than `--limit` seconds, is kept as absent, with the reason. The
-next run tries failures again; what took too long, and its next seeds, with a higher limit alone.
+be stopped and taken up again. Contenders whose seed makes no difference are fitted once, and so are
+the longest fits. A fit that fails, or whose process takes more than `--limit` seconds, is kept as
+absent, with the reason. The next run tries failures again; what took too long, and its next seeds,
+with a higher limit alone.
 
 Run it with `.venv-peers/bin/python` after `make peers`; a contender whose package is missing is
 left out. `report.py` makes the tables and the pictures.
@@ -31,8 +32,6 @@ from data import CHOOSE, SETS, VERIFY, load
 
 RESULTS = Path(__file__).parents[1] / "results"
 PACKAGES = ("numpy", "scikit-learn", "sklearn_convnet", "torch", "skorch", "keras", "aeon")
-#: The largest set, which takes most of the time, has one seed.
-FEWER_SEEDS = {"fashion_60000": 1}
 
 
 def results_path(half):
@@ -131,9 +130,14 @@ def is_done(rows, name, contender, seed, limit):
     return False
 
 
+def is_long(name, contender):
+    """Whether a fit takes minutes, so that there is one of it."""
+    return name == "fashion_60000" or (contender == "Keras" and SETS[name].task == "segmentation")
+
+
 def seeds_of(name, contender, n_seeds):
-    n_seeds = min(n_seeds, FEWER_SEEDS.get(name, n_seeds))
-    return range(n_seeds if CONTENDERS[contender].random else 1)
+    one = is_long(name, contender) or not CONTENDERS[contender].random
+    return range(1 if one else n_seeds)
 
 
 def run(options):
