@@ -6,6 +6,7 @@
 import importlib
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -175,6 +176,16 @@ def test_a_fit_is_measured(module, made):
     assert row["score"] == 0  # the labels of its test part are -1
     assert min(row["import"], row["fit"], row["predict"]) >= 0
     assert row["warnings"] == {}
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(60, {"absent": "KeyError: 'no such set'"}), (0.01, {"absent": "over 0.01 s", "limit": 0.01})],
+)
+def test_the_reason_why_there_is_no_fit_is_kept(module, monkeypatch, limit, expected):
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)  # the script imports its neighbours
+    options = SimpleNamespace(threads=1, limit=limit)
+    assert module("run").fit_in_process("no such set", "linear", 0, options) == expected
 
 
 @pytest.mark.parametrize("task", ["classification", "regression", "boxes", "joints"])

@@ -9,7 +9,7 @@ from contenders import OURS
 from matplotlib.transforms import ScaledTranslation
 from ranks import alike, critical_difference, friedman_p_value, mean_ranks
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1]))  # where the other benchmarks are
 from plot import save
 
 OUR_COLOUR = "tab:red"
