@@ -4,12 +4,15 @@
 #
 # Design:
 # * The same geometry and tables as in conv/geometry.pxi, for as many groups as channels; but
-#   vectors run over channels on both sides, so the tile (channel_tile.pxi) multiplies vector by
+#   vectors run over channels on both sides, so the tiles (channel_tile.pxi) multiply vector by
 #   vector. That is one load a multiply-add, so half of what a convolution reaches.
 # * An image is copied with each channel repeated `multiplier` times, channels rounded up to
 #   whole vectors, and its padding, which is zero from the first image on.
-# * So is dz. With stride 1, dX is a convolution of dz, with the filters turned round: sums are
-#   made in registers. With other strides the filters times dz are added to dX in memory.
+# * So is dz. The taps that see X(i) are those with i + p - t d a multiple of the stride, s: the same
+#   for every s-th position, of which all are a row of the tile. So dX is summed in registers, for
+#   strides as well, by a list of taps for each phase i mod s.
+# * A tile is part of a row of positions, and of them one vector after the other: pixels are read
+#   and written whole. A block is some rows, for which the epilogue finds them in the cache.
 
 cdef enum:
     SKEW = 2           # vectors: else what is read and what is written share their low bits
@@ -17,16 +20,19 @@ cdef enum:
 
 cdef struct Depthwise:
     Conv conv                 # of X, whose channels are the lanes
-    Conv back                 # of dz, if the stride is 1
-    bint has_stride
     Py_ssize_t n_channels, multiplier, n_lanes
     bint plain                # whether the lanes are the channels
-    Py_ssize_t start          # of back's windows
     Py_ssize_t margin[3]      # before dz
+    Py_ssize_t padded_dz[3]   # its size with margins
+    Py_ssize_t dz_size        # numbers
+    Py_ssize_t n_phases[3]    # of positions in X: the stride, at most the size
     Py_ssize_t* dz            # (n_windows): where in the padded dz
     Py_ssize_t* row           # 0, n_lanes, 2 n_lanes ... (taps)
+    # The taps that positions of X see, phase by phase: where in the padded dz, and in the filters.
+    Py_ssize_t* phase         # (phases + 1): the first of each
+    Py_ssize_t* from_dz       # (taps)
+    Py_ssize_t* from_filters  # (taps)
     real* filters             # (taps, lanes)
-    real* turned              # the same, from the last to the first
     real* bias                # (lanes,)
 
 
@@ -40,7 +46,6 @@ cdef int depthwise_geometry(
     q.multiplier = g.group_filters
     q.n_lanes = vectors_for(g.n_filters) * LANES
     q.plain = q.multiplier == 1 and q.n_lanes == q.n_channels
-    q.has_stride = g.stride[0] > 1 or g.stride[1] > 1 or g.stride[2] > 1
     g.n_channels = q.n_lanes
     g.padded_size = g.padded[0] * g.padded[1] * g.padded[2] * q.n_lanes
     g.block_images = 1
@@ -49,33 +54,28 @@ cdef int depthwise_geometry(
 
 
 cdef void back_geometry(Depthwise* q) noexcept nogil:
-    """The padded dz. X(i) is seen by the windows i - (extent - 1) to i; a window may be further
-    out, and see nothing but padding."""
-    cdef Conv* g = &q.back
-    cdef Py_ssize_t reach, first
+    """The padded dz: X(i) is seen by the windows (i + p - t d) / s, as far as these are whole, and
+    those outside of the output are zero."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t reach, last
     cdef int axis
-    q.back = q.conv
-    q.start = 0
+    q.dz_size = q.n_lanes
     for axis in range(3):
         reach = g.dilation[axis] * (g.kernel[axis] - 1)
-        first = larger(0, g.before[axis] - reach)
-        q.margin[axis] = reach - g.before[axis] + first
-        g.padded[axis] = larger(first + g.size[axis] + reach, q.margin[axis] + g.out[axis])
-        if q.has_stride:
-            q.margin[axis] = 0
-            g.padded[axis] = g.out[axis]
-        q.start = q.start * g.padded[axis] + first
-    q.start *= q.n_lanes
-    g.out[:] = g.size
-    g.n_windows = g.out[0] * g.out[1] * g.out[2]
-    g.padded_size = g.padded[0] * g.padded[1] * g.padded[2] * q.n_lanes
+        last = (g.size[axis] - 1 + g.before[axis]) // g.stride[axis]
+        q.margin[axis] = larger(0, reach - g.before[axis]) // g.stride[axis]
+        q.padded_dz[axis] = q.margin[axis] + larger(g.out[axis], last + 1)
+        q.n_phases[axis] = smaller(g.stride[axis], g.size[axis])
+        q.dz_size *= q.padded_dz[axis]
 
 
 cdef Py_ssize_t* depthwise_tables(Depthwise* q, bint backward) except NULL:
-    """Fills `row`, and `dz` if it is wanted; returns the memory they share."""
+    """Fills `row`, and those of the backward pass if they are wanted; returns the memory they
+    share."""
     cdef const Conv* g = &q.conv
+    cdef Py_ssize_t n_phases = q.n_phases[0] * q.n_phases[1] * q.n_phases[2] if backward else 0
     cdef Py_ssize_t* memory = <Py_ssize_t*> allocate(
-        (g.n_taps + backward * g.n_windows) * sizeof(Py_ssize_t))
+        (g.n_taps + backward * (g.n_windows + n_phases + 1 + 2 * g.n_taps)) * sizeof(Py_ssize_t))
     cdef Py_ssize_t d, h, w, k, at = 0
     q.row = memory
     q.dz = memory + g.n_taps
@@ -83,14 +83,60 @@ cdef Py_ssize_t* depthwise_tables(Depthwise* q, bint backward) except NULL:
         q.row[k] = k * q.n_lanes
     if not backward:
         return memory
+    q.phase = q.dz + g.n_windows
+    q.from_dz = q.phase + n_phases + 1
+    q.from_filters = q.from_dz + g.n_taps
     for d in range(g.out[0]):
         for h in range(g.out[1]):
             for w in range(g.out[2]):
-                q.dz[at] = q.n_lanes * (
-                    ((d + q.margin[0]) * q.back.padded[1] + h + q.margin[1]) * q.back.padded[2]
-                    + w + q.margin[2])
+                q.dz[at] = q.n_lanes * place_in_dz(
+                    q, d + q.margin[0], h + q.margin[1], w + q.margin[2])
+                at += 1
+    at = 0
+    q.phase[0] = 0
+    for d in range(q.n_phases[0]):
+        for h in range(q.n_phases[1]):
+            for w in range(q.n_phases[2]):
+                q.phase[at + 1] = q.phase[at] + phase_taps(q, d, h, w, q.phase[at])
                 at += 1
     return memory
+
+
+cdef inline Py_ssize_t place_in_dz(
+    const Depthwise* q, Py_ssize_t d, Py_ssize_t h, Py_ssize_t w
+) noexcept nogil:
+    """A position in the padded dz, as a number of positions."""
+    return (d * q.padded_dz[1] + h) * q.padded_dz[2] + w
+
+
+cdef Py_ssize_t window_of(
+    const Depthwise* q, int axis, Py_ssize_t i, Py_ssize_t t
+) noexcept nogil:
+    """Where in the padded dz the window is of which position i is tap t; -1 if there is none."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t scaled = (
+        i + g.before[axis] - t * g.dilation[axis] + q.margin[axis] * g.stride[axis])
+    return scaled // g.stride[axis] if scaled >= 0 and scaled % g.stride[axis] == 0 else -1
+
+
+cdef Py_ssize_t phase_taps(
+    Depthwise* q, Py_ssize_t d, Py_ssize_t h, Py_ssize_t w, Py_ssize_t first
+) noexcept nogil:
+    """Lists the taps of the phase whose first position is (d, h, w), from the last to the first;
+    returns how many there are."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t n = 0, k, tap_w, tap_h, o_d, o_h, o_w
+    for k in range(g.n_taps - 1, -1, -1):
+        tap_w = k % g.kernel[2]
+        tap_h = k // g.kernel[2] % g.kernel[1]
+        o_d = window_of(q, 0, d, k // g.kernel[2] // g.kernel[1])
+        o_h = window_of(q, 1, h, tap_h)
+        o_w = window_of(q, 2, w, tap_w)
+        if o_d >= 0 and o_h >= 0 and o_w >= 0:
+            q.from_dz[first + n] = q.n_lanes * place_in_dz(q, o_d, o_h, o_w)
+            q.from_filters[first + n] = q.row[k]
+            n += 1
+    return n
 
 
 cdef void repeat_channels(
@@ -147,42 +193,52 @@ cdef void pad_channels(const Depthwise* q, Py_ssize_t image, real* padded) noexc
                         padded + padded_row(q, row))
 
 
-cdef void correlate(
-    const Depthwise* q, const Conv* g, const real* x, const real* filters, const real* bias,
-    Py_ssize_t first, Py_ssize_t n_rows, real* y
+cdef inline Py_ssize_t rows_together(Py_ssize_t width) noexcept nogil:
+    """Rows of so many positions that are a block; of longer ones, a part of a row is."""
+    return larger(1, MC // larger(1, width))
+
+
+cdef inline Py_ssize_t block_positions(Py_ssize_t width) noexcept nogil:
+    """Positions of a block, at most."""
+    return rows_together(width) * smaller(width, MC)
+
+
+cdef void correlate_block(
+    const Depthwise* q, const real* x, Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t n_columns,
+    real* y
 ) noexcept nogil:
-    """y (n_rows, lanes): some windows of x times the filters; the bias may be NULL. The rows of a
-    tile that is not full are its last, once more."""
-    cdef Py_ssize_t t, r, v, row
-    cdef const real* a[CHANNEL_MR]
-    cdef real* c[CHANNEL_MR]
-    for t in range(ceil_div(n_rows, CHANNEL_MR)):
-        for v in range(q.n_lanes // LANES):
-            for r in range(CHANNEL_MR):
-                row = smaller(t * CHANNEL_MR + r, n_rows - 1)
-                a[r] = x + v * LANES + g.window[first + row]
-                c[r] = y + v * LANES + row * q.n_lanes
-            channel_tile(a, g.tap, filters + v * LANES, q.row, g.n_taps,
-                         ZEROS if bias is NULL else bias + v * LANES, False, c)
+    """y (n_rows, n_columns, lanes): rows of windows, from the window `first` on."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t row
+    for row in range(n_rows):
+        channel_row(
+            n_columns, q.n_lanes // LANES, x + g.window[first + row * g.out[2]],
+            g.stride[2] * q.n_lanes, g.tap, q.filters, q.row, g.n_taps, q.bias,
+            y + row * n_columns * q.n_lanes, q.n_lanes)
 
 
 cdef void depthwise_image(const void* work, Py_ssize_t image, real* scratch) noexcept nogil:
-    """Y of an image. Scratch: the padded image, and rows of output."""
+    """Y of an image. Scratch: the padded image, and a block of output."""
     cdef const Depthwise* q = <const Depthwise*> work
     cdef const Conv* g = &q.conv
-    cdef real* rows = scratch + g.padded_size
-    cdef real* y
+    cdef real* block = scratch + g.padded_size
+    cdef real* y = g.Y + image * g.out_size
     cdef bint direct = q.n_lanes == g.n_filters
-    cdef Py_ssize_t i, first, n_rows
+    cdef Py_ssize_t n_all = g.n_windows // g.out[2], row = 0, part_, column, n_rows, n, first
     pad_channels(q, image, scratch)
-    for i in range(ceil_div(g.n_windows, MC)):
-        first = i * MC
-        n_rows = smaller(MC, g.n_windows - first)
-        y = g.Y + image * g.out_size + first * g.n_filters
-        correlate(q, g, scratch, q.filters, q.bias, first, n_rows, y if direct else rows)
-        if not direct:
-            copy_columns(rows, q.n_lanes, y, g.n_filters, n_rows, g.n_filters)
-        activate(g.code, g.alpha, y, n_rows * g.n_filters)
+    while row < n_all:
+        n_rows = smaller(rows_together(g.out[2]), n_all - row)
+        for part_ in range(ceil_div(g.out[2], MC)):
+            column = part_ * MC
+            n = smaller(MC, g.out[2] - column)
+            first = row * g.out[2] + column
+            correlate_block(q, scratch, first, n_rows, n,
+                            y + first * g.n_filters if direct else block)
+            if not direct:
+                copy_columns(block, q.n_lanes, y + first * g.n_filters, g.n_filters, n_rows * n,
+                             g.n_filters)
+            activate(g.code, g.alpha, y + first * g.n_filters, n_rows * n * g.n_filters)
+        row += n_rows
 
 
 def depthwise_forward(
@@ -221,7 +277,8 @@ def depthwise_forward(
             if b is not None:
                 memcpy(q.bias, &b[0], g.n_filters * sizeof(real))
             run_tasks(depthwise_image, &q, g.n_images, n_threads,
-                      g.padded_size + MC * q.n_lanes, n_zeros=g.padded_size)
+                      g.padded_size + block_positions(g.out[2]) * q.n_lanes,
+                      n_zeros=g.padded_size)
     finally:
         free(q.filters)
         free(tables)
@@ -239,13 +296,10 @@ cdef void make_padded_dz(
     cdef Py_ssize_t row, at, n = g.out[2] * g.n_filters
     cdef bint direct = q.n_lanes == g.n_filters
     cdef real* to
-    cdef real* d
     for row in range(g.n_windows // g.out[2]):
         at = image * g.out_size + row * n
         to = dz + q.dz[row * g.out[2]]
-        d = to if direct else compact
-        memcpy(d, g.dY + at, n * sizeof(real))
-        multiply_derivative(g.code, g.alpha, g.Y_in + at, d, n)
+        times_derivative(g.code, g.alpha, g.Y_in + at, g.dY + at, to if direct else compact, n)
         if not direct:
             copy_columns(compact, g.n_filters, to, q.n_lanes, g.out[2], g.n_filters)
         if db is not NULL:
@@ -269,55 +323,56 @@ cdef void add_filter_gradient(
                     a[r] = x + v * LANES + g.tap[smaller(k, g.n_taps - 1)]
                     c[r] = dW + k * q.n_lanes + v * LANES if k < g.n_taps else spare
                 channel_tile(a, g.window + first, dz + v * LANES, q.dz + first,
-                             smaller(MC, g.n_windows - first), ZEROS, True, c)
+                             smaller(MC, g.n_windows - first), c)
+
+
+cdef void gather_row(
+    const Depthwise* q, const real* dz, Py_ssize_t row, Py_ssize_t column, Py_ssize_t n_columns,
+    real* dx
+) noexcept nogil:
+    """dx (n_columns, lanes), a row of positions, phase by phase."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t d = row // g.size[1], h = row % g.size[1], stride = g.stride[2]
+    cdef Py_ssize_t phases = (d % g.stride[0] * q.n_phases[1] + h % g.stride[1]) * q.n_phases[2]
+    cdef Py_ssize_t i, start, end
+    for i in range(smaller(stride, n_columns)):  # the first position of a phase
+        start = q.phase[phases + (column + i) % stride]
+        end = q.phase[phases + (column + i) % stride + 1]
+        channel_row(
+            ceil_div(n_columns - i, stride), q.n_lanes // LANES,
+            dz + q.n_lanes * place_in_dz(
+                q, d // g.stride[0], h // g.stride[1], (column + i) // stride),
+            q.n_lanes, q.from_dz + start, q.filters, q.from_filters + start, end - start, NULL,
+            dx + i * q.n_lanes, stride * q.n_lanes)
 
 
 cdef void gather_input_gradient(
-    const Depthwise* q, Py_ssize_t image, const real* dz, real* rows
+    const Depthwise* q, Py_ssize_t image, const real* dz, real* block
 ) noexcept nogil:
-    """dX of an image, with stride 1."""
-    cdef const Conv* g = &q.back
-    cdef Py_ssize_t i, first, n_rows
-    cdef real* dx
-    for i in range(ceil_div(g.n_windows, MC)):
-        first = i * MC
-        n_rows = smaller(MC, g.n_windows - first)
-        dx = q.conv.dX + image * g.image_size + first * q.n_channels
-        correlate(q, g, dz + q.start, q.turned, NULL, first, n_rows, dx if q.plain else rows)
-        if not q.plain:
-            add_channels(q, rows, n_rows, dx)
-
-
-cdef void scatter_input_gradient(
-    const Depthwise* q, Py_ssize_t image, const real* dz, real* dx
-) noexcept nogil:
-    """The same with any stride; dx is scratch for a padded image. Windows are the inner loop: for
-    one tap no two of them meet, so no sum waits for another."""
+    """dX of an image. Scratch: a block of positions."""
     cdef const Conv* g = &q.conv
-    cdef Py_ssize_t i, first, v, k, r, row, row_size = g.size[2] * q.n_channels
-    cdef vec w, total
-    cdef vec* to
-    memset(dx, 0, g.padded_size * sizeof(real))
-    for i in range(ceil_div(g.n_windows, MC)):
-        first = i * MC
-        for v in range(q.n_lanes // LANES):
-            for k in range(g.n_taps):
-                w = (<const vec*> (q.filters + k * q.n_lanes + v * LANES))[0]
-                for r in range(first, smaller(first + MC, g.n_windows)):
-                    to = <vec*> (dx + g.window[r] + g.tap[k] + v * LANES)
-                    total = to[0] + w * (<const vec*> (dz + q.dz[r] + v * LANES))[0]
-                    to[0] = total
-    for row in range(g.size[0] * g.size[1]):
-        add_channels(q, dx + padded_row(q, row), g.size[2],
-                     g.dX + image * g.image_size + row * row_size)
+    cdef Py_ssize_t n_all = g.size[0] * g.size[1], row = 0, part_, column, n_rows, n, r
+    cdef real* dx
+    cdef real* to
+    while row < n_all:
+        n_rows = smaller(rows_together(g.size[2]), n_all - row)
+        for part_ in range(ceil_div(g.size[2], MC)):
+            column = part_ * MC
+            n = smaller(MC, g.size[2] - column)
+            dx = g.dX + image * g.image_size + (row * g.size[2] + column) * q.n_channels
+            to = dx if q.plain else block
+            for r in range(n_rows):
+                gather_row(q, dz, row + r, column, n, to + r * n * q.n_lanes)
+            if not q.plain:
+                add_channels(q, block, n_rows * n, dx)
+        row += n_rows
 
 
 cdef inline Py_ssize_t depthwise_scratch(const Depthwise* q) noexcept nogil:
-    """The padded X and dz, of which all but X and dz stay zero; dX, or rows of it; a row of output,
-    and a spare vector."""
-    cdef Py_ssize_t dx = q.conv.padded_size if q.has_stride else MC * q.n_lanes
-    return (q.conv.padded_size + q.back.padded_size + 2 * SKEW * LANES + dx
-            + q.conv.out[2] * q.n_lanes + LANES)
+    """The padded X and dz, of which all but X and dz stay zero; a block of dX; a row of output, and
+    a spare vector."""
+    return (q.conv.padded_size + q.dz_size + 2 * SKEW * LANES
+            + (block_positions(q.conv.size[2]) + q.conv.out[2]) * q.n_lanes + LANES)
 
 
 cdef void depthwise_backward_image(
@@ -326,18 +381,14 @@ cdef void depthwise_backward_image(
     """Adds to dW (taps, lanes) and db (lanes), if given."""
     cdef real* x = scratch
     cdef real* dz = x + q.conv.padded_size + SKEW * LANES
-    cdef real* compact = dz + q.back.padded_size + SKEW * LANES
+    cdef real* compact = dz + q.dz_size + SKEW * LANES
     cdef real* spare = compact + q.conv.out[2] * q.n_lanes
-    cdef real* dx = spare + LANES
     make_padded_dz(q, image, dz, db, compact)
     if dW is not NULL:
         pad_channels(q, image, x)
         add_filter_gradient(q, x, dz, dW, spare)
     if q.conv.dX is not NULL:
-        if q.has_stride:
-            scatter_input_gradient(q, image, dz, dx)
-        else:
-            gather_input_gradient(q, image, dz, dx)
+        gather_input_gradient(q, image, dz, spare + LANES)
 
 
 cdef inline Py_ssize_t depthwise_sums(const Depthwise* q) noexcept nogil:
@@ -377,11 +428,10 @@ def depthwise_backward(
     cdef Depthwise q
     cdef Conv* g = &q.conv
     cdef Py_ssize_t* tables = NULL
-    cdef Py_ssize_t* back_tables = NULL
     cdef Py_ssize_t* rows = NULL
     cdef real* pieces
     cdef bint need_dW = dW is not None, need_db = db is not None
-    cdef Py_ssize_t n_padded, piece, piece_size, k
+    cdef Py_ssize_t n_padded, piece, piece_size
     depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
     same_sizes(Y.shape, dY.shape, 5, "dY")
     if dX is not None:
@@ -406,25 +456,19 @@ def depthwise_backward(
     g.n_pieces = smaller(MAX_PIECES, g.n_images)
     piece_size = depthwise_sums(&q)
     q.filters = NULL
-    n_padded = g.padded_size + SKEW * LANES + q.back.padded_size
+    n_padded = g.padded_size + SKEW * LANES + q.dz_size
     n_threads = <int> smaller(g.n_pieces, threads_for_products(n_products(g), n_threads))
     try:
         tables = conv_tables(g)
-        if dX is not None and not q.has_stride:
-            back_tables = conv_tables(&q.back)
         rows = depthwise_tables(&q, True)
         q.filters = <real*> allocate(
-            (2 * g.n_taps * q.n_lanes + g.n_pieces * piece_size) * sizeof(real))
-        q.turned = q.filters + g.n_taps * q.n_lanes
-        pieces = q.turned + g.n_taps * q.n_lanes
+            (g.n_taps * q.n_lanes + g.n_pieces * piece_size) * sizeof(real))
+        pieces = q.filters + g.n_taps * q.n_lanes
         g.dW_pieces = pieces if need_dW else NULL
         g.db_pieces = pieces + g.n_taps * q.n_lanes if need_db else NULL
         with nogil:
             pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, g.n_taps, g.n_filters, q.n_lanes,
                        q.filters)
-            for k in range(g.n_taps):
-                memcpy(q.turned + q.row[g.n_taps - 1 - k], q.filters + q.row[k],
-                       q.n_lanes * sizeof(real))
             memset(pieces, 0, g.n_pieces * piece_size * sizeof(real))
             run_tasks(depthwise_piece, &q, g.n_pieces, n_threads, depthwise_scratch(&q),
                       n_zeros=n_padded)
@@ -438,5 +482,4 @@ def depthwise_backward(
     finally:
         free(q.filters)
         free(tables)
-        free(back_tables)
         free(rows)

@@ -424,6 +424,9 @@ cdef void times_derivative(
 ) noexcept nogil:
     """dx = dy f'."""
     cdef Py_ssize_t i
+    if code == IDENTITY:
+        memcpy(dx, dy, n * sizeof(real))
+        return
     for i in range(n // BLOCK):
         memcpy(dx, dy, BLOCK * sizeof(real))
         derivative_block(code, alpha, s, dx)
