@@ -116,6 +116,13 @@ def test_votes(capsys, figure):
     assert "| mirror image |" in capsys.readouterr().out
 
 
+def test_orders(capsys, figure):
+    scores = run("orders", "--quick", "--figure", figure)
+    assert len(scores) == 4
+    assert all(score < 1 and error > 0 for score, error in scores.values())
+    assert "| the image and the columns |" in capsys.readouterr().out
+
+
 def test_tones(capsys, figure):
     means = run("tones", "--quick", "--seeds", "1", "--figure", figure)
     assert all(0 <= value <= 1 for value in means.values())

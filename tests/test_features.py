@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import (
@@ -296,6 +299,91 @@ def test_unequal_sizes_of_one_size_are_an_array(data):
 
 
 # ---------------------------------------------------------------------------
+# Tables that have a column of samples
+# ---------------------------------------------------------------------------
+
+
+def table_of(X, T):
+    a, b, c = T.T
+    return pd.DataFrame({"a": a, "image": list(X), "b": b, "c": c})
+
+
+@pytest.mark.oldest
+def test_a_table_with_a_column_of_images(data):
+    X, T, y, value = data
+    frame = table_of(X, T)
+    expected = deep().fit(X, y, features=T)
+    as_objects = frame.to_numpy()
+    for table in (frame, as_objects, frame[["image", "a", "b", "c"]]):
+        clf = deep().fit(table, y)
+        assert same_weights(clf, expected)
+        np.testing.assert_array_equal(clf.predict_proba(table), expected.predict_proba(X, T))
+        np.testing.assert_array_equal(clf.predict(X, T), clf.predict(table))
+        assert clf.score(table, y) == expected.score(X, y, features=T)
+    assert clf.n_features_in_ == 36
+    val = dict(X_val=frame[40:], y_val=y[40:])
+    found = deep(early_stopping=True).fit(frame[:40], y[:40], **val)
+    val = dict(X_val=X[40:], y_val=y[40:], features_val=T[40:])
+    assert same_weights(
+        found, deep(early_stopping=True).fit(X[:40], y[:40], features=T[:40], **val)
+    )
+    reg = deep(kind=ConvNetRegressor).partial_fit(frame, value)
+    assert same_weights(reg, deep(kind=ConvNetRegressor).partial_fit(X, value, features=T))
+
+
+def test_a_table_whose_images_differ_in_size(data):
+    X, T, y, _ = data
+    unequal = [x[: 4 + i % 3] for i, x in enumerate(X)]
+    clf = deep().fit(table_of(unequal, T), y)
+    assert same_weights(clf, deep().fit(unequal, y, features=T))
+
+
+def test_a_pipeline_with_a_column_transformer(data):
+    X, T, y, _ = data
+    frame = table_of(X, T).assign(kind=np.where(T[:, 2] > 0, "over", "under"))
+
+    def columns():
+        return ColumnTransformer(
+            [
+                ("numbers", StandardScaler(), ["a", "b"]),
+                ("images", "passthrough", ["image"]),
+                ("kinds", OneHotEncoder(sparse_output=False), ["kind"]),
+            ]
+        )
+
+    made = columns().fit_transform(frame)[:, [0, 1, 3, 4]].astype(float)
+    np.testing.assert_array_equal(made[:, 2:], np.eye(2)[(T[:, 2] <= 0) * 1])
+    expected = deep().fit(X, y, features=made)
+    for transformer in (columns(), columns().set_output(transform="pandas")):
+        model = make_pipeline(transformer, deep()).fit(frame, y)
+        assert same_weights(model[-1], expected)
+        assert len(cross_val_predict(model, frame, y, cv=2)) == N
+        grid = {"columntransformer__numbers__with_mean": [True, False]}
+        search = GridSearchCV(model, grid, scoring="roc_auc", cv=2, error_score="raise")
+        assert search.fit(frame, y).predict(frame).shape == (N,)
+    with pytest.raises(ValueError, match="column 0 of features is 'b', but was 'numbers__a'"):
+        model[-1].predict(frame.assign(kind=0)[["image", "b", "a", "c", "kind"]])
+
+
+def test_tables_that_are_none(data):
+    X, T, y, _ = data
+    frame = table_of(X, T)
+    with pytest.raises(ValueError, match=r"given twice, by features= and in columns of X"):
+        deep().fit(frame, y, features=T)
+    with pytest.raises(ValueError, match=r"X_val: features are given twice"):
+        deep().fit(frame, y, X_val=frame, y_val=y, features_val=T)
+    with pytest.raises(ValueError, match="X has 2 columns whose cells are arrays"):
+        deep().fit(frame.assign(other=list(X)), y)
+    with pytest.raises(ValueError, match=r"features must be numbers, but .* 'm': encode"):
+        deep().fit(frame.assign(b="m"), y)
+    clf = deep().fit(frame, y)
+    with pytest.raises(ValueError, match="3 features beside each sample, but here there are none"):
+        clf.predict(frame[["image"]])
+    with pytest.raises(ValueError, match="features has 2 columns, but ConvNetClassifier"):
+        clf.predict(frame[["image", "a", "b"]])
+
+
+# ---------------------------------------------------------------------------
 # Augmentation, and views that vote
 # ---------------------------------------------------------------------------
 
@@ -504,7 +592,7 @@ BAD = {
     "infinity": (lambda T: with_bad(T, np.inf), "Input features contains infinity"),
     "one axis": (lambda T: T[:, 0], "Expected 2D array, got 1D array"),
     "three axes": (lambda T: T[..., np.newaxis], "dim 3"),
-    "text": (lambda T: np.full(T.shape, "a"), "numeric"),
+    "text": (lambda T: np.full(T.shape, "a"), "features must be numbers"),
     "none": (lambda T: None, "fitted with 3 features beside each sample.* give features="),
 }
 

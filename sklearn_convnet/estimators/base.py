@@ -182,7 +182,8 @@ class BaseConvNet(
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples, with the channels where `data_format` says, or flat with `input_shape`.
             Bytes and memory maps are converted batch by batch. Those in a list may differ in size,
-            if the layers can do with it.
+            if the layers can do with it. A table with a column of arrays beside columns of numbers
+            is samples and `features`.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Values, as `target` says; a list of maps where samples differ in size.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
@@ -218,7 +219,7 @@ class BaseConvNet(
 
     def _fit(self, given, given_val):
         with unchanged_on_error(self):
-            return self._run_fit(given, given_val)
+            return self._run_fit(given.parted(), given_val.parted("_val"))
 
     @with_callbacks
     def _run_fit(self, given, given_val):
@@ -263,6 +264,7 @@ class BaseConvNet(
                 "partial_fit does not support early_stopping=True: what it is given is one "
                 "pass, and nothing is held out of it"
             )
+        given = given.parted()
         with unchanged_on_error(self):
             self._validate()
             first = not hasattr(self, "network_")

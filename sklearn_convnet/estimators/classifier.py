@@ -358,7 +358,8 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples, with the channels where `data_format` says, or flat with `input_shape`.
             Bytes and memory maps are converted batch by batch. Those in a list may differ in size,
-            if the layers can do with it.
+            if the layers can do with it. A table with a column of arrays beside columns of numbers
+            is samples and `features`.
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Labels; an indicator or several columns of labels; or maps of labels, perhaps with a
             last axis of length 1, and in a list where samples differ in size. With `box_weight` and

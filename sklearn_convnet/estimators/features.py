@@ -66,6 +66,19 @@ def complete_features(pairs, n_features):
     return check_layers(clone(Sequential(pairs)).set_params(**known).layers)
 
 
+def checked_features(features):
+    """Features as an array of numbers; raises ValueError if they are none."""
+    try:
+        return check_array(features, dtype="numeric", input_name="features")
+    except ValueError as error:
+        if not any(words in str(error) for words in ("could not convert", "bytes/strings")):
+            raise
+        raise ValueError(
+            f"features must be numbers, but {error}: encode categories, such as by scikit-learn's "
+            "OneHotEncoder"
+        ) from None
+
+
 class FeaturesMixin:
     """Features beside X."""
 
@@ -99,7 +112,7 @@ class FeaturesMixin:
                 )
             return X
         names = _get_feature_names(features)
-        features = check_array(features, dtype="numeric", input_name="features")
+        features = checked_features(features)
         if len(features) != len(X):
             raise ValueError(f"X has {len(X)} samples, but features has {len(features)}")
         if reset and names is not None:

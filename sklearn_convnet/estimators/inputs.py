@@ -166,6 +166,38 @@ class Inputs:
         return X.transpose(0, X.ndim - 1, *range(1, X.ndim - 1)) if self.turned else X
 
 
+def first_row(X):
+    """The first row of a table or Series of pandas, as an array; anything else as it is."""
+    return X.iloc[:1].to_numpy() if hasattr(X, "iloc") else X
+
+
+def split_table(X, features=None):
+    """Samples and features of a table that has both: one column whose cells are arrays, beside
+    others; of anything else what is given.
+
+    Raises
+    ------
+    ValueError
+        If features are given as well, or several columns hold arrays.
+    """
+    row = first_row(X)
+    if not isinstance(row, np.ndarray) or row.dtype.kind != "O" or row.ndim != 2 or not row.size:
+        return X, features
+    holds_array = [_is_cell(value) and not _is_text(value) for value in row[0]]
+    if len(holds_array) == 1 or not any(holds_array):
+        return X, features
+    if sum(holds_array) > 1:
+        raise ValueError(
+            f"X has {sum(holds_array)} columns whose cells are arrays: give one of them as X"
+        )
+    if features is not None:
+        raise ValueError(
+            "features are given twice, by features= and in columns of X: leave out one of them"
+        )
+    rows = getattr(X, "iloc", X)
+    return rows[:, holds_array.index(True)], rows[:, ~np.array(holds_array)]
+
+
 def stacked_cells(X):
     """X, or the samples that a list, a Series, the one column of a table or an array of objects
     holds, as one array, or `Ragged` where they differ in size.
@@ -182,9 +214,7 @@ def stacked_cells(X):
             X = np.asarray(X)
         except ValueError:
             return _stacked(X)
-    one = X
-    if hasattr(X, "iloc"):  # of pandas: what the first row holds is enough to know
-        one = X.iloc[:1].to_numpy()
+    one = first_row(X)
     if not isinstance(one, np.ndarray) or one.dtype.kind not in "OUS" or not 1 <= one.ndim <= 2:
         return X
     if one.size == 0 or not _is_cell(one.flat[0]):

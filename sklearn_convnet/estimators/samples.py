@@ -1,5 +1,6 @@
 """X, y and weights of a fit: as they were given, checked, and as the trainer takes them."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -24,6 +25,7 @@ from .inputs import (
     learn_inputs,
     refuse_single,
     renewed_inputs,
+    split_table,
     stacked_cells,
 )
 from .unequal import UnequalMixin, refuse_unequal
@@ -50,6 +52,14 @@ class Given:
             "features": self.features,
         }
         return {name + suffix: value for name, value in arguments.items() if value is not None}
+
+    def parted(self, suffix=""):
+        """The same with the features of a table that has a column of samples apart."""
+        if self.X is None:
+            return self
+        with about(f"X{suffix}") if suffix else nullcontext():
+            X, features = split_table(self.X, self.features)
+        return replace(self, X=X, features=features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +140,7 @@ class SamplesMixin(FeaturesMixin, UnequalMixin):
 
     def _seen(self, X, features=None):
         """X of a prediction, and what is beside it, checked."""
+        X, features = split_table(X, features)
         return self._beside(self._check_X(X, reset=False, sizes="any"), features)
 
     def _of_training(self, X, reset, renewed):
