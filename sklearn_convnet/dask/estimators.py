@@ -108,11 +108,9 @@ class _OnCluster:
 
     def _gathered(self, given, suffix=""):
         """The arguments of `fit`, with X as an array, here or on the cluster, and the rest here."""
-        if given.features is not None:
-            raise ValueError(
-                f"features{suffix}: {type(self).__name__} trains on X alone; "
-                f"{self._plain.__name__} takes features"
-            )
+        if not is_collection(given.X):
+            given = given.parted(suffix)
+        self._refuse_features(given.features)
         client = self._cluster.client
         rest = (local(value, client) for value in (given.y, given.weight, given.boxes))
         X = given.X
@@ -124,6 +122,12 @@ class _OnCluster:
                     self._cluster.frames[X.name] = like
         y, weight, boxes = rest
         return replace(given, X=X, y=y, weight=weight, boxes=boxes)
+
+    def _refuse_features(self, features):
+        if features is not None:
+            raise ValueError(
+                f"{type(self).__name__} sees X alone: {self._plain.__name__} takes features"
+            )
 
     def _check_X(self, X, reset, renewed=frozenset(), sizes="one"):
         if not isinstance(X, da.Array):
@@ -180,9 +184,10 @@ class _OnCluster:
         vars(plain).update((k, v) for k, v in vars(self).items() if k not in own)
         return plain
 
-    def _of_blocks(self, X, method):
+    def _of_blocks(self, X, features, method):
         """The result of a method of the plain estimator, lazily where X is a collection."""
         check_is_fitted(self)
+        self._refuse_features(features)
         plain = self._as_plain()
         if not is_collection(X):
             return getattr(plain, method)(X)
@@ -193,22 +198,24 @@ class _OnCluster:
         client = None if dask.is_dask_collection(X) else self.client_
         return blockwise(plain, method, as_array(X, client, lengths=False))
 
-    def predict(self, X):
+    def predict(self, X, features=None):
         """As the plain estimator's `predict`, chunk by chunk and lazily where X is of dask.
 
         Parameters
         ----------
         X : array-like, dask array or DataFrame, or list of Delayed
             Samples.
+        features : None
+            Not taken here.
 
         Returns
         -------
         ndarray or dask array
             One of dask for X of dask.
         """
-        return self._of_blocks(X, "predict")
+        return self._of_blocks(X, features, "predict")
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X, y, sample_weight=None, features=None):
         """As the plain estimator's `score`, of predictions that are made on the cluster.
 
         Parameters
@@ -219,6 +226,8 @@ class _OnCluster:
             True labels or values.
         sample_weight : array-like or dask collection, default=None
             Weights.
+        features : None
+            Not taken here.
 
         Returns
         -------
@@ -227,7 +236,7 @@ class _OnCluster:
         client = self.client_ if any(map(is_collection, (X, y, sample_weight))) else None
         if client is not None:
             y, sample_weight = (local(value, client) for value in (y, sample_weight))
-        predicted = self.predict(X)
+        predicted = self.predict(X, features)
         if isinstance(predicted, da.Array):
             predicted = predicted.compute(scheduler=client)
         return self._target.score(y, predicted, self._score_weight(sample_weight, predicted))
@@ -398,47 +407,53 @@ validation_scores_, best_validation_score_, history_
         self.sync_every = sync_every
         self.transport = transport
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, features=None):
         """As `ConvNetClassifier.predict_proba`, chunk by chunk and lazily where X is of dask.
 
         Parameters
         ----------
         X : array-like, dask array or DataFrame, or list of Delayed
             Samples.
+        features : None
+            Not taken here.
 
         Returns
         -------
         ndarray or dask array, or list of them
         """
-        return self._of_blocks(X, "predict_proba")
+        return self._of_blocks(X, features, "predict_proba")
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X, features=None):
         """As `ConvNetClassifier.predict_log_proba`, chunk by chunk and lazily where X is of dask.
 
         Parameters
         ----------
         X : array-like, dask array or DataFrame, or list of Delayed
             Samples.
+        features : None
+            Not taken here.
 
         Returns
         -------
         ndarray or dask array, or list of them
         """
-        return self._of_blocks(X, "predict_log_proba")
+        return self._of_blocks(X, features, "predict_log_proba")
 
-    def predict_box(self, X):
+    def predict_box(self, X, features=None):
         """As `ConvNetClassifier.predict_box`, chunk by chunk and lazily where X is of dask.
 
         Parameters
         ----------
         X : array-like, dask array or DataFrame, or list of Delayed
             Samples.
+        features : None
+            Not taken here.
 
         Returns
         -------
         ndarray or dask array
         """
-        return self._of_blocks(X, "predict_box")
+        return self._of_blocks(X, features, "predict_box")
 
 
 class DaskConvNetRegressor(_OnCluster, ConvNetRegressor):

@@ -314,9 +314,9 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         """A batch as the first node sees it, and its features or None; raises ValueError if they
         do not fit."""
         X, features = apart(X)
+        X = np.asarray(X)
         if features is not None or self.n_features:
             features = checked_features(features, len(X), self.n_features, self.dtype)
-        X = np.asarray(X)
         dtype = self.dtype if X.dtype == self.dtype else self.input_dtype(X.dtype)
         X = np.ascontiguousarray(X, dtype)
         if X.shape[1:] != self.input_shape:
@@ -403,7 +403,8 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
                 self._arena.pending = self, EagerRun(nodes, run, Y.shape)
             return Y
         program = self._program(len(X), X.dtype, training, weight is not None, *flags)
-        given, seed = {"X": X, "weight": weight, "features": features}, self._mask_seed()
+        given: dict[str, Any] = {"X": X, "weight": weight, "features": features}
+        seed = self._mask_seed()
         if not training:
             return self._predict(program, given, n_threads, seed)
         bound = run_forward(program, self._arena, self.kernels, given, "Y", n_threads, seed)

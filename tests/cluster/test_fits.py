@@ -251,6 +251,24 @@ def test_what_is_refused(client, images):
     assert_nothing_is_left(client)
 
 
+def test_features_are_refused(client, images):
+    X, y = images
+    sees_X_alone = "DaskConvNetClassifier sees X alone: ConvNetClassifier takes features"
+    model, T = small(DaskConvNetClassifier), np.zeros((len(X), 2))
+    table = pd.DataFrame({"image": list(X), "number": T[:, 0]})
+    for given, beside in ((X, {"features": T}), (chunked(X), {"features": T}), (table, {})):
+        with pytest.raises(ValueError, match=sees_X_alone):
+            model.fit(given, y, **beside)
+        with pytest.raises(ValueError, match=sees_X_alone):
+            model.partial_fit(given, y, classes=[0, 1, 2], **beside)
+    model.fit(X, y)
+    for method in (model.predict, model.predict_proba, model.predict_log_proba):
+        with pytest.raises(ValueError, match=sees_X_alone):
+            method(chunked(X), features=T)
+    with pytest.raises(ValueError, match=sees_X_alone):
+        model.score(X, y, features=T)
+
+
 def test_a_closed_client(images):
     with cluster_of(1) as gone:
         pass
