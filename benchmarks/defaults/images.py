@@ -41,17 +41,18 @@ def turned(image, degrees):
 def moving(pictures, size, n_frames, rng):
     """Volumes of frames in which a picture moves: 0 to the left, 1 right, 2 up or 3 down.
 
-    It goes a pixel a frame, at a random place, in noise. `size` leaves it room for that.
+    It goes a pixel a frame, in noise. It begins anywhere, and comes in again where it has left the
+    frame, so that no place tells which way it goes.
     """
     X = np.zeros((len(pictures), n_frames, size, size))
     y = rng.randint(4, size=len(pictures))
     steps = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)])
-    edge, way = pictures.shape[1], n_frames - 1
+    edge = pictures.shape[1]
     for frames, pixels, step in zip(X, pictures, steps[y], strict=True):
-        place = rng.randint(np.maximum(0, -step * way), size - edge + 1 - step.clip(0) * way)
-        for t, frame in enumerate(frames):
-            row, column = place + t * step
-            frame[row : row + edge, column : column + edge] = pixels
+        frames[:, :edge, :edge] = pixels
+        place = rng.randint(size, size=2)
+        for t in range(n_frames):
+            frames[t] = np.roll(frames[t], place + t * step, axis=(0, 1))
     X += rng.normal(scale=0.1, size=X.shape)
     return X.clip(0, 1).astype(np.float32)[..., np.newaxis], y
 
