@@ -165,6 +165,8 @@ def test_what_needs_no_seed_and_what_takes_long_has_one(module):
     assert list(seeds_of("iris", "linear", 3)) == [0]
     assert list(seeds_of("fashion_60000", "MLP", 3)) == [0]
     assert list(seeds_of("digit_pixels", "Keras", 3)) == [0]
+    assert list(seeds_of("PigCVP", "Keras", 3)) == [0]
+    assert list(seeds_of("Trace", "Keras", 3)) == [0, 1, 2]
     assert list(seeds_of("digit_pixels", "sklearn_convnet", 3)) == [0, 1, 2]
 
 
@@ -229,6 +231,16 @@ def test_a_table_has_means_ranks_and_times(module, results):
         ["| median fit, s", "2", "1", " |"],
     ]
     assert found["iris", "sklearn_convnet"].warnings == {"UserWarning": 1}
+
+
+def test_mean_ranks_by_group(module, results):
+    report = module("report")
+    table = report.rank_table(report.summarise(results["fits"])).splitlines()
+    assert table[0] == "|  | sets | sklearn_convnet | MLP | skorch |"
+    assert table[2:] == [
+        "| Classes of images and volumes | 1 | 3.00 | 2.00 | **1.00** |",
+        "| Classes of rows of tables | 1 | 2.00 | **1.00** | 3.00 |",
+    ]
 
 
 def test_the_report_tells_what_is_missed(module, results):

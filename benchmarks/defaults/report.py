@@ -8,6 +8,7 @@ are results of. With `--check`, nothing is written, and the exit status is 1 if 
 
 import argparse
 import json
+import re
 import statistics
 import sys
 from collections import Counter
@@ -120,6 +121,29 @@ def group_table(found, group):
     return markdown(["", *names], rows)
 
 
+def rank_table(found):
+    """Mean ranks by group, of those who do all of its sets."""
+    every = [c for c in CONTENDERS if any(c == contender for _, contender in found)]
+    rows = []
+    for group, title in GROUPS.items():
+        sets, names = of_group(found, group)
+        if not sets:
+            continue
+        names, scores = complete(found, sets, names)
+        ranks = mean_ranks(scores)
+        told = {
+            c: f"**{rank:.2f}**" if rank == ranks.min() else f"{rank:.2f}"
+            for c, rank in zip(names, ranks, strict=True)
+        }
+        rows.append([short(title), str(len(sets)), *(told.get(c, "") for c in every)])
+    return markdown(["", "sets", *every], rows)
+
+
+def short(title):
+    """Without the name of the score."""
+    return re.sub(r": .*| \(.*?\)", "", title)
+
+
 def typical_time(found, sets, contender):
     """The median over the sets that there is a time of."""
     own = [found[name, contender] for name in sets if (name, contender) in found]
@@ -183,7 +207,7 @@ def about(kept):
 def half_text(half, kept):
     """All about one half."""
     found = summarise(kept["fits"])
-    lines = [HEADINGS[half], ""]
+    lines = [HEADINGS[half], "", "Mean ranks:", "", rank_table(found), ""]
     for group, title in GROUPS.items():
         if of_group(found, group)[0]:
             lines += [f"### {title}", "", group_table(found, group), ""]
@@ -206,7 +230,7 @@ def panels(kept):
         sets, names = of_group(found, group)
         names, scores = complete(found, sets, names)
         if len(sets) > 4 and len(names) > 2:
-            yield title.partition(":")[0], names, scores
+            yield short(title), names, scores
 
 
 def read_halves():

@@ -32,6 +32,8 @@ from data import CHOOSE, SETS, VERIFY, load
 
 RESULTS = Path(__file__).parents[1] / "results"
 PACKAGES = ("numpy", "scikit-learn", "sklearn_convnet", "torch", "skorch", "keras", "aeon")
+#: Of 1,460 and 2,000 steps.
+LONG_SERIES = ("ACSF1", "PigCVP")
 
 
 def results_path(half):
@@ -132,7 +134,10 @@ def is_done(rows, name, contender, seed, limit):
 
 def is_long(name, contender):
     """Whether a fit takes minutes, so that there is one of it."""
-    return name == "fashion_60000" or (contender == "Keras" and SETS[name].task == "segmentation")
+    keras = contender == "Keras"
+    return name == "fashion_60000" or (
+        keras and (name in LONG_SERIES or SETS[name].task == "segmentation")
+    )
 
 
 def seeds_of(name, contender, n_seeds):
