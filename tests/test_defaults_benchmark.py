@@ -97,6 +97,96 @@ def test_a_set_that_was_not_made(module, monkeypatch, tmp_path):
 
 
 # ---------------------------------------------------------------------------
+# How they are made
+# ---------------------------------------------------------------------------
+
+
+def test_every_set_has_a_maker(module):
+    assert list(module("makers").MAKERS) != []
+    assert set(module("makers").MAKERS) == set(module("data").SETS)
+
+
+def test_windows_of_a_series(module):
+    series = np.arange(50.0) ** 2
+    made = module("makers").windows(series, 10)
+    X = np.concatenate([made["X_train"], made["X_test"]])[..., 0]
+    y = np.concatenate([made["y_train"], made["y_test"]])
+    for start, (window, value) in enumerate(zip(X, y, strict=True)):
+        np.testing.assert_array_equal(window, series[start : start + 10])
+        assert value == series[start + 10]
+    np.testing.assert_array_equal(np.bincount(made["groups"]), [7, 7, 7, 7])
+    assert (np.diff(made["groups"]) >= 0).all()  # neighbours are together
+
+
+def test_pieces_for_the_test_are_of_other_blocks(module):
+    pixels = np.arange(40.0 * 50).reshape(40, 50, 1)
+    rng = np.random.RandomState(0)
+    train, test, groups = module("images").patches(pixels, 4, 8, rng)
+    assert train.shape == (20 * 4, 4, 4, 1)  # 30 blocks of four pieces
+    assert test.shape == (10 * 4, 4, 4, 1)
+    assert len(np.unique(np.concatenate([train, test]))) == 40 * 48
+    for group in range(20):
+        own = train[groups == group]
+        rows, columns = np.divmod(own, 50)
+        assert len(own) == 4
+        assert np.ptp(rows) == np.ptp(columns) == 7
+
+
+def test_nothing_but_its_motion_tells_which_way_a_picture_goes(module):
+    rng = np.random.RandomState(0)
+    pictures = rng.uniform(0.5, 1, size=(400, 6, 6))
+    X, y = module("images").moving(pictures, 12, 5, rng)
+    assert X.shape == (400, 5, 12, 12, 1)
+    steps = [(0, -1), (0, 1), (-1, 0), (1, 0)]
+    errors = [
+        np.abs(np.roll(X[:, :-1], step, axis=(2, 3)) - X[:, 1:]).mean(axis=(1, 2, 3, 4))
+        for step in steps
+    ]
+    np.testing.assert_array_equal(np.argmin(errors, axis=0), y)
+    # Where the picture is in the first frame has the same mean for each way.
+    rows = (X[:, 0].sum(axis=(2, 3)) * np.arange(12)).sum(axis=1) / X[:, 0].sum(axis=(1, 2, 3))
+    of_ways = [rows[y == way] for way in range(4)]
+    spread = np.std(rows) / np.sqrt(min(len(own) for own in of_ways))
+    assert np.ptp([own.mean() for own in of_ways]) < 5 * spread
+
+
+def test_a_mosaic_tells_which_picture_each_pixel_is_of(module):
+    pictures = [np.full((60, 70, 2), value, np.float32) for value in range(3)]
+    X, y = module("images").mosaics(20, pictures, np.random.RandomState(0))
+    np.testing.assert_array_equal(X, np.repeat(y[..., np.newaxis], 2, axis=-1))
+    assert set(np.unique(y)) == {0, 1, 2}
+    assert max(len(np.unique(labels)) for labels in y) > 1
+
+
+def test_corners_of_what_is_visible(module):
+    pixels = np.zeros((8, 9))
+    pixels[2:5, 3:8] = 1
+    corners = module("images").bounding_corners(pixels)
+    np.testing.assert_array_equal(corners, [[2.5, 1.5], [7.5, 1.5], [7.5, 4.5], [2.5, 4.5]])
+
+
+def test_chunks_of_scenes_have_no_picture_in_common(module):
+    seen = []
+
+    def make(n, chosen, rng):
+        seen.append(range(*chosen.indices(100)))
+        return np.zeros((n, 1)), np.zeros(n)
+
+    made = module("makers").in_chunks(make, 12, 5, 100, 80)
+    assert [len(pool) for pool in seen] == [20, 20, 20, 20, 20]
+    assert sorted(i for pool in seen for i in pool) == list(range(100))
+    np.testing.assert_array_equal(np.bincount(made["groups"]), [3, 3, 3, 3])
+    assert len(made["X_train"]) == 12
+    assert len(made["X_test"]) == 5
+
+
+def test_labels_are_coded_from_0(module):
+    codes, test_codes = module("makers").coded(np.array(["b", "a", "c"]), np.array(["c", "b"]))
+    np.testing.assert_array_equal(codes, [1, 0, 2])
+    np.testing.assert_array_equal(test_codes, [2, 1])
+
+
+# ---------------------------------------------------------------------------
 # Ranks
 # ---------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy import ndimage
-from skimage import data, transform
 
 #: Brightness from which a piece of Fashion-MNIST counts as there.
 VISIBLE = 0.1
@@ -10,6 +9,8 @@ VISIBLE = 0.1
 
 def picture(name):
     """A picture of scikit-image, of brightness 0 to 1, channels last."""
+    from skimage import data
+
     pixels = getattr(data, name)().astype(np.float32) / 255
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
@@ -76,37 +77,43 @@ def fashion_scenes(n, pictures, targets, backgrounds, rng, size=48):
     for i in range(n):
         chosen = rng.randint(len(pictures))
         pixels, corners = pictures[chosen], bounding_corners(pictures[chosen])
-        matrix = transform.AffineTransform(
-            scale=rng.uniform(0.7, 1.1), rotation=np.deg2rad(rng.uniform(-30, 30))
-        ).params[:2, :2]
+        scale, angle = rng.uniform(0.7, 1.1), np.deg2rad(rng.uniform(-30, 30))
+        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+        matrix = np.array([[cos, -sin], [sin, cos]])
         middle = corners.mean(axis=0)
         offsets = (corners - middle) @ matrix.T
         reach = offsets.max(axis=0).clip(max=size / 2)
         place = rng.uniform(reach, size - reach) - 0.5
         map_ = np.eye(3)
         map_[:2, :2], map_[:2, 2] = matrix, place - matrix @ middle
-        drawn = warped(pixels, transform.AffineTransform(map_), size)
-        there = warped((pixels > VISIBLE).astype(float), transform.AffineTransform(map_), size)
+        drawn = warped(pixels, map_, size)
+        there = warped((pixels > VISIBLE).astype(float), map_, size)
         images[i] = there * drawn + (1 - there) * 0.6 * cut(backgrounds, size, rng)[0]
         labels[i], boxes[i], masks[i] = targets[chosen], place + offsets, there > 0.5
     boxes = ((boxes + 0.5) / size).reshape(n, 8)
     return images.clip(0, 1).astype(np.float32), labels, boxes, masks
 
 
-def warped(pixels, forward, size):
-    """A picture, moved by a transformation of x and y in pixels, in a square of zeros."""
-    return transform.warp(pixels, forward.inverse, output_shape=(size, size), order=1)
+def warped(pixels, matrix, size):
+    """A picture in a square of zeros, moved by a matrix `(3, 3)` of x, y and 1 in pixels."""
+    from skimage import transform
+
+    back = np.linalg.inv(matrix)
+    return transform.warp(pixels, back, output_shape=(size, size), order=1)
 
 
 def fashion_corners(pictures, rng, size=40, reach=7):
     """Pictures in perspective, and where their four corners went, as shares of the size."""
+    from skimage.transform import ProjectiveTransform
+
     edge = pictures.shape[1]
     source = np.array([[0, 0], [edge, 0], [edge, edge], [0, edge]]) - 0.5
     start = source + (size - edge) / 2
     images, corners = np.zeros((len(pictures), size, size)), np.zeros((len(pictures), 4, 2))
     for image, corner, pixels in zip(images, corners, pictures, strict=True):
         corner[:] = start + rng.uniform(-reach, reach, size=(4, 2))
-        image[:] = warped(pixels, transform.ProjectiveTransform.from_estimate(source, corner), size)
+        matrix = ProjectiveTransform.from_estimate(source, corner).params
+        image[:] = warped(pixels, matrix, size)
     images += rng.normal(scale=0.1, size=images.shape)
     return images.clip(0, 1), ((corners + 0.5) / size).reshape(-1, 8)
 
