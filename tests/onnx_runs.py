@@ -67,16 +67,18 @@ class ConvTranspose(OpRun):
         return (y if bias is None else y + bias.reshape(-1, *[1] * n_axes),)
 
 
-def run(model, X):
-    """The outputs of a model by name."""
+def run(model, X, **others):
+    """The outputs of a model by name; `others` are its inputs beside X."""
     names = [output.name for output in model.graph.output]
     if model.graph.input[0].type.tensor_type.elem_type == 11:  # of doubles
-        found = ReferenceEvaluator(model, new_ops=[ConvTranspose, Erf, MaxPool]).run(None, {"X": X})
+        found = ReferenceEvaluator(model, new_ops=[ConvTranspose, Erf, MaxPool]).run(
+            None, {"X": X, **others}
+        )
     else:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
-        found = session.run(None, {"X": X})
+        found = session.run(None, {"X": X, **others})
     return dict(zip(names, found, strict=True))
 
 

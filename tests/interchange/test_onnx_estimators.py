@@ -26,11 +26,13 @@ from sklearn_convnet import ConvNetClassifier
 from sklearn_convnet.augmentation import RandomFlip, TestTimeAugmentation
 from sklearn_convnet.interchange import to_onnx
 from sklearn_convnet.layers import (
+    ConcatFeatures,
     Conv1D,
     Conv2D,
     Dense,
     GlobalAvgPool,
     GlobalMaxPool,
+    MaxPool2D,
     Rescale,
 )
 from sklearn_convnet.multi_crop import MultiCrop
@@ -482,3 +484,46 @@ def test_onnx_is_imported_when_a_model_is_made(run_python):
         """
     )
     assert printed.split() == ["False", "False"]
+
+
+# ---------------------------------------------------------------------------
+# Features beside X
+# ---------------------------------------------------------------------------
+
+BESIDE = {
+    "flat maps": ([Conv2D(3, 3), MaxPool2D(2), ConcatFeatures(), Dense(5)], {}),
+    "twice": ([Conv2D(3, 3), GlobalAvgPool(), ConcatFeatures(), Dense(4), ConcatFeatures()], {}),
+    "crops": ([Conv2D(3, 3), ConcatFeatures(), Dense(5)], {"multi_crop": MultiCrop(5)}),
+}
+
+
+@every_dtype
+@pytest.mark.parametrize("name", BESIDE)
+def test_features_are_an_input(name, dtype):
+    made, params = BESIDE[name]
+    X, T = images(dtype=dtype), rng().normal(size=(N, 3)).astype(dtype)
+    for estimator, y in ((classifier, three_classes()), (regressor, T[:, 0] + X[:, 0, 0])):
+        fitted = estimator(made, **params).fit(X, y, features=T)
+        model = to_onnx(fitted)
+        assert [one.name for one in model.graph.input] == ["X", "features"]
+        assert axes(model.graph.input[1]) == ["n_samples", 3]
+        for n in (1, 7):
+            found = run(model, X[:n], features=T[:n])
+            if estimator is regressor:
+                assert_close(found["variable"], fitted.predict(X[:n], T[:n]), dtype)
+            else:
+                assert_close(found["probabilities"], fitted.predict_proba(X[:n], T[:n]), dtype)
+                assert (found["label"] == fitted.predict(X[:n], T[:n])).all()
+
+
+def test_features_beside_images_of_any_size():
+    X, T = images(), rng().normal(size=(N, 3)).astype("float32")
+    made = [Conv2D(3, 3), GlobalAvgPool(), ConcatFeatures(), Dense(4)]
+    fitted = classifier(made).fit(X, three_classes(), features=T)
+    model = to_onnx(fitted)
+    assert axes(model.graph.input[0]) == ["n_samples", "height", "width"]
+    larger = np.pad(X, [(0, 0), (1, 2), (3, 0)])
+    found = run(model, larger, features=T)["probabilities"]
+    assert_close(found, fitted.predict_proba(larger, T))
+    with pytest.raises(ValueError, match=r"must have one input, but it has 2: \['X', 'features'\]"):
+        ConvNetClassifier.from_onnx(model)

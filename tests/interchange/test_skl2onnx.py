@@ -26,7 +26,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.interchange import register_skl2onnx
-from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, MaxPool2D, Upsample2D
+from sklearn_convnet.layers import BatchNorm, ConcatFeatures, Conv2D, Dense, MaxPool2D, Upsample2D
 
 N = 60
 
@@ -199,6 +199,15 @@ def test_y_that_other_models_do_not_know():
     ):
         with pytest.raises(NotImplementedError, match=r"by sklearn_convnet\.interchange\.to_onnx"):
             skl2onnx.to_onnx(model, X[:1])
+
+
+def test_features_that_other_models_do_not_know():
+    X, y = data()
+    model = ConvNetClassifier([ConcatFeatures(), Dense(3)], max_iter=2).fit(X, y, features=X[:, :2])
+    with pytest.raises(
+        NotImplementedError, match=r"one table of numbers, .* \w+\.interchange\.to_"
+    ):
+        skl2onnx.to_onnx(model, X[:1])
 
 
 def test_labels_that_skl2onnx_does_not_have():

@@ -50,7 +50,9 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """A fitted network as an ONNX model.
 
-    The model predicts what the estimator predicts. Its outputs have the names that skl2onnx uses:
+    The model predicts what the estimator predicts. Its inputs are "X" and, where the estimator was
+    fitted with features, "features", which are of `dtype`. Its outputs have the names that skl2onnx
+    uses:
 
     - of a classifier, "label" and "probabilities" are what `predict` and `predict_proba` return;
       for several columns of labels "probabilities" is a sequence, and where there are boxes, "box"

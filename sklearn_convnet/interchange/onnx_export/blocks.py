@@ -6,6 +6,7 @@ import numpy as np
 
 from ...network.attention import NonLocalNode, SelfAttentionNode
 from ...network.blocks import DenseBlockNode, OutputsNode, ParallelNode, ResidualNode
+from ...network.features import ConcatFeaturesNode
 from ...network.gate import GateNode
 from ..folding import ARRAYS
 from .convert import converter_of, converts_to_onnx, to_chain
@@ -39,6 +40,13 @@ def dense_block(node, x, graph):
     for chain in node.chains:
         x = _joined([x, to_chain(chain, x, graph)], graph)
     return x
+
+
+@converts_to_onnx(ConcatFeaturesNode)
+def concat_features(node, x, graph):
+    """Maps in a row, and the features of their samples."""
+    x = graph.flat(x)
+    return graph.apply("Concat", x, graph.features, shape=node.output_shape, axis=1)
 
 
 @converts_to_onnx(GateNode)

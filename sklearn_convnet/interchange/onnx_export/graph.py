@@ -73,6 +73,8 @@ class Graph:
 
     Attributes
     ----------
+    features : str or None
+        Name of the features beside the samples, if the network appends some.
     folded : dict of Node to Node
         The batch norm, as its moments node, that lies in the weights of a node.
     absorbed : set of Node
@@ -82,6 +84,7 @@ class Graph:
     def __init__(self, dtype, opset, free=False, layers=None):
         self.dtype, self.opset, self.free = np.dtype(dtype), opset, free
         self.layers = layers or {}
+        self.features = None
         self.folded, self.absorbed = {}, set()
         self.inputs, self.outputs = [], []  # (name, dtype, shape)
         self._nodes, self._constants = [], {}

@@ -98,3 +98,12 @@ def take_input(graph, layout, dtype, wide):
     x = Value(name, layout.seen, dtype, last=layout.axes == "last")
     is_wide = wide and not np.can_cast(dtype, graph.dtype)
     return graph.cast(x, np.float64 if is_wide else graph.dtype)
+
+
+def take_features(graph, n_features, views):
+    """The input "features" of the graph, in its dtype, for each of several views one after the
+    other; None if there are none."""
+    if not n_features:
+        return None
+    name = graph.take("features", graph.dtype, [SAMPLES, n_features])
+    return name if views == 1 else graph.node("Concat", *[name] * views, axis=0)

@@ -90,6 +90,11 @@ def _tensor_type(dtype, shape):
 
 def _check(operator, others):
     """Raises NotImplementedError for a kind of y that what holds a network does not know."""
+    if operator.raw_operator.network_.n_features:
+        raise NotImplementedError(
+            "skl2onnx knows one table of numbers, but this network takes features beside its "
+            "samples: convert the network by sklearn_convnet.interchange.to_onnx"
+        )
     target = operator.raw_operator._target
     if isinstance(target, others):
         raise NotImplementedError(

@@ -8,7 +8,7 @@ from ...onnx_package import import_onnx
 from . import blocks, conv, pointwise, pool  # noqa: F401, which enter their converters
 from .convert import graph_of, takes_any_size, to_chain
 from .crops import take_crops
-from .inputs import SAMPLES, layout_of, take_input
+from .inputs import SAMPLES, layout_of, take_features, take_input
 from .targets import give_outputs, refuse_zipmap
 
 #: The oldest opset that has all operators in the form in which they are written here.
@@ -53,6 +53,7 @@ def write_graph(
                 "it, or let predictions of crops vote outside of the model"
             )
         x, views = take_crops(multi_crop, x, graph)
+    graph.features = take_features(graph, network.n_features, views)
     z = to_chain(network.nodes, x, graph)
     if estimator is None:
         z = graph.channels_last(z)
