@@ -560,14 +560,24 @@ def test_displays_of_a_fit_that_begins(data):
 
 
 def test_what_looks_at_X_alone_says_so(data, tmp_path):
-    from sklearn_convnet.inspection import nearest_samples, saliency
+    from sklearn.frozen import FrozenEstimator
+
+    from sklearn_convnet import inspection
     from sklearn_convnet.interchange import export_c
 
     X, T, y, _ = data
     clf = deep().fit(X, y, features=T)
-    for look in (saliency, nearest_samples):
-        with pytest.raises(ValueError, match="n_features=3 to each sample, but X comes without"):
-            look(clf, X)
+    extractor = inspection.FeatureExtractor(FrozenEstimator(clf), "dense1")
+    for look in (
+        lambda: inspection.saliency(clf, X),
+        lambda: inspection.nearest_samples(clf, X),
+        lambda: inspection.maximize_unit(clf, "conv2d1", 0),
+        lambda: inspection.check_invariance(clf, X),
+        lambda: extractor.fit(X),
+    ):
+        with pytest.raises(ValueError, match="ConvNetClassifier takes 3 features beside each"):
+            look()
+    assert inspection.receptive_field(clf, "conv2d1").size == (3, 3)
     with pytest.raises(ValueError, match="'concatfeatures1': ConcatFeatures cannot be moved"):
         clf.scan(np.zeros((2, 12, 12)))
     with pytest.raises(NotImplementedError, match=r"'concatfeatures1': .* has no form in C"):

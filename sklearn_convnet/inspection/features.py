@@ -19,7 +19,7 @@ from ..estimators.regressor import ConvNetRegressor
 from ..on_demand import Samples
 from ..parameters import Parametrized
 from .activations import activations
-from .samples import network_of
+from .samples import network_of_samples
 
 
 class FeatureExtractor(TransformerMixin, Parametrized):
@@ -164,7 +164,7 @@ class FeatureExtractor(TransformerMixin, Parametrized):
             if sample_weight is not None:
                 fit_params["sample_weight"] = sample_weight
             estimator = clone(estimator).fit(X, y, **fit_params)
-        probe = network_of(estimator).probe()
+        probe = network_of_samples(estimator).probe()
         path = probe.path(self.layer)
         shape = probe.output_shape(path)
         self.estimator_, self.layer_ = estimator, path

@@ -20,7 +20,14 @@ from ..layers import Rescale, Standardize
 from ..network.activation import ActivationNode
 from ..network.network import Network
 from .gradients import gradient_rows
-from .samples import n_axes_of, network_of, sample_like_X, sample_of, target_of
+from .samples import (
+    n_axes_of,
+    network_of,
+    network_of_samples,
+    sample_like_X,
+    sample_of,
+    target_of,
+)
 from .targets import is_number, output_index, place, plain
 
 #: Standard deviation of the noise to begin with.
@@ -134,7 +141,7 @@ def maximize_unit(
     True
     """
     estimator = estimator_or_network
-    network, rng = network_of(estimator), check_random_state(random_state)
+    network, rng = network_of_samples(estimator), check_random_state(random_state)
     probe = network.probe()
     units = [find_unit(estimator, probe, *pair) for pair in pairs_of(layer, unit)]
     U = first_samples(estimator, init, len(units), rng)

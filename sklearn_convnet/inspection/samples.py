@@ -37,6 +37,23 @@ def network_of(estimator):
     return estimator.network_
 
 
+def network_of_samples(estimator):
+    """The same, of what sees nothing but samples.
+
+    Raises
+    ------
+    ValueError
+        If features of each sample belong to its input.
+    """
+    network = network_of(estimator)
+    if network.n_features:
+        raise ValueError(
+            f"this looks at samples alone, but {type(estimator).__name__} takes "
+            f"{network.n_features} features beside each: fit it without features"
+        )
+    return network
+
+
 def target_of(estimator):
     """The target of a fitted estimator, which knows what y holds; None for a network."""
     return getattr(estimator, "_target", None)
@@ -107,7 +124,7 @@ class Seen:
     @classmethod
     def of(cls, estimator, X):
         """X as the network of an estimator sees it; raises what `predict` would."""
-        network = network_of(estimator)
+        network = network_of_samples(estimator)
         if estimator is network:
             X = check_array(X, dtype="numeric", allow_nd=True, input_name="X")
             return cls(estimator, network, X, X.shape)
