@@ -147,6 +147,13 @@ def reason(trainer, samples):
             "about 0 and a deviation of about 1. Begin the layers with Standardize(), or with "
             "Rescale(1 / 255) if X holds bytes."
         )
+    column = large_feature(samples)
+    if column is not None:
+        largest = np.abs(samples.X.features[:, column]).max()
+        return (
+            f"The reason may be the scale of features: column {column} has values up to "
+            f"{largest:.3g}. Scale them, such as by scikit-learn's StandardScaler."
+        )
     if n_steps < ENOUGH_STEPS:
         return (
             f"The reason may be that there were only {n_steps} steps: set a smaller batch_size, "
@@ -157,6 +164,17 @@ def reason(trainer, samples):
         "are all silent, or an X that tells nothing of y: try another learning_rate, fewer layers, "
         "or BatchNorm() between them."
     )
+
+
+def large_feature(samples):
+    """The column of features that has the largest number, if that is larger than usual; else
+    None."""
+    features = getattr(samples.X, "features", None)
+    if features is None:
+        return None
+    largest = np.abs(features).max(axis=0)
+    column = int(largest.argmax())
+    return column if largest[column] > USUAL_DEVIATIONS[1] else None
 
 
 def scale_of_input(trainer, samples):

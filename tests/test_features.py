@@ -12,6 +12,7 @@ import sklearn
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -670,6 +671,13 @@ def test_a_failed_fit_changes_nothing(data):
     with pytest.raises(ValueError, match="NaN"):
         clf.fit(X, y, features=pd.DataFrame(with_bad(T, np.nan), columns=["d", "e", "f"]))
     np.testing.assert_array_equal(clf.predict_proba(X, frame), before)
+
+
+def test_features_that_were_not_scaled(data):
+    X, T, _, value = data
+    reg = deep(kind=ConvNetRegressor, optimizer=SGD(1e-30), max_iter=40)
+    with pytest.warns(ConvergenceWarning, match=r"scale of features: column 2 .* StandardScaler"):
+        reg.fit(X, value, features=T * [1, 10, 1e6])
 
 
 def test_a_later_fit_may_have_others(data):
