@@ -34,7 +34,7 @@
 
 cdef enum:
     BLOCK_BYTES = 1 << 20       # of V and M of a block
-    SMALL_MAPS_BYTES = 5 << 20  # of V and M of all strips, where panels are the tasks
+    SMALL_MAPS_BYTES = 12 << 20  # of V and M of all strips, where panels are the tasks
     GRADIENT_BYTES = 1 << 19    # of V and D of a block of the weight gradient, at least
     GROUP_BYTES = 5 << 18       # of the sums of a group of filters
     GRADIENT_TASKS = 8          # groups at most, and pieces times groups if sums are large
