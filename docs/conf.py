@@ -41,6 +41,13 @@ autodoc_typehints = "none"
 autodoc_inherit_docstrings = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
+# A docstring that lacks an argument, a type or what is returned, or has them in another order than
+# the function, is a warning.
+numpydoc_validation_checks = {
+    *("GL03", "GL05", "GL06", "GL07", "GL10"),
+    *("PR01", "PR02", "PR03", "PR04", "PR05", "PR06", "PR07"),
+    *("RT01", "SS01", "SS02", "SS03", "SS04", "YD01"),
+}
 default_role = "code"
 
 copybutton_exclude = ".linenos, .gp, .go"

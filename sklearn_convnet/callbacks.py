@@ -41,6 +41,20 @@ class _NetworkCallback(Parametrized):
     _parameter_constraints: dict = {}
 
     def setup(self, estimator: Any, context: Any) -> None:
+        """Hear that a fit begins.
+
+        Parameters
+        ----------
+        estimator : ConvNetClassifier or ConvNetRegressor
+            The one that is fitted.
+        context : CallbackContext
+            scikit-learn's, of the fit.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no estimator of this package, or a parameter is invalid.
+        """
         if not hasattr(estimator, "get_weights"):
             raise TypeError(
                 f"{type(self).__name__} must be set on a ConvNetClassifier or ConvNetRegressor, "
@@ -49,12 +63,42 @@ class _NetworkCallback(Parametrized):
         self._validate_params()
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        pass
+        """Hear that a fit has ended, be it by an error.
+
+        Parameters
+        ----------
+        estimator : ConvNetClassifier or ConvNetRegressor
+            The one that was fitted.
+        context : CallbackContext
+            scikit-learn's, of the fit.
+        """
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        pass
+        """Hear that the fit, or an epoch of it, begins.
+
+        Parameters
+        ----------
+        estimator : ConvNetClassifier or ConvNetRegressor
+            The one that is fitted.
+        context : CallbackContext
+            scikit-learn's, of the fit or the epoch.
+        """
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> bool | None:
+        """Hear that the fit, or an epoch of it, has ended.
+
+        Parameters
+        ----------
+        estimator : ConvNetClassifier or ConvNetRegressor
+            The one that is fitted.
+        context : CallbackContext
+            scikit-learn's, of the fit or the epoch.
+
+        Returns
+        -------
+        bool or None
+            True ends training after this epoch.
+        """
         return context.task_name == "epoch" and self._after_epoch(estimator, context.task_id + 1)
 
     def _after_epoch(self, estimator, epoch):

@@ -80,15 +80,41 @@ class Loss(Parametrized):
         raise NotImplementedError(type(self))
 
     def check_target(self, target: NDArray[Any]) -> None:
-        """Raises ValueError if the loss is not defined for a target."""
+        """Raise ValueError if the loss is not defined for a target.
+
+        Parameters
+        ----------
+        target : array
+            As for `value_and_gradient`.
+        """
 
     def inverse_link(self, Z: NDArray[Any]) -> NDArray[Any]:
-        """The prediction of a regressor, from the output of its last layer."""
+        """The prediction of a regressor.
+
+        Parameters
+        ----------
+        Z : array of shape (n, n_outputs) or (n, *map_size, n_outputs)
+            Output of the last layer.
+
+        Returns
+        -------
+        array like Z
+        """
         return Z
 
     def first_output(self, mean: NDArray[Any]) -> NDArray[Any] | None:
-        """The output of the last layer before the first step, for values of this mean that are
-        not normalised; None is whatever its first weights make of X."""
+        """The output of the last layer before the first step.
+
+        Parameters
+        ----------
+        mean : array of shape (n_outputs,)
+            That of values that are not normalised.
+
+        Returns
+        -------
+        array of shape (n_outputs,) or None
+            None is whatever the first weights make of X.
+        """
         return None
 
     def of_normalized(
@@ -97,10 +123,20 @@ class Loss(Parametrized):
         deviation: NDArray[Any],
         dtype_of_y: Callable[[DTypeLike], DTypeLike],
     ) -> Loss:
-        """The loss for values of which `mean` was taken off before they were divided by
-        `deviation`, arrays of shape (n_outputs,).
+        """The loss for values that are normalised.
 
-        `dtype_of_y` says in which dtype a network of some dtype has values of y themselves.
+        Parameters
+        ----------
+        mean : array of shape (n_outputs,)
+            What was taken off the values.
+        deviation : array of shape (n_outputs,)
+            What they were then divided by.
+        dtype_of_y : callable
+            ``dtype_of_y(dtype)`` is the dtype in which a network of that dtype has values of y.
+
+        Returns
+        -------
+        Loss
         """
         return self
 
@@ -485,7 +521,18 @@ class Poisson(_Pointwise):
             )
 
     def first_output(self, mean: NDArray[Any]) -> NDArray[Any]:
-        """Its logarithm; 0 for a mean of 0."""
+        """The logarithm of the mean.
+
+        Parameters
+        ----------
+        mean : array of shape (n_outputs,)
+            That of values that are not normalised.
+
+        Returns
+        -------
+        array of shape (n_outputs,)
+            0 for a mean of 0.
+        """
         return np.log(np.where(mean > 0, mean, 1.0))
 
     def inverse_link(self, Z: NDArray[Any]) -> NDArray[Any]:

@@ -95,17 +95,17 @@ class MultiCrop(Vote):
         networks for large-scale image recognition", 2015): `scan` does so, and says which
         networks can.
 
+    See Also
+    --------
+    sklearn_convnet.augmentation.TestTimeAugmentation : Votes over changed samples of their whole
+        size, which training need not see.
+
     Notes
     -----
     What has a place in the image, boxes and points, moves with a crop in training, also beyond its
     border. At a prediction it is moved back from each crop, and averaged; points that are
     `flip_pairs` change places in mirror images, and the corners of a box are numbered as in the
     first crop. Maps are not cropped, and "dense" voting is for labels and values.
-
-    See Also
-    --------
-    sklearn_convnet.augmentation.TestTimeAugmentation : Votes over changed samples of their whole
-        size, which training need not see.
 
     Examples
     --------

@@ -66,6 +66,7 @@ class Optimizer(Parametrized):
         Parameters
         ----------
         network : Network
+            The one that is to be trained.
 
         Returns
         -------

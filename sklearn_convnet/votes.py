@@ -20,7 +20,17 @@ class Vote(Parametrized):
     """
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a view of a sample: its own, unless a subclass says otherwise."""
+        """The shape of a view of a sample: its own, unless a subclass says otherwise.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample.
+
+        Returns
+        -------
+        tuple of int
+        """
         return input_shape
 
     def vote(self, P: ArrayLike) -> NDArray[Any]:

@@ -68,6 +68,19 @@ def test_every_public_function_is_annotated(name):
     }
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_function_has_a_docstring(name):
+    module = import_module(name)
+    kinds = [getattr(module, public) for public in module.__all__]
+    names = [
+        (kind, n.rpartition(".")[2])
+        for kind in kinds
+        if inspect.isclass(kind)
+        for n, _ in functions_of(kind)
+    ]
+    assert not [(kind, n) for kind, n in names if not inspect.getdoc(getattr(kind, n))]
+
+
 def test_the_package_says_that_it_is_annotated():
     assert (PACKAGE / "py.typed").exists()
 

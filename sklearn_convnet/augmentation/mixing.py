@@ -28,7 +28,7 @@ from .compose import Compose
 class Mixture:
     """A batch in which each sample is mixed with another.
 
-    Attributes
+    Parameters
     ----------
     X : ndarray of shape (n, *sample_shape)
         The mixtures.
@@ -36,7 +36,7 @@ class Mixture:
         The number of the sample that each is mixed with.
     share : ndarray of shape (n,)
         How much of a mixture is the sample itself, from 0 to 1; the rest is its partner.
-    boxes : ndarray of shape (n, n_axes, 2) or None
+    boxes : ndarray of shape (n, n_axes, 2) or None, default=None
         Where parts of the partners are pasted: first and behind the last pixel along each axis.
     """
 

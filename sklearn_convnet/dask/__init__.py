@@ -14,6 +14,7 @@ which it is put together, are those of `sklearn_convnet.shards`: so the bits are
 estimators with the same `n_shards`.
 """
 
-from .estimators import DaskConvNetClassifier, DaskConvNetRegressor
+from .classifier import DaskConvNetClassifier
+from .regressor import DaskConvNetRegressor
 
 __all__ = ["DaskConvNetClassifier", "DaskConvNetRegressor"]

@@ -50,7 +50,7 @@ def make_digit_scenes(
     empty_share: float = 0.0,
     random_state: RandomState = None,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Make scenes with handwritten digits somewhere in them: what are they, and where?
+    """Make scenes with handwritten digits somewhere in them, and tell which they are, and where.
 
     The digits are those of :func:`sklearn.datasets.load_digits`, turned, enlarged and moved.
     Fragments of other digits may lie about, in the manner of cluttered MNIST [1]_.
@@ -268,7 +268,7 @@ def make_stick_figures(
     noise: float = 0.1,
     random_state: RandomState = None,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Make images of stick figures in all sorts of poses: where are the joints?
+    """Make images of stick figures in all sorts of poses, and tell where their joints are.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def make_tones(
     noise: float = 0.4,
     random_state: RandomState = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Make spectrograms of syllables, a consonant and a vowel each: which of nine is it?
+    """Make spectrograms of nine syllables, a consonant and a vowel each.
 
     A vowel is two formants that fall, stay or rise, and every voice has them in other bands. A
     consonant is a burst before it, and a little higher or lower it is another one. So vowels ask

@@ -117,7 +117,7 @@ class FeatureExtractor(TransformerMixin, Parametrized):
 
     def fit(
         self,
-        X: Samples | None,
+        X: Samples,
         y: Any = None,
         sample_weight: ArrayLike | None = None,
         **fit_params: Any,

@@ -79,7 +79,17 @@ class SelfAttention(Layer):
         self.trainable = trainable
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Multiplications with additions that one sample takes."""
+        """Number of multiplications with additions that one sample takes.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        int
+        """
         positions, channels = prod(input_shape[:-1]), input_shape[-1]
         return 4 * positions * channels**2 + 2 * positions**2 * channels
 
@@ -154,11 +164,31 @@ class NonLocal(Layer):
         self.trainable = trainable
 
     def inner_channels(self, input_shape: tuple[int, ...]) -> int:
-        """Number of channels of queries, keys and values."""
+        """Number of channels of queries, keys and values.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        int
+        """
         return max(1, input_shape[-1] // 2) if self.channels is None else int(self.channels)
 
     def pool(self, input_shape: tuple[int, ...]) -> Layer | None:
-        """The layer that pools what keys and values see, or None."""
+        """The layer that pools what keys and values see.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        Layer or None
+        """
         if self.pool_size is None:
             return None
         n_axes = len(input_shape) - 1
@@ -167,12 +197,32 @@ class NonLocal(Layer):
         return (MaxPool1D, MaxPool2D, MaxPool3D)[n_axes - 1](self.pool_size)
 
     def key_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of what keys and values see."""
+        """Shape of what keys and values see.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of int
+        """
         pool = self.pool(input_shape)
         return tuple(input_shape) if pool is None else pool.output_shape(input_shape)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Multiplications with additions that one sample takes."""
+        """Number of multiplications with additions that one sample takes.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        int
+        """
         inner = self.inner_channels(input_shape)
         queries, keys = prod(input_shape[:-1]), prod(self.key_shape(input_shape)[:-1])
         return 2 * (queries + keys) * input_shape[-1] * inner + 2 * queries * keys * inner

@@ -89,15 +89,46 @@ class Layer(Parametrized):
         return None
 
     def chains(self, input_shape: tuple[int, ...]) -> list[Chain]:
-        """Layers inside a block: a list of `Chain`, side by side; no others are in it."""
+        """Layers inside a block.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        list of Chain
+            Side by side; no other layers are in it.
+        """
         return []
 
     def path_inside(self, path: str) -> str:
-        """Begin of the paths of the layers inside a block."""
+        """Begin of the paths of the layers inside a block.
+
+        Parameters
+        ----------
+        path : str
+            Path of the block.
+
+        Returns
+        -------
+        str
+        """
         return f"{path}/"
 
     def own_path(self, path: str) -> str:
-        """Path of a layer with this name."""
+        """Path of a layer with this name.
+
+        Parameters
+        ----------
+        path : str
+            The name, with those of the blocks around it.
+
+        Returns
+        -------
+        str
+        """
         return path
 
 

@@ -68,7 +68,17 @@ class Residual(LayerComposition, Layer):
         return [self.named_children(), [("shortcut", self.shortcut)]]
 
     def shortcut_layers(self, input_shape: tuple[int, ...]) -> list[tuple[str, Layer]]:
-        """`(name, layer)` pairs of the shortcut; none for the identity.
+        """Layers of the shortcut, with their names.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        list of (str, Layer)
+            None for the identity.
 
         Raises
         ------
@@ -181,7 +191,12 @@ class Parallel(LayerComposition, Layer):
         return [[pair] for pair in self.named_children()]
 
     def branch_layers(self) -> list[tuple[str, Layer | Literal["passthrough"]]]:
-        """`(name, layer)` pairs of the branches, or "passthrough" for a layer."""
+        """Branches, with their names.
+
+        Returns
+        -------
+        list of (str, Layer or "passthrough")
+        """
         if not self.branches:
             raise ValueError("branches is empty: at least one is needed")
         pairs = self._named(self.branches)
@@ -274,7 +289,18 @@ class DenseBlock(LayerComposition, Layer):
     def layer_shapes(
         self, input_shape: tuple[int, ...]
     ) -> list[tuple[str, Layer, tuple[int, ...], tuple[int, ...]]]:
-        """`(name, layer, input shape, output shape)` of each layer."""
+        """Shapes of the maps around each layer.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        list of (str, Layer, tuple of int, tuple of int)
+            Name, layer, shape of its input and of its output.
+        """
         rows = []
         for name, layer in check_layers(self.layers):
             out = shape_at(name, layer, input_shape)

@@ -242,12 +242,22 @@ class LayerComposition(Parametrized):
         return value
 
     def named_children(self) -> list[tuple[str, Any]]:
-        """`(name, layer)` pairs of the layers in it."""
+        """Layers in it, with their names.
+
+        Returns
+        -------
+        list of (str, Layer)
+        """
         return self._named(getattr(self, self._list_name))
 
     def outline(self) -> list[list[tuple[str, Any]]]:
-        """The parts of a diagram of it before a shape is known: chains of `(name, child)` pairs,
-        side by side."""
+        """Parts of a diagram of it before a shape is known.
+
+        Returns
+        -------
+        list of list of (str, Layer)
+            Chains side by side.
+        """
         return [self.named_children()]
 
     def _sk_visual_block_(self):

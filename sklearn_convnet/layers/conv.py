@@ -66,7 +66,18 @@ class _Conv(Layer):
         self.trainable = trainable
 
     def geometry(self, input_shape: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
-        """Kernel size, stride, padding pairs and dilation, one entry an axis."""
+        """Geometry of the filters, one entry an axis.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of tuple
+            Kernel size, stride, padding pairs and dilation.
+        """
         sizes, _ = split_shape(input_shape, self.n_axes, type(self).__name__)
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
         stride = per_axis(self.stride, self.n_axes, "stride")
@@ -75,12 +86,32 @@ class _Conv(Layer):
         return kernel, stride, window_padding(self.padding, sizes, extents, stride), dilation
 
     def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the filters: ``(*kernel_size, in_channels / groups, filters)``."""
+        """Shape of the filters: ``(*kernel_size, in_channels / groups, filters)``.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of int
+        """
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
         return (*kernel, input_shape[-1] // self.groups, self.filters)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Multiplications with additions that one sample takes."""
+        """Number of multiplications with additions that one sample takes.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        int
+        """
         positions = prod(self._output_shape(input_shape)[:-1])
         return positions * prod(self.weight_shape(input_shape))
 

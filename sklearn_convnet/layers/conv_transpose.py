@@ -65,10 +65,20 @@ class _ConvTranspose(Layer):
         self.trainable = trainable
 
     def geometry(self, input_shape: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
-        """Kernel size, stride, padding pairs and dilation, one entry an axis.
+        """Geometry of the filters, one entry an axis.
 
         "same" leaves ``size * stride``: it takes away what the filter reaches beyond that,
         the odd row at the end. A filter smaller than its stride reaches less far.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of tuple
+            Kernel size, stride, padding pairs and dilation.
         """
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
         stride = per_axis(self.stride, self.n_axes, "stride")
@@ -82,7 +92,17 @@ class _ConvTranspose(Layer):
         return kernel, stride, pads, dilation
 
     def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the filters: ``(*kernel_size, in_channels, filters / groups)``."""
+        """Shape of the filters: ``(*kernel_size, in_channels, filters / groups)``.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of int
+        """
         kernel = per_axis(self.kernel_size, self.n_axes, "kernel_size")
         return (*kernel, input_shape[-1], self.filters // self.groups)
 

@@ -79,11 +79,31 @@ class Dense(Layer):
         self.trainable = trainable
 
     def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the weights: ``(inputs, units)``."""
+        """Shape of the weights: ``(inputs, units)``.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of int
+        """
         return prod(input_shape), self.units
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Multiplications with additions that one sample takes."""
+        """Number of multiplications with additions that one sample takes.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        int
+        """
         return prod(self.weight_shape(input_shape))
 
     def _output_shape(self, input_shape):

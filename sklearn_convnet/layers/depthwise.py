@@ -56,7 +56,17 @@ class _DepthwiseConv(Layer):
         self.trainable = trainable
 
     def as_conv(self, input_shape: tuple[int, ...]) -> _Conv:
-        """The same as a convolution with a group for each map."""
+        """The same as a convolution with a group for each map.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        Conv1D, Conv2D or Conv3D
+        """
         _, channels = split_shape(input_shape, self.n_axes, type(self).__name__)
         return CONV[self.n_axes](
             channels * self.multiplier,
@@ -68,16 +78,47 @@ class _DepthwiseConv(Layer):
         )
 
     def geometry(self, input_shape: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
-        """Kernel size, stride, padding pairs and dilation, one entry an axis."""
+        """Geometry of the filters, one entry an axis.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of tuple
+            Kernel size, stride, padding pairs and dilation.
+        """
         return self.as_conv(input_shape).geometry(input_shape)
 
     def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the filters: ``(*kernel_size, channels, multiplier)``."""
+        """Shape of the filters: ``(*kernel_size, channels, multiplier)``.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of int
+        """
         kernel = self.geometry(input_shape)[0]
         return (*kernel, input_shape[-1], self.multiplier)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Multiplications with additions that one sample takes."""
+        """Number of multiplications with additions that one sample takes.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        int
+        """
         positions = prod(self._output_shape(input_shape)[:-1])
         return positions * prod(self.weight_shape(input_shape))
 
@@ -236,7 +277,12 @@ class _SeparableConv(Layer):
         self.trainable = trainable
 
     def stages(self) -> list[tuple[str, Layer]]:
-        """`(name, layer)` of the two stages."""
+        """Its two stages, with their names.
+
+        Returns
+        -------
+        list of (str, Layer)
+        """
         depthwise = DEPTHWISE[self.n_axes](
             self.kernel_size,
             stride=self.stride,

@@ -17,7 +17,12 @@ class _ZeroPadding(Layer):
         self.padding = padding
 
     def borders(self) -> tuple[tuple[int, int], ...]:
-        """A (before, after) pair for each axis."""
+        """A (before, after) pair for each axis.
+
+        Returns
+        -------
+        tuple of (int, int)
+        """
         return pairs_per_axis(self.padding, self.n_axes, "padding")
 
     def _output_shape(self, input_shape):
@@ -96,7 +101,12 @@ class _Cropping(Layer):
         self.cropping = cropping
 
     def borders(self) -> tuple[tuple[int, int], ...]:
-        """A (before, after) pair for each axis."""
+        """A (before, after) pair for each axis.
+
+        Returns
+        -------
+        tuple of (int, int)
+        """
         return pairs_per_axis(self.cropping, self.n_axes, "cropping")
 
     def _output_shape(self, input_shape):

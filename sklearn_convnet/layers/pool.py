@@ -45,7 +45,18 @@ class _Pool(Layer):
         self.padding = padding
 
     def geometry(self, input_shape: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
-        """Window, stride and padding pairs, one entry an axis."""
+        """Geometry of the windows, one entry an axis.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of tuple
+            Window, stride and padding pairs.
+        """
         sizes, _ = split_shape(input_shape, self.n_axes, type(self).__name__)
         window = per_axis(self.pool_size, self.n_axes, "pool_size")
         stride = window
@@ -381,7 +392,18 @@ class HeterogeneousMaxPool(Layer):
         return lengths[0] if lengths else None
 
     def geometry(self, input_shape: tuple[int, ...]) -> tuple[NDArray[Any], tuple[int, ...]]:
-        """Window sizes (groups, n_axes), and strides."""
+        """Geometry of the windows.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        (ndarray of shape (n_groups, n_axes), tuple of int)
+            Sizes of the windows, and strides.
+        """
         n_axes = len(input_shape) - 1
         if n_axes not in AXIS_NAMES:
             raise ValueError(

@@ -73,11 +73,21 @@ class _TransformConv(Layer):
         self.trainable = trainable
 
     def matrices(self) -> list[NDArray[Any]]:
-        """The transforms, as matrices."""
+        """The transforms, as matrices.
+
+        Returns
+        -------
+        list of ndarray of shape (n_axes, n_axes)
+        """
         return transform_matrices(self.transforms, self.n_axes)
 
     def as_conv(self) -> _Conv:
-        """The convolution with all transformed filters."""
+        """The convolution with all transformed filters.
+
+        Returns
+        -------
+        Conv1D, Conv2D or Conv3D
+        """
         return CONV[self.n_axes](
             self.filters * len(self.matrices()),
             self.kernel_size,
@@ -86,17 +96,42 @@ class _TransformConv(Layer):
         )
 
     def input_order(self) -> NDArray[Any] | list[list[int]]:
-        """Where the maps of its input lie in a filter: for each of its own transforms, the numbers
-        of those of the input."""
+        """Where the maps of its input lie in a filter.
+
+        Returns
+        -------
+        array-like of shape (n_transforms, n_input_transforms)
+            For each of its own transforms the numbers of those of the input.
+        """
         matrices = self.matrices()
         return group_order(matrices) if self.group_input else [[0]] * len(matrices)
 
     def weight_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the filters: ``(*kernel_size, channels, filters)``."""
+        """Shape of the filters: ``(*kernel_size, channels, filters)``.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        tuple of int
+        """
         return (*self.as_conv().weight_shape(input_shape)[:-1], self.filters)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Multiplications with additions that one sample takes."""
+        """Number of multiplications with additions that one sample takes.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        int
+        """
         conv = self.as_conv()
         return prod(conv._output_shape(input_shape)[:-1]) * prod(conv.weight_shape(input_shape))
 

@@ -93,7 +93,17 @@ class TransformerBlock(Layer):
         self.trainable = trainable
 
     def stages(self, input_shape: tuple[int, ...]) -> list[tuple[str, Layer]]:
-        """`(name, layer)` of its two residual blocks."""
+        """Its two residual blocks, with their names.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of one sample, channels last.
+
+        Returns
+        -------
+        list of (str, Layer)
+        """
         common: dict[str, Any] = {
             "kernel_initializer": self.kernel_initializer,
             "trainable": self.trainable,

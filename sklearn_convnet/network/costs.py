@@ -35,7 +35,19 @@ class CostsMixin:
         return peaks
 
     def planned_memory(self, n_samples: int, training: bool = False) -> int:
-        """Bytes that the maps, and in training their gradients, will take at the most in a pass."""
+        """Bytes that the maps, and in training their gradients, will take at the most in a pass.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of samples of the batch.
+        training : bool, default=False
+            Whether it is a training step, or a prediction.
+
+        Returns
+        -------
+        int
+        """
         bare = training and self.grads is None
         if bare:
             self._make_gradients()  # steps hold views of them

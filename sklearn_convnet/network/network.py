@@ -60,10 +60,21 @@ def _leave_cast_to_last(nodes):
 class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
     """Layers made executable; `compile_network` makes one.
 
+    Parameters
+    ----------
+    layers : list of (str, Layer)
+        The specs, with their names.
+    input_shape : tuple of int
+        Shape of one sample.
+    dtype : dtype
+        What it computes in.
+    passes : sequence of callable
+        Those of `compile_network`.
+
     Attributes
     ----------
-    layers : list
-        The specs.
+    layers : list of (str, Layer)
+        The specs, with their names.
     input_shape, output_shape : tuple of int
         Shapes of one sample, with channels.
     largest_map : int
@@ -182,7 +193,13 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
             node.grads.update((name, grads[f"{node.path}/{name}"]) for name in node.weights)
 
     def initialize(self, random_state: np.random.RandomState) -> None:
-        """Draw the first weights, and the seed of the dropout masks."""
+        """Draw the first weights, and the seed of the dropout masks.
+
+        Parameters
+        ----------
+        random_state : RandomState
+            Where they come from.
+        """
         self._seed = int(random_state.randint(2**31 - 1))
         for node in walk_heads_last(self._nodes):
             for name, w in node.weights.items():
@@ -208,32 +225,64 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
     # --- what it knows -----------------------------------------------------------------
 
     def parameters(self) -> dict[str, NDArray[Any]]:
-        """Views of the parameters, by path such as "conv1/weight"."""
+        """Views of the parameters, by path such as "conv1/weight".
+
+        Returns
+        -------
+        dict of str to ndarray
+        """
         return self._views(self.params)
 
     def gradients(self) -> dict[str, NDArray[Any]]:
-        """Views of the gradients, by path; those of the last backward."""
+        """Views of the gradients, by path; those of the last backward.
+
+        Returns
+        -------
+        dict of str to ndarray
+        """
         if self.grads is None:
             self._make_gradients()
         return self._views(self.grads)
 
     def buffers(self) -> dict[str, NDArray[Any]]:
-        """Views of the statistics that are not trained, by path."""
+        """Views of the statistics that are not trained, by path.
+
+        Returns
+        -------
+        dict of str to ndarray
+        """
         return dict(self._buffers)
 
     def snapshot(self) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-        """A copy of parameters and statistics, for `restore`."""
+        """A copy of parameters and statistics, for `restore`.
+
+        Returns
+        -------
+        (ndarray, dict of str to ndarray)
+        """
         return self.params.copy(), {k: v.copy() for k, v in self._buffers.items()}
 
     def restore(self, snapshot: tuple[NDArray[Any], dict[str, NDArray[Any]]]) -> None:
-        """Go back to the parameters and statistics of a snapshot."""
+        """Go back to the parameters and statistics of a snapshot.
+
+        Parameters
+        ----------
+        snapshot : (ndarray, dict of str to ndarray)
+            What `snapshot` returned.
+        """
         params, buffers = snapshot
         self.params[:] = params
         for path, value in buffers.items():
             self._buffers[path][:] = value
 
     def go_on_from(self, other: Network) -> None:
-        """Take over parameters, statistics and steps of a network that has the same."""
+        """Take over parameters, statistics and steps of a network that has the same.
+
+        Parameters
+        ----------
+        other : Network
+            It stays as it is.
+        """
         self.restore((other.params, other.buffers()))
         self.step, self._seed = other.step, other._seed
 
@@ -270,8 +319,10 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
 
     @cached_property
     def smallest_batch(self) -> int:
-        """Number of samples that a training step needs: two where a batch norm sees a single value
-        of each channel of a sample."""
+        """Number of samples that a training step needs.
+
+        Two where a batch norm sees a single value of each channel of a sample.
+        """
         return max((node.smallest_batch for node in walk(self._nodes)), default=1)
 
     @property
@@ -280,7 +331,17 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         return tuple(self._nodes)
 
     def fused(self, training: bool = False) -> Sequence[Node]:
-        """The nodes that a prediction or a training step runs: those that passes have left."""
+        """The nodes that a prediction or a training step runs, after all passes.
+
+        Parameters
+        ----------
+        training : bool, default=False
+            Which of the two.
+
+        Returns
+        -------
+        sequence of Node
+        """
         training = bool(training)
         if training not in self._fused:
             nodes = fuse(self._nodes, self._passes, training)
@@ -300,23 +361,47 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
     # --- running -----------------------------------------------------------------------
 
     def input_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
-        """The dtype in which the first node sees an X of some dtype.
+        """The dtype in which the first node sees X.
 
         It is the network's, or float64 if that of the network does not hold all that X may hold,
         and the network begins with a layer that brings X to the order of 1, `Standardize` or
         `Rescale`: what tells large numbers apart would be lost in a cast before it.
+
+        Parameters
+        ----------
+        dtype : dtype
+            That of X.
+
+        Returns
+        -------
+        dtype
         """
         if self._takes_wide and not np.can_cast(dtype, self.dtype):
             return np.dtype(np.float64)
         return self.dtype
 
     def check_input(self, X: ArrayLike | WithFeatures) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """A batch as the first node sees it, and its features or None; raises ValueError if they
-        do not fit."""
-        X, features = apart(X)
-        X = np.asarray(X)
+        """A batch as the first node sees it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *input_shape) or WithFeatures
+            A batch.
+
+        Returns
+        -------
+        X : ndarray of shape (n, *input_shape)
+        features : ndarray of shape (n, n_features) or None
+
+        Raises
+        ------
+        ValueError
+            If it does not fit.
+        """
+        samples, features = apart(X)
         if features is not None or self.n_features:
-            features = checked_features(features, len(X), self.n_features, self.dtype)
+            features = checked_features(features, len(samples), self.n_features, self.dtype)
+        X = np.asarray(samples)
         dtype = self.dtype if X.dtype == self.dtype else self.input_dtype(X.dtype)
         X = np.ascontiguousarray(X, dtype)
         if X.shape[1:] != self.input_shape:

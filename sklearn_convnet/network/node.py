@@ -37,6 +37,11 @@ def executes(*layer_types: type[Layer]) -> Callable[[NodeType], NodeType]:
     ----------
     *layer_types : type
         Subclasses of `Layer`. Theirs have the same nodes, unless they are given others.
+
+    Returns
+    -------
+    callable
+        It returns the class as it is.
     """
 
     def register(node_type: NodeType) -> NodeType:
@@ -246,6 +251,13 @@ class Node:
     A subclass calls ``super().__init__(path, input_shape, output_shape)``, enters its weights in
     `weights`, and defines `forward` and `backward`; `executes` says for which layers.
 
+    Parameters
+    ----------
+    path : str
+        Path of its layer.
+    input_shape, output_shape : tuple of int
+        Shapes of a sample.
+
     Attributes
     ----------
     path : str
@@ -309,7 +321,21 @@ class Node:
 
     @classmethod
     def build(cls, layer: Any, path: str, input_shape: tuple[int, ...]) -> list[Node]:
-        """The nodes of a layer, most often one."""
+        """The nodes of a layer, most often one.
+
+        Parameters
+        ----------
+        layer : Layer
+            What is made executable.
+        path : str
+            Its path.
+        input_shape : tuple of int
+            Shape of one sample.
+
+        Returns
+        -------
+        list of Node
+        """
         # A subclass, which is made of a layer.
         return [cls(layer, path, input_shape)]  # type: ignore[arg-type]
 
@@ -323,22 +349,55 @@ class Node:
         return self.weights[name].trainable and not self.frozen
 
     def gradient(self, name: str) -> NDArray[Any] | None:
-        """Where to put the gradient of a weight; None if it is frozen or absent."""
+        """Where to put the gradient of a weight.
+
+        Parameters
+        ----------
+        name : str
+            That of the weight in `weights`.
+
+        Returns
+        -------
+        ndarray or None
+            None if it is frozen or absent.
+        """
         return self.grads[name] if name in self.weights and self._is_learnt(name) else None
 
     def forward(self, X: Any, run: Run) -> Any:
-        """The output for a batch X of shape (n, *input_shape).
+        """The output for a batch.
 
-        `run` makes arrays (``run.empty(shape, dtype)``), calls what fills them
-        (``run.call(function, *arrays)``) and keeps some for backward (``run.save(self, *arrays)``).
-        X and they may have no numbers yet: a node asks for shapes and dtypes alone.
+        Arrays may have no numbers yet: a node asks for shapes and dtypes alone.
+
+        Parameters
+        ----------
+        X : array of shape (n, *input_shape)
+            A batch.
+        run : Run
+            It makes arrays (``run.empty(shape, dtype)``), calls what fills them
+            (``run.call(function, *arrays)``) and keeps some for backward
+            (``run.save(self, *arrays)``).
+
+        Returns
+        -------
+        array of shape (n, *output_shape)
         """
         raise NotImplementedError(type(self))
 
     def backward(self, dY: Any, need_input: bool, run: Run) -> Any:
-        """The gradient at the input, None unless needed; fills those of the weights.
+        """The gradient at the input; fills those of the weights.
 
-        ``run.recall(self)`` returns what forward has saved, once.
+        Parameters
+        ----------
+        dY : array of shape (n, *output_shape)
+            Gradient at the output.
+        need_input : bool
+            Whether the gradient at the input is needed.
+        run : Run
+            ``run.recall(self)`` returns what forward has saved, once.
+
+        Returns
+        -------
+        array of shape (n, *input_shape) or None
         """
         raise NotImplementedError(type(self))
 

@@ -34,7 +34,17 @@ class StatisticsMixin:
             node.fit_statistics(self.seen_at(i, batches()))
 
     def nodes_to_measure(self, known: Collection[str] = ()) -> list[tuple[int, Node]]:
-        """The nodes that `fit_statistics` is for, with their numbers, in order.
+        """The nodes that `fit_statistics` is for.
+
+        Parameters
+        ----------
+        known : collection of str, default=()
+            As in `fit_statistics`.
+
+        Returns
+        -------
+        list of (int, Node)
+            Those outside of blocks, with their numbers, in order.
 
         Raises
         ------
@@ -57,7 +67,19 @@ class StatisticsMixin:
     def seen_at(
         self, i: int, batches: Iterable[tuple[NDArray[Any], NDArray[Any]]]
     ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Maps of `(X, weight)` batches as node i sees them, and their weights."""
+        """Maps of batches as node i sees them, and their weights.
+
+        Parameters
+        ----------
+        i : int
+            Number of the node.
+        batches : iterable of (ndarray, ndarray)
+            Batches of X, and their weights.
+
+        Yields
+        ------
+        (ndarray, ndarray)
+        """
         for X, weight in batches:
             yield self.resized(X.shape[1:])._through(X, i), weight
 

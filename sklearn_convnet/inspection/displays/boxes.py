@@ -85,7 +85,7 @@ class BoxesDisplay:
         X: ArrayLike,
         boxes: ArrayLike | None = None,
         *,
-        n_samples: int = 12,
+        n_samples: int | None = 12,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
@@ -100,7 +100,7 @@ class BoxesDisplay:
             Images, as for `predict_box`.
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             True boxes, as they are given to `fit`, in the estimator's `box_units`.
-        n_samples : int, default=12
+        n_samples : int or None, default=12
             The first so many images are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not
@@ -134,7 +134,7 @@ class BoxesDisplay:
         boxes_pred: ArrayLike | None = None,
         *,
         box_units: Literal["share", "pixels"] = "share",
-        n_samples: int = 12,
+        n_samples: int | None = 12,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
@@ -153,7 +153,7 @@ class BoxesDisplay:
             y2``. A row of NaN is a box that is missing. One of the two may be None.
         box_units : {"share", "pixels"}, default="share"
             Units of the coordinates, as in `ConvNetClassifier`.
-        n_samples : int, default=12
+        n_samples : int or None, default=12
             The first so many images are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not
@@ -174,7 +174,7 @@ class BoxesDisplay:
         self,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         *,
-        n_samples: int = 12,
+        n_samples: int | None = 12,
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
@@ -184,7 +184,7 @@ class BoxesDisplay:
         ----------
         axes : array-like of matplotlib Axes, default=None
             One for each image that is drawn; None makes a new figure.
-        n_samples : int, default=12
+        n_samples : int or None, default=12
             The first so many images are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not

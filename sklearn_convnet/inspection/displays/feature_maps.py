@@ -90,7 +90,7 @@ class FeatureMapsDisplay:
         layers: Sequence[str | int] | None = None,
         *,
         index: int = 0,
-        n_maps: int = 8,
+        n_maps: int | None = 8,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
@@ -108,7 +108,7 @@ class FeatureMapsDisplay:
             end in maps.
         index : int, default=0
             Which sample.
-        n_maps : int, default=8
+        n_maps : int or None, default=8
             The first so many maps of each layer are drawn; None draws all.
         channel : int, default=None
             The channel of the sample to draw; None draws three channels in colour, and of more than
@@ -138,7 +138,7 @@ class FeatureMapsDisplay:
         self,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         *,
-        n_maps: int = 8,
+        n_maps: int | None = 8,
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
@@ -148,7 +148,7 @@ class FeatureMapsDisplay:
         ----------
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
-        n_maps : int, default=8
+        n_maps : int or None, default=8
             The first so many maps of each layer are drawn; None draws all.
         channel : int, default=None
             The channel of the sample to draw; None draws three channels in colour, and of more than

@@ -91,7 +91,7 @@ class FiltersDisplay:
         estimator: ConvNetClassifier | ConvNetRegressor,
         layer: str | int | None = None,
         *,
-        n_filters: int = 32,
+        n_filters: int | None = 32,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
@@ -109,7 +109,7 @@ class FiltersDisplay:
         layer : str or int, default=None
             Path of a layer, such as ``"conv2d1"`` or ``"residual1/conv2d1"``, or its place in
             `layers_`; None is the first convolution.
-        n_filters : int, default=32
+        n_filters : int or None, default=32
             The first so many are drawn; None draws all.
         channel : int, default=None
             Draws this channel of each filter alone.
@@ -137,7 +137,7 @@ class FiltersDisplay:
         self,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         *,
-        n_filters: int = 32,
+        n_filters: int | None = 32,
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
@@ -147,7 +147,7 @@ class FiltersDisplay:
         ----------
         axes : array-like of matplotlib Axes, default=None
             One for each filter that is drawn; None makes a new figure.
-        n_filters : int, default=32
+        n_filters : int or None, default=32
             The first so many are drawn; None draws all.
         channel : int, default=None
             Draws this channel of each filter alone.

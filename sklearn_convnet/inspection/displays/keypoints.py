@@ -93,7 +93,7 @@ class KeypointsDisplay:
         y: ArrayLike | None = None,
         *,
         edges: ArrayLike | None = None,
-        n_samples: int = 12,
+        n_samples: int | None = 12,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
@@ -110,7 +110,7 @@ class KeypointsDisplay:
             True points, in the estimator's `point_units`.
         edges : array-like of shape (n_edges, 2), default=None
             Numbers of points that a line joins.
-        n_samples : int, default=12
+        n_samples : int or None, default=12
             The first so many images are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not
@@ -145,7 +145,7 @@ class KeypointsDisplay:
         *,
         point_units: Literal["share", "pixels"] = "share",
         edges: ArrayLike | None = None,
-        n_samples: int = 12,
+        n_samples: int | None = 12,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
@@ -168,7 +168,7 @@ default=None
             Units of the coordinates, as in `ConvNetRegressor`.
         edges : array-like of shape (n_edges, 2), default=None
             Numbers of points that a line joins.
-        n_samples : int, default=12
+        n_samples : int or None, default=12
             The first so many images are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not
@@ -189,7 +189,7 @@ default=None
         self,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         *,
-        n_samples: int = 12,
+        n_samples: int | None = 12,
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
@@ -199,7 +199,7 @@ default=None
         ----------
         axes : array-like of matplotlib Axes, default=None
             One for each image that is drawn; None makes a new figure.
-        n_samples : int, default=12
+        n_samples : int or None, default=12
             The first so many images are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not

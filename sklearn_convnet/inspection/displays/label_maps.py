@@ -108,7 +108,7 @@ class LabelMapsDisplay:
         y: ArrayLike | None = None,
         *,
         display_labels: Sequence[str] | NDArray[Any] | None = None,
-        n_samples: int = 4,
+        n_samples: int | None = 4,
         alpha: float = 0.5,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
@@ -126,7 +126,7 @@ class LabelMapsDisplay:
             True labels. Pixels of the estimator's `ignore_label` do not count.
         display_labels : array-like of str of shape (n_classes,), default=None
             What the legend says for the classes; None are the labels.
-        n_samples : int, default=4
+        n_samples : int or None, default=4
             The first so many samples are drawn; None draws all.
         alpha : float, default=0.5
             Opacity of the maps over the samples, from 0 to 1.
@@ -174,7 +174,7 @@ class LabelMapsDisplay:
         ignore_label: Any = None,
         display_labels: Sequence[str] | NDArray[Any] | None = None,
         kind: Literal["auto", "signal", "image", "volume"] = "auto",
-        n_samples: int = 4,
+        n_samples: int | None = 4,
         alpha: float = 0.5,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
@@ -200,7 +200,7 @@ class LabelMapsDisplay:
             What the legend says for the classes; None are the labels.
         kind : {"auto", "signal", "image", "volume"}, default="auto"
             What a sample is; "auto" goes by the maps, which have an axis for each of its axes.
-        n_samples : int, default=4
+        n_samples : int or None, default=4
             The first so many samples are drawn; None draws all.
         alpha : float, default=0.5
             Opacity of the maps over the samples, from 0 to 1.
@@ -233,7 +233,7 @@ class LabelMapsDisplay:
         self,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         *,
-        n_samples: int = 4,
+        n_samples: int | None = 4,
         alpha: float = 0.5,
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
@@ -244,7 +244,7 @@ class LabelMapsDisplay:
         ----------
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
-        n_samples : int, default=4
+        n_samples : int or None, default=4
             The first so many samples are drawn; None draws all.
         alpha : float, default=0.5
             Opacity of the maps over the samples, from 0 to 1.

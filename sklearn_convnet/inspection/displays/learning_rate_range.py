@@ -104,8 +104,16 @@ class LearningRateRangeDisplay:
         ----------
         estimator : ConvNetClassifier or ConvNetRegressor
             With any optimiser, whose own learning rate does not count.
-        X, y, sample_weight, boxes, features
+        X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Training data, as for `fit`.
+        y : array-like of shape (n_samples, ...)
+            Labels or values, as for `fit`.
+        sample_weight : array-like of shape (n_samples, ...), default=None
+            Weights, as for `fit`.
+        boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
+            Boxes, as for `fit` of a classifier.
+        features : array-like of shape (n_samples, n_features), default=None
+            Numbers beside the samples, as for `fit`.
         min_rate, max_rate : float, default=1e-6, 1.0
             The first and the last rate.
         n_steps : int, default=100

@@ -98,7 +98,7 @@ class NearestSamplesDisplay:
         y_reference: ArrayLike | None = None,
         n_neighbors: int = 5,
         layer: str | int = -2,
-        n_samples: int = 6,
+        n_samples: int | None = 6,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
@@ -115,9 +115,11 @@ class NearestSamplesDisplay:
             Samples, as for `predict`.
         y, y_reference : array-like, default=None
             Labels of both.
-        n_neighbors, layer
+        n_neighbors : int, default=5
+            Number of neighbours of each sample.
+        layer : str or int, default=-2
             See :func:`sklearn_convnet.inspection.nearest_samples`.
-        n_samples : int, default=6
+        n_samples : int or None, default=6
             The first so many samples are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not
@@ -148,7 +150,7 @@ class NearestSamplesDisplay:
         self,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         *,
-        n_samples: int = 6,
+        n_samples: int | None = 6,
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
@@ -158,7 +160,7 @@ class NearestSamplesDisplay:
         ----------
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
-        n_samples : int, default=6
+        n_samples : int or None, default=6
             The first so many samples are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not

@@ -58,7 +58,7 @@ class ReceptiveFieldDisplay:
     def __init__(
         self,
         sample: ArrayLike,
-        fields: Mapping[str, tuple[slice, ...] | None],
+        fields: Mapping[str, tuple[slice, ...]],
         *,
         kind: Literal["auto", "signal", "image", "volume"] = "auto",
     ) -> None:

@@ -100,7 +100,7 @@ class SaliencyDisplay:
         target: Any = None,
         layer: str | int | None = None,
         saliency_kw: dict[str, Any] | None = None,
-        n_samples: int = 12,
+        n_samples: int | None = 12,
         reduce: Literal["sum", "max"] = "sum",
         percentile: float = 99.0,
         alpha: float = 0.9,
@@ -115,11 +115,15 @@ class SaliencyDisplay:
             A fitted one.
         X : array-like of shape (n_samples, *sample_shape)
             Samples, as for `predict`.
-        method, target, layer
-            See :func:`sklearn_convnet.inspection.saliency`.
+        method : str, default="gradient"
+            What counts as important: see :func:`sklearn_convnet.inspection.saliency`.
+        target : object, default=None
+            What is explained, as for that function.
+        layer : str or int, default=None
+            For "grad_cam": the path of a layer, or its place in `layers_`.
         saliency_kw : dict, default=None
             Other arguments of that function.
-        n_samples : int, default=12
+        n_samples : int or None, default=12
             The first so many samples are drawn; None draws all.
         reduce : {"sum", "max"}, default="sum"
             What to make of several channels: their sum, which keeps the sign, or their largest
@@ -161,7 +165,7 @@ class SaliencyDisplay:
         self,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         *,
-        n_samples: int = 12,
+        n_samples: int | None = 12,
         reduce: Literal["sum", "max"] = "sum",
         percentile: float = 99.0,
         alpha: float = 0.9,
@@ -173,7 +177,7 @@ class SaliencyDisplay:
         ----------
         axes : array-like of matplotlib Axes, default=None
             One for each sample that is drawn; None makes a new figure.
-        n_samples : int, default=12
+        n_samples : int or None, default=12
             The first so many samples are drawn; None draws all.
         reduce : {"sum", "max"}, default="sum"
             What to make of several channels: their sum, which keeps the sign, or their largest

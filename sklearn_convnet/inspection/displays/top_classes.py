@@ -99,7 +99,7 @@ class TopClassesDisplay:
         y: ArrayLike | None = None,
         *,
         k: int = 5,
-        n_samples: int = 8,
+        n_samples: int | None = 8,
         display_labels: Sequence[str] | NDArray[Any] | None = None,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
@@ -115,12 +115,12 @@ class TopClassesDisplay:
             Samples, as for `predict_proba`.
         y : array-like of shape (n_samples,), default=None
             True labels.
-        display_labels : array-like of str of shape (n_classes,), default=None
-            What to write for the classes; None writes the labels.
         k : int, default=5
             Number of bars, at most one for each class.
-        n_samples : int, default=8
+        n_samples : int or None, default=8
             The first so many samples are drawn; None draws all.
+        display_labels : array-like of str of shape (n_classes,), default=None
+            What to write for the classes; None writes the labels.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not
             three, their mean.
@@ -153,7 +153,7 @@ class TopClassesDisplay:
         *,
         classes: ArrayLike | None = None,
         k: int = 5,
-        n_samples: int = 8,
+        n_samples: int | None = 8,
         display_labels: Sequence[str] | NDArray[Any] | None = None,
         kind: Literal["auto", "signal", "image", "volume"] = "auto",
         channel: int | None = None,
@@ -172,14 +172,14 @@ class TopClassesDisplay:
             True labels.
         classes : array-like of shape (n_classes,), default=None
             The labels, in the order of the columns of `proba`; None are their numbers, 0, 1, ...
+        k : int, default=5
+            Number of bars, at most one for each class.
+        n_samples : int or None, default=8
+            The first so many samples are drawn; None draws all.
         display_labels : array-like of str of shape (n_classes,), default=None
             What to write for the classes; None writes the labels.
         kind : {"auto", "signal", "image", "volume"}, default="auto"
             What a sample is; "auto" goes by its shape.
-        k : int, default=5
-            Number of bars, at most one for each class.
-        n_samples : int, default=8
-            The first so many samples are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not
             three, their mean.
@@ -200,7 +200,7 @@ class TopClassesDisplay:
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         *,
         k: int = 5,
-        n_samples: int = 8,
+        n_samples: int | None = 8,
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
@@ -212,7 +212,7 @@ class TopClassesDisplay:
             Axes for each sample and its bars; None makes a new figure.
         k : int, default=5
             Number of bars, at most one for each class.
-        n_samples : int, default=8
+        n_samples : int or None, default=8
             The first so many samples are drawn; None draws all.
         channel : int, default=None
             The channel to draw; None draws three channels in colour, and of more than one, but not
@@ -322,7 +322,7 @@ class HardestSamplesDisplay(TopClassesDisplay):
         y: ArrayLike,
         *,
         k: int = 5,
-        n_samples: int = 8,
+        n_samples: int | None = 8,
         display_labels: Sequence[str] | NDArray[Any] | None = None,
         channel: int | None = None,
         axes: Sequence[Axes] | NDArray[Any] | None = None,
@@ -338,10 +338,19 @@ class HardestSamplesDisplay(TopClassesDisplay):
             Samples, as for `predict_proba`.
         y : array-like of shape (n_samples,)
             True labels.
+        k : int, default=5
+            Number of bars, at most one for each class.
+        n_samples : int or None, default=8
+            The hardest so many samples are drawn; None draws all.
         display_labels : array-like of str of shape (n_classes,), default=None
             What to write for the classes; None writes the labels.
-        k, n_samples, channel, axes, im_kw
-            See `TopClassesDisplay.plot`.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes of shape (n_samples, 2), default=None
+            Axes for each sample and its bars; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------
@@ -368,7 +377,7 @@ class HardestSamplesDisplay(TopClassesDisplay):
         *,
         classes: ArrayLike | None = None,
         k: int = 5,
-        n_samples: int = 8,
+        n_samples: int | None = 8,
         display_labels: Sequence[str] | NDArray[Any] | None = None,
         kind: Literal["auto", "signal", "image", "volume"] = "auto",
         channel: int | None = None,
@@ -387,12 +396,21 @@ class HardestSamplesDisplay(TopClassesDisplay):
             Probabilities.
         classes : array-like of shape (n_classes,), default=None
             The labels, in the order of the columns of `proba`; None are their numbers, 0, 1, ...
+        k : int, default=5
+            Number of bars, at most one for each class.
+        n_samples : int or None, default=8
+            The hardest so many samples are drawn; None draws all.
         display_labels : array-like of str of shape (n_classes,), default=None
             What to write for the classes; None writes the labels.
         kind : {"auto", "signal", "image", "volume"}, default="auto"
             What a sample is; "auto" goes by its shape.
-        k, n_samples, channel, axes, im_kw
-            See `TopClassesDisplay.plot`.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        axes : array-like of matplotlib Axes of shape (n_samples, 2), default=None
+            Axes for each sample and its bars; None makes a new figure.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
 
         Returns
         -------
@@ -412,11 +430,30 @@ class HardestSamplesDisplay(TopClassesDisplay):
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         *,
         k: int = 5,
-        n_samples: int = 8,
+        n_samples: int | None = 8,
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them: see `TopClassesDisplay.plot`."""
+        """Draw them.
+
+        Parameters
+        ----------
+        axes : array-like of matplotlib Axes of shape (n_samples, 2), default=None
+            Axes for each sample and its bars; None makes a new figure.
+        k : int, default=5
+            Number of bars, at most one for each class.
+        n_samples : int or None, default=8
+            The hardest so many samples are drawn; None draws all.
+        channel : int, default=None
+            The channel to draw; None draws three channels in colour, and of more than one, but not
+            three, their mean.
+        im_kw : dict, default=None
+            Passed on to `matplotlib.axes.Axes.imshow`.
+
+        Returns
+        -------
+        HardestSamplesDisplay
+        """
         super().plot(axes, k=k, n_samples=n_samples, channel=channel, im_kw=im_kw)
         self.indices_ = self.indices_[: len(self.axes_)]
         return self

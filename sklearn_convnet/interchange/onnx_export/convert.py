@@ -47,6 +47,11 @@ def converts_to_onnx(*node_types: type[Node]) -> Callable[[Callable[..., Any]], 
         Subclasses of `Node`. Their own subclasses are converted alike, unless they have a function
         of their own.
 
+    Returns
+    -------
+    callable
+        It returns the function as it is.
+
     Examples
     --------
     A layer that takes the square of each number, and its form in ONNX:

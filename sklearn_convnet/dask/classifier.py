@@ -1,0 +1,273 @@
+"""The classifier that is fitted on a cluster."""
+
+from ..estimators.classifier import ConvNetClassifier
+from .estimators import OnCluster
+
+
+class DaskConvNetClassifier(OnCluster, ConvNetClassifier):
+    """A `ConvNetClassifier` whose `fit` runs on a cluster of dask.
+
+    The weights have the bits of a `ConvNetClassifier` with the same `n_shards`, whichever workers
+    there are, come or go meanwhile. X may be a dask array or DataFrame, in chunks of any number of
+    samples, a list of delayed readers that return an array each, or an array, which is sent to the
+    workers once. y and weights come to the client. `ConvNetClassifier` says more of its parameters.
+
+    Parameters
+    ----------
+    layers : list or tuple, default=None
+        Layers or `(name, layer)` pairs, without the output layer.
+    client : distributed.Client, default=None
+        Of the cluster; None is the client that was made last. Clones share it, a pickle has none.
+    sync_every : int, default=1
+        So many steps a shard makes by itself, before weights, statistics and the state of the
+        optimiser are averaged over the shards, weighted by their samples. 1 adds the gradients in
+        each step, as plain estimators do; more are for slow networks, and another algorithm, local
+        SGD.
+    transport : "float16" or None, default=None
+        How gradients travel: None is as they are; "float16" halves what is sent for networks in
+        float32. What is lost of a gradient is added to the next one of the shard, within an epoch.
+    input_shape : tuple of int, default=None
+        Shape of one sample where X is flat ``(n_samples, n_features)``.
+    data_format : {"channels_last", "channels_first"}, default="channels_last"
+        Where X has its axis of channels: images are ``(n, height, width, n_channels)`` or ``(n,
+        n_channels, height, width)``, and so on.
+    input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
+        What a sample is, where `layers` is None.
+    loss : {"auto", "cross_entropy", "focal"}, Loss or callable, default="auto"
+        What training makes small: "auto" is cross-entropy.
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
+        A name, or an instance such as ``Adam(learning_rate=1e-3)``.
+    average_weights : float or None, default=None
+        Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
+        of the running statistics of batch norms.
+    batch_size : int or "auto", default="auto"
+        Samples of a step; "auto" is ``min(200, n_samples)``.
+    n_shards : int, default=2
+        Into how many parts each batch, and X, is cut: each is with one worker, so there may be as
+        many workers as shards. Bits depend on it; see `ConvNetClassifier`.
+    max_iter : int, default=200
+        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
+    augmentation : Transform, default=None
+        What is done to the samples of each training batch, at random: one of
+        `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
+    multi_crop : MultiCrop, default=None
+        Training on random crops of the images, predictions by the vote of several; boxes move with
+        them, and back.
+    test_time_augmentation : TestTimeAugmentation, default=None
+        Predictions by the vote of changed samples, such as mirror images; boxes and maps are moved
+        back.
+    output : "auto" or None, default="auto"
+        The layer behind the user's layers.
+    init_from : dict of str to ndarray, str, path-like or FrozenEstimator, default=None
+        Weights to begin with: those that another network's `get_weights` returned, the path of a
+        ``.safetensors`` file that has them (see `sklearn_convnet.interchange`), or that network in
+        a `FrozenEstimator`.
+    early_stopping : bool, default=False
+        Whether to stop when the score on validation data no longer improves, and go back to the
+        weights that were best.
+    validation_fraction : float, default=0.1
+        Share that is held out, stratified by class.
+    n_iter_no_change : int or inf, default=10
+        Training stops after so many epochs in a row without an improvement by `tol` of the training
+        loss, or of the validation score if `early_stopping`.
+    tol : float, default=1e-4
+        What counts as an improvement.
+    shuffle : bool, default=True
+        Whether each epoch has an order of its own.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last fit.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
+    n_threads : int, default=None
+        Number of threads of a task; None is the threads of its worker, divided by the shards on it.
+    random_state : int, RandomState or None, default=None
+        Seeds the first weights, the order of samples and the dropout masks.
+    verbose : bool or int, default=False
+        Whether to print a table with a row for each epoch.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        Weights of the classes, multiplied with `sample_weight`.
+    box_weight : float or None, default=None
+        Weight of ``|c - c_hat|^2 / 2``, summed over the coordinates c of a box, beside the loss of
+        the class.
+    missing_box : float or None, default=None
+        A box whose coordinates all equal this number is missing, as is a row of NaN: it carries no
+        loss.
+    box_units : {"share", "pixels"}, default="share"
+        Whether coordinates are shares of width and height, a share x being the pixel ``x * width -
+        1/2``, or pixels, whose centres are at integers.
+    box_corners : {"outline", "ordered"}, default="outline"
+        Whether a box is its outline, so that it does not matter which corner comes first or which
+        way the corners go round: the loss is then the smallest over the 8 ways to number them.
+    target : {"auto", "labels", "maps"}, default="auto"
+        What y is: "maps" have a label for each position of the last maps of `layers`.
+    ignore_label : label, default=None
+        What maps of labels have where there is none, such as 255: a pixel that carries no loss and
+        counts in no score.
+
+    Attributes
+    ----------
+    kernels_ : str
+        The variant of the kernels of the fit, the best that all workers and the client have.
+        A plain estimator has the same bits with ``SKLEARN_CONVNET_KERNELS`` set to it.
+    classes_, n_features_in_, feature_names_in_, input_shape_, layers_, network_, \
+n_layers_, n_outputs_, out_activation_, n_iter_, t_, loss_, loss_curve_, best_loss_, \
+validation_scores_, best_validation_score_, history_
+        See `ConvNetClassifier`.
+
+    See Also
+    --------
+    sklearn_convnet.ConvNetClassifier : The same on one machine.
+
+    Notes
+    -----
+    Batch norms see the part of a batch that a shard has. `fit` needs samples of one size. Ctrl-C
+    ends it with the weights after the last epoch.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_convnet import ConvNetClassifier
+    >>> from sklearn_convnet.dask import DaskConvNetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X = X[:400].reshape(-1, 8, 8).astype("float32")
+    >>> client = Client(n_workers=2, processes=False, dashboard_address=":0")
+    >>> net = DaskConvNetClassifier(n_shards=2, max_iter=3, random_state=0)
+    >>> net = net.fit(da.from_array(X, chunks=(150, 8, 8)), y[:400])
+    >>> plain = ConvNetClassifier(n_shards=2, max_iter=3, random_state=0).fit(X, y[:400])
+    >>> bool((net.to_local().predict_proba(X) == plain.predict_proba(X)).all())
+    True
+    >>> client.shutdown()
+    """
+
+    _parameter_constraints = {
+        **ConvNetClassifier._parameter_constraints,
+        **OnCluster._own_constraints,
+    }
+    _plain = ConvNetClassifier
+
+    def __init__(
+        self,
+        layers=None,
+        *,
+        client=None,
+        sync_every=1,
+        transport=None,
+        input_shape=None,
+        data_format="channels_last",
+        input_kind="auto",
+        loss="auto",
+        optimizer="adam",
+        average_weights=None,
+        batch_size="auto",
+        n_shards=2,
+        max_iter=200,
+        augmentation=None,
+        multi_crop=None,
+        test_time_augmentation=None,
+        output="auto",
+        init_from=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        shuffle=True,
+        warm_start=False,
+        dtype="auto",
+        n_threads=None,
+        random_state=None,
+        verbose=False,
+        class_weight=None,
+        box_weight=None,
+        missing_box=None,
+        box_units="share",
+        box_corners="outline",
+        target="auto",
+        ignore_label=None,
+    ):
+        super().__init__(
+            layers,
+            input_shape=input_shape,
+            data_format=data_format,
+            input_kind=input_kind,
+            loss=loss,
+            optimizer=optimizer,
+            average_weights=average_weights,
+            batch_size=batch_size,
+            n_shards=n_shards,
+            max_iter=max_iter,
+            augmentation=augmentation,
+            multi_crop=multi_crop,
+            test_time_augmentation=test_time_augmentation,
+            output=output,
+            init_from=init_from,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            shuffle=shuffle,
+            warm_start=warm_start,
+            dtype=dtype,
+            n_threads=n_threads,
+            random_state=random_state,
+            verbose=verbose,
+            class_weight=class_weight,
+            box_weight=box_weight,
+            missing_box=missing_box,
+            box_units=box_units,
+            box_corners=box_corners,
+            target=target,
+            ignore_label=ignore_label,
+        )
+        self.client = client
+        self.sync_every = sync_every
+        self.transport = transport
+
+    def predict_proba(self, X, features=None):
+        """As `ConvNetClassifier.predict_proba`, chunk by chunk and lazily where X is of dask.
+
+        Parameters
+        ----------
+        X : array-like, dask array or DataFrame, or list of Delayed
+            Samples.
+        features : None
+            Not taken here.
+
+        Returns
+        -------
+        ndarray or dask array, or list of them
+        """
+        return self._of_blocks(X, features, "predict_proba")
+
+    def predict_log_proba(self, X, features=None):
+        """As `ConvNetClassifier.predict_log_proba`, chunk by chunk and lazily where X is of dask.
+
+        Parameters
+        ----------
+        X : array-like, dask array or DataFrame, or list of Delayed
+            Samples.
+        features : None
+            Not taken here.
+
+        Returns
+        -------
+        ndarray or dask array, or list of them
+        """
+        return self._of_blocks(X, features, "predict_log_proba")
+
+    def predict_box(self, X, features=None):
+        """As `ConvNetClassifier.predict_box`, chunk by chunk and lazily where X is of dask.
+
+        Parameters
+        ----------
+        X : array-like, dask array or DataFrame, or list of Delayed
+            Samples.
+        features : None
+            Not taken here.
+
+        Returns
+        -------
+        ndarray or dask array
+        """
+        return self._of_blocks(X, features, "predict_box")

@@ -1,0 +1,212 @@
+"""The regressor that is fitted on a cluster."""
+
+from ..estimators.regressor import ConvNetRegressor
+from .estimators import OnCluster
+
+
+class DaskConvNetRegressor(OnCluster, ConvNetRegressor):
+    """A `ConvNetRegressor` whose `fit` runs on a cluster of dask.
+
+    The weights have the bits of a `ConvNetRegressor` with the same `n_shards`, whichever workers
+    there are, come or go meanwhile. X may be a dask array or DataFrame, in chunks of any number of
+    samples, a list of delayed readers that return an array each, or an array, which is sent to the
+    workers once. y and weights come to the client. `ConvNetRegressor` says more of its parameters.
+
+    Parameters
+    ----------
+    layers : list or tuple, default=None
+        Layers or `(name, layer)` pairs, without the output layer.
+    client : distributed.Client, default=None
+        Of the cluster; None is the client that was made last. Clones share it, a pickle has none.
+    sync_every : int, default=1
+        So many steps a shard makes by itself, before weights, statistics and the state of the
+        optimiser are averaged over the shards, weighted by their samples. 1 adds the gradients in
+        each step, as plain estimators do; more are for slow networks, and another algorithm, local
+        SGD.
+    transport : "float16" or None, default=None
+        How gradients travel: None is as they are; "float16" halves what is sent for networks in
+        float32. What is lost of a gradient is added to the next one of the shard, within an epoch.
+    input_shape : tuple of int, default=None
+        Shape of one sample where X is flat ``(n_samples, n_features)``.
+    data_format : {"channels_last", "channels_first"}, default="channels_last"
+        Where X has its axis of channels: images are ``(n, height, width, n_channels)`` or ``(n,
+        n_channels, height, width)``, and so on.
+    input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
+        What a sample is, where `layers` is None.
+    loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, Loss or \
+callable, default="auto"
+        What training makes small: "auto" is the squared error.
+    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
+        A name, or an instance such as ``Adam(learning_rate=1e-3)``.
+    average_weights : float or None, default=None
+        Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
+        of the running statistics of batch norms.
+    batch_size : int or "auto", default="auto"
+        Samples of a step; "auto" is ``min(200, n_samples)``.
+    n_shards : int, default=2
+        Into how many parts each batch, and X, is cut: each is with one worker, so there may be as
+        many workers as shards. Bits depend on it; see `ConvNetRegressor`.
+    max_iter : int, default=200
+        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
+    augmentation : Transform, default=None
+        What is done to the samples of each training batch, at random: one of
+        `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
+    multi_crop : MultiCrop, default=None
+        Training on random crops of the images; the prediction is the mean over several.
+    test_time_augmentation : TestTimeAugmentation, default=None
+        Predictions by the mean over changed samples, such as mirror images, of values, and of
+        points and maps moved back.
+    output : "auto" or None, default="auto"
+        The layer behind the user's layers.
+    init_from : dict of str to ndarray, str, path-like or FrozenEstimator, default=None
+        Weights to begin with: those that another network's `get_weights` returned, the path of a
+        ``.safetensors`` file that has them (see `sklearn_convnet.interchange`), or that network in
+        a `FrozenEstimator`.
+    early_stopping : bool, default=False
+        Whether to stop when the score on validation data no longer improves, and go back to the
+        weights that were best.
+    validation_fraction : float, default=0.1
+        Share that is held out.
+    n_iter_no_change : int or inf, default=10
+        Training stops after so many epochs in a row without an improvement by `tol` of the training
+        loss, or of the validation score if `early_stopping`.
+    tol : float, default=1e-4
+        What counts as an improvement.
+    shuffle : bool, default=True
+        Whether each epoch has an order of its own.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last fit.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
+    n_threads : int, default=None
+        Number of threads of a task; None is the threads of its worker, divided by the shards on it.
+    random_state : int, RandomState or None, default=None
+        Seeds the first weights, the order of samples and the dropout masks.
+    verbose : bool or int, default=False
+        Whether to print a table with a row for each epoch.
+    target : {"values", "points", "maps"}, default="values"
+        What y is, and what of it moves when augmentation moves the image: "points" are
+        ``(n_samples, 2 * n_points)``, as ``x1, y1, x2, y2, ...``, or ``(n_samples, n_points, 2)``,
+        in volumes with a z along the depth, in signals an x alone; "maps" are ``(n_samples, height,
+        width)`` or, with several values a pixel, ``(n_samples, height, width, n_values)``, of the
+        size of the last maps of `layers`.
+    point_units : {"share", "pixels"}, default="share"
+        Whether coordinates of points are shares of width and height (of the depth, the length), a
+        share x being the pixel ``x * width - 1/2``, or pixels, whose centres are at integers.
+    normalize_y : bool, default=True
+        Whether the network learns ``(y - mean) / deviation``, so that units of y make no
+        difference: `fit` with ``a y + b`` predicts ``a p + b`` where it predicted p.
+    flip_pairs : list of (int, int), default=None
+        With ``target="points"``: the points that change places in a mirror image, such as left and
+        right wrist, numbered from 0.
+
+    Attributes
+    ----------
+    kernels_ : str
+        The variant of the kernels of the fit, the best that all workers and the client have.
+        A plain estimator has the same bits with ``SKLEARN_CONVNET_KERNELS`` set to it.
+    n_features_in_, feature_names_in_, input_shape_, layers_, network_, n_layers_, \
+n_outputs_, out_activation_, n_iter_, t_, loss_, loss_curve_, best_loss_, \
+validation_scores_, best_validation_score_, history_
+        See `ConvNetRegressor`.
+
+    See Also
+    --------
+    sklearn_convnet.ConvNetRegressor : The same on one machine.
+
+    Notes
+    -----
+    Batch norms see the part of a batch that a shard has. `fit` needs samples of one size. Ctrl-C
+    ends it with the weights after the last epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask.distributed import Client
+    >>> from sklearn_convnet.dask import DaskConvNetRegressor
+    >>> from sklearn_convnet.layers import Conv1D, GlobalAvgPool
+    >>> signals = np.random.RandomState(0).normal(size=(200, 20))
+    >>> steps = np.abs(np.diff(signals)).mean(axis=1)
+    >>> client = Client(n_workers=1, processes=False, dashboard_address=":0")
+    >>> net = DaskConvNetRegressor([Conv1D(8, 2), GlobalAvgPool()], max_iter=2, random_state=0)
+    >>> net.fit(signals, steps).predict(signals).shape
+    (200,)
+    >>> client.shutdown()
+    """
+
+    _parameter_constraints = {
+        **ConvNetRegressor._parameter_constraints,
+        **OnCluster._own_constraints,
+    }
+    _plain = ConvNetRegressor
+
+    def __init__(
+        self,
+        layers=None,
+        *,
+        client=None,
+        sync_every=1,
+        transport=None,
+        input_shape=None,
+        data_format="channels_last",
+        input_kind="auto",
+        loss="auto",
+        optimizer="adam",
+        average_weights=None,
+        batch_size="auto",
+        n_shards=2,
+        max_iter=200,
+        augmentation=None,
+        multi_crop=None,
+        test_time_augmentation=None,
+        output="auto",
+        init_from=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        shuffle=True,
+        warm_start=False,
+        dtype="auto",
+        n_threads=None,
+        random_state=None,
+        verbose=False,
+        target="values",
+        point_units="share",
+        normalize_y=True,
+        flip_pairs=None,
+    ):
+        super().__init__(
+            layers,
+            input_shape=input_shape,
+            data_format=data_format,
+            input_kind=input_kind,
+            loss=loss,
+            optimizer=optimizer,
+            average_weights=average_weights,
+            batch_size=batch_size,
+            n_shards=n_shards,
+            max_iter=max_iter,
+            augmentation=augmentation,
+            multi_crop=multi_crop,
+            test_time_augmentation=test_time_augmentation,
+            output=output,
+            init_from=init_from,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            shuffle=shuffle,
+            warm_start=warm_start,
+            dtype=dtype,
+            n_threads=n_threads,
+            random_state=random_state,
+            verbose=verbose,
+            target=target,
+            point_units=point_units,
+            normalize_y=normalize_y,
+            flip_pairs=flip_pairs,
+        )
+        self.client = client
+        self.sync_every = sync_every
+        self.transport = transport
