@@ -468,6 +468,8 @@ class Progress:
         The weights to go back to at the end, as `Network.snapshot` returns them.
     n_without_improvement : int
         Number of epochs since the last that was better by `tol`.
+    n_planned : int or inf
+        The number of epochs after which a training with a plan is done.
     stopped : bool
         Whether `after_epoch` has said so.
     origin : dict or None
@@ -480,6 +482,7 @@ class Progress:
     best: float = -np.inf
     best_state: tuple | None = None
     n_without_improvement: int = 0
+    n_planned: float = np.inf
     stopped: bool = False
     origin: dict | None = None
     given: tuple | None = None
@@ -487,7 +490,9 @@ class Progress:
     def is_over(self, max_iter, n_iter_no_change):
         """True if there is a reason to stop."""
         return (
-            self.stopped or self.epoch >= max_iter or self.n_without_improvement >= n_iter_no_change
+            self.stopped
+            or self.epoch >= min(max_iter, self.n_planned)
+            or self.n_without_improvement >= n_iter_no_change
         )
 
     def ran_out(self, max_iter, n_iter_no_change):

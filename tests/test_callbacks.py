@@ -38,7 +38,8 @@ def quick():
     def make(*callbacks, **params):
         layers = [("conv1", Conv2D(4, 3, stride=2)), Dropout(0.1), ("dense1", Dense(16))]
         fast = dict(optimizer=Adam(0.01), batch_size=50, max_iter=5, random_state=0)
-        return ConvNetClassifier(layers, **{**fast, **params}).set_callbacks(*callbacks)
+        params = {"layers": layers, **fast, **params}
+        return ConvNetClassifier(**params).set_callbacks(*callbacks)
 
     return make
 
@@ -376,6 +377,7 @@ class Killer(Recorder):
 FITS = {
     "plain": ({}, {}),
     "momentum": ({"optimizer": SGD(0.05, momentum=0.9)}, {}),
+    "no layers": ({"layers": None, "optimizer": "auto"}, {}),
     "early stopping": ({"early_stopping": True, "max_iter": 9, "n_iter_no_change": 2}, {}),
     "validation data": ({"early_stopping": True, "n_iter_no_change": 2}, {"X_val": slice(90, 160)}),
     "weights": ({"class_weight": {0: 2.0}}, {"sample_weight": np.arange(300) % 3}),

@@ -53,11 +53,10 @@ ROOMS = (
         "shards",
         "training",
     },
-    {"augmentation", "multi_crop", "onnx_import", "votes"},
+    {"architectures", "augmentation", "multi_crop", "onnx_import", "votes"},
     {"estimators"},
     {
         "_config",
-        "architectures",
         "callbacks",
         "dask",
         "datasets",

@@ -423,7 +423,8 @@ def test_it_learns():
     X, y = series(60)
     X_test, y_test = series(60, seed=1)
     clf = ConvNetClassifier(max_iter=60, batch_size=10, random_state=0).fit(X, y)
-    assert [name for name, _ in clf.layers_][-3:] == ["globalavgpool1", "dense1", "output"]
+    ends = ["globalavgpool1", "dropout1", "dense1", "dropout2", "output"]
+    assert [name for name, _ in clf.layers_][-5:] == ends
     assert clf.score(X_test, y_test) > 0.95
     assert clf.summary().rows[0][2] == (9, 2)  # of the longest
 

@@ -36,7 +36,7 @@ class DaskConvNetRegressor(OnCluster, ConvNetRegressor):
     loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, Loss or \
 callable, default="auto"
         What training makes small: "auto" is the squared error.
-    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
+    optimizer : {"auto", "adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="auto"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``.
     average_weights : float or None, default=None
         Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
@@ -151,7 +151,7 @@ validation_scores_, best_validation_score_, history_
         data_format="channels_last",
         input_kind="auto",
         loss="auto",
-        optimizer="adam",
+        optimizer="auto",
         average_weights=None,
         batch_size="auto",
         n_shards=2,

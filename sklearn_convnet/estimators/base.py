@@ -23,6 +23,7 @@ from ..shards import ShardedTrainer
 from ..threads import effective_n_threads
 from ..training import Progress, Trainer, train
 from .checks import pieces
+from .defaults import default_batch_size, default_n_epochs, default_optimizer
 from .draws import DrawsMixin
 from .fitted import FittedMixin
 from .heads import whole_objective
@@ -253,7 +254,7 @@ class BaseConvNet(
             checked.y,
             None if given.weight is None else {"sample_weight": checked.weight},
         )
-        self._learn(checked, validation, self.max_iter, copied, self._progress, tasks)
+        self._learn(checked, validation, copied, self._progress, tasks)
         del self._progress, self._split_seed
         tasks.end()
         return self
@@ -278,10 +279,10 @@ class BaseConvNet(
             else:
                 self._go_on(news)
             self._check_training(X)
-            self._learn(checked, None, 1, copied, Progress(), NoTasks(), partial=True)
+            self._learn(checked, None, copied, Progress(), NoTasks(), partial=True)
         return self
 
-    def _learn(self, checked, validation, max_iter, copied, progress, tasks, partial=False):
+    def _learn(self, checked, validation, copied, progress, tasks, partial=False):
         """Statistics if training begins, epochs, and the attributes that tell of them.
 
         `copied` is what `_begin` returned, or None where training goes on. `partial`: a call may
@@ -307,17 +308,20 @@ class BaseConvNet(
                 )
             return stops
 
+        progress.n_planned = self._planned_epochs(len(samples))
+        # A training with a plan has its best weights at the end, where its rate is zero.
+        has_patience = self.early_stopping or progress.n_planned == np.inf
         progress.stopped = tasks.repeat(progress.epoch)
         train(
             trainer,
             samples,
             progress,
-            max_iter=max_iter,
+            max_iter=1 if partial else self.max_iter,
             new_score=lambda: self._target.new_score(loss),
             validation=validation,
             early_stopping=self.early_stopping,
             tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
+            n_iter_no_change=self.n_iter_no_change if has_patience else np.inf,
             before_epoch=tasks.begin_epoch,
             after_epoch=after_epoch,
         )
@@ -347,15 +351,12 @@ class BaseConvNet(
 
     def _trainer(self, samples, weight, partial):
         """The trainer of the steps; `weight` is that of the samples, or of their pixels."""
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            batch_size = min(200, len(samples))
         weight = self._target.weight_of_loss(weight)
         trainer = self._trainer_class()(
             self.network_,
             whole_objective(self._objective(samples.target, weight, not partial), self.network_),
-            self._resolved(self.optimizer, OPTIMIZERS),
-            batch_size,
+            self._optimizer_for(len(samples), partial),
+            self._batch_size_for(len(samples)),
             self.shuffle,
             self._random_state,
             effective_n_threads(self.n_threads),
@@ -367,6 +368,27 @@ class BaseConvNet(
         )
         self._n_of_batch = trainer.largest_pass(len(samples))
         return trainer
+
+    def _batch_size_for(self, n_samples):
+        """Samples of a step, of so many."""
+        if self.batch_size != "auto":
+            return self.batch_size
+        if self.layers is not None:
+            return min(200, n_samples)
+        return max(self.n_shards, default_batch_size(n_samples))
+
+    def _planned_epochs(self, n_samples):
+        """Length of a fit with a training of our own choosing; inf if it is the user's."""
+        if self.layers is not None or self.optimizer != "auto":
+            return np.inf
+        return default_n_epochs(n_samples, self._batch_size_for(n_samples))
+
+    def _optimizer_for(self, n_samples, partial):
+        """The optimiser of a fit; that of a single pass, which may be one of many, has no plan."""
+        n_epochs = self._planned_epochs(n_samples)
+        if partial or n_epochs == np.inf:
+            return self._resolved(self.optimizer, OPTIMIZERS)
+        return default_optimizer(min(self.max_iter, n_epochs))
 
     def _trainer_class(self):
         """A function that makes the trainer."""

@@ -18,17 +18,6 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array
 
 from ..beside import apart
-from ..layers import (
-    Conv1D,
-    Conv2D,
-    Conv3D,
-    Dense,
-    GlobalAvgPool,
-    MaxPool1D,
-    MaxPool2D,
-    MaxPool3D,
-    Standardize,
-)
 from ..layers.composition import ShapeError, first_n_axes
 from ..layers.shapes import AXIS_NAMES, plain
 from ..messages import BEGIN_ANEW, warn_caller
@@ -450,48 +439,6 @@ def likely_kind(shape, channels_first=False):
     channels, length = shape if channels_first else shape[::-1]
     is_signal = channels <= SIGNAL_CHANNELS and length >= SIGNAL_LENGTH * channels
     return "signal" if is_signal else "image"
-
-
-def default_layers(sample_shape, kind=None, smallest=()):
-    """A network that does well without tuning, for samples of this shape.
-
-    Standardised input; convolutions over 3 (signals: 5) neighbours that keep the size, each
-    with a max pool by 2 while the maps are at least 4 long, the number of filters growing
-    from 32 to 128; then a dense layer. Flat samples, which may be columns of a table, are
-    standardised column by column. For a table it is two dense layers.
-
-    Parameters
-    ----------
-    sample_shape : tuple of int
-        Channels last.
-    kind : str or None, default=None
-        One of `KINDS`; None is what the shape looks like.
-    smallest : tuple of int, default=()
-        Where samples differ in size: the smallest length of each axis, while which is at least 4
-        there are pools. The dense layer then sees the means of the maps.
-    """
-    kind = kind or likely_kind(sample_shape)
-    if kind == "table":
-        return [Standardize(per="value"), Dense(128), Dense(128)]
-    n_axes = KINDS[kind]
-    conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}[n_axes]
-    pool = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}[n_axes]
-    kernel_size = 5 if n_axes == 1 else 3
-    layers = [Standardize(per="value" if kind == "flat" else "channel")]
-    size, filters = min(sample_shape[:n_axes]), 32
-    of_smallest = min((smallest or sample_shape)[:n_axes])
-    while True:
-        layers.append(conv(filters, kernel_size, padding="same"))
-        if size < 4:
-            break
-        if of_smallest >= 4:
-            layers.append(pool(2))
-        size, of_smallest = size // 2, of_smallest // 2
-        if size < 4:
-            break
-        filters = min(2 * filters, 128)
-    pool = [GlobalAvgPool()] if smallest else []
-    return [*layers, *pool, Dense(128)]
 
 
 # --- channels in the wrong place ---------------------------------------------------------

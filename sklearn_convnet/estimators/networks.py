@@ -24,11 +24,12 @@ from ..network import compile_network
 from ..network.scan import scanning
 from ..optimizers import OPTIMIZERS
 from ..ragged import Ragged
+from .defaults import default_layers
 from .features import before_dense, complete_features
 from .fitted import VOTES_TWICE
 from .heads import begin_heads, complete_heads
 from .history import History
-from .inputs import INPUT_PARAMS, KINDS, default_layers, hint_of_format, warn_if_turned
+from .inputs import INPUT_PARAMS, KINDS, hint_of_format, warn_if_turned
 from .scanning import window_of
 from .transfer import copy_weights, weights_of
 from .warm_start import carry_over, changed, check_dtype, check_loss, kept, refuse, state_for

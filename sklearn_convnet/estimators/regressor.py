@@ -41,18 +41,21 @@ class ConvNetRegressor(RegressorMixin, BaseConvNet):
     input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
         What a sample is, where `layers` is None. "auto" goes by its shape. Two axes are a signal
         ``(length, n_channels)`` if there are at most 16 channels and it is at least four times as
-        long, otherwise an image of one channel; three axes are an image, four a volume. A flat
-        sample is a signal whose values are standardised one by one, since it may be a row of a
-        table; "table" has dense layers alone. Given layers must be for what is said here.
+        long, otherwise an image of one channel; three axes are an image, four a volume.
+        A flat sample is a row of a table, as with "table"; say "signal" where it is a series. Given
+        layers must be for what is said here.
     loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, Loss or \
 callable, default="auto"
         What training makes small: "auto" is the squared error. An instance, such as
         ``Huber(delta=0.5)``, has parameters that can be searched, as ``loss__delta``. A
         function ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient
         with respect to `y_pred`; see `sklearn_convnet.losses.FunctionLoss`.
-    optimizer : {"adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="adam"
+    optimizer : {"auto", "adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="auto"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set and
         searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
+        "auto" is "adam" where `layers` are given. Where they are None, training has a length of
+        about 300 steps, of 20 to 200 epochs and at most `max_iter`, in which the learning rate of
+        Adam falls from 0.002 to zero along half a wave of the cosine. `partial_fit` has "adam".
     average_weights : float or None, default=None
         Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
         of the running statistics of batch norms. Predictions, validation, early stopping and
@@ -60,8 +63,9 @@ callable, default="auto"
         step t of the first ones the share is smaller, ``(1 + t) / (10 + t)``. None predicts with
         the weights of the last step.
     batch_size : int or "auto", default="auto"
-        Samples of a step; "auto" is ``min(200, n_samples)``. The samples of an epoch are cut into
-        batches of nearly equal size, none larger than this.
+        Samples of a step; "auto" is ``min(200, n_samples)`` where `layers` are given, and otherwise
+        a tenth of the samples, but from 32 to 200. The samples of an epoch are cut into batches of
+        nearly equal size, none larger than this.
     n_shards : int, default=1
         Into how many parts each batch is cut. Gradients are computed part by part, which takes the
         memory of a part, and are added for one step of the optimiser. Batch norms see a part by
@@ -105,6 +109,7 @@ callable, default="auto"
     n_iter_no_change : int or inf, default=10
         Training stops after so many epochs in a row without an improvement by `tol` of the training
         loss, or of the validation score if `early_stopping`.
+        Where neither `layers` nor an optimizer is given, only the score ends training early.
     tol : float, default=1e-4
         What counts as an improvement.
     shuffle : bool, default=True
@@ -187,7 +192,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         data_format="channels_last",
         input_kind="auto",
         loss="auto",
-        optimizer="adam",
+        optimizer="auto",
         average_weights=None,
         batch_size="auto",
         n_shards=1,

@@ -1,0 +1,125 @@
+"""A network, and a training that suits it, where the user gives no layers.
+
+# Design:
+# * Network and training were chosen together, on data sets named before (docs/networks.md), and are
+#   taken together: a user who gives layers has the training of `MLPClassifier`.
+# * A training has a length, so that its learning rate can fall to zero. It is counted in steps, of
+#   which small samples need as many as large ones. `MOST_EPOCHS` is the default of `max_iter`.
+"""
+
+from ..layers import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Dense,
+    Dropout,
+    GlobalAvgPool,
+    MaxPool1D,
+    MaxPool2D,
+    MaxPool3D,
+    Standardize,
+)
+from ..optimizers import Adam
+from ..schedules import CosineDecay
+from .inputs import KINDS, likely_kind
+
+#: Samples of a step: a tenth of them all, but within these.
+SMALLEST_BATCH, LARGEST_BATCH = 32, 200
+#: Length of a training: so many steps, but a number of epochs within these.
+N_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 300, 20, 200
+#: Where the learning rate begins.
+LEARNING_RATE = 2e-3
+
+#: Share of the values that are dropped before a dense layer and after it.
+DROPOUT = 0.3
+#: A signal that is shorter has no room for filters of several lengths.
+SHORT_SIGNAL = 16
+
+
+def default_layers(sample_shape, kind=None, smallest=()):
+    """A network that does well without tuning, for samples of this shape.
+
+    Parameters
+    ----------
+    sample_shape : tuple of int
+        Channels last.
+    kind : str or None, default=None
+        One of `KINDS`; None is what the shape looks like.
+    smallest : tuple of int, default=()
+        Where samples differ in size: the smallest length of each axis.
+
+    Returns
+    -------
+    list
+        Of a table, which flat samples are taken for, columns are standardised one by one, and two
+        dense layers follow. Otherwise channels are: signals then go through modules of
+        InceptionTime, everything else through convolutions and pools in turn. Batch norms, which
+        the modules have, see samples one by one where these differ in length, so these have none.
+    """
+    kind = kind or likely_kind(sample_shape)
+    if kind in ("table", "flat"):
+        return [Standardize(per="value"), Dense(64), Dense(64)]
+    if kind == "signal" and sample_shape[0] >= SHORT_SIGNAL and not smallest:
+        return _modules(sample_shape)
+    return _chain(sample_shape, KINDS[kind], smallest)
+
+
+def _modules(sample_shape):
+    """The network of signals: a half of InceptionTime, with half as many filters, none of which is
+    longer than a quarter of the signal."""
+    from ..architectures import inception_time  # all of them take a while to import
+
+    length, *channels = sample_shape
+    longest = min(40, length // 4)
+    modules = inception_time(
+        filters=16,
+        kernel_sizes=(longest, longest // 2, longest // 4),
+        depth=3,
+        bottleneck_filters=16,
+        first_bottleneck=channels > [1],
+    )
+    return [Standardize(), *modules]
+
+
+def _chain(sample_shape, n_axes, smallest):
+    """The network of images and volumes, and of signals that are short or differ in length.
+
+    Convolutions over 3 (signals: 5) neighbours that keep the size, each with a max pool by 2 while
+    the maps, and those of the smallest sample, are at least 4 long; 32 filters, then 64, then 128.
+    Where samples differ in size, the means of the maps are taken. A dense layer follows, with
+    dropout before and after it.
+    """
+    conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}[n_axes]
+    pool = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}[n_axes]
+    kernel_size = 5 if n_axes == 1 else 3
+    layers = [Standardize()]
+    size, filters = min(sample_shape[:n_axes]), 32
+    of_smallest = min((smallest or sample_shape)[:n_axes])
+    while True:
+        layers.append(conv(filters, kernel_size, padding="same"))
+        if size < 4:
+            break
+        if of_smallest >= 4:
+            layers.append(pool(2))
+        size, of_smallest = size // 2, of_smallest // 2
+        if size < 4:
+            break
+        filters = min(2 * filters, 128)
+    pool = [GlobalAvgPool()] if smallest else []
+    return [*layers, *pool, Dropout(DROPOUT), Dense(128), Dropout(DROPOUT)]
+
+
+def default_batch_size(n_samples):
+    """How many samples a step has, of so many."""
+    return min(n_samples, max(SMALLEST_BATCH, min(LARGEST_BATCH, n_samples // 10)))
+
+
+def default_n_epochs(n_samples, batch_size):
+    """The length of a training, in epochs."""
+    n_batches = -(-n_samples // batch_size)
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-N_STEPS // n_batches)))
+
+
+def default_optimizer(n_epochs):
+    """Adam, with a learning rate that falls to zero in so many epochs."""
+    return Adam(CosineDecay(LEARNING_RATE, period=n_epochs))

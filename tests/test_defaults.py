@@ -1,0 +1,220 @@
+"""No layers given: the network, and the training that comes with it."""
+
+# Author: the sklearn_convnet developers
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.estimators.defaults import (
+    default_batch_size,
+    default_layers,
+    default_n_epochs,
+)
+from sklearn_convnet.layers import Conv1D, Conv2D, Conv3D, Dense, Sequential, Standardize
+from sklearn_convnet.optimizers import Adam
+from sklearn_convnet.schedules import CosineDecay
+
+LIMIT = "ignore:Stochastic Optimizer"
+every_estimator = pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
+
+
+def samples(*shape, n=12):
+    rng = np.random.RandomState(0)
+    return rng.normal(size=(n, *shape)).astype(np.float32), np.arange(n) % 2
+
+
+def rates(length, n=None):
+    """The learning rates of a training of some length, epoch by epoch."""
+    return CosineDecay(2e-3, period=length).simulate(n or length).tolist()
+
+
+# ---------------------------------------------------------------------------
+# Networks
+# ---------------------------------------------------------------------------
+
+SHAPES = [
+    (1,), (9,), (1, 1), (2, 2), (3, 2), (5, 4), (9, 7), (28, 28), (1, 1, 1), (1, 9, 3), (2, 2, 3),
+    (1, 1, 1, 1), (5, 4, 3, 2), (4, 8, 8),
+]  # fmt: skip
+
+
+@every_estimator
+@pytest.mark.filterwarnings(LIMIT, "ignore:X has samples of shape")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n", [1, 6])
+def test_samples_of_every_shape(estimator, shape, n):
+    X, y = samples(*shape, n=n)
+    model = estimator(max_iter=1, random_state=0).fit(X, y)
+    assert model.predict(X).shape == (n,)
+
+
+@every_estimator
+@pytest.mark.filterwarnings(LIMIT)
+@pytest.mark.parametrize("length", [1, 2, 3, 15, 16, 17, 100])
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+@pytest.mark.parametrize("n", [1, 6])
+def test_signals_of_every_length(estimator, length, channels, n):
+    X, y = samples(length, *channels, n=n)
+    model = estimator(input_kind="signal", max_iter=1, random_state=0).fit(X, y)
+    assert model.predict(X).shape == (n,)
+
+
+@every_estimator
+@pytest.mark.filterwarnings(LIMIT)
+@pytest.mark.parametrize("lengths", [(1, 40), (15, 16), (60, 90)])
+def test_signals_of_unequal_lengths(estimator, lengths):
+    X = [samples(lengths[i % 2], 2, n=1)[0][0] for i in range(6)]
+    model = estimator(input_kind="signal", max_iter=1, random_state=0).fit(X, np.arange(6) % 2)
+    assert model.predict(X).shape == (6,)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "conv", "outputs"),
+    [
+        ((9,), None, None, (64,)), ((9,), "table", None, (64,)), ((100,), "flat", None, (64,)),
+        ((100, 1), None, Conv1D, (64,)), ((100, 6), None, Conv1D, (64,)),
+        ((100,), "signal", Conv1D, (64,)), ((15, 1), "signal", Conv1D, (128,)),
+        ((9, 9), None, Conv2D, (128,)), ((9, 9, 3), None, Conv2D, (128,)),
+        ((9, 9, 9, 1), None, Conv3D, (128,)),
+    ],
+)  # fmt: skip
+def test_networks_of_kinds(shape, kind, conv, outputs):
+    layers = default_layers(shape, kind)
+    assert isinstance(layers[0], Standardize)
+    assert layers[0].per == ("value" if conv is None else "channel")
+    inside = {type(value) for value in Sequential(layers).get_params().values()}
+    assert inside & {Conv1D, Conv2D, Conv3D} == ({conv} if conv else set())
+    with_channel = shape if conv is None or len(shape) > 1 + (conv is not Conv1D) else (*shape, 1)
+    assert Sequential(layers).output_shape(with_channel) == outputs
+
+
+def test_filters_are_no_longer_than_a_quarter_of_a_signal():
+    for length, sizes in ((16, (4, 2, 1)), (100, (25, 12, 6)), (1000, (40, 20, 10))):
+        params = Sequential(default_layers((length, 1), "signal")).get_params()
+        found = {v for name, v in params.items() if name.endswith("kernel_size")}
+        assert found >= set(sizes)
+        assert max(found) == sizes[0]
+
+
+def test_flat_samples_are_rows_of_a_table():
+    X, y = samples(9)
+    flat, table = (
+        ConvNetClassifier(input_kind=kind, random_state=0).fit(X, y) for kind in ("auto", "table")
+    )
+    assert [type(layer) for _, layer in flat.layers_] == [Standardize, Dense, Dense, Dense]
+    assert_array_equal(flat.predict_proba(X), table.predict_proba(X))
+
+
+@pytest.mark.filterwarnings(LIMIT)
+@pytest.mark.parametrize("shape", [(9,), (40, 2), (9, 9, 1), (5, 6, 7, 1)])
+def test_threads_change_no_bit(shape):
+    X, y = samples(*shape, n=70)
+    one, three = (
+        ConvNetClassifier(max_iter=3, n_threads=n, random_state=0).fit(X, y) for n in (1, 3)
+    )
+    assert_array_equal(one.network_.params, three.network_.params)
+    assert_array_equal(one.predict_proba(X), three.predict_proba(X))
+
+
+# ---------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "batch_size", "n_epochs"),
+    [
+        (1, 1, 200), (32, 32, 200), (33, 32, 150), (96, 32, 100), (320, 32, 30), (1000, 100, 30),
+        (2000, 200, 30), (3000, 200, 20), (60_000, 200, 20),
+    ],
+)  # fmt: skip
+def test_length_of_a_training(n_samples, batch_size, n_epochs):
+    assert default_batch_size(n_samples) == batch_size
+    assert default_n_epochs(n_samples, batch_size) == n_epochs
+
+
+@every_estimator
+def test_the_rate_falls_to_zero_and_training_ends(estimator):
+    X, y = samples(3, n=700)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = estimator(random_state=0).fit(X, y)
+    assert model.n_iter_ == default_n_epochs(700, 70) == 30
+    assert model.history_["learning_rate"] == rates(30)
+
+
+def test_fewer_epochs_are_a_shorter_way_to_zero():
+    X, y = samples(3)
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(4\) reached"):
+        model = ConvNetClassifier(max_iter=4, random_state=0).fit(X, y)
+    assert model.history_["learning_rate"] == rates(4)
+
+
+def test_the_length_goes_by_the_samples_that_are_trained_on():
+    X, y = samples(3, n=400)
+    options = dict(tol=0, n_iter_no_change=np.inf, random_state=0)
+    held_out = ConvNetClassifier(early_stopping=True, validation_fraction=0.75, **options)
+    assert held_out.fit(X, y).n_iter_ == default_n_epochs(100, 32) == 75
+    left_out = ConvNetClassifier(**options).fit(X, y, sample_weight=np.arange(400) < 100)
+    assert left_out.n_iter_ == 75
+    batches = ConvNetClassifier(batch_size=10, **options).fit(X, y)
+    assert batches.n_iter_ == default_n_epochs(400, 10) == 20
+
+
+def test_patience_counts_with_early_stopping_alone():
+    X, y = samples(3, n=400)
+    options = dict(tol=1e9, n_iter_no_change=3, random_state=0)
+    assert ConvNetClassifier(**options).fit(X, y).n_iter_ == default_n_epochs(400, 40)
+    assert ConvNetClassifier(early_stopping=True, **options).fit(X, y).n_iter_ == 4
+
+
+@every_estimator
+@pytest.mark.filterwarnings(LIMIT)
+def test_who_gives_layers_has_the_training_of_mlp(estimator):
+    X, y = samples(3, n=250)
+    given = estimator([Dense(4)], max_iter=3, random_state=0)
+    plain = clone(given).set_params(optimizer=Adam(), batch_size=200)
+    assert_array_equal(given.fit(X, y).network_.params, plain.fit(X, y).network_.params)
+    assert given.history_["learning_rate"] == [1e-3] * 3
+
+
+@pytest.mark.filterwarnings(LIMIT)
+def test_who_gives_an_optimizer_has_no_plan():
+    X, y = samples(3, n=3000)
+    for optimizer in ("adam", Adam()):
+        clf = ConvNetClassifier(optimizer=optimizer, max_iter=25, tol=0, n_iter_no_change=np.inf)
+        assert clf.fit(X, y).history_["learning_rate"] == [1e-3] * 25
+    clf = ConvNetClassifier().set_params(optimizer__learning_rate=0.5)
+    assert repr(clf.optimizer) == "Adam(learning_rate=0.5)"
+
+
+@every_estimator
+def test_single_passes_have_no_plan(estimator):
+    X, y = samples(3)
+    classes = {"classes": [0, 1]} if estimator is ConvNetClassifier else {}
+    model = estimator(random_state=0)
+    for _ in range(3):
+        model.partial_fit(X, y, **classes)
+    assert model.history_["learning_rate"] == [1e-3] * 3
+
+
+@pytest.mark.filterwarnings(LIMIT)
+def test_a_warm_start_begins_a_plan_of_its_own():
+    X, y = samples(3)
+    clf = ConvNetClassifier(max_iter=3, warm_start=True, random_state=0).fit(X, y)
+    clf.set_params(max_iter=5).fit(X, y)
+    assert clf.history_["learning_rate"] == rates(3) + rates(5)
+
+
+@pytest.mark.filterwarnings(LIMIT)
+def test_shards_of_few_samples():
+    X, y = samples(3, n=100)
+    clf = ConvNetClassifier(n_shards=40, max_iter=1, random_state=0).fit(X, y)
+    assert clf.n_iter_ == 1
