@@ -88,7 +88,7 @@ def direct(net, batch, threads):
     options = (ones, ((0, 0), pads, pads), ones, 1, "identity", 0.0, ones, threads)
 
     def forward(X, W, b, Y, *options):
-        kernels.conv_forward(X, W, b, Y, None, *options)
+        kernels.conv_forward(X, W, None, b, Y, None, *options)
 
     def backward(X, W, Y, *rest):
         kernels.conv_backward(X, W, Y, None, *rest)
@@ -109,7 +109,7 @@ def winograd(net, batch, threads):
     options = ((pads, pads), tile, *2 * ("identity", 0.0), (1, 1), threads)
 
     def forward(X, W, b, Y, *options):
-        kernels.winograd_forward(X, None, W, b, Y, None, None, None, *options)
+        kernels.winograd_forward(X, None, W, None, b, Y, None, None, None, *options)
 
     def backward(X, W, Y, dY, dX, *rest):
         kernels.winograd_backward(X, None, W, Y, None, dY, None, None, None, dX, None, *rest)

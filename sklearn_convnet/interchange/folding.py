@@ -19,10 +19,9 @@ ARRAYS = Run(kernels=None, n_threads=1)
 
 def affine_of(moments):
     """Scale and shift of a batch norm at a prediction, in float64: scale X + shift."""
-    affine = np.empty((3, moments.input_shape[-1]))
-    moments._running_affine(affine, ARRAYS)
-    centre, scale, shift = affine
-    return scale, shift - centre * scale
+    mean, variance = moments.running
+    scale = moments.params["scale"] / np.sqrt(variance + moments.epsilon)
+    return scale, moments.params["offset"] - mean * scale
 
 
 def weights_of(node, graph):

@@ -11,7 +11,7 @@ from ..layers.conv import Conv1D, Conv2D, Conv3D
 from .activation import ActivationNode
 from .maps import Activated, Gradient, Measured
 from .node import Node, Weight, executes
-from .norm import folded_weights
+from .norm import scale_and_bias
 
 #: The largest tile of Winograd's form, 4, 2 or 0 for none: smaller ones round less.
 ENVIRONMENT = "SKLEARN_CONVNET_WINOGRAD"
@@ -193,11 +193,11 @@ class ConvNode(Node):
             index = run.empty(Y.shape, np.int32)
         source = self._source(given)
         run.save(self, X, Y, index, source)
-        arrays = (*folded_weights(self, run), Y)
+        filters = (self.params["weight"], *scale_and_bias(self, run))
         activation = after or (self.activation, self.alpha)
         if self.tile:
-            return self._tiled_forward(X, source, *arrays, index, addend, activation, run)
-        self._direct_forward(X, *arrays, index, activation, run)
+            return self._tiled_forward(X, source, filters, Y, index, addend, activation, run)
+        self._direct_forward(X, filters, Y, index, activation, run)
         return self._handed_on(Y, run)
 
     def _source(self, given):
@@ -214,12 +214,12 @@ class ConvNode(Node):
             return Activated(Y, self.activation, self.alpha)
         return Y
 
-    def _tiled_forward(self, X, source, weight, bias, Y, index, addend, activation, run):
+    def _tiled_forward(self, X, source, filters, Y, index, addend, activation, run):
         _, pads, _, _ = self.geometry
         strips = None
         if self.moments is not None:
             strips = of_strips(Y, self.tile, 1 + 2 * Y.shape[-1], run)
-        arrays = (X, source.affine, weight, bias, Y, index, strips, addend)
+        arrays = (X, source.affine, *filters, Y, index, strips, addend)
         activations = (source.activation, source.alpha, *activation)
         run.kernels.winograd_forward(
             *arrays, pads[1:], self.tile, *activations, self.pool_size[1:], run.n_threads
@@ -229,10 +229,11 @@ class ConvNode(Node):
         with run.within(self.moments):
             return self.moments.measure(Y, strips, run)
 
-    def _direct_forward(self, X, weight, bias, Y, index, activation, run):
+    def _direct_forward(self, X, filters, Y, index, activation, run):
         Y = Y.reshape(len(X), *self.maps_out)
         index = None if index is None else index.reshape(Y.shape)
-        arrays = (X.reshape(len(X), *self.maps_in), weight.reshape(self.weight_3d), bias, Y, index)
+        X, (weight, *rest) = X.reshape(len(X), *self.maps_in), filters
+        arrays = (X, weight.reshape(self.weight_3d), *rest, Y, index)
         run.kernels.conv_forward(
             *arrays, *self.geometry, *activation, self.pool_size, run.n_threads
         )

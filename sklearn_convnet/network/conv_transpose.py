@@ -85,7 +85,7 @@ class ConvTransposeNode(Node):
         dX = None
         if need_input:
             dX = run.empty(maps.shape, maps.dtype)
-            run.kernels.conv_forward(dY, weight, None, dX, None, *self.adjoint, run.n_threads)
+            run.kernels.conv_forward(dY, weight, None, None, dX, None, *self.adjoint, run.n_threads)
             dX = dX.reshape(n, *self.input_shape)
         dW = self.gradient("weight")
         if dW is not None:

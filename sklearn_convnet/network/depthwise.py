@@ -12,6 +12,7 @@ from ..layers.depthwise import (
 )
 from .activation import ActivationNode
 from .node import Node, Weight, build_nodes, executes
+from .norm import folded_weights
 
 
 @executes(DepthwiseConv1D, DepthwiseConv2D, DepthwiseConv3D)
@@ -46,15 +47,17 @@ class DepthwiseNode(Node):
             self.weights["bias"] = Weight((filters,), trainable=layer.trainable)
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
+        self.folded = None  # the moments of a batch norm in its weights
 
     def forward(self, X, run):
         n = len(X)
         X = X.reshape(n, *self.maps_in)
         Y = run.empty((n, *self.maps_out), X.dtype)
+        weight, bias = folded_weights(self, run)
         run.kernels.depthwise_forward(
             X,
-            self.params["weight"].reshape(self.weight_3d),
-            self.params.get("bias"),
+            weight.reshape(self.weight_3d),
+            bias,
             Y,
             *self.geometry,
             self.activation,

@@ -189,7 +189,7 @@ class MomentsNode(Node):
             run.save(self, X, affine, *moments)
             return Measured(X, affine, of_batch=True)
         if run.training and not self.frozen:
-            run.call(check_running, self.path, *self._running(), run.use_running)
+            run.call(check_running, self.path, *self.running, run.use_running)
         self._running_affine(affine, run)
         run.save(self, X, affine)
         return Measured(X, affine)
@@ -219,13 +219,15 @@ class MomentsNode(Node):
         """True if there is a single value of each channel, which has no variance."""
         return self.positions == 1 and run.one_sample
 
-    def _running(self):
+    @property
+    def running(self):
+        """Mean and variance at a prediction."""
         return self.state["mean"], self.state["variance"]
 
     def _running_affine(self, affine, run):
         """Centre, scale and shift by the running statistics."""
-        statistics = (*self._running(), self.epsilon)
-        run.call(affine_rows, *statistics, self.params["scale"], self.params["offset"], affine)
+        arrays = (*self.running, self.params["scale"], self.params["offset"], affine)
+        run.kernels.batchnorm_running(*arrays, self.epsilon, run.n_threads)
 
     def backward(self, gradient, need_input, run):
         X, affine, *moments = run.recall(self)
@@ -269,7 +271,7 @@ class MomentsNode(Node):
         if self.trains:
             rows = (as_rows(X), as_rows(dZ))
             gradients = (self.gradient("scale"), self.gradient("offset"))
-            run.call(affine_gradients, *rows, *self._running(), self.epsilon, *gradients)
+            run.call(affine_gradients, *rows, *self.running, self.epsilon, *gradients)
         run.kernels.channel_affine(as_rows(dZ), affine[1], None, as_rows(dX), run.n_threads)
 
 
@@ -342,13 +344,6 @@ def check_running(path, mean, variance, allowed):
         )
 
 
-def affine_rows(mean, variance, epsilon, scale, offset, affine):
-    """Centre, scale and shift of a batch norm, one row each."""
-    affine[0] = mean
-    affine[1] = scale / np.sqrt(variance + epsilon)
-    affine[2] = offset
-
-
 def affine_gradients(X, dz, mean, variance, epsilon, dscale, doffset):
     """The gradients of scale and offset, where the statistics are given."""
     dz = dz.astype(np.float64)
@@ -356,27 +351,30 @@ def affine_gradients(X, dz, mean, variance, epsilon, dscale, doffset):
     doffset[:] = dz.sum(axis=0)
 
 
-def fold(bias, mean, variance, epsilon, scale, offset, factor, folded_bias):
-    """The factor of the filters of a layer, and its bias, that include the batch norm after it."""
-    scale = scale / np.sqrt(variance + epsilon)
-    shift = offset - mean * scale
-    factor[...] = scale
-    folded_bias[...] = shift if bias is None else shift + bias * scale
+def scale_and_bias(node, run):
+    """The factors of a node's filters, or None, and its bias. At a prediction they are the batch
+    norm after it: anew in each call, so that they cannot be stale."""
+    bias, moments = node.params.get("bias"), node.folded
+    if moments is None:
+        return None, bias
+    params = moments.params
+    factor, shift = (run.empty(params["scale"].shape, node.dtype) for _ in range(2))
+    arrays = (*moments.running, params["scale"], params["offset"], bias, factor, shift)
+    run.kernels.batchnorm_fold(*arrays, moments.epsilon, run.n_threads)
+    return factor, shift
 
 
 def folded_weights(node, run):
-    """Weight and bias of a convolution or dense node, at a prediction with the batch norm after it
-    folded into them: anew in each call, so that they cannot be stale."""
-    weight, bias, moments = node.params["weight"], node.params.get("bias"), node.folded
-    if moments is None:
+    """Weight and bias of a node whose kernel takes no factors of its filters."""
+    weight = node.params["weight"]
+    factor, bias = scale_and_bias(node, run)
+    if factor is None:
         return weight, bias
     folded = run.empty(weight.shape, weight.dtype)
-    factor, folded_bias = (run.empty(weight.shape[-1:], weight.dtype) for _ in range(2))
-    statistics = (moments.state["mean"], moments.state["variance"], moments.epsilon)
-    affine = (moments.params["scale"], moments.params["offset"])
-    run.call(fold, bias, *statistics, *affine, factor, folded_bias)
-    run.kernels.channel_affine(as_rows(weight), factor, None, as_rows(folded), run.n_threads)
-    return folded, folded_bias
+    rows = (-1, len(factor))
+    arrays = (weight.reshape(rows), factor, None, folded.reshape(rows))
+    run.kernels.channel_affine(*arrays, run.n_threads)
+    return folded, bias
 
 
 @executes(LocalResponseNorm)

@@ -86,8 +86,8 @@ def fold_batch_norms(nodes, training):
 
 
 def _can_fold(node):
-    fits = isinstance(node, DenseNode) or (isinstance(node, ConvNode) and not node.pools)
-    return fits and node.activation == "identity" and node.folded is None
+    fits = isinstance(node, (ConvNode, DenseNode, DepthwiseNode)) and node.folded is None
+    return fits and node.activation == "identity" and not getattr(node, "pools", False)
 
 
 def use_winograd(nodes, training):

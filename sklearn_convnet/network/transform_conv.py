@@ -143,6 +143,7 @@ class TransformConvNode(Node):
         run.kernels.conv_forward(
             X.reshape(n, *self.maps_in),
             self._bank(run),
+            None,
             self._bank_bias(run),
             Y.reshape(n, *self.maps_out),
             None,

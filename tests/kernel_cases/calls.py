@@ -162,10 +162,10 @@ GOOD_CALLS = {
     "conv_forward": Call(
         _CONV_SIZES,
         named(
-            X=IN("n D H W C"), W=IN("KD KH KW c F"), b=IN("F"), Y=OUT("n OD OH OW F"),
-            index=None, **_CONV_OPTIONS,
+            X=IN("n D H W C"), W=IN("KD KH KW c F"), scale=IN("F"), b=IN("F"),
+            Y=OUT("n OD OH OW F"), index=None, **_CONV_OPTIONS,
         ),
-        optional=("b",),
+        optional=("scale", "b"),
     ),
     "conv_backward": Call(
         _CONV_SIZES,
@@ -179,10 +179,10 @@ GOOD_CALLS = {
     "conv_forward, pool": Call(
         _CONV_POOL_SIZES,
         named(
-            X=IN("n D H W C"), W=IN("KD KH KW C F"), b=IN("F"), Y=OUT("n OD OH OW F"),
-            index=OUT("n OD OH OW F", "int32"), **_CONV_POOL_OPTIONS,
+            X=IN("n D H W C"), W=IN("KD KH KW C F"), scale=IN("F"), b=IN("F"),
+            Y=OUT("n OD OH OW F"), index=OUT("n OD OH OW F", "int32"), **_CONV_POOL_OPTIONS,
         ),
-        optional=("b", "index"),
+        optional=("scale", "b", "index"),
         free=("D", "H", "W", "KD", "KH", "KW"),  # windows may leave out pixels
     ),
     "conv_backward, pool": Call(
@@ -197,11 +197,12 @@ GOOD_CALLS = {
     "winograd_forward": Call(
         _WINOGRAD_SIZES,
         named(
-            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), b=IN("F"),
-            Y=OUT("n OH OW F"), index=None, moments=OUT("n*((OH+3)//4) 1+2*F", "float64"),
-            addend=IN("n OH OW F"), **_WINOGRAD_OPTIONS,
+            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), scale=IN("F"),
+            b=IN("F"), Y=OUT("n OH OW F"), index=None,
+            moments=OUT("n*((OH+3)//4) 1+2*F", "float64"), addend=IN("n OH OW F"),
+            **_WINOGRAD_OPTIONS,
         ),
-        optional=("b", "moments", "addend"),
+        optional=("scale", "b", "moments", "addend"),
     ),
     "winograd_backward": Call(
         _WINOGRAD_SIZES,
@@ -216,11 +217,11 @@ GOOD_CALLS = {
     "winograd_forward, pool": Call(
         _WINOGRAD_POOL_SIZES,
         named(
-            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), b=IN("F"),
-            Y=OUT("n OH OW F"), index=OUT("n OH OW F", "int32"), moments=None, addend=None,
-            **_WINOGRAD_POOL_OPTIONS,
+            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), scale=IN("F"),
+            b=IN("F"), Y=OUT("n OH OW F"), index=OUT("n OH OW F", "int32"), moments=None,
+            addend=None, **_WINOGRAD_POOL_OPTIONS,
         ),
-        optional=("b", "index"),
+        optional=("scale", "b", "index"),
         free=("H", "W"),
     ),
     "winograd_backward, pool": Call(
@@ -374,6 +375,23 @@ GOOD_CALLS = {
             X=IN("m C", "float64"), centre=IN("C", "float64"), scale=IN("C", "float64"),
             shift=IN("C", "float64"), Y=OUT("m C"), n_threads=2,
         ),
+    ),
+    "batchnorm_running": Call(
+        named(C=5, three=3),
+        named(
+            mean=IN("C", "float64"), variance=IN("C", "float64"), scale=IN("C"),
+            offset=IN("C"), affine=OUT("three C"), epsilon=0.1, n_threads=2,
+        ),
+        needs_batch=True,
+    ),
+    "batchnorm_fold": Call(
+        named(C=5),
+        named(
+            mean=IN("C", "float64"), variance=IN("C", "float64"), scale=IN("C"),
+            offset=IN("C"), b=IN("C"), factor=OUT("C"), shift=OUT("C"), epsilon=0.1, n_threads=2,
+        ),
+        optional=("b",),
+        needs_batch=True,
     ),
     "batchnorm_statistics": Call(
         _BATCHNORM_SIZES,

@@ -88,8 +88,8 @@ def test_optional_array_changes_nothing_else(name, optional, kernels, dtype):
     with_all, without = call.make(dtype), call.make(dtype)
     is_input = not call.arrays[optional].writeable
     if is_input:
-        # None as an input is a bias of 0, or a weight of 1.
-        neutral = 1.0 if optional == "weight" else 0.0
+        # None as an input is a bias of 0, or a weight or scale of 1.
+        neutral = 1.0 if optional in ("weight", "scale") else 0.0
         with_all[optional] = np.full_like(with_all[optional], neutral)
     without[optional] = None
 
@@ -324,7 +324,8 @@ def test_work_space_that_the_system_does_not_give(run_python):
         stride = (1, 2**16, 2**16)
         try:
             loader.kernels(X.dtype).conv_forward(
-                X, W, None, Y, None, stride, padding, (1, 1, 1), 1, "identity", 0.0, (1, 1, 1), 1)
+                X, W, None, None, Y, None, stride, padding, (1, 1, 1), 1, "identity", 0.0,
+                (1, 1, 1), 1)
         except MemoryError as error:
             print(error)
         """

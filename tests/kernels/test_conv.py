@@ -19,9 +19,9 @@ float64 = np.dtype(np.float64)
 every_case = pytest.mark.parametrize("case", cases.CONV_CASES)
 
 
-def forward(kernels, case, X, W, b, n_threads=1):
+def forward(kernels, case, X, W, b, n_threads=1, scale=None):
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
-    kernels.conv_forward(X, W, b, Y, None, *case.options, n_threads)
+    kernels.conv_forward(X, W, scale, b, Y, None, *case.options, n_threads)
     return Y
 
 

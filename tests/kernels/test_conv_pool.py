@@ -22,7 +22,7 @@ def forward(kernels, case, X, W, b, n_threads=1):
     """Y and index."""
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
     index = cases.output(Y.shape, np.int32)
-    kernels.conv_forward(X, W, b, Y, index, *case.options, n_threads)
+    kernels.conv_forward(X, W, None, b, Y, index, *case.options, n_threads)
     return Y, index
 
 
@@ -43,7 +43,7 @@ def gradient_shapes(X, W):
 def one_after_the_other(kernels, case, X, W, b):
     """Y and index of the convolution and the pool that are kernels of their own."""
     maps = cases.output((len(X), *case.maps_shape[1:]), X.dtype)
-    kernels.conv_forward(X, W, b, maps, None, *replace(case, pool_size=ONES).options, 1)
+    kernels.conv_forward(X, W, None, b, maps, None, *replace(case, pool_size=ONES).options, 1)
     return pooled(kernels, case, maps)
 
 
@@ -67,7 +67,7 @@ def winograd_forward(kernels, case, m, X, W, b, n_threads=1, before=NO_NORM):
     affine, *f = before
     options = (case.padding[1:], m, *f, case.activation, case.alpha, case.pool_size[1:])
     kernels.winograd_forward(
-        X[:, 0], affine, W[0], b, Y[:, 0], index[:, 0], None, None, *options, n_threads
+        X[:, 0], affine, W[0], None, b, Y[:, 0], index[:, 0], None, None, *options, n_threads
     )
     return Y, index
 
@@ -199,7 +199,8 @@ def check_winograd(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
     Y, index = winograd_forward(kernels, case, m, X, W, b, n_threads)
     maps = cases.output(case.maps_shape, dtype)
     options = (case.padding[1:], m, *NO_NORM[1:], case.activation, case.alpha, (1, 1))
-    kernels.winograd_forward(X[:, 0], None, W[0], b, maps[:, 0], None, None, None, *options, 1)
+    arrays = (X[:, 0], None, W[0], None, b, maps[:, 0], None, None, None)
+    kernels.winograd_forward(*arrays, *options, 1)
     expected = pooled(kernels, case, maps)
     np.testing.assert_array_equal(Y, expected[0])
     np.testing.assert_array_equal(index, expected[1])
@@ -292,7 +293,7 @@ def test_reference_is_convolution_and_pool(case, seed):
     Y, index = forward(reference, case, X, W, b)
     maps = cases.output(case.maps_shape, dtype)
     options = replace(case, pool_size=ONES).options
-    reference.conv_forward(X, W, b, maps, None, *options, 1)
+    reference.conv_forward(X, W, None, b, maps, None, *options, 1)
     expected = pooled(reference, case, maps)
     np.testing.assert_array_equal(Y, expected[0])
     np.testing.assert_array_equal(index, expected[1])

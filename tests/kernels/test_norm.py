@@ -211,6 +211,50 @@ def batchnorm_backward(
     return dX, dscale, doffset
 
 
+def known_statistics(n_channels, dtype, seed=0):
+    """mean, variance, scale, offset and b."""
+    rng = np.random.default_rng(seed)
+    mean, variance = rng.standard_normal(n_channels), rng.uniform(0, 4, n_channels)
+    return mean, variance, *rng.standard_normal((3, n_channels)).astype(dtype)
+
+
+def running(kernels, mean, variance, scale, offset, epsilon=1e-2):
+    affine = cases.output((3, len(mean)), scale.dtype)
+    kernels.batchnorm_running(mean, variance, scale, offset, affine, epsilon, 1)
+    return affine
+
+
+def fold(kernels, mean, variance, scale, offset, b, epsilon=1e-2):
+    """factor and shift."""
+    factor, shift = cases.output((2, len(mean)), scale.dtype)
+    kernels.batchnorm_fold(mean, variance, scale, offset, b, factor, shift, epsilon, 1)
+    return factor, shift
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("n_channels", [1, 7, 67])
+def test_known_statistics_like_reference(kernels, dtype, n_channels):
+    *arrays, b = known_statistics(n_channels, dtype)
+
+    cases.assert_close(running(kernels, *arrays), running(reference, *arrays), floor=1.0)
+    for b_or_none in (b, None):
+        results = (fold(one, *arrays, b_or_none) for one in (kernels, reference))
+        for actual, expected in zip(*results, strict=True):
+            cases.assert_close(actual, expected, floor=1.0)
+
+
+@cases.every_variant
+def test_known_statistics_in_filters_and_bias(kernels, dtype):
+    *arrays, b = known_statistics(5, dtype)
+    Z = np.random.default_rng(1).standard_normal((9, 5)).astype(dtype)
+    Y = cases.output(Z.shape, dtype)
+    kernels.batchnorm_forward(Z + b, running(kernels, *arrays), Y, None, "identity", 0.0, 1)
+
+    factor, shift = fold(kernels, *arrays, b)
+
+    cases.assert_close(factor * Z + shift, Y, floor=1.0)
+
+
 def assert_batchnorm_like_reference(
     kernels, case, dtype, seed=0, n_threads=1, epsilon=1e-2, skip=()
 ):

@@ -12,12 +12,13 @@ import pytest
 def test_kernels_take_the_view_of_an_array(kernels, dtype):
     rng = np.random.default_rng(0)
     X, W = rng.standard_normal((2, 1, 6, 6, 3)).astype(dtype), np.ones((1, 1, 1, 3, 4), dtype)
+    scale, b = np.full(4, 0.5, dtype), np.zeros(4, dtype)
     W.flags.writeable = False  # as in a network that was loaded from a memory map
     shape = (2, 1, 3, 3, 4)
     results = []
     for view in (np.asarray, kernels.view):
         Y, index = np.empty(shape, dtype), np.empty(shape, np.int32)
-        arrays = [view(a) for a in (X, W, np.zeros(4, dtype), Y, index)]
+        arrays = [view(a) for a in (X, W, scale, b, Y, index)]
         same = cases.ONES, cases.NO_PADDING, cases.ONES, 1
         kernels.conv_forward(*arrays, *same, "relu", 0.0, (1, 2, 2), 1)
         results.append((Y, index))

@@ -31,12 +31,13 @@ NO_NORM = (None, "identity", 0.0)
 
 
 def forward(
-    kernels, case, m, X, W, b, n_threads=1, addend=None, before=NO_NORM, moments=None
+    kernels, case, m, X, W, b, n_threads=1, addend=None, before=NO_NORM, moments=None, scale=None
 ):  # fmt: skip
     Y = cases.output((len(X), *case.output_shape[2:]), X.dtype)
     affine, *f = before
     options = (case.padding[1:], m, *f, case.activation, case.alpha, (1, 1))
-    kernels.winograd_forward(X, affine, W, b, Y, None, moments, addend, *options, n_threads)
+    arrays = (X, affine, W, scale, b, Y, None, moments, addend)
+    kernels.winograd_forward(*arrays, *options, n_threads)
     return Y
 
 
@@ -55,6 +56,22 @@ def backward(
         X, affine, W, Y, None, dY, addend, normed, centre, dX, sums, dW, db, *options, n_threads
     )
     return dX, dW, db
+
+
+@cases.every_variant
+@every_tile
+@cases.quick
+@given(case=cases.winograd_cases(), seed=cases.seeds)
+def test_filters_are_scaled_as_if_beforehand(kernels, dtype, m, case, seed):
+    X, W, b, _ = arrays(case, dtype, seed)
+    scale = np.random.default_rng(seed).uniform(-2, 2, W.shape[-1]).astype(dtype)
+
+    Y = forward(kernels, case, m, X, W, b, scale=scale)
+
+    expected = forward(kernels, case, m, X, scale * W, b)
+    cases.assert_close(Y, expected, floor=1.0)
+    if kernels is not reference:
+        cases.assert_same_bits(Y, expected)
 
 
 def strips(maps, m):

@@ -20,6 +20,7 @@ from sklearn_convnet.layers import (
     Conv3D,
     Dense,
     DenseBlock,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalMaxPool,
@@ -562,6 +563,10 @@ def test_what_convolutions_take_over(monkeypatch):
         "batchnorm2",
         None,
     ]
+
+    layers = [DepthwiseConv2D(3, activation=None), BatchNorm(), Activation("relu")]
+    (depthwise,) = compile_network(layers, (12, 7, 16), random_state=0).fused(False)
+    assert (depthwise.folded.path, depthwise.activation) == ("batchnorm1", "relu")
 
     first, last = nodes("pool")
     assert last.pools

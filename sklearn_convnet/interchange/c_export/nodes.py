@@ -35,7 +35,7 @@ from ...network.pool import (
 from ...network.position import PositionNode
 from ...network.transform_conv import TransformConvNode, TransformPoolNode
 from ...network.upsample import UpsampleNode
-from ..folding import ARRAYS, weights_of
+from ..folding import ARRAYS, affine_of, weights_of
 from .convert import write_chain, writer_of, writes_c
 from .library import EXPRESSIONS
 
@@ -288,9 +288,8 @@ def fixed_affine(node, x, program):
 @writes_c(MomentsNode)
 def batch_norm(node, x, program):
     """By the running statistics, where no weights take it in."""
-    rows = np.empty((3, x.shape[-1]))
-    node._running_affine(rows, ARRAYS)
-    return affine(x, *rows, node.path, program)
+    scale, _ = affine_of(node)
+    return affine(x, node.state["mean"], scale, node.params["offset"], node.path, program)
 
 
 @writes_c(LayerScaleNode)

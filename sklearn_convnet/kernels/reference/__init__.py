@@ -53,7 +53,9 @@ from .loss import OUTLINE_NUMBERINGS, logistic_cross_entropy, outline_loss, soft
 from .maxout import maxout_backward, maxout_forward
 from .norm import (
     batchnorm_backward,
+    batchnorm_fold,
     batchnorm_forward,
+    batchnorm_running,
     batchnorm_statistics,
     centred_affine,
     channel_affine,

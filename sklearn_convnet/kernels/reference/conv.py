@@ -60,8 +60,8 @@ def _conv_output(X, W, stride, padding):
     return (len(X), *size, W.shape[-1])
 
 
-@_kernel("b", "index")
-def conv_forward(X, W, b, Y, index, stride, padding, dilation, groups, activation, alpha,
+@_kernel("scale", "b", "index")
+def conv_forward(X, W, scale, b, Y, index, stride, padding, dilation, groups, activation, alpha,
                  pool_size, n_threads):  # fmt: skip
     """Convolution, bias, activation, and the largest value of every window of that.
 
@@ -69,6 +69,8 @@ def conv_forward(X, W, b, Y, index, stride, padding, dilation, groups, activatio
     ----------
     X : array of shape (n, D, H, W, C)  # IN
     W : array of shape (KD, KH, KW, C / groups, F)  # IN
+    scale : array of shape (F,) or None  # IN
+        Times the filters.
     b : array of shape (F,) or None  # IN
     Y : array of shape (n, OD, OH, OW, F)  # OUT
     index : int32 array like Y or None  # OUT
@@ -87,19 +89,22 @@ def conv_forward(X, W, b, Y, index, stride, padding, dilation, groups, activatio
     if not _pools(pool_size, dilation, groups):
         if index is not None:
             raise ValueError("an index needs windows larger than 1 x 1 x 1")
-        _convolve(X, W, b, Y, *geometry)
+        _convolve(X, W, scale, b, Y, *geometry)
         return
     _match(X=(X, "n D H W C"), W=(W, "KD KH KW C F"), Y=(Y, "n OD OH OW F"))
     A = np.empty(_conv_output(X, W, stride, padding), X.dtype)
-    _convolve(X, W, b, A, *geometry)
+    _convolve(X, W, scale, b, A, *geometry)
     maxpool_forward(A, Y, index, pool_size, pool_size, NO_PADDING, n_threads)
 
 
-def _convolve(X, W, b, Y, stride, padding, dilation, groups, activation, alpha):
+def _convolve(X, W, scale, b, Y, stride, padding, dilation, groups, activation, alpha):
     check_conv(X, W, b, Y, stride, padding, dilation, groups)
     check_activation(activation, FUSED_ACTIVATIONS)
     f, _ = _ACTIVATIONS[activation]
+    _match(W=(W, "KD KH KW C F"), scale=(scale, "F"))
     X, W = _pad(_double(X), padding), _double(W)
+    if scale is not None:
+        W = W * _double(scale)
 
     # z(n,x,y,j) = b(j) + Σ_x' Σ_y' Σ_i X(n, x·s + x'·d, y·s + y'·d, i) W(x',y',i,j)
     # with s the stride and d the dilation; i runs over the input maps of j's group

@@ -92,6 +92,54 @@ def _check_batchnorm(**arrays):
     return np.repeat(_double(weight), m // n)[:, np.newaxis]
 
 
+def _check_running(mean, variance, scale, offset, **others):
+    statistics = {"mean": (mean, "C", np.float64), "variance": (variance, "C", np.float64)}
+    _match(**statistics, scale=(scale, "C"), offset=(offset, "C"), **others)
+
+
+@_kernel()
+def batchnorm_running(mean, variance, scale, offset, affine, epsilon, n_threads):
+    """The affine map of a batch normalisation whose statistics are known.
+
+    Parameters
+    ----------
+    mean, variance : float64 array of shape (C,)  # IN
+    scale, offset : array of shape (C,)  # IN
+    affine : array of shape (3, C)  # OUT
+        As of `batchnorm_statistics`.
+    epsilon : float
+    n_threads : int
+    """
+    _check_running(mean, variance, scale, offset, affine=(affine, "3 C"))
+
+    affine[0] = mean
+    affine[1] = _double(scale) / np.sqrt(variance + epsilon)
+    affine[2] = offset
+
+
+@_kernel("b")
+def batchnorm_fold(mean, variance, scale, offset, b, factor, shift, epsilon, n_threads):
+    """A batch normalisation in the filters and the bias of the layer before it.
+
+    Parameters
+    ----------
+    mean, variance : float64 array of shape (C,)  # IN
+    scale, offset : array of shape (C,)  # IN
+    b : array of shape (C,) or None  # IN
+    factor, shift : array of shape (C,)  # OUT
+        Z factor + shift is what the normalisation makes of Z + b.
+    epsilon : float
+    n_threads : int
+    """
+    vectors = {"b": (b, "C"), "factor": (factor, "C"), "shift": (shift, "C")}
+    _check_running(mean, variance, scale, offset, **vectors)
+
+    # scale(c) (Z(c) + b(c) - mean(c)) / sqrt(variance(c) + ε) + offset(c)
+    factors = _double(scale) / np.sqrt(variance + epsilon)
+    factor[:] = factors
+    shift[:] = (0 if b is None else _double(b) * factors) - mean * factors + _double(offset)
+
+
 @_kernel("weight", "moments")
 def batchnorm_statistics(X, weight, scale, offset, moments, mean, variance, affine, epsilon,
                          n_threads):  # fmt: skip

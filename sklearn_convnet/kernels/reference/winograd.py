@@ -56,9 +56,10 @@ def _strip_axes(maps, m, width):
     return f"{len(maps) * -(-maps.shape[1] // m)} {width}"
 
 
-@_kernel("affine", "b", "index", "moments", "addend")
-def winograd_forward(X, affine, W, b, Y, index, moments, addend, padding, m, input_activation,
-                     input_alpha, activation, alpha, pool_size, n_threads):  # fmt: skip
+@_kernel("affine", "scale", "b", "index", "moments", "addend")
+def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding, m,
+                     input_activation, input_alpha, activation, alpha, pool_size,
+                     n_threads):  # fmt: skip
     """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, a sum and a pool.
 
     Parameters
@@ -68,6 +69,8 @@ def winograd_forward(X, affine, W, b, Y, index, moments, addend, padding, m, inp
         Of `batchnorm_statistics`: what is convolved is
         f((X - affine[0]) affine[1] + affine[2]), with the input's activation, instead of X.
     W : array of shape (3, 3, C, F)  # IN
+    scale : array of shape (F,) or None  # IN
+        Times the filters.
     b : array of shape (F,) or None  # IN
     Y : array of shape (n, OH, OW, F)  # OUT
     index : int32 array like Y or None  # OUT
@@ -94,8 +97,8 @@ def winograd_forward(X, affine, W, b, Y, index, moments, addend, padding, m, inp
     if max(pool_size) > 1 and (moments is not None or addend is not None):
         raise ValueError("moments and an addend are those of maps that are not pooled")
     _match(
-        X=(X, "n H W C"), W=(W, "3 3 C F"), b=(b, "F"), Y=(Y, "n OH OW F"),
-        addend=(addend, "n OH OW F"),
+        X=(X, "n H W C"), W=(W, "3 3 C F"), scale=(scale, "F"), b=(b, "F"),
+        Y=(Y, "n OH OW F"), addend=(addend, "n OH OW F"),
     )  # fmt: skip
     A = _after_norm(X, affine, input_activation, input_alpha)
     P = np.empty(Y.shape)
@@ -103,8 +106,8 @@ def winograd_forward(X, affine, W, b, Y, index, moments, addend, padding, m, inp
     # The activation comes last, behind a sum if there is one: so there the convolution has none.
     f = (activation, alpha) if addend is None else ("identity", 0.0)
     conv_forward(
-        A, _double(W)[None], None if b is None else _double(b), Z, index, (1, 1, 1),
-        ((0, 0), *padding), (1, 1, 1), 1, *f, (1, *pool_size), n_threads,
+        A, _double(W)[None], *(None if v is None else _double(v) for v in (scale, b)), Z, index,
+        (1, 1, 1), ((0, 0), *padding), (1, 1, 1), 1, *f, (1, *pool_size), n_threads,
     )  # fmt: skip
     Y[:] = P if addend is None else _ACTIVATIONS[activation][0](P + _double(addend), alpha)
     if moments is not None:

@@ -20,19 +20,22 @@
 #   side, and index says where in the map it was: see units.pxi.
 # * The kernels check arrays and ask which form to take: see forms.pxi.
 # * Prologue and epilogue have the same order in all kernels of convolutions, here and in
-#   winograd.pxi: affine before W; index, moments and addend behind Y; and before n_threads the
-#   activation of the input, that of the output, and the windows of the pool.
+#   winograd.pxi: affine before W, scale behind it; index, moments and addend behind Y; and before
+#   n_threads the activation of the input, that of the output, and the windows of the pool.
+# * The scale, of a batch norm at a prediction, is multiplied with filters as they are packed: they
+#   are read from memory once.
 
 def conv_forward(
     const real[:, :, :, :, ::1] X,   # IN  (n, depth, height, width, channels)
     const real[:, :, :, :, ::1] W,   # IN  (*kernel, channels / groups, filters)
+    const real[::1] scale,           # IN  (filters,) or None: times the filters
     const real[::1] b,               # IN  (filters,) or None
     real[:, :, :, :, ::1] Y,         # OUT (n, *out, filters), pooled
     int32_t[:, :, :, :, ::1] index,  # OUT like Y, or None: the position of the maximum
     stride, padding, dilation, Py_ssize_t groups,
     str activation, double alpha, pool_size, int n_threads,
 ):
-    """Y = the maximum over windows of f(conv(X, W) + b)."""
+    """Y = the maximum over windows of f(conv(X, scale W) + b)."""
     n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef ConvPool p
     cdef Conv* q = &p.conv
@@ -40,6 +43,8 @@ def conv_forward(
         &p, X.shape, W.shape, Y.shape, stride, padding, dilation, groups, pool_size)
     q.code = activation_code(activation, True)
     q.alpha = alpha
+    if scale is not None:
+        same_length(q.n_filters, scale.shape[0], "scale")
     if b is not None:
         same_length(q.n_filters, b.shape[0], "b")
     if index is not None:
@@ -50,6 +55,7 @@ def conv_forward(
         return
     q.X = &X[0, 0, 0, 0, 0]
     q.W = &W[0, 0, 0, 0, 0]
+    q.scale = NULL if scale is None else &scale[0]
     q.b = NULL if b is None else &b[0]
     q.Y = &Y[0, 0, 0, 0, 0]
     if not p.pools:

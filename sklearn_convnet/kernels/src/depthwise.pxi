@@ -271,7 +271,7 @@ def depthwise_forward(
         q.filters = <real*> allocate((g.n_taps + 1) * q.n_lanes * sizeof(real))
         q.bias = q.filters + g.n_taps * q.n_lanes
         with nogil:
-            pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, g.n_taps, g.n_filters, q.n_lanes,
+            pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, NULL, g.n_taps, g.n_filters, q.n_lanes,
                        q.filters)
             memset(q.bias, 0, q.n_lanes * sizeof(real))
             if b is not None:
@@ -467,7 +467,7 @@ def depthwise_backward(
         g.dW_pieces = pieces if need_dW else NULL
         g.db_pieces = pieces + g.n_taps * q.n_lanes if need_db else NULL
         with nogil:
-            pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, g.n_taps, g.n_filters, q.n_lanes,
+            pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, NULL, g.n_taps, g.n_filters, q.n_lanes,
                        q.filters)
             memset(pieces, 0, g.n_pieces * piece_size * sizeof(real))
             run_tasks(depthwise_piece, &q, g.n_pieces, n_threads, depthwise_scratch(&q),

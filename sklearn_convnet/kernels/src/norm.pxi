@@ -187,6 +187,54 @@ cdef int norm_shapes(Norm* q, X, const real[::1] weight, const real[::1] scale) 
     return 0
 
 
+def batchnorm_running(
+    const double[::1] mean,      # IN  (channels,)
+    const double[::1] variance,  # IN  (channels,)
+    const real[::1] scale,       # IN  (channels,)
+    const real[::1] offset,      # IN  (channels,)
+    real[:, ::1] affine,         # OUT (3, channels), as of batchnorm_statistics
+    double epsilon, int n_threads,
+):
+    """The affine map of statistics that are known."""
+    checked(n_threads, mean is None or variance is None or scale is None or offset is None
+            or affine is None, "mean, variance, scale, offset, affine")
+    cdef Py_ssize_t n = mean.shape[0], c
+    same_length(n, variance.shape[0], "variance")
+    same_length(n, scale.shape[0], "scale")
+    same_length(n, offset.shape[0], "offset")
+    same_shape((3, n), shape_of(affine.shape, 2), "affine")
+    for c in range(n):
+        affine[0, c] = <real> mean[c]
+        affine[1, c] = <real> (scale[c] / sqrt(variance[c] + epsilon))
+        affine[2, c] = offset[c]
+
+
+def batchnorm_fold(
+    const double[::1] mean,      # IN  (channels,)
+    const double[::1] variance,  # IN  (channels,)
+    const real[::1] scale,       # IN  (channels,)
+    const real[::1] offset,      # IN  (channels,)
+    const real[::1] b,           # IN  (channels,) or None
+    real[::1] factor,            # OUT (channels,)
+    real[::1] shift,             # OUT (channels,)
+    double epsilon, int n_threads,
+):
+    """The batch norm of Z + b, at a prediction, as factor Z + shift."""
+    checked(n_threads, mean is None or variance is None or scale is None or offset is None
+            or factor is None or shift is None, "mean, variance, scale, offset, factor, shift")
+    cdef Py_ssize_t n = mean.shape[0], c
+    cdef double f, start
+    for array, name in ((variance, "variance"), (scale, "scale"), (offset, "offset"), (b, "b"),
+                        (factor, "factor"), (shift, "shift")):
+        if array is not None:
+            same_length(n, array.shape[0], name)
+    for c in range(n):
+        f = scale[c] / sqrt(variance[c] + epsilon)
+        start = offset[c] - mean[c] * f
+        factor[c] = <real> f
+        shift[c] = <real> (start if b is None else start + b[c] * f)
+
+
 def batchnorm_statistics(
     const real[:, ::1] X,          # IN  (m, channels), samples one after the other
     const real[::1] weight,        # IN  (n,) of the samples, or None

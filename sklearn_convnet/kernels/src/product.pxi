@@ -65,7 +65,7 @@ cdef void product_panel(
         b = q.B + k * q.b_k + column - early
         b_row = q.b_k
     else:
-        pack_panel(q.B + k * q.b_k + column * q.b_column, q.b_k, q.b_column, k_end - k,
+        pack_panel(q.B + k * q.b_k + column * q.b_column, q.b_k, q.b_column, NULL, k_end - k,
                    width, n_lanes, packed)
     if k == 0 and q.init is not NULL:
         memset(init, 0, n_lanes * sizeof(real))

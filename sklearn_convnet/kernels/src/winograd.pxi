@@ -17,6 +17,7 @@ def winograd_forward(
     const real[:, :, :, ::1] X,       # IN  (n, height, width, channels)
     const real[:, ::1] affine,        # IN  (3, channels) of batchnorm_statistics, or None
     const real[:, :, :, ::1] W,       # IN  (3, 3, channels, filters)
+    const real[::1] scale,            # IN  (filters,) or None: times the filters
     const real[::1] b,                # IN  (filters,) or None
     real[:, :, :, ::1] Y,             # OUT (n, *out, filters), pooled
     int32_t[:, :, :, ::1] index,      # OUT like Y, or None: the position of the maximum
@@ -25,7 +26,7 @@ def winograd_forward(
     padding, Py_ssize_t m, str input_activation, double input_alpha, str activation,
     double alpha, pool_size, int n_threads,
 ):
-    """Y = the maximum over windows of f(conv(A, W) + b + addend) with stride 1, by tiles of m x m
+    """Y = the maximum over windows of f(conv(A, scale W) + b + addend) with stride 1, by tiles of m x m
     positions. A is X or, where there is an affine map z of it, the input's activation of z(X). The
     moments of Y are those of batchnorm_statistics, for strips: m rows of an image each."""
     n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
@@ -35,6 +36,8 @@ def winograd_forward(
     q.code = activation_code(activation, True)
     q.alpha = alpha
     input_norm(&norm, X, affine, input_activation, input_alpha)
+    if scale is not None:
+        same_length(q.n_filters, scale.shape[0], "scale")
     if b is not None:
         same_length(q.n_filters, b.shape[0], "b")
     if q.pools and (moments is not None or addend is not None):
@@ -56,6 +59,7 @@ def winograd_forward(
     q.moments = NULL if moments is None else &moments[0, 0]
     q.W = &W[0, 0, 0, 0]
     q.w_tap, q.w_row, q.w_column = q.n_channels * q.n_filters, q.n_filters, 1
+    q.scale = NULL if scale is None else &scale[0]
     q.b = NULL if b is None else &b[0]
     q.Y = &Y[0, 0, 0, 0]
     q.addend = NULL if addend is None else &addend[0, 0, 0, 0]
@@ -126,6 +130,7 @@ def winograd_backward(
     if q.pools:
         check_index(&q.pool, back.index_in, n_threads)
     back.norm = back.through = NULL
+    back.scale = NULL
     back.moments = NULL
     if dW is not None or db is not None:
         q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL

@@ -3,26 +3,38 @@
 # Design:
 # * Its output is cut into blocks of images, chunks of their windows and parts of the panels, as
 #   many as threads need.
+# * Filters are packed before all that, but for a few windows, such as those of one image: there each
+#   panel is used by one task, which packs as much of it as it then multiplies, and what is read is
+#   not written to memory again.
 # * The epilogue, an activation, is done for MC positions at a time, while they are in cache.
 
+cdef void pack_taps(
+    const Conv* q, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t k, Py_ssize_t n_k, real* packed
+) noexcept nogil:
+    """Some taps of the filters of a panel, scaled."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
+    cdef Py_ssize_t n_lanes = (panel_start(n_vec, panel + 1) - v) * LANES
+    cdef Py_ssize_t first = group * q.group_filters + v * LANES
+    pack_panel(
+        q.W + k * q.n_filters + first, q.n_filters, 1,
+        NULL if q.scale is NULL else q.scale + first, n_k,
+        smaller(n_lanes, q.group_filters - v * LANES), n_lanes, packed)
+
+
 cdef void pack_filters(Conv* q, int n_threads) noexcept nogil:
-    """Filters and biases into panels of every group."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_panels = panels_for(n_vec)
-    cdef Py_ssize_t t, g, p, v, width, n_lanes
-    for t in prange(q.n_groups * n_panels, num_threads=n_threads):
+    """Filters into panels of every group, unless tasks do it, and biases."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_panels = panels_for(n_vec), t, g, p
+    for t in prange(0 if q.packs_in_task else q.n_groups * n_panels, num_threads=n_threads):
         g = t // n_panels
         p = t % n_panels
-        v = panel_start(n_vec, p)
-        n_lanes = (panel_start(n_vec, p + 1) - v) * LANES
-        width = smaller(n_lanes, q.group_filters - v * LANES)
-        pack_panel(
-            q.W + g * q.group_filters + v * LANES, q.n_filters, 1, q.n_taps, width, n_lanes,
-            q.packed + (g * q.filter_lanes + v * LANES) * q.n_taps)
+        pack_taps(q, g, p, 0, q.n_taps, q.packed + q.n_taps * (
+            g * q.filter_lanes + panel_start(n_vec, p) * LANES))
+    for g in range(q.n_groups):
         if q.b is NULL:
-            memset(q.packed_b + g * q.filter_lanes + v * LANES, 0, n_lanes * sizeof(real))
+            memset(q.packed_b + g * q.filter_lanes, 0, q.filter_lanes * sizeof(real))
         else:
-            pack_panel(q.b + g * q.group_filters + v * LANES, 0, 1, 1, width, n_lanes,
-                       q.packed_b + g * q.filter_lanes + v * LANES)
+            pack_panel(q.b + g * q.group_filters, 0, 1, NULL, 1, q.group_filters, q.filter_lanes,
+                       q.packed_b + g * q.filter_lanes)
 
 
 cdef inline Py_ssize_t panel_scratch() noexcept nogil:
@@ -35,12 +47,14 @@ cdef void conv_panel(
     Py_ssize_t group, Py_ssize_t panel, real* y, real* scratch,
 ) noexcept nogil:
     """One panel of maps at windows first ... first + n_rows of a block; y is the block's
-    output at the first window. Scratch: `panel_scratch`."""
+    output at the first window. Scratch: `panel_scratch`, and KC rows of a panel where filters are
+    packed here."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
     cdef Py_ssize_t V = panel_start(n_vec, panel + 1) - v, n_lanes = V * LANES
     cdef Py_ssize_t column = group * q.group_filters + v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.group_filters - v * LANES)
-    cdef const real* b = q.packed + (group * q.filter_lanes + v * LANES) * q.n_taps
+    cdef const real* b
+    cdef real* taps = scratch + panel_scratch()
     cdef const real* init = q.packed_b + group * q.filter_lanes + v * LANES
     cdef Py_ssize_t n_steps = ceil_div(q.n_taps, KC), step, k, k_end
     cdef Py_ssize_t n_direct = 0, MR = mr_of(V), t, row, r
@@ -58,6 +72,10 @@ cdef void conv_panel(
     for step in range(n_steps):
         k = part(q.n_taps, step, n_steps)
         k_end = part(q.n_taps, step + 1, n_steps)
+        b = q.packed + (group * q.filter_lanes + v * LANES) * q.n_taps + k * n_lanes
+        if q.packs_in_task:
+            b = taps
+            pack_taps(q, group, panel, k, k_end - k, taps)
         for t in range(ceil_div(n_rows, MR)):
             row = t * MR
             for r in range(smaller(MR, n_rows - row)):
@@ -71,7 +89,7 @@ cdef void conv_panel(
             if asks:
                 for r in range(row + MR, smaller(row + 2 * MR, n_rows)):
                     fetch(x + q.window[first + r] + q.tap[k], k_end - k)
-            tile(V, a, q.tap + k, k_end - k, b + k * n_lanes, n_lanes,
+            tile(V, a, q.tap + k, k_end - k, b, n_lanes,
                  init if step == 0 else ZEROS,
                  FROM_INIT if step == 0 else FROM_C if q.is_running else ADD_C, c)
     copy_columns(scratch + n_direct * n_lanes, n_lanes, y + n_direct * q.n_filters,
@@ -120,17 +138,18 @@ cdef void conv_forward_task(const void* work, Py_ssize_t task, real* scratch) no
 
 cdef real* packed_filters(const Conv* given, Conv* q, int n_threads) except NULL nogil:
     """The filters, perhaps made wide, and biases in panels; the caller frees their memory."""
-    cdef Py_ssize_t n_packed = q.n_groups * q.filter_lanes
-    cdef real* memory = <real*> allocate(
-        (n_packed * (q.n_taps + 1) + wide_filters(q)) * sizeof(real))
+    cdef Py_ssize_t n_lanes = q.n_groups * q.filter_lanes
+    cdef Py_ssize_t n_packed = 0 if q.packs_in_task else n_lanes * q.n_taps
+    cdef real* memory = <real*> allocate((n_packed + n_lanes + wide_filters(q)) * sizeof(real))
     cdef real* wide
     q.packed = memory
-    q.packed_b = q.packed + n_packed * q.n_taps
+    q.packed_b = q.packed + n_packed
     if q.width > 1:
-        wide = q.packed_b + n_packed
+        wide = q.packed_b + n_lanes
         q.W = wide
         q.b = NULL if given.b is NULL else wide + q.n_taps * q.n_filters
         widen_filters(given, q, wide, wide + q.n_taps * q.n_filters)
+        q.scale = NULL
     pack_filters(q, n_threads)
     return memory
 
@@ -147,6 +166,12 @@ cdef int convolve_images(const Conv* given, Py_ssize_t width, int n_threads) exc
     q.n_panel_parts = 1
     if q.n_blocks * q.n_chunks < n_threads:
         q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
+    # All windows are one block of rows: a panel is used once.
+    q.packs_in_task = (
+        q.width == 1 and q.n_blocks == 1 and n_chunks == 1 and not copies_input(&q))
+    if q.packs_in_task:
+        q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
+        scratch_size += KC * NR
     n_tasks = q.n_blocks * q.n_chunks * q.n_panel_parts
     if copies_input(&q):
         scratch_size += whole_vectors(q.block_images * q.padded_size)

@@ -48,6 +48,7 @@ cdef struct Conv:
     # Arrays of the call.
     const real* X
     const real* W
+    const real* scale         # times the filters, or NULL
     const real* b
     const real* dY
     real* Y
@@ -59,6 +60,7 @@ cdef struct Conv:
     const real* output        # if X is a gradient: where its f' follows from; or NULL
     int code_in
     real alpha_in
+    bint packs_in_task        # filters, a panel at a time: there is no packed copy of all
     real* packed              # filters in panels
     real* packed_b
     real* packed_T            # filters in panels for the input gradient
@@ -119,7 +121,8 @@ cdef int conv_geometry(
                   "an image with its padding")
     check_numbers(<double> q.out[0] * q.out[1] * q.out[2] * q.n_filters, "the output")
     q.width = 1
-    q.output = NULL
+    q.packs_in_task = False
+    q.output = q.scale = NULL
     conv_sizes(q)
     q.is_running = q.n_taps <= RUNNING_TAPS
     return 0

@@ -112,7 +112,8 @@ cdef void pack_interleaved(const Conv* q, const Interleaved* s, real* b) noexcep
     cdef Filters f
     for i in range(q.n_groups * s.n_panels):
         f = filters_of(q, s, i)
-        pack_panel(q.W + f.first, q.n_filters, 1, q.n_taps, f.n, f.n, s.W + f.first * q.n_taps)
+        pack_panel(q.W + f.first, q.n_filters, 1, NULL if q.scale is NULL else q.scale + f.first,
+                   q.n_taps, f.n, f.n, s.W + f.first * q.n_taps)
     if q.b is NULL:
         memset(b, 0, q.n_filters * sizeof(real))
     else:

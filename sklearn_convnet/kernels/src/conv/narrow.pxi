@@ -58,8 +58,8 @@ cdef void pack_narrow(const Conv* q, Narrow* s) noexcept nogil:
                 k += 1
     for g in range(s.n_groups):
         f = g * NARROW_FILTERS
-        pack_panel(q.W + f, q.n_filters, 1, q.n_taps, smaller(NARROW_FILTERS, q.n_filters - f),
-                   NARROW_FILTERS, s.w + f * q.n_taps)
+        pack_panel(q.W + f, q.n_filters, 1, NULL if q.scale is NULL else q.scale + f, q.n_taps,
+                   smaller(NARROW_FILTERS, q.n_filters - f), NARROW_FILTERS, s.w + f * q.n_taps)
     memset(s.b, 0, s.n_groups * NARROW_FILTERS * sizeof(real))
     if q.b is not NULL:
         memcpy(s.b, q.b, q.n_filters * sizeof(real))

@@ -22,7 +22,7 @@ cdef void pack_transposed(Conv* q, int n_threads) noexcept nogil:
         width = smaller(n_lanes, q.run_width - v * LANES)
         pack_panel(
             q.W + (u * q.run_width + v * LANES) * q.n_filters + g * q.group_filters,
-            1, q.n_filters, q.group_filters, width, n_lanes,
+            1, q.n_filters, NULL, q.group_filters, width, n_lanes,
             q.packed_T + ((g * q.n_runs + u) * n_vec + v) * LANES * q.group_filters)
 
 

@@ -50,7 +50,7 @@ cdef inline Py_ssize_t wide_filters(const Conv* q) noexcept nogil:
 
 
 cdef void widen_filters(const Conv* q, const Conv* wide, real* W, real* b) noexcept nogil:
-    """The wide filters, and n times the biases where there are any."""
+    """The wide filters, scaled, and n times the biases where there are any."""
     cdef Py_ssize_t row = q.n_channels * q.n_filters, n_rows = q.kernel[0] * q.kernel[1]
     cdef Py_ssize_t i, t, p, j
     memset(W, 0, wide.n_taps * wide.n_filters * sizeof(real))
@@ -58,11 +58,11 @@ cdef void widen_filters(const Conv* q, const Conv* wide, real* W, real* b) noexc
         for t in range(q.kernel[2]):
             for p in range(wide.width):
                 for j in range(q.n_channels):
-                    memcpy(
+                    pack_panel(
+                        q.W + (i * q.kernel[2] + t) * row + j * q.n_filters, 0, 1, q.scale, 1,
+                        q.n_filters, q.n_filters,
                         W + ((i * wide.kernel[2] + t + p * q.stride[2]) * q.n_channels + j)
-                        * wide.n_filters + p * q.n_filters,
-                        q.W + (i * q.kernel[2] + t) * row + j * q.n_filters,
-                        q.n_filters * sizeof(real))
+                        * wide.n_filters + p * q.n_filters)
     if q.b is not NULL:
         for p in range(wide.width):
             memcpy(b + p * q.n_filters, q.b, q.n_filters * sizeof(real))

@@ -64,6 +64,7 @@ cdef struct Winograd:
     const Norm* norm            # normalises and activates X as it is read, or NULL
     const real* W
     Py_ssize_t w_tap, w_row, w_column   # element (tap, channel, filter) of W
+    const real* scale           # times the filters, or NULL
     const real* b
     const real* addend          # to the output, like it, or NULL
     const Norm* through         # if Y is the gradient at f(z): makes it that at z, or NULL

@@ -12,6 +12,22 @@ cdef inline Py_ssize_t panel_taps(const Winograd* q, Py_ssize_t n_k) noexcept no
     return 9 * n_k * NR
 
 
+cdef inline void transform_scaled(
+    const Winograd* q, const real* w, const real* scale, real* U, Py_ssize_t distance
+) noexcept nogil:
+    """U of a vector of filters and a channel."""
+    cdef real scaled[9 * MAX_LANES]
+    cdef Py_ssize_t t
+    for t in range(9):
+        fetch(w + t * q.w_tap + 8 * q.w_row)
+    if scale is NULL:
+        transform_filter(q.m, w, 3 * q.w_tap, q.w_tap, U, q.n * distance, distance)
+        return
+    for t in range(9):
+        put(scaled + t * LANES, at(w + t * q.w_tap) * at(scale))
+    transform_filter(q.m, scaled, 3 * LANES, LANES, U, q.n * distance, distance)
+
+
 cdef void transform_panel(
     const Winograd* q, Py_ssize_t panel, Py_ssize_t k, Py_ssize_t n_k, real* U,
     Py_ssize_t distance, real* taps
@@ -22,15 +38,17 @@ cdef void transform_panel(
     cdef Py_ssize_t n_lanes = (panel_start(n_vec, panel + 1) - v) * LANES, first = v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.n_filters - first), t, i, tap_size = n_k * n_lanes
     cdef const real* W = q.W + k * q.w_row + first
+    cdef const real* scale = NULL if q.scale is NULL else q.scale + first
     if q.w_column == 1 and width == n_lanes:
         for i in range(n_k):
             for t in range(n_lanes // LANES):
-                transform_filter(q.m, W + i * q.w_row + t * LANES, 3 * q.w_tap, q.w_tap,
-                                 U + i * n_lanes + t * LANES, q.n * distance, distance)
+                transform_scaled(q, W + i * q.w_row + t * LANES,
+                                 NULL if scale is NULL else scale + t * LANES,
+                                 U + i * n_lanes + t * LANES, distance)
         return
     for t in range(9):
         pack_panel(q.W + t * q.w_tap + k * q.w_row + first * q.w_column, q.w_row, q.w_column,
-                   n_k, width, n_lanes, taps + t * tap_size)
+                   scale, n_k, width, n_lanes, taps + t * tap_size)
     for i in range(tap_size // LANES):
         transform_filter(q.m, taps + i * LANES, 3 * tap_size, tap_size, U + i * LANES,
                          q.n * distance, distance)

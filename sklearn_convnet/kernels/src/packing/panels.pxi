@@ -1,6 +1,10 @@
 # Panels: the columns of b are cut into panels of nearly equal width, at most NV
 # vectors. Panel p of width V lies at b + n_k * (first vector) * LANES, in rows of V vectors.
 
+cdef enum:
+    ROWS_AHEAD = 16  # that are asked for while as many are packed
+
+
 cdef inline Py_ssize_t vectors_for(Py_ssize_t n_columns) noexcept nogil:
     return ceil_div(n_columns, LANES)
 
@@ -14,15 +18,29 @@ cdef inline Py_ssize_t panel_start(Py_ssize_t n_vec, Py_ssize_t panel) noexcept 
     return part(n_vec, panel, panels_for(n_vec))
 
 
+cdef inline void fetch_row(const real* row, Py_ssize_t n) noexcept nogil:
+    """Asks for numbers that are soon wanted: rows of a matrix lie too far apart for the processor
+    to foresee it."""
+    cdef Py_ssize_t i, line = CACHE_LINE // <Py_ssize_t> sizeof(real)
+    for i in range(ceil_div(n, line)):
+        fetch(row + i * line)
+
+
 cdef void pack_panel(
     const real* b,               # IN  element (k, j) at b[k * row_step + j * column_step]
     Py_ssize_t row_step, Py_ssize_t column_step,
+    const real* scale,           # IN  (n_columns) times the columns, if their step is 1; or NULL
     Py_ssize_t n_k, Py_ssize_t n_columns, Py_ssize_t n_lanes,
     real* packed,                # OUT (n_k, n_lanes), zero from n_columns on
 ) noexcept nogil:
     cdef Py_ssize_t k, j
     if column_step == 1:
-        copy_columns(b, row_step, packed, n_lanes, n_k, n_columns)
+        for k in range(n_k):
+            fetch_row(b + (k + ROWS_AHEAD) * row_step, n_columns)
+            if scale is NULL:
+                copy_row(b + k * row_step, packed + k * n_lanes, n_columns)
+            else:
+                scale_row(b + k * row_step, scale, packed + k * n_lanes, n_columns)
     elif row_step == 1:
         transpose(b, column_step, n_columns, n_k, packed, n_lanes)
     else:
