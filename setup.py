@@ -22,6 +22,10 @@ COMMON = [
     "-fno-trapping-math",
 ]
 
+# The kernels, which are translated to C once. Each extension module compiles that C with its flags
+# and macros.
+SOURCE = KERNELS / "_kernels.pyx"
+
 PREFETCHW = "-mprfchw"  # of a line that will be written to
 
 # Of each variant: the flags to try in order, the width of a register in bytes, and whether
@@ -110,16 +114,30 @@ def extensions():
             macros += [("SINGLE", "1")] if dtype == "float32" else []
             yield Extension(
                 f"sklearn_convnet.kernels._{variant}_{dtype}",
-                [str(KERNELS / f"_{variant}_{dtype}.pyx")],
-                depends=[str(path) for path in sorted(KERNELS.glob("src/**/*.pxi"))],
+                [str(SOURCE)],
+                depends=[str(path) for path in (SOURCE, *sorted(KERNELS.glob("src/**/*.pxi")))],
                 define_macros=macros,
                 extra_compile_args=[*common, *openmp, *flags],
                 extra_link_args=link,
             )
 
 
+def named_source(extension):
+    """The C source of an extension: a file of its own, so that objects have names of their own."""
+    name = extension.name.rpartition(".")[2]
+    path = KERNELS / f"{name}.c"
+    if extension.sources == [str(SOURCE)]:
+        text = (
+            f"#define PyInit_{SOURCE.stem} PyInit_{name}\n"
+            f'#include "{SOURCE.with_suffix(".c").name}"\n'
+        )
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+    return str(path)
+
+
 class ParallelBuild(build_ext):
-    """Translates and compiles the extensions side by side."""
+    """Translates the sources, and compiles the extensions side by side."""
 
     def finalize_options(self):
         super().finalize_options()
@@ -127,13 +145,10 @@ class ParallelBuild(build_ext):
             self.parallel = os.cpu_count() or 1
 
     def run(self):
-        translated = cythonize(
-            self.extensions,
-            compiler_directives=DIRECTIVES,
-            nthreads=0 if sys.platform == "win32" else self.parallel,
-        )
-        for extension, source in zip(self.extensions, translated, strict=True):
-            extension.sources = source.sources
+        sources = {source for extension in self.extensions for source in extension.sources}
+        cythonize(sorted(sources), compiler_directives=DIRECTIVES)
+        for extension in self.extensions:
+            extension.sources = [named_source(extension)]
         super().run()
 
 

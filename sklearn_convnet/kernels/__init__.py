@@ -4,8 +4,10 @@
 
     src/ ── one source for every variant and dtype, layer by layer (src/all.pxi)
        │
-       ├── _baseline_float32.pyx  _avx2_float32.pyx  _avx512_float32.pyx
-       └── _baseline_float64.pyx  _avx2_float64.pyx  _avx512_float64.pyx
+    _kernels.pyx ── translated to C once, of which the compiler makes
+       │
+       ├── _baseline_float32  _avx2_float32  _avx512_float32
+       └── _baseline_float64  _avx2_float64  _avx512_float64
                                       │
     _cpu.pyx ── what the CPU has ── loader.py ── the one to use
                                       │

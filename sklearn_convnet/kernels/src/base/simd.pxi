@@ -3,6 +3,9 @@
 #   FMA on LANES numbers. To Cython, `vec` is a plain floating type.
 # * setup.py defines SIMD_BYTES (register width), WIDE_REGISTERS (32 registers, not 16) and
 #   SINGLE (float32, not float64); everything below follows from these three.
+# * One translation serves both dtypes: `real` is a float to Cython, whatever it is in C. Arithmetic
+#   with doubles is that of doubles in both. A number from Python must arrive as a double: Cython
+#   would read a `real` as a float.
 # * Bounds of a tile: MR rows of at most NR numbers, NV vectors. A tile of V vectors has MR_V rows:
 #   MR_V * V accumulators, V loaded vectors and one broadcast number must fit the registers, or the
 #   tile spills and falls to a tenth of its speed.
@@ -90,6 +93,7 @@ cdef extern from *:
 
     static const skcn_real ZEROS[NR] = {0};
     """
+    ctypedef float real "skcn_real"
     ctypedef real vec
     ctypedef int64_t bits "skcn_bits"
     ctypedef int64_t bits_vec

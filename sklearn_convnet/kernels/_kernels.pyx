@@ -1,0 +1,3 @@
+# The kernels of every variant and dtype: see kernels/__init__.py.
+
+include "src/all.pxi"
