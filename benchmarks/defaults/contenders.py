@@ -3,9 +3,10 @@
 `CONTENDERS[name].make(problem)` returns something with `fit(X, y)` and `predict(X)`, which takes
 and returns y in the form that `data.DataSet` tells. `does(task, kind)` says whether there is a way.
 
-Nobody is tuned. Whatever its own documentation advises is done: X is standardised for networks and
-linear models, series are shuffled before a validation part is cut off. Tasks that a tutorial knows
-nothing of are done with its network and another output layer.
+Nobody is tuned. Whatever its own documentation advises is done: scikit-learn's networks and linear
+models are given X from 0 to 1, as images are, or standardised; series are shuffled before a
+validation part is cut off. Tasks that a tutorial knows nothing of are done with its network and
+another output layer.
 """
 
 from collections.abc import Callable
@@ -134,7 +135,11 @@ def flat(X):
 
 
 def of_rows(problem, classifier, regressor, scaled):
-    """A model of rows of numbers, for all tasks but maps of labels."""
+    """A model of rows of numbers, for all tasks but maps of labels.
+
+    Brightness is from 0 to 1. To standardise it pixel by pixel would blow up those at the border.
+    """
+    scaled = scaled and problem.kind not in ("image", "volume")
     steps = [FunctionTransformer(flat), *([StandardScaler()] if scaled else [])]
     if problem.task == "classification":
         return make_pipeline(*steps, classifier)
