@@ -53,10 +53,11 @@ ROOMS = (
         "shards",
         "training",
     },
-    {"architectures", "augmentation", "multi_crop", "onnx_import", "votes"},
+    {"augmentation", "multi_crop", "onnx_import", "votes"},
     {"estimators"},
     {
         "_config",
+        "architectures",
         "callbacks",
         "dask",
         "datasets",

@@ -32,12 +32,16 @@ LEARNING_RATE = 2e-3
 
 #: Share of the values that are dropped before a dense layer and after it.
 DROPOUT = 0.3
-#: A signal that is shorter has no room for filters of several lengths.
-SHORT_SIGNAL = 16
 
 
 def default_layers(sample_shape, kind=None, smallest=()):
     """A network that does well without tuning, for samples of this shape.
+
+    Of a table, which flat samples are taken for, columns are standardised one by one, and two dense
+    layers follow. Otherwise channels are, and convolutions follow, over 3 (signals: 5) neighbours,
+    that keep the size, each with a max pool by 2 while the maps are at least 4 long; 32 filters,
+    then 64, then 128. A dense layer sees the maps, or the means of those of signals, with dropout
+    before it and after it.
 
     Parameters
     ----------
@@ -46,52 +50,16 @@ def default_layers(sample_shape, kind=None, smallest=()):
     kind : str or None, default=None
         One of `KINDS`; None is what the shape looks like.
     smallest : tuple of int, default=()
-        Where samples differ in size: the smallest length of each axis.
-
-    Returns
-    -------
-    list
-        Of a table, which flat samples are taken for, columns are standardised one by one, and two
-        dense layers follow. Otherwise channels are: signals then go through modules of
-        InceptionTime, everything else through convolutions and pools in turn. Batch norms, which
-        the modules have, see samples one by one where these differ in length, so these have none.
+        Where samples differ in size: the smallest length of each axis, while which is at least 4
+        there are pools. The dense layer then sees the means of the maps.
     """
     kind = kind or likely_kind(sample_shape)
     if kind in ("table", "flat"):
         return [Standardize(per="value"), Dense(64), Dense(64)]
-    if kind == "signal" and sample_shape[0] >= SHORT_SIGNAL and not smallest:
-        return _modules(sample_shape)
-    return _chain(sample_shape, KINDS[kind], smallest)
-
-
-def _modules(sample_shape):
-    """The network of signals: a half of InceptionTime, with half as many filters, none of which is
-    longer than a quarter of the signal."""
-    from ..architectures import inception_time  # all of them take a while to import
-
-    length, *channels = sample_shape
-    longest = min(40, length // 4)
-    modules = inception_time(
-        filters=16,
-        kernel_sizes=(longest, longest // 2, longest // 4),
-        depth=3,
-        bottleneck_filters=16,
-        first_bottleneck=channels > [1],
-    )
-    return [Standardize(), *modules]
-
-
-def _chain(sample_shape, n_axes, smallest):
-    """The network of images and volumes, and of signals that are short or differ in length.
-
-    Convolutions over 3 (signals: 5) neighbours that keep the size, each with a max pool by 2 while
-    the maps, and those of the smallest sample, are at least 4 long; 32 filters, then 64, then 128.
-    Where samples differ in size, the means of the maps are taken. A dense layer follows, with
-    dropout before and after it.
-    """
+    n_axes = KINDS[kind]
     conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}[n_axes]
     pool = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}[n_axes]
-    kernel_size = 5 if n_axes == 1 else 3
+    kernel_size = 5 if kind == "signal" else 3
     layers = [Standardize()]
     size, filters = min(sample_shape[:n_axes]), 32
     of_smallest = min((smallest or sample_shape)[:n_axes])
@@ -105,8 +73,8 @@ def _chain(sample_shape, n_axes, smallest):
         if size < 4:
             break
         filters = min(2 * filters, 128)
-    pool = [GlobalAvgPool()] if smallest else []
-    return [*layers, *pool, Dropout(DROPOUT), Dense(128), Dropout(DROPOUT)]
+    means = [GlobalAvgPool()] if smallest or kind == "signal" else []
+    return [*layers, *means, Dropout(DROPOUT), Dense(128), Dropout(DROPOUT)]
 
 
 def default_batch_size(n_samples):

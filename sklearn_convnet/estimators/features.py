@@ -16,16 +16,10 @@ from ..layers.composition import Sequential, ShapeError, check_layers
 from ..layers.features import feature_layers
 from .checks import check_range
 
-#: Of a dense layer behind features, where the layers have none.
-UNITS = 128
-
 
 def before_dense(layers):
-    """Layers with features appended before the first dense one; where there is none, it is made."""
-    dense = [i for i, layer in enumerate(layers) if isinstance(layer, Dense)]
-    if not dense:
-        return [*layers, ConcatFeatures(), Dense(UNITS)]
-    first = dense[0]
+    """Layers with features appended before the first dense one."""
+    first = next(i for i, layer in enumerate(layers) if isinstance(layer, Dense))
     return [*layers[:first], ConcatFeatures(), *layers[first:]]
 
 
