@@ -78,7 +78,7 @@ def test_signals_of_unequal_lengths(estimator, lengths):
 @pytest.mark.parametrize(
     ("shape", "kind", "conv", "outputs"),
     [
-        ((9,), None, None, (64,)), ((9,), "table", None, (64,)), ((100,), "flat", None, (64,)),
+        ((9,), None, None, (128,)), ((9,), "table", None, (128,)), ((100,), "flat", None, (128,)),
         ((100, 1), None, Conv1D, (128,)), ((100, 6), None, Conv1D, (128,)),
         ((100,), "signal", Conv1D, (128,)),
         ((9, 9), None, Conv2D, (128,)), ((9, 9, 3), None, Conv2D, (128,)),
@@ -100,7 +100,7 @@ def test_flat_samples_are_rows_of_a_table():
     flat, table = (
         ConvNetClassifier(input_kind=kind, random_state=0).fit(X, y) for kind in ("auto", "table")
     )
-    assert [type(layer) for _, layer in flat.layers_] == [Standardize, Dense, Dense, Dense]
+    assert [type(layer) for _, layer in flat.layers_] == [Standardize, Dense, Dense]
     assert_array_equal(flat.predict_proba(X), table.predict_proba(X))
 
 

@@ -37,8 +37,8 @@ DROPOUT = 0.3
 def default_layers(sample_shape, kind=None, smallest=()):
     """A network that does well without tuning, for samples of this shape.
 
-    Of a table, which flat samples are taken for, columns are standardised one by one, and two dense
-    layers follow. Otherwise channels are, and convolutions follow, over 3 (signals: 5) neighbours,
+    Of a table, which flat samples are taken for, columns are standardised one by one, and a dense
+    layer follows. Otherwise channels are, and convolutions follow, over 3 (signals: 5) neighbours,
     that keep the size, each with a max pool by 2 while the maps are at least 4 long; 32 filters,
     then 64, then 128. A dense layer sees the maps, or the means of those of signals, with dropout
     before it and after it.
@@ -55,7 +55,7 @@ def default_layers(sample_shape, kind=None, smallest=()):
     """
     kind = kind or likely_kind(sample_shape)
     if kind in ("table", "flat"):
-        return [Standardize(per="value"), Dense(64), Dense(64)]
+        return [Standardize(per="value"), Dense(128)]
     n_axes = KINDS[kind]
     conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}[n_axes]
     pool = {1: MaxPool1D, 2: MaxPool2D, 3: MaxPool3D}[n_axes]
