@@ -14,6 +14,8 @@ from .training import PREDICT_ROWS, PREDICT_VALUES, weight_of
 ENOUGH_STEPS = 100
 #: By this share of the loss of a constant a network must be better than it.
 LEAST_GAIN = 0.01
+#: Samples with less than this share of the largest weight hardly count.
+LEAST_WEIGHT = 1e-3
 #: So many samples of other classes must be missed if only some of the samples are looked at.
 ENOUGH_MISSED = 5
 #: Standard deviations of what a layer sees that are no reason for a collapse.
@@ -97,12 +99,14 @@ def rows_to_look_at(samples, network):
 
 
 def targets_vary(parts):
-    """True if the targets of samples, or of their pixels, are not all the same."""
-    first = None
+    """True if the targets of samples, or of their pixels, are not all the same; not counting
+    those of hardly any weight."""
+    first, least = None, LEAST_WEIGHT * max(part.weight.max() for part in parts)
     for part in parts:
-        n_columns = part.target.shape[-1] if part.target.dtype.kind == "f" else 1
-        rows = part.target.reshape(-1, n_columns)
-        first = rows[0] if first is None else first
+        target = part.target[part.weight >= least]
+        rows = target.reshape(-1, target.shape[-1] if target.dtype.kind == "f" else 1)
+        if first is None and len(rows):
+            first = rows[0]
         if np.any(rows != first):
             return True
     return False

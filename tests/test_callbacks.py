@@ -550,6 +550,7 @@ def test_other_files_are_refused(digits, quick, tmp_path):
         ConvNetClassifier([Dense(2)], max_iter=1).set_callbacks(checkpoint).fit(X, y)
 
 
+@pytest.mark.filterwarnings("ignore:The network has learnt nothing from X")
 @pytest.mark.parametrize("params", [{"early_stopping": True}, {}], ids=["held out", "one weight 0"])
 def test_our_callbacks_never_copy_X(split, quick, tmp_path, params):
     X, y, _ = split

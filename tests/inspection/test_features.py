@@ -232,6 +232,7 @@ def test_repr():
 SMALL = ConvNetClassifier([Dense(5)], max_iter=20, random_state=0)
 
 
+@pytest.mark.filterwarnings("ignore:The network has learnt nothing from X")  # of a mean of 100
 @parametrize_with_checks(
     [FeatureExtractor(SMALL), FeatureExtractor(ConvNetRegressor([Dense(5)], random_state=0))]
 )
