@@ -992,7 +992,7 @@ def test_vit_takes_images_of_another_size_where_positions_are_not_learned():
 
 
 def test_resnet_cifar_110_trains():
-    """At its full size: 30 steps of 16 images with gradient descent, in float32.
+    """At its full size: 48 steps of 16 images with gradient descent, in float32.
 
     As in the paper the learning rate begins at 0.01, since 0.1 is too large at first.
     """
@@ -1001,12 +1001,12 @@ def test_resnet_cifar_110_trains():
         resnet_cifar(110),
         optimizer=SGD(learning_rate=0.01, momentum=0.9),
         batch_size=16,
-        max_iter=10,
+        max_iter=16,
         random_state=0,
     )
     clf.fit(X, y)
     assert clf.network_.dtype == np.float32
-    assert clf.t_ == 30 * 16
+    assert clf.t_ == 48 * 16
     assert np.isfinite(clf.network_.params).all()
     assert np.isfinite(clf.loss_curve_).all()
     assert np.mean(clf.loss_curve_[-3:]) < 0.3 * np.mean(clf.loss_curve_[:3])

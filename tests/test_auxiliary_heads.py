@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor, testing
 from sklearn_convnet.architectures import googlenet
-from sklearn_convnet.estimators.heads import whole_objective
+from sklearn_convnet.estimators.heads import OUTPUT_SCALE, whole_objective
 from sklearn_convnet.inspection import maximize_unit, receptive_field, saliency
 from sklearn_convnet.layers import (
     AuxiliaryHead,
@@ -156,6 +156,28 @@ def test_a_head_of_boxes_begins_with_the_mean_box(maps):
     np.testing.assert_array_equal(weights["aux1/output/branch2/bias"], weights["box/bias"])
     assert abs(weights["aux1/output/branch2/weight"]).max() < 1e-20
     assert abs(weights["aux1/output/branch1/weight"]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("classes", ""), ("labels", ""), ("columns", ""), ("boxes", "/branch1")]
+)
+def test_output_layers_of_classes_begin_with_small_weights(maps, name, part):
+    still = fitted(name, maps, optimizer=SGD(1e-30), max_iter=1).get_weights()
+    for path in ("output", f"aux1/output{part}", f"body/aux2/output{part}"):
+        W = still[f"{path}/weight"]
+        limit = OUTPUT_SCALE * np.sqrt(6 / sum(W.shape))  # Glorot's uniform distribution
+        assert 0.7 * limit < abs(W).max() <= limit * (1 + 1e-6)
+        assert abs(still[f"{path}/bias"]).max() < 1e-20
+
+
+def test_first_weights_are_those_of_both_precisions(maps):
+    still = dict(optimizer=SGD(1e-30), max_iter=1)
+    narrow, wide = (
+        fitted("classes", maps, dtype=dtype, **still).get_weights()
+        for dtype in ("float32", "float64")
+    )
+    for path in ("output/weight", "aux1/output/weight"):
+        np.testing.assert_array_equal(narrow[path], wide[path].astype(np.float32))
 
 
 # ---------------------------------------------------------------------------

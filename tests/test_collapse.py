@@ -190,12 +190,20 @@ def test_statistics_that_lag_behind_are_found(images):
     assert clf.history_["loss"][-1] < 0.9 * np.log(10)
 
 
+def test_a_class_of_hardly_any_weight_may_be_missed(images):
+    X, y = images
+    weight = {label: 1e3 if label == 3 else 1e-4 for label in range(10)}
+    clf = quick(ConvNetClassifier, LENET, class_weight=weight)
+    assert told(clf, X, y) == []
+    assert np.all(clf.predict(X) == 3)
+
+
 @NETWORKS
 def test_a_rare_class_that_is_never_predicted_is_named(images, layers):
     X, y = images
     rows = np.r_[np.flatnonzero(y != 8)[:150], np.flatnonzero(y == 8)[:3]]
     X, rare = X[rows], y[rows] == 8
-    optimizer = Adam(2e-3, weight_decay=0.1)
+    optimizer = SGD(0.01)
     few = quick(ConvNetClassifier, layers, optimizer=optimizer, n_iter_no_change=np.inf)
     (text,) = told(few, X, rare)
     assert not few.predict(X).any()

@@ -1,9 +1,14 @@
-"""Auxiliary heads: their output layers, which the target makes, and what these begin with."""
+"""Output layers: those of auxiliary heads, which the target makes, and what all begin with."""
 
 from ..layers.auxiliary import AuxiliaryHead, has_heads, with_outputs
 from ..layers.blocks import Parallel
 from ..layers.composition import Sequential, ShapeError, check_layers, with_channels
 from ..objectives import WithHeads
+
+#: A factor on the first weights of output layers. What random weights make of X has to be unlearnt
+#: before anything is learnt; without any weights, a deep network would begin to learn too late. It
+#: is a power of two, so that networks of both precisions start alike.
+OUTPUT_SCALE = 0.25
 
 
 def complete_heads(pairs, input_shape, output_shape, output_layers):
@@ -51,6 +56,15 @@ def complete_heads(pairs, input_shape, output_shape, output_layers):
         return AuxiliaryHead([*own, *outputs], head.weight)
 
     return with_outputs(pairs, with_channels(pairs, input_shape), complete)
+
+
+def shrink_outputs(network):
+    """Lets output layers begin with smaller weights than others: see `OUTPUT_SCALE`."""
+    arrays = network.parameters()
+    heads = [f"{head.path}/output" for head in network.heads]
+    for path in ("output", *heads, *(f"{path}/branch1" for path in heads)):
+        if f"{path}/weight" in arrays:
+            arrays[f"{path}/weight"] *= OUTPUT_SCALE
 
 
 def begin_heads(network):

@@ -27,7 +27,7 @@ from ..ragged import Ragged
 from .defaults import default_layers
 from .features import before_dense, complete_features
 from .fitted import VOTES_TWICE
-from .heads import begin_heads, complete_heads
+from .heads import begin_heads, complete_heads, shrink_outputs
 from .history import History
 from .inputs import INPUT_PARAMS, KINDS, hint_of_format, warn_if_turned
 from .scanning import window_of
@@ -142,6 +142,7 @@ class NetworkMixin:
         warn_if_turned(self._inputs, self.layers is None and self.input_kind == "auto")
         dtype = self._work_dtype(checked.X)
         self.network_ = self._compile(pairs, shape, last_shape, dtype, self._random_state)
+        shrink_outputs(self.network_)
         self._begin_outputs(checked.y, in_range(weight))
         self._training_state = self._average = None
         self.n_iter_ = self.t_ = 0
