@@ -237,6 +237,14 @@ DEPTHWISE_CASES = {
     "signal": DepthwiseCase.of(
         67, (1, 1, 60), 21, 2, (1, 1, 9), stride=(1, 1, 2), activation="softplus"
     ),
+    # Blocks that are a part of a row; phases that see no tap; windows far outside of the input.
+    "long signal": DepthwiseCase.of(
+        3, (1, 1, 300), 16, 1, (1, 1, 7), stride=(1, 1, 3), padding=((0, 0), (0, 0), (3, 3))
+    ),
+    "gaps": DepthwiseCase.of(
+        5, (1, 23, 22), 32, 1, (1, 2, 3), stride=(1, 4, 5), dilation=(1, 2, 1),
+        padding=((0, 0), (1, 9), (8, 2)), activation="relu",
+    ),
     "volume": DepthwiseCase.of(
         4, (7, 9, 8), 18, 1, (3, 3, 2), padding=((1, 1), (1, 0), (0, 1)),
         activation="logistic",

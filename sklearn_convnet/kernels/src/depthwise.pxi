@@ -160,12 +160,10 @@ cdef void repeat_channels(
 cdef void add_channels(
     const Depthwise* q, const real* source, Py_ssize_t n_pixels, real* image
 ) noexcept nogil:
-    """The adjoint of repeat_channels."""
+    """The adjoint of repeat_channels, where lanes are not the channels."""
     cdef Py_ssize_t i, c, j
     cdef real total
-    if q.plain:
-        memcpy(image, source, n_pixels * q.n_channels * sizeof(real))
-    elif q.multiplier == 1:
+    if q.multiplier == 1:
         copy_columns(source, q.n_lanes, image, q.n_channels, n_pixels, q.n_channels)
     else:
         for i in range(n_pixels):
@@ -224,12 +222,12 @@ cdef void depthwise_image(const void* work, Py_ssize_t image, real* scratch) noe
     cdef real* block = scratch + g.padded_size
     cdef real* y = g.Y + image * g.out_size
     cdef bint direct = q.n_lanes == g.n_filters
-    cdef Py_ssize_t n_all = g.n_windows // g.out[2], row = 0, part_, column, n_rows, n, first
+    cdef Py_ssize_t n_all = g.n_windows // g.out[2], row = 0, chunk, column, n_rows, n, first
     pad_channels(q, image, scratch)
     while row < n_all:
         n_rows = smaller(rows_together(g.out[2]), n_all - row)
-        for part_ in range(ceil_div(g.out[2], MC)):
-            column = part_ * MC
+        for chunk in range(ceil_div(g.out[2], MC)):
+            column = chunk * MC
             n = smaller(MC, g.out[2] - column)
             first = row * g.out[2] + column
             correlate_block(q, scratch, first, n_rows, n,
@@ -351,13 +349,13 @@ cdef void gather_input_gradient(
 ) noexcept nogil:
     """dX of an image. Scratch: a block of positions."""
     cdef const Conv* g = &q.conv
-    cdef Py_ssize_t n_all = g.size[0] * g.size[1], row = 0, part_, column, n_rows, n, r
+    cdef Py_ssize_t n_all = g.size[0] * g.size[1], row = 0, chunk, column, n_rows, n, r
     cdef real* dx
     cdef real* to
     while row < n_all:
         n_rows = smaller(rows_together(g.size[2]), n_all - row)
-        for part_ in range(ceil_div(g.size[2], MC)):
-            column = part_ * MC
+        for chunk in range(ceil_div(g.size[2], MC)):
+            column = chunk * MC
             n = smaller(MC, g.size[2] - column)
             dx = g.dX + image * g.image_size + (row * g.size[2] + column) * q.n_channels
             to = dx if q.plain else block
