@@ -156,19 +156,16 @@ cdef inline Py_ssize_t gradient_rows_scratch(Py_ssize_t n_channels) noexcept nog
 
 
 cdef void times_slope(
-    const Norm* q, Py_ssize_t start, Py_ssize_t n_rows, const real* dy, real* dz, real* y
+    const Norm* q, Py_ssize_t start, Py_ssize_t n_rows, real* dz, real* y
 ) noexcept nogil:
-    """dz = dy f'(z) for a few rows; dy may be dz, and y is scratch for them."""
-    cdef Py_ssize_t n = n_rows * q.n_channels
-    cdef const real* s = q.X + start * q.n_channels
-    if q.centre is not NULL:
-        normalize_rows(q, s, n_rows, y)
-        activate(q.code, q.alpha, y, n)
-        s = y
-    if dy == dz:
-        multiply_derivative(q.code, q.alpha, s, dz, n)
+    """dz *= f'(z) for a few rows; y is scratch for them."""
+    cdef const real* x = q.X + start * q.n_channels
+    if q.centre is NULL:
+        multiply_derivative(q.code, q.alpha, x, dz, n_rows * q.n_channels)
     else:
-        times_derivative(q.code, q.alpha, s, dy, dz, n)
+        normalize_rows(q, x, n_rows, y)
+        activate(q.code, q.alpha, y, n_rows * q.n_channels)
+        multiply_derivative(q.code, q.alpha, y, dz, n_rows * q.n_channels)
 
 
 cdef void sum_gradient(
@@ -200,7 +197,9 @@ cdef void gradient_rows(
     while row < end:
         count = smaller(FEW_NORM_ROWS, end - row)
         if q.code != IDENTITY:
-            times_slope(q, row, count, dY + row * n, dZ + row * n, scratch + 2 * n)
+            if dY != dZ:
+                memcpy(dZ + row * n, dY + row * n, count * n * sizeof(real))
+            times_slope(q, row, count, dZ + row * n, scratch + 2 * n)
         if totals is not NULL:
             sum_gradient(q, row, count, dz + row * n, scratch)
             for c in range(2 * n):
