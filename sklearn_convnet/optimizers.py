@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -429,3 +429,5 @@ OPTIMIZERS = {
     "adam": Adam,
     "adamw": AdamW,
 }
+#: The same names, for annotations.
+OptimizerName = Literal["auto", "adam", "adamw", "rmsprop", "adagrad", "sgd"]

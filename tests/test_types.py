@@ -14,19 +14,22 @@ from typing import Any, assert_type
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 import sklearn_convnet
+from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import Compose, RandomFlip
+from sklearn_convnet.estimators.scanning import Scan
 from sklearn_convnet.layers import Conv2D, Dense, Layer, MaxPool2D, Residual
+from sklearn_convnet.losses import Huber
 from sklearn_convnet.metrics import box_iou
 from sklearn_convnet.network import Network, compile_network
+from sklearn_convnet.optimizers import Adam
 from sklearn_convnet.schedules import CosineDecay
 
 PACKAGE = Path(sklearn_convnet.__file__).parent
-MODULES = [
-    f"sklearn_convnet.{name}"
-    for name in sorted(set(dir(sklearn_convnet)) - set(sklearn_convnet.__all__))
-]
+NAMES = sorted({*dir(sklearn_convnet), "dask"} - {*sklearn_convnet.__all__})
+MODULES = ["sklearn_convnet", *(f"sklearn_convnet.{name}" for name in NAMES)]
 
 
 def functions_of(kind):
@@ -83,6 +86,23 @@ def test_every_public_function_has_a_docstring(name):
 
 def test_the_package_says_that_it_is_annotated():
     assert (PACKAGE / "py.typed").exists()
+
+
+def test_estimators() -> None:
+    X, y = np.random.RandomState(0).normal(size=(20, 6, 6)), np.arange(20) % 2
+    clf = ConvNetClassifier([Conv2D(4, 3), ("hidden", Dense(8))], batch_size=10, max_iter=1)
+    clf = clf.set_params(optimizer=Adam(CosineDecay(0.1, period=3)), loss="focal")
+    with pytest.warns(ConvergenceWarning):
+        assert_type(clf.fit(X, y), ConvNetClassifier)
+    assert_type(clf.predict(X), NDArray[Any])
+    assert_type(clf.score(X, y), float)
+    assert_type(clf.get_weights(), dict[str, NDArray[Any]])
+    assert_type(clf.history_, dict[str, list[float]])
+    assert_type(clf.scan(X), Scan)
+    reg = ConvNetRegressor(layers=None, loss=Huber(0.5), random_state=0)
+    assert_type(reg.partial_fit(X.tolist(), [float(label) for label in y]).predict(X), NDArray[Any])
+    with pytest.raises(ValueError, match="'target' parameter"):
+        ConvNetRegressor(target="value").fit(X, y)  # type: ignore[arg-type]
 
 
 def test_layers_and_networks() -> None:

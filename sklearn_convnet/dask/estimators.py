@@ -1,19 +1,24 @@
 """The base of both estimators that are fitted on a cluster."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager, nullcontext
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
+from typing import Any
 
 import dask
 import dask.array as da
 from distributed import Client, default_client
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from ..constraints import StrOptions
 from ..estimators.classifier import ConvNetClassifier
+from ..estimators.regressor import ConvNetRegressor
 from ..kernels import loader
 from ..messages import about, warn_caller
 from .cluster import Cluster
@@ -45,7 +50,7 @@ class OnCluster:
     _plain: type | None = None
 
     @property
-    def client_(self):
+    def client_(self) -> Client:
         """The client: that of the parameter, or the one that was made last."""
         if isinstance(self.client, Client):
             if self.client.status == "closed":
@@ -166,7 +171,7 @@ class OnCluster:
 
     # --- after it ----------------------------------------------------------------------
 
-    def to_local(self):
+    def to_local(self) -> ConvNetClassifier | ConvNetRegressor:
         """The plain estimator, with the same parameters and a copy of all that was fitted.
 
         Returns
@@ -197,7 +202,7 @@ class OnCluster:
         client = None if dask.is_dask_collection(X) else self.client_
         return blockwise(plain, method, as_array(X, client, lengths=False))
 
-    def predict(self, X, features=None):
+    def predict(self, X: Any, features: ArrayLike | None = None) -> Any:
         """As the plain estimator's `predict`, chunk by chunk and lazily where X is of dask.
 
         Parameters
@@ -214,7 +219,9 @@ class OnCluster:
         """
         return self._of_blocks(X, features, "predict")
 
-    def score(self, X, y, sample_weight=None, features=None):
+    def score(
+        self, X: Any, y: Any, sample_weight: Any = None, features: ArrayLike | None = None
+    ) -> float:
         """As the plain estimator's `score`, of predictions that are made on the cluster.
 
         Parameters

@@ -1,7 +1,23 @@
 """The regressor that is fitted on a cluster."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from .._typing import RandomState
+from ..augmentation.base import Transform
+from ..augmentation.views import TestTimeAugmentation
 from ..estimators.regressor import ConvNetRegressor
+from ..estimators.transfer import InitialWeights
+from ..layers.base import Layers
+from ..losses import Loss
+from ..multi_crop import MultiCrop
+from ..optimizers import Optimizer, OptimizerName
 from .estimators import OnCluster
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 class DaskConvNetRegressor(OnCluster, ConvNetRegressor):
@@ -142,40 +158,42 @@ validation_scores_, best_validation_score_, history_
 
     def __init__(
         self,
-        layers=None,
+        layers: Layers | None = None,
         *,
-        client=None,
-        sync_every=1,
-        transport=None,
-        input_shape=None,
-        data_format="channels_last",
-        input_kind="auto",
-        loss="auto",
-        optimizer="auto",
-        average_weights=None,
-        batch_size="auto",
-        n_shards=2,
-        max_iter=200,
-        augmentation=None,
-        multi_crop=None,
-        test_time_augmentation=None,
-        output="auto",
-        init_from=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        shuffle=True,
-        warm_start=False,
-        dtype="auto",
-        n_threads=None,
-        random_state=None,
-        verbose=False,
-        target="values",
-        point_units="share",
-        normalize_y=True,
-        flip_pairs=None,
-    ):
+        client: Client | None = None,
+        sync_every: int = 1,
+        transport: Literal["float16"] | None = None,
+        input_shape: Sequence[int] | None = None,
+        data_format: Literal["channels_last", "channels_first"] = "channels_last",
+        input_kind: Literal["auto", "table", "signal", "image", "volume"] = "auto",
+        loss: Literal["auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"]
+        | Loss
+        | Callable[..., Any] = "auto",
+        optimizer: OptimizerName | Optimizer = "auto",
+        average_weights: float | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+        n_shards: int = 2,
+        max_iter: int = 200,
+        augmentation: Transform | None = None,
+        multi_crop: MultiCrop | None = None,
+        test_time_augmentation: TestTimeAugmentation | None = None,
+        output: Literal["auto"] | None = "auto",
+        init_from: InitialWeights = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: float = 10,
+        tol: float = 1e-4,
+        shuffle: bool = True,
+        warm_start: bool = False,
+        dtype: Literal["auto", "float32", "float64"] = "auto",
+        n_threads: int | None = None,
+        random_state: RandomState = None,
+        verbose: bool | int = False,
+        target: Literal["values", "points", "maps"] = "values",
+        point_units: Literal["share", "pixels"] = "share",
+        normalize_y: bool = True,
+        flip_pairs: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         super().__init__(
             layers,
             input_shape=input_shape,

@@ -1,11 +1,15 @@
 """The base of the two estimators: parameters, and the course of a fit."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial as bound
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
@@ -17,6 +21,7 @@ from ..layers.composition import LayerComposition
 from ..losses import FunctionLoss
 from ..messages import warn_caller
 from ..multi_crop import MultiCrop
+from ..on_demand import Samples
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..parameters import Parametrized
 from ..shards import ShardedTrainer
@@ -160,18 +165,18 @@ class BaseConvNet(
 
     def fit(
         self,
-        X,
-        y,
-        sample_weight=None,
+        X: Samples,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
         *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-        boxes=None,
-        boxes_val=None,
-        features=None,
-        features_val=None,
-    ):
+        X_val: Samples | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        boxes: ArrayLike | None = None,
+        boxes_val: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        features_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the network to data.
 
         Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and

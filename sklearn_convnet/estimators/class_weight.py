@@ -1,9 +1,16 @@
 """Weights of classes, as scikit-learn defines them, where samples have weights as well."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
 from ..scores import weight_of_pixels
+
+_OfClasses = Mapping[Any, float]
+#: What `class_weight` may be.
+ClassWeight = _OfClasses | Sequence[_OfClasses] | Literal["balanced"] | None
 
 
 def counts_of(codes, weight, n_classes):

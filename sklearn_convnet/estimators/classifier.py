@@ -1,26 +1,43 @@
 """`ConvNetClassifier`."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from numbers import Real
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import PathLike, RandomState
+from ..augmentation.base import Transform
+from ..augmentation.views import TestTimeAugmentation
 from ..constraints import StrOptions
-from ..losses import CLASSIFICATION_LOSSES
-from ..multi_crop import log_mean_exp
+from ..layers.base import Layers
+from ..losses import CLASSIFICATION_LOSSES, Loss
+from ..multi_crop import MultiCrop, log_mean_exp
+from ..on_demand import Samples
+from ..optimizers import Optimizer, OptimizerName
 from ..ragged import each_size
 from ..training import PREDICT_ROWS
 from .base import BaseConvNet
+from .boxes import BoxesMixin
 from .checks import check_labels, check_labels_and_boxes, is_absent
+from .class_weight import ClassWeight
 from .imported import classifier_network, refuse_params
 from .samples import Given
 from .targets import BoxTarget, label_target, same_classes, sorted_classes
+from .transfer import InitialWeights
+
+if TYPE_CHECKING:
+    import onnx
 
 
-class ConvNetClassifier(ClassifierMixin, BaseConvNet):
+class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
     """A convolutional network that classifies images, signals or volumes.
 
     y may be labels of two or more classes; a 0/1 indicator of several labels at once; several
@@ -232,40 +249,40 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
     def __init__(
         self,
-        layers=None,
+        layers: Layers | None = None,
         *,
-        input_shape=None,
-        data_format="channels_last",
-        input_kind="auto",
-        loss="auto",
-        optimizer="auto",
-        average_weights=None,
-        batch_size="auto",
-        n_shards=1,
-        max_iter=200,
-        augmentation=None,
-        multi_crop=None,
-        test_time_augmentation=None,
-        output="auto",
-        init_from=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        shuffle=True,
-        warm_start=False,
-        dtype="auto",
-        n_threads=None,
-        random_state=None,
-        verbose=False,
-        class_weight=None,
-        box_weight=None,
-        missing_box=None,
-        box_units="share",
-        box_corners="outline",
-        target="auto",
-        ignore_label=None,
-    ):
+        input_shape: Sequence[int] | None = None,
+        data_format: Literal["channels_last", "channels_first"] = "channels_last",
+        input_kind: Literal["auto", "table", "signal", "image", "volume"] = "auto",
+        loss: Literal["auto", "cross_entropy", "focal"] | Loss | Callable[..., Any] = "auto",
+        optimizer: OptimizerName | Optimizer = "auto",
+        average_weights: float | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+        n_shards: int = 1,
+        max_iter: int = 200,
+        augmentation: Transform | None = None,
+        multi_crop: MultiCrop | None = None,
+        test_time_augmentation: TestTimeAugmentation | None = None,
+        output: Literal["auto"] | None = "auto",
+        init_from: InitialWeights = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: float = 10,
+        tol: float = 1e-4,
+        shuffle: bool = True,
+        warm_start: bool = False,
+        dtype: Literal["auto", "float32", "float64"] = "auto",
+        n_threads: int | None = None,
+        random_state: RandomState = None,
+        verbose: bool | int = False,
+        class_weight: ClassWeight = None,
+        box_weight: float | None = None,
+        missing_box: float | None = None,
+        box_units: Literal["share", "pixels"] = "share",
+        box_corners: Literal["outline", "ordered"] = "outline",
+        target: Literal["auto", "labels", "maps"] = "auto",
+        ignore_label: Any = None,
+    ) -> None:
         self.layers = layers
         self.input_shape = input_shape
         self.data_format = data_format
@@ -340,18 +357,18 @@ class ConvNetClassifier(ClassifierMixin, BaseConvNet):
 
     def fit(
         self,
-        X,
-        y,
-        sample_weight=None,
+        X: Samples,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
         *,
-        boxes=None,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-        boxes_val=None,
-        features=None,
-        features_val=None,
-    ):
+        boxes: ArrayLike | None = None,
+        X_val: Samples | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        boxes_val: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        features_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the network to data.
 
         Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
@@ -404,7 +421,16 @@ default=None
             Given(X_val, y_val, sample_weight_val, boxes_val, features_val),
         )
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None, *, boxes=None, features=None):
+    def partial_fit(
+        self,
+        X: Samples,
+        y: ArrayLike,
+        classes: ArrayLike | Sequence[ArrayLike] | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        boxes: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+    ) -> Self:
         """One pass over the data, from where the last call or fit ended.
 
         Statistics of `Standardize` are those of the first call. Weights are taken as they are,
@@ -466,7 +492,14 @@ default=None
         return each_size(X, found, PREDICT_ROWS)
 
     @classmethod
-    def from_onnx(cls, model, classes=None, *, input_shape=None, **params):
+    def from_onnx(
+        cls,
+        model: PathLike | BinaryIO | onnx.ModelProto,
+        classes: ArrayLike | None = None,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        **params: Any,
+    ) -> Self:
         """A fitted classifier from a network in an ONNX model.
 
         Its network makes the scores of the model, before a softmax or logistic function that the
@@ -521,7 +554,7 @@ default=None
         output, weights = cls._split_output(found)
         return cls._from_network(found, output, weights, y, params)
 
-    def predict_proba(self, X, features=None):
+    def predict_proba(self, X: Samples, features: ArrayLike | None = None) -> NDArray[Any] | Any:
         """Probabilities of the classes.
 
         Parameters
@@ -547,7 +580,9 @@ list of ndarray
         """Probabilities, from the network's output."""
         return self._target.probabilities(Z, self.network_.kernels)
 
-    def predict_log_proba(self, X, features=None):
+    def predict_log_proba(
+        self, X: Samples, features: ArrayLike | None = None
+    ) -> NDArray[Any] | Any:
         """Logarithms of the probabilities of the classes.
 
         They are computed from the network's output, so that they are finite where a probability
@@ -569,7 +604,7 @@ list of ndarray
         finish, combine = self._target.log_probabilities, self._target.log_vote_of_views
         return self._of_classes(X, features, finish, combine, log_mean_exp)
 
-    def predict(self, X, features=None):
+    def predict(self, X: Samples, features: ArrayLike | None = None) -> NDArray[Any]:
         """The most probable class; for several labels at once those above one half.
 
         Parameters
@@ -606,45 +641,13 @@ list of ndarray
         in_y = isinstance(self._target, BoxTarget) and self._target.in_y
         return np.column_stack([labels, self.predict_box(X, features)]) if in_y else labels
 
-    def predict_box(self, X, features=None):
-        """The boxes that the network sees, whatever the class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, *sample_shape), or list of array-like
-            Samples of the shape of the training data; an axis of one channel may be left out. They
-            may have other sizes, and those in a list different ones, if the layers can do with it.
-        features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, if `fit` had some.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_coordinates)
-            Coordinates as they were given, in `box_units`.
-
-        Raises
-        ------
-        ValueError
-            If it was fitted without boxes.
-        """
-        check_is_fitted(self)
-        if not isinstance(self._target, BoxTarget):
-            raise ValueError(
-                "predict_box needs a network that was fitted with boxes: give them to fit, as "
-                "boxes= or in the columns of y with box_weight"
-            )
-        X, vote = self._seen(X, features), self._vote()
-
-        def boxes(part):
-            shape = part.shape[1:]
-            if vote is None:
-                return self._target.of_size(shape).boxes(self._raw_predict(part))
-            target = self._target.of_size(vote.output_shape(shape))
-            return self._of_views(part, vote, target.boxes, target.boxes_of_views)
-
-        return each_size(X, boxes, PREDICT_ROWS)
-
-    def score(self, X, y, sample_weight=None, features=None):
+    def score(
+        self,
+        X: Samples,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+    ) -> float:
         """Accuracy; its mean over columns or pixels where y has several labels a sample.
 
         Parameters

@@ -1,11 +1,17 @@
 """Predictions of several networks that dropout makes of one: how sure it is."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import RandomState
+from ..on_demand import Samples
 from ..ragged import each_size
 from ..training import PREDICT_ROWS
 
@@ -20,7 +26,13 @@ class DrawsMixin:
         """The prediction that the output of the last layer stands for."""
         raise NotImplementedError(type(self))
 
-    def predict_draws(self, X, n_draws=50, random_state=None, features=None):
+    def predict_draws(
+        self,
+        X: Samples,
+        n_draws: int = 50,
+        random_state: RandomState = None,
+        features: ArrayLike | None = None,
+    ) -> NDArray[Any] | Any:
         """Predictions with dropout, each of another network that it makes.
 
         Where they differ, the network is not sure: their mean over the draws is the prediction of

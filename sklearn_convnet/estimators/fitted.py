@@ -1,9 +1,14 @@
 """Attributes after a fit: curves, weights, outputs, and a pickle."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Mapping
 from copy import copy, deepcopy
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
@@ -11,10 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 from .._version import package_version
 from ..beside import apart, beside
 from ..diagram import Box, diagram, shape_text
+from ..layers.base import Layer
 from ..layers.tree import parts_of_network
 from ..network.summary import network_summary
 from ..on_demand import ahead
 from ..ragged import each_size
+from ..tables import Table
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, chunk_rows, predict_in_chunks
 from .targets.views import Seen
@@ -32,35 +39,35 @@ class FittedMixin:
     # Curves are made when somebody asks for them: an epoch must not cost more than those before.
 
     @property
-    def history_(self):
+    def history_(self) -> dict[str, list[float]]:
         """Curves by name, one entry an epoch."""
         check_is_fitted(self)
         return self._history.curves
 
     @property
-    def loss_curve_(self):
+    def loss_curve_(self) -> list[float]:
         """Mean training loss of each epoch."""
         return self.history_.get("loss", [])
 
     @property
-    def loss_(self):
+    def loss_(self) -> float:
         """That of the last epoch."""
         return self.loss_curve_[-1] if self.loss_curve_ else np.nan
 
     @property
-    def best_loss_(self):
+    def best_loss_(self) -> float | None:
         """The smallest of them, or None with early stopping."""
         curve = self.loss_curve_
         return None if self._early_stopped else min(curve, default=np.nan)
 
     @property
-    def validation_scores_(self):
+    def validation_scores_(self) -> list[float] | None:
         """Score of the validation data after each epoch, or None if the last call had none."""
         curves = self.history_
         return curves.get("validation_score", []) if self._validated else None
 
     @property
-    def best_validation_score_(self):
+    def best_validation_score_(self) -> float | None:
         """The largest of them, or None."""
         scores = self.validation_scores_
         if scores is None:
@@ -68,19 +75,19 @@ class FittedMixin:
         return max((score for score in scores if not np.isnan(score)), default=np.nan)
 
     @property
-    def n_layers_(self):
+    def n_layers_(self) -> int:
         """Number of layers, with the input and the output."""
         check_is_fitted(self)
         return 1 + len(self.network_.layers)
 
     @property
-    def out_activation_(self):
+    def out_activation_(self) -> str:
         """Name of the function that makes predictions of the network's output."""
         check_is_fitted(self)
         return self._target.out_activation or self._loss(self._fitted["loss"]).out_activation
 
     @property
-    def layers_(self):
+    def layers_(self) -> list[tuple[str, Layer]]:
         """`(name, layer)` pairs of the fitted network, with the output layers."""
         check_is_fitted(self)
         return self.network_.named_layers
@@ -152,7 +159,7 @@ class FittedMixin:
         X = self._check_X(X, reset=False, sizes="any")
         return each_size(X, lambda part: self._raw_predict(part, finish), PREDICT_ROWS)
 
-    def get_weights(self):
+    def get_weights(self) -> dict[str, NDArray[Any]]:
         """Copies of the trained arrays and the statistics of the fitted network.
 
         Returns
@@ -167,7 +174,7 @@ class FittedMixin:
         arrays = {**network.parameters(), **network.buffers(), **self._target.weights()}
         return {path: array.copy() for path, array in arrays.items()}
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Mapping[str, ArrayLike]) -> Self:
         """Put other arrays in the place of those of the fitted network.
 
         All of them are taken, or none. The optimiser keeps its state, and training goes on from
@@ -201,7 +208,7 @@ class FittedMixin:
         self._average = None  # the weights of the last step are the new ones
         return self
 
-    def trim(self):
+    def trim(self) -> Self:
         """Give up what only further training needs, so that a pickle holds little but weights.
 
         That is the state of the optimiser, as large as the weights for momentum and twice as
@@ -220,7 +227,7 @@ class FittedMixin:
         self.network_.trim()
         return self
 
-    def summary(self):
+    def summary(self) -> Table:
         """A table of the fitted network.
 
         Returns

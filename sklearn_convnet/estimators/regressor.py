@@ -1,14 +1,27 @@
 """`ConvNetRegressor`."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import metadata_routing
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import PathLike, RandomState
+from ..augmentation.base import Transform
+from ..augmentation.views import TestTimeAugmentation
 from ..constraints import StrOptions
-from ..losses import REGRESSION_LOSSES
+from ..layers.base import Layers
+from ..losses import REGRESSION_LOSSES, Loss
 from ..messages import warn_caller
+from ..multi_crop import MultiCrop
+from ..on_demand import Samples
+from ..optimizers import Optimizer, OptimizerName
 from ..ragged import each_size
 from ..training import PREDICT_ROWS
 from .base import BaseConvNet
@@ -16,6 +29,10 @@ from .checks import check_values, is_absent
 from .imported import read_onnx, refuse_params
 from .samples import Given
 from .targets import value_target
+from .transfer import InitialWeights
+
+if TYPE_CHECKING:
+    import onnx
 
 
 class ConvNetRegressor(RegressorMixin, BaseConvNet):
@@ -186,37 +203,39 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
 
     def __init__(
         self,
-        layers=None,
+        layers: Layers | None = None,
         *,
-        input_shape=None,
-        data_format="channels_last",
-        input_kind="auto",
-        loss="auto",
-        optimizer="auto",
-        average_weights=None,
-        batch_size="auto",
-        n_shards=1,
-        max_iter=200,
-        augmentation=None,
-        multi_crop=None,
-        test_time_augmentation=None,
-        output="auto",
-        init_from=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        shuffle=True,
-        warm_start=False,
-        dtype="auto",
-        n_threads=None,
-        random_state=None,
-        verbose=False,
-        target="values",
-        point_units="share",
-        normalize_y=True,
-        flip_pairs=None,
-    ):
+        input_shape: Sequence[int] | None = None,
+        data_format: Literal["channels_last", "channels_first"] = "channels_last",
+        input_kind: Literal["auto", "table", "signal", "image", "volume"] = "auto",
+        loss: Literal["auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"]
+        | Loss
+        | Callable[..., Any] = "auto",
+        optimizer: OptimizerName | Optimizer = "auto",
+        average_weights: float | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+        n_shards: int = 1,
+        max_iter: int = 200,
+        augmentation: Transform | None = None,
+        multi_crop: MultiCrop | None = None,
+        test_time_augmentation: TestTimeAugmentation | None = None,
+        output: Literal["auto"] | None = "auto",
+        init_from: InitialWeights = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: float = 10,
+        tol: float = 1e-4,
+        shuffle: bool = True,
+        warm_start: bool = False,
+        dtype: Literal["auto", "float32", "float64"] = "auto",
+        n_threads: int | None = None,
+        random_state: RandomState = None,
+        verbose: bool | int = False,
+        target: Literal["values", "points", "maps"] = "values",
+        point_units: Literal["share", "pixels"] = "share",
+        normalize_y: bool = True,
+        flip_pairs: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         self.layers = layers
         self.input_shape = input_shape
         self.data_format = data_format
@@ -279,7 +298,15 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         self.n_outputs_ = target.n_outputs
         return target
 
-    def partial_fit(self, X, y, sample_weight=None, *, boxes=None, features=None):
+    def partial_fit(
+        self,
+        X: Samples,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        boxes: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+    ) -> Self:
         """One pass over the data, from where the last call or fit ended.
 
         Statistics of `Standardize` and of y are those of the first call. Weights are taken as they
@@ -306,7 +333,13 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         return self._partial_fit(Given(X, y, sample_weight, boxes, features))
 
     @classmethod
-    def from_onnx(cls, model, *, input_shape=None, **params):
+    def from_onnx(
+        cls,
+        model: PathLike | BinaryIO | onnx.ModelProto,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        **params: Any,
+    ) -> Self:
         """A fitted regressor from a network in an ONNX model.
 
         Its network makes the values of the model, in the units of y. It predicts, and
@@ -380,7 +413,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         """The values that the network predicts, in the shape of y."""
         return self._target.decode(self._loss(self._fitted["loss"]).inverse_link(Z))
 
-    def predict(self, X, features=None):
+    def predict(self, X: Samples, features: ArrayLike | None = None) -> NDArray[Any]:
         """The values that the network sees in X.
 
         Parameters
@@ -410,7 +443,13 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
             return self._raw_predict(X, self._values)
         return self._of_views(X, vote, self._values, self._target.of_views)
 
-    def score(self, X, y, sample_weight=None, features=None):
+    def score(
+        self,
+        X: Samples,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+    ) -> float:
         """R^2 of the predictions.
 
         The mean over the outputs, as `r2_score` has it. The coordinates of points share a unit,

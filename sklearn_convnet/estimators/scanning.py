@@ -10,17 +10,23 @@
 #   with padding would see zeros at the border of a tile: its networks see samples as a whole.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import PerAxis
 from ..layers.shapes import per_axis
 from ..network.scan import scanning
+from ..on_demand import Samples
 from ..threads import effective_n_threads
 from ..training import PREDICT_ROWS, chunk_rows
 from .checks import check_range
@@ -106,7 +112,15 @@ class Scan:
 class ScanMixin:
     """Scanning: `scan`, and predictions for samples of another size."""
 
-    def scan(self, X, *, stride=None, scales=(1.0,), output="auto", batch=None):
+    def scan(
+        self,
+        X: Samples,
+        *,
+        stride: PerAxis | None = None,
+        scales: Sequence[float] = (1.0,),
+        output: Literal["auto", "proba", "decision", "values", "box"] = "auto",
+        batch: int | None = None,
+    ) -> Scan:
         """Move the network over samples that are larger than those that it was trained on.
 
         The result is what predicting each window by itself would give, but each value of each map

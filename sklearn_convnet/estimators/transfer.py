@@ -1,14 +1,20 @@
 """Weights of one network for another: what `init_from` does."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 
+from .._typing import PathLike
 from ..layers import Activation, Dense, Dropout, Flatten
 from ..messages import about, warn_caller
 from ..tensor_files import is_weights_path, read_weights
 from .checks import check_range
+
+#: What `init_from` may be.
+InitialWeights = Mapping[str, NDArray[Any]] | PathLike | FrozenEstimator | None
 
 #: So many problems with weights are named in a message.
 NAMED_PROBLEMS = 10
