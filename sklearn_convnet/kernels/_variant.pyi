@@ -31,6 +31,7 @@ def conv_form(
 def conv_forward(
     X: _Array,
     W: _Array,
+    scale: _Array | None,
     b: _Array | None,
     Y: _Array,
     index: _Array | None,
@@ -65,6 +66,7 @@ def winograd_forward(
     X: _Array,
     affine: _Array | None,
     W: _Array,
+    scale: _Array | None,
     b: _Array | None,
     Y: _Array,
     index: _Array | None,
@@ -188,6 +190,26 @@ def channel_affine(
 def standardize(X: _Array, mean: _Array, deviation: _Array, Y: _Array, n_threads: int) -> None: ...
 def centred_affine(
     X: _Array, centre: _Array, scale: _Array, shift: _Array, Y: _Array, n_threads: int
+) -> None: ...
+def batchnorm_running(
+    mean: _Array,
+    variance: _Array,
+    scale: _Array,
+    offset: _Array,
+    affine: _Array,
+    epsilon: float,
+    n_threads: int,
+) -> None: ...
+def batchnorm_fold(
+    mean: _Array,
+    variance: _Array,
+    scale: _Array,
+    offset: _Array,
+    b: _Array | None,
+    factor: _Array,
+    shift: _Array,
+    epsilon: float,
+    n_threads: int,
 ) -> None: ...
 def batchnorm_statistics(
     X: _Array,
