@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,12 +30,15 @@ class Object:
         x1, y1, x2, y2 in shares.
     points : list of float or None
         x1, y1, x2, y2, ... in shares.
+    segmentation : tuple or None
+        The number of its annotation, and the pixels that are the object's, as COCO has them.
     """
 
     filename: str
     name: str
     box: list
     points: list | None = None
+    segmentation: tuple | None = None
 
     @property
     def area(self):
@@ -55,12 +58,18 @@ class Annotations:
         The classes in the order of their numbers.
     objects : list of Object
     point_names : list of str
+    crowds : list of Object
+        Several objects as one, in COCO's files.
+    sizes : dict of str to (int, int)
+        Height and width of the images of COCO's files.
     """
 
     filenames: list
     names: list
     objects: list
     point_names: list = field(default_factory=list)
+    crowds: list = field(default_factory=list)
+    sizes: dict = field(default_factory=dict)
 
 
 def _located(images, name):
@@ -140,16 +149,23 @@ def read_coco(path, images):
         names = {one["id"]: str(_entry(one, "name")) for one in categories}
         point_names = _coco_point_names(categories)
         located = {i: _located(images, _entry(one, "file_name")) for i, one in by_id.items()}
-        found = {i: [] for i in by_id}
+        found, crowds = {i: [] for i in by_id}, []
         for i, one in enumerate(_list(contents, "annotations")):
             with about(f"annotation {i}"):
                 image = _known(by_id, one, "image_id")
-                if not one.get("iscrowd"):
-                    name = _known(names, one, "category_id")
-                    where = located[image["id"]]
-                    found[image["id"]].append(_coco_object(one, image, where, name, point_names))
+                where, segmentation = located[image["id"]], (i, one.get("segmentation"))
+                if one.get("iscrowd"):
+                    name = names.get(one.get("category_id"))
+                    crowds.append(Object(where, name, [], None, segmentation))
+                    continue
+                name = _known(names, one, "category_id")
+                made = _coco_object(one, image, where, name, point_names)
+                found[image["id"]].append(replace(made, segmentation=segmentation))
     objects = [one for of_image in found.values() for one in of_image]
-    return Annotations(list(located.values()), list(names.values()), objects, point_names)
+    sizes = {located[i]: (one.get("height"), one.get("width")) for i, one in by_id.items()}
+    return Annotations(
+        list(located.values()), list(names.values()), objects, point_names, crowds, sizes
+    )
 
 
 def _known(by_id, one, name):

@@ -13,7 +13,9 @@ from sklearn.utils import Bunch
 
 from .._typing import PathLike
 from ..constraints import StrOptions, validate_params
+from ..messages import about
 from .annotation_formats import read_coco, read_csv, read_voc, read_yolo
+from .coco_masks import label_maps
 
 _READERS = {"coco": read_coco, "voc": read_voc, "yolo": read_yolo, "csv": read_csv}
 
@@ -25,6 +27,7 @@ _READERS = {"coco": read_coco, "voc": read_voc, "yolo": read_yolo, "csv": read_c
         "target_names": ["array-like", None],
         "images": [str, os.PathLike, None],
         "objects": [StrOptions({"all", "largest"})],
+        "masks": ["boolean"],
     }
 )
 def load_annotations(
@@ -34,8 +37,9 @@ def load_annotations(
     target_names: Sequence[str] | NDArray[Any] | None = None,
     images: PathLike | None = None,
     objects: Literal["all", "largest"] = "all",
+    masks: bool = False,
 ) -> Bunch:
-    """Read the boxes, classes and key points of objects in images.
+    """Read the boxes, classes, key points and pixels of objects in images.
 
     There is one row for each object. Coordinates are shares of the width and the height of the
     image, as the estimators take them: 0 and 1 are its borders. What lies beyond them is cut off.
@@ -55,7 +59,7 @@ def load_annotations(
     ========== ============================================== ======================================
 
     The first two are the formats of COCO [1]_ and Pascal VOC [2]_. Crowds of COCO (``iscrowd``),
-    which are no single objects, are left out.
+    which are no single objects, are left out, but for label maps.
 
     Parameters
     ----------
@@ -74,6 +78,9 @@ def load_annotations(
     objects : {"all", "largest"}, default="all"
         Whether all objects of an image count, or only that whose box has the largest area, so that
         each image has one.
+    masks : bool, default=False
+        Whether to make a label map of each image, of the outlines or runs of pixels that files of
+        COCO have of objects.
 
     Returns
     -------
@@ -95,6 +102,11 @@ def load_annotations(
             Their names.
         image_names : ndarray of shape (n_images,)
             All images, also those without an object.
+        label_maps : ndarray of shape (n_images, height, width), or list of ndarray, or None
+            With `masks`, those of `image_names`; a list where images differ in size. A pixel is
+            of the object within whose outline its middle lies: class i is i + 1, and what is of
+            none 0. Where objects overlap, the one of fewer pixels is in front. Crowds are 255, or
+            65535 of 255 classes or more: a label to be ignored, the classifier's `ignore_label`.
 
     Raises
     ------
@@ -102,7 +114,7 @@ def load_annotations(
         If a file or folder is missing, or for YOLO an image of a text file.
     ValueError
         If something is missing in a file or is no number, a box has a negative width or height, or
-        no object is left.
+        no object is left; with `masks`, if the format is another, or an object has no outline.
 
     See Also
     --------
@@ -134,6 +146,8 @@ def load_annotations(
     >>> found.filenames.tolist(), found.target, found.target_names
     (['pond.jpg', 'pond.jpg'], array([0, 1]), ['duck', 'frog'])
     """
+    if masks and format != "coco":
+        raise ValueError(f"masks=True is for files of COCO, but format={format!r}")
     read = _READERS[format](Path(path), images)
     names = _names(read, target_names)
     numbers = {name: i for i, name in enumerate(names)}
@@ -144,6 +158,10 @@ def load_annotations(
         wanted = "" if target_names is None else f" of the classes {names}"
         there = sorted({one.name for one in read.objects})
         raise ValueError(f"{path}: no object{wanted} there, but of {there}")
+    maps = None
+    if masks:
+        with about(path):
+            maps = label_maps(read, found, numbers)
     return Bunch(
         filenames=np.array([one.filename for one in found]),
         target=np.array([numbers[one.name] for one in found]),
@@ -152,6 +170,7 @@ def load_annotations(
         points=_points(found, len(read.point_names)),
         point_names=read.point_names,
         image_names=np.array(read.filenames),
+        label_maps=maps,
     )
 
 
