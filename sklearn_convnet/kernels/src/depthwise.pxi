@@ -8,9 +8,9 @@
 #   vector. That is one load a multiply-add, so half of what a convolution reaches.
 # * An image is copied with each channel repeated `multiplier` times, channels rounded up to
 #   whole vectors, and its padding, which is zero from the first image on.
-# * So is dz. The taps that see X(i) are those with i + p - t d a multiple of the stride, s: the same
-#   for every s-th position, of which all are a row of the tile. So dX is summed in registers, for
-#   strides as well, by a list of taps for each phase i mod s.
+# * So is dz. The taps that see X(i) are those with i + p - t d a multiple of the stride, s: the
+#   same for every s-th position, of which all are a row of the tile. So dX is summed in registers,
+#   for strides as well, by a list of taps for each phase i mod s.
 # * A tile is part of a row of positions, and of them one vector after the other: pixels are read
 #   and written whole. A block is some rows, for which the epilogue finds them in the cache.
 

@@ -26,9 +26,10 @@ def winograd_forward(
     padding, Py_ssize_t m, str input_activation, double input_alpha, str activation,
     double alpha, pool_size, int n_threads,
 ):
-    """Y = the maximum over windows of f(conv(A, scale W) + b + addend) with stride 1, by tiles of m x m
-    positions. A is X or, where there is an affine map z of it, the input's activation of z(X). The
-    moments of Y are those of batchnorm_statistics, for strips: m rows of an image each."""
+    """Y = the maximum over windows of f(conv(A, scale W) + b + addend) with stride 1, by tiles of
+    m x m positions. A is X or, where there is an affine map z of it, the input's activation of
+    z(X). The moments of Y are those of batchnorm_statistics, for strips: m rows of an image
+    each."""
     n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef Winograd q
     cdef Norm norm

@@ -3,9 +3,9 @@
 # Design:
 # * Its output is cut into blocks of images, chunks of their windows and parts of the panels, as
 #   many as threads need.
-# * Filters are packed before all that, but for a few windows, such as those of one image: there each
-#   panel is used by one task, which packs as much of it as it then multiplies, and what is read is
-#   not written to memory again.
+# * Filters are packed before all that, but for a few windows, such as those of one image: there
+#   each panel is used by one task, which packs as much of it as it then multiplies, and what is
+#   read is not written to memory again.
 # * The epilogue, an activation, is done for MC positions at a time, while they are in cache.
 
 cdef void pack_taps(

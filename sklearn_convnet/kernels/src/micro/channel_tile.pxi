@@ -1,10 +1,10 @@
-# The micro-kernels of depth-wise convolutions: vectors run over channels on both sides, so that they
-# multiply vector by vector, with a load for each multiply-add.
+# The micro-kernels of depth-wise convolutions: vectors run over channels on both sides, so that
+# they multiply vector by vector, with a load for each multiply-add.
 #
 #   c[r] (+)= init + sum_k a[r][a_offset[k]] * b[b_offset[k]]
 #
-# A tile by pointers adds to its rows; positions that are equally far apart need none, and have tiles
-# of many rows: what they load of b serves all of them, and no sum waits for itself.
+# A tile by pointers adds to its rows; positions that are equally far apart need none, and have
+# tiles of many rows: what they load of b serves all of them, and no sum waits for itself.
 
 cdef extern from *:
     """
@@ -49,9 +49,9 @@ cdef extern from *:
             *(vec *) (c + r * c_row) = acc[r];
     }
 
-    /* n_vec vectors of a row of n positions, a_row apart in a and c_row apart in c, in tiles of five
-       sizes. The last of them begins early if it would not be full, and does some positions once
-       more. */
+    /* n_vec vectors of a row of n positions, a_row apart in a and c_row apart in c, in tiles of
+       five sizes. The last of them begins early if it would not be full, and does some positions
+       once more. */
     static void channel_row(
         Py_ssize_t n, Py_ssize_t n_vec,
         const skcn_real *a, Py_ssize_t a_row, const Py_ssize_t *a_offset,
