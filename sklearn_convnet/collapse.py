@@ -82,8 +82,9 @@ def warn_of_collapse(trainer, samples):
         )
         warn_caller(message, ConvergenceWarning)
     elif misses_classes(parts, outputs, len(some) == len(samples)):
+        each = "each pixel of" if parts[0].target.ndim > 1 else "each of"
         warn_caller(
-            f"The network predicts the same class for each of {len(some)} training samples, though "
+            f"The network predicts the same class for {each} {len(some)} training samples, though "
             "not all are of that class: set class_weight='balanced' if it is to find those that "
             "are rare, or train longer.",
             ConvergenceWarning,

@@ -220,7 +220,7 @@ def test_maps_of_one_label_are_named(images):
     layers = [Conv2D(4, 3, padding="same")]
     clf = quick(ConvNetClassifier, layers, optimizer=Adam(0.02))
     (text,) = told(clf, X, maps.astype(int))
-    assert "predicts the same class for each of 250 training samples" in text
+    assert "predicts the same class for each pixel of 250 training samples" in text
     assert told(clf, X, (X > 0.5).astype(int)) == []
 
 
