@@ -138,6 +138,12 @@ def test_turned_digits(capsys, figure):
     assert "| p4 at depth | 14,146 |" in capsys.readouterr().out
 
 
+def test_moving_digits(capsys, figure):
+    found = run("moving_digits", "--quick", "--seeds", "1", "--figure", figure)
+    assert all(0 <= value <= 1 for pair in found.values() for value in pair)
+    assert "| frames as depth | 42,658 |" in capsys.readouterr().out
+
+
 def test_digits_in_c(capsys, figure):
     assert run("digits_in_c", "--epochs", "1", "--repeats", "1", "--figure", figure) < 1e-5
     assert "| `-O3` |" in capsys.readouterr().out
