@@ -20,10 +20,25 @@ from numpy.typing import NDArray
 class WithFeatures:
     """An array of samples, and the features of each.
 
+    Estimators make one of what `fit` and `predict` are given; a `Network` is given it itself.
+
     Parameters
     ----------
     X : ndarray of shape (n, *sample_shape)
+        The samples.
     features : ndarray of shape (n, n_features)
+        Numbers beside each, in the same order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_convnet.beside import WithFeatures
+    >>> from sklearn_convnet.layers import ConcatFeatures, Conv2D, Dense, GlobalAvgPool
+    >>> from sklearn_convnet.network import compile_network
+    >>> layers = [Conv2D(4, 3), GlobalAvgPool(), ConcatFeatures(2), Dense(3)]
+    >>> network = compile_network(layers, (8, 8, 1), random_state=0)
+    >>> network.forward(WithFeatures(np.zeros((5, 8, 8, 1)), np.ones((5, 2)))).shape
+    (5, 3)
     """
 
     def __init__(self, X: NDArray[Any], features: NDArray[Any]) -> None:

@@ -209,7 +209,8 @@ class BaseConvNet(
         features : array-like of shape (n_samples, n_features), default=None
             Numbers beside each sample, which a `ConcatFeatures` among the layers appends to what
             those before it make of the sample; where `layers` is None, it stands before the first
-            dense layer. They are used as they are: scale them before.
+            dense layer, or behind all with a dense layer after it. They are used as they are: scale
+            them before.
         features_val : array-like of shape (n_val, n_features), default=None
             Those of `X_val`.
 

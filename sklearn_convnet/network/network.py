@@ -444,7 +444,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         Parameters
         ----------
         X : array of shape (n, *input_shape), or WithFeatures
-            The batch; where a layer appends features, with them (`sklearn_convnet.beside`).
+            The batch, with the features of its samples where a layer appends them.
         training : bool, default=False
             Whether a backward follows. If not, nothing on the network is written, and
             several threads may call this at once. If so, the gradients of the parameters
