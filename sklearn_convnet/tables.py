@@ -1,7 +1,14 @@
 """Tables that are read: as text, in a notebook, or as a data frame."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from numbers import Integral, Number
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Table:
@@ -31,7 +38,14 @@ class Table:
     dense1    25%
     """
 
-    def __init__(self, columns, rows, formats=None, notes=(), total=None):
+    def __init__(
+        self,
+        columns: Iterable[str],
+        rows: Iterable[Sequence[Any]],
+        formats: Mapping[str, str | Callable[[Any], str]] | None = None,
+        notes: Iterable[str] = (),
+        total: Sequence[Any] | None = None,
+    ) -> None:
         self.columns, self.rows = list(columns), [tuple(row) for row in rows]
         self.formats, self.notes = dict(formats or {}), list(notes)
         self.total = total
@@ -56,7 +70,7 @@ class Table:
         values = [row[i] for row in self.rows if row[i] is not None]
         return bool(values) and all(isinstance(value, Number) for value in values)
 
-    def __str__(self):
+    def __str__(self) -> str:
         cells, total = self._cells(self.rows), self._total_cells()
         columns = zip(self.columns, *cells, *total, strict=True)
         widths = [max(map(len, column)) for column in columns]
@@ -93,7 +107,7 @@ class Table:
         head = row("th", self.columns)
         return f"<table><thead>{head}</thead><tbody>{body}</tbody>{foot}</table>{notes}"
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """The table as a `pandas.DataFrame`, with numbers as they are.
 
         Columns of whole numbers with empty cells are of pandas' dtype Int64.

@@ -23,8 +23,10 @@ from sklearn_convnet.layers import Conv2D, Dense, Layer, MaxPool2D, Residual
 from sklearn_convnet.losses import Huber
 from sklearn_convnet.metrics import box_iou
 from sklearn_convnet.network import Network, compile_network
+from sklearn_convnet.network.probe import Probe
 from sklearn_convnet.optimizers import Adam
 from sklearn_convnet.schedules import CosineDecay
+from sklearn_convnet.tables import Table
 
 PACKAGE = Path(sklearn_convnet.__file__).parent
 NAMES = sorted({*dir(sklearn_convnet), "dask"} - {*sklearn_convnet.__all__})
@@ -68,6 +70,11 @@ def test_every_public_function_is_annotated(name):
     assert not {
         name: missing(function) for name, function in functions.items() if missing(function)
     }
+
+
+@pytest.mark.parametrize("kind", [Probe, Scan, Table])
+def test_what_public_functions_return_is_annotated(kind):
+    assert not {name: missing(f) for name, f in functions_of(kind) if missing(f)}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
@@ -68,14 +69,14 @@ class Scan:
         has no layer with padding, for which what lies around a window is not zero here.
     """
 
-    maps: list
-    window: tuple
-    stride: tuple
-    sizes: list
-    scales: list
+    maps: list[Any]
+    window: tuple[int, ...]
+    stride: tuple[int, ...]
+    sizes: list[tuple[int, ...]]
+    scales: list[list[tuple[float, ...]]]
     is_exact: bool
 
-    def windows(self, scale=0, sample=0):
+    def windows(self, scale: int = 0, sample: int = 0) -> NDArray[Any]:
         """Where the windows are in a sample.
 
         Parameters
@@ -93,7 +94,7 @@ class Scan:
             numbers, so that its left edge is at -1/2.
         """
         grid = self.maps[scale][sample].shape[:-1]
-        corners = np.stack(np.indices(grid)[::-1], axis=-1).astype(float)  # x before y
+        corners = np.moveaxis(np.indices(grid)[::-1], 0, -1).astype(float)  # x before y
         corners *= self.stride[::-1]
         factor = np.array(self.scales[scale][sample][::-1])
         low, high = corners / factor - 0.5, (corners + self.window[::-1]) / factor - 0.5

@@ -8,12 +8,17 @@
 # * A layer may be several nodes (a convolution and its activation): its output is that of the last.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import accumulate
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..threads import effective_n_threads
 from .blocks import OutputsNode
@@ -107,7 +112,7 @@ class Probe:
     True
     """
 
-    def __init__(self, network, twin):
+    def __init__(self, network: Any, twin: Any) -> None:
         self._network, self._twin = network, twin
         self._nodes = last_nodes(twin.nodes)
         if twin.nodes:
@@ -115,16 +120,17 @@ class Probe:
         self._places = {
             inner: place for place, node in enumerate(twin.nodes) for inner in walk([node])
         }
-        self._run, self._stop = None, 0
+        self._run: ProbeRun | None = None
+        self._stop = 0
 
     # --- layers --------------------------------------------------------------------------
 
     @property
-    def paths(self):
+    def paths(self) -> list[str]:
         """Paths of all layers, those inside blocks last."""
         return [path for path in self._nodes if path]
 
-    def path(self, layer):
+    def path(self, layer: str | int) -> str:
         """The path of a layer that is given by its path or place.
 
         Raises
@@ -160,7 +166,7 @@ class Probe:
         more = ", ..." if len(names) > MOST_NAMES else ""
         return f"the layers are {', '.join(map(repr, names[:MOST_NAMES]))}{more}"
 
-    def output_shape(self, layer):
+    def output_shape(self, layer: str | int) -> tuple[int, ...]:
         """The shape of a sample's output of a layer."""
         return self._node(layer).output_shape
 
@@ -169,7 +175,14 @@ class Probe:
 
     # --- passes --------------------------------------------------------------------------
 
-    def forward(self, X, record=(), *, backward=True, n_threads=None):
+    def forward(
+        self,
+        X: ArrayLike,
+        record: Sequence[str | int] = (),
+        *,
+        backward: bool = True,
+        n_threads: int | None = None,
+    ) -> dict[str | int, NDArray[Any]]:
         """The outputs of layers for a batch.
 
         Parameters
@@ -195,18 +208,25 @@ class Probe:
         ValueError
             If X does not fit or there is no such layer.
         """
-        X, features = self._network.check_input(X)
+        batch, features = self._network.check_input(X)
         nodes = {layer: self._node(layer) for layer in record}
         whole = len(self._twin.nodes)
         self._stop = max((self._places[node] + 1 for node in nodes.values()), default=whole)
         threads, watched = effective_n_threads(n_threads), frozenset(nodes.values())
         options = dict(training=backward, watched=watched, features=features)
         run = ProbeRun(self._twin.kernels, threads, **options)
-        chain_forward(self._twin.nodes[: self._stop], X, run)
-        self._run, self._n_samples = (run if backward else None), len(X)
+        chain_forward(self._twin.nodes[: self._stop], batch, run)
+        self._run, self._n_samples = (run if backward else None), len(batch)
         return {layer: run.seen[node] for layer, node in nodes.items()}
 
-    def backward(self, gradients, record=(), *, rule=None, to_input=True):
+    def backward(
+        self,
+        gradients: Mapping[str | int, ArrayLike],
+        record: Sequence[str | int] = (),
+        *,
+        rule: Callable[..., Any] | None = None,
+        to_input: bool = True,
+    ) -> tuple[NDArray[Any] | None, dict[str | int, NDArray[Any]]]:
         """Gradients of a function of the outputs of layers; the last forward may have several.
 
         Parameters
