@@ -26,8 +26,10 @@ every_estimator = pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvN
 
 
 def samples(*shape, n=12):
-    rng = np.random.RandomState(0)
-    return rng.normal(size=(n, *shape)).astype(np.float32), np.arange(n) % 2
+    """Noise around a level that tells the class."""
+    y = np.arange(n) % 2
+    X = np.random.RandomState(0).normal(size=(n, *shape)) + 3 * y.reshape(n, *[1] * len(shape))
+    return X.astype(np.float32), y
 
 
 def rates(length, n=None):
