@@ -148,7 +148,10 @@ def typical_time(found, sets, contender):
     """The median over the sets that there is a time of."""
     own = [found[name, contender] for name in sets if (name, contender) in found]
     times = [row.fit for row in own if not row.absent]
-    return f"{statistics.median(times):.2g}" if times else ""
+    if not times:
+        return ""
+    typical = statistics.median(times)
+    return f"{typical:.0f}" if typical >= 10 else f"{typical:.2g}"
 
 
 def missed(found):
