@@ -456,7 +456,7 @@ def test_shuffle(digits, quick, monkeypatch):
 def test_default_network_on_tables(load, max_iter):
     X, y = load(return_X_y=True)
     clf = ConvNetClassifier(max_iter=max_iter, random_state=0)
-    assert cross_val_score(clf, X, y, cv=3).mean() >= 0.9
+    assert cross_val_score(clf, X, y, cv=3).mean() > 0.85
 
 
 def test_default_network_on_signals():

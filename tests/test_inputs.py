@@ -386,7 +386,7 @@ def test_flat_samples_of_a_kind():
     X *= np.arange(1, 41)
     auto, signal, table = (quick(input_kind=kind).fit(X, y) for kind in ("auto", "signal", "table"))
     names = [type(layer).__name__ for _, layer in table.layers_]
-    assert names == ["Standardize", "Dense", "Dense", "Dense"]
+    assert names == ["Standardize", "Dense", "Dense"]
     per = [model.layers_[0][1].per for model in (auto, signal, table)]
     assert per == ["value", "channel", "value"]
     mean = table.network_.buffers()["standardize1/mean"]

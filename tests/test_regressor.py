@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import r2_score
 
 from sklearn_convnet import ConvNetRegressor
-from sklearn_convnet.layers import Conv2D, Dense
+from sklearn_convnet.layers import Conv2D, Dense, Standardize
 from sklearn_convnet.losses import AbsoluteError, Huber, Poisson, Quantile
 from sklearn_convnet.optimizers import SGD, Adam
 
@@ -105,7 +105,8 @@ def test_a_weight_is_a_repetition(blobs, loss, n_outputs):
     X, Y = blobs
     X, Y = X[:20], Y[:20, :n_outputs]
     weight = np.random.RandomState(0).randint(4, size=20)
-    reg = ConvNetRegressor(loss=loss, batch_size=1000, max_iter=5, random_state=0)
+    layers = [Standardize(), Conv2D(8, 3), Dense(16)]
+    reg = ConvNetRegressor(layers, loss=loss, batch_size=1000, max_iter=5, random_state=0)
     a = reg.fit(X, Y, sample_weight=weight).get_weights()
     b = reg.fit(np.repeat(X, weight, axis=0), np.repeat(Y, weight, axis=0)).get_weights()
     for path in a:
