@@ -22,7 +22,7 @@ import warnings
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
-from compare import NETS, make_batch
+from networks import NETS, make_batch
 
 # %%
 # Measured
@@ -73,7 +73,7 @@ def contenders(stack, net, batch):
     from sklearn_convnet.optimizers import SGD
 
     params = dict(
-        layers=NETS[net]()[0],
+        layers=NETS[net].make()[0],
         optimizer=SGD(0.01, momentum=0.9),
         batch_size=batch,
         n_shards=2,

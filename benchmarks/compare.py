@@ -1,7 +1,8 @@
-"""Head to head with PyTorch, skorch and onnxruntime: the same networks from the same weights.
+"""Head to head with other packages: the same networks from the same weights.
 
-    python benchmarks/compare.py train|predict|kernels|latency|fit [--threads 1 2] [--batch 128]
-                                 [--nets lenet5 vgg] [--rounds 9] [--json FILE]
+    python benchmarks/compare.py train|predict|layers|kernels|latency|fit|first
+                                 [--nets lenet5 vgg] [--group photographs] [--batch 1 16]
+                                 [--peers onnx JAX] [--threads 1 2] [--rounds 9] [--json FILE]
                                  [--variant avx512|avx2|baseline]
 
 Each contender lives in a process of its own and works only when it is its turn, so that no
@@ -11,14 +12,17 @@ what counts is the median, over the rounds, of its time divided by ours of the s
 
 train    a step of SGD with momentum: forward, loss, backward, update
 predict  a forward, of a batch
+layers   a forward, and a forward and backward, of single layers and small blocks
 latency  a forward of one image, and the estimator's `predict_proba` of it
 fit      `fit` of digits, 8 x 8, two convolutions, batches of 32, 20 epochs, next to skorch
+first    the first fit and prediction of a process, next to those that follow
 kernels  the three passes of convolutions, direct and in Winograd's form, and of dense layers,
          next to BLAS's matrix product, by time an operation of the direct form
 
-`--nets` takes parts of names: `kernels --nets 3x3`, and `predict --nets 22 --batch 1` for one
-photograph. With `--variant`, kernels of that variant are timed, and OpenBLAS is held to registers
-of the same width.
+The networks are in `networks.py`, small ones unless a group or parts of names are asked for; the
+peers in `peers.py`: PyTorch in two layouts, as it is and compiled, JAX, onnxruntime and OpenVINO,
+as far as they are installed. With `--variant`, kernels of that variant are timed, and the others
+are held to registers of the same width, or left out.
 """
 
 import argparse
@@ -27,202 +31,35 @@ import json
 import multiprocessing
 import os
 import resource
-import runpy
 import statistics
 import time
+import warnings
 from collections import defaultdict
 from functools import partial
-from pathlib import Path
 
 import kernel_steps
+import layer_rows
 import numpy as np
+import peers
+from networks import NETS, make_batch, make_network
+from peers import LEARNING_RATE, MOMENTUM
 
 SECONDS = 0.25  # about how long a turn takes
-LEARNING_RATE, MOMENTUM = 0.01, 0.9
+MODES = ("train", "predict", "layers", "latency", "fit", "first", "kernels")
 DIGIT_EPOCHS = 20
+BATCHES_TRIED = 20  # to find out how many take a second
 
 
 # %%
-# Networks
-
-
-def lenet5():
-    from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
-
-    layers = [Conv2D(6, 5, padding=2), MaxPool2D(2), Conv2D(16, 5), MaxPool2D(2)]
-    return [*layers, Dense(120), Dense(84)], (28, 28, 1)
-
-
-def conv32_64():
-    from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
-
-    return [Conv2D(32, 3), Conv2D(64, 3), MaxPool2D(2), Dense(128)], (28, 28, 1)
-
-
-def vgg():
-    from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
-
-    layers = []
-    for filters in (64, 128, 256):
-        layers += [Conv2D(filters, 3, padding=1), Conv2D(filters, 3, padding=1), MaxPool2D(2)]
-    return [*layers, Dense(256)], (32, 32, 3)
-
-
-def resnet20():
-    from sklearn_convnet.architectures import resnet_cifar
-
-    return resnet_cifar(20, projection=True), (32, 32, 3)
-
-
-def without_dropout(layers):
-    """Layers that two packages can train alike: two generators never drop the same numbers."""
-    return [
-        pair
-        for pair in layers
-        if type(pair[-1] if isinstance(pair, tuple) else pair).__name__ != "Dropout"
-    ]
-
-
-def fashion():
-    example = Path(__file__).parents[1] / "docs" / "examples" / "fashion_mnist.py"
-    return without_dropout(runpy.run_path(str(example))["layers"]()), (28, 28, 1)
-
-
-def photographs(architecture, *args, side=224):
-    """A network of photographs."""
-    from sklearn_convnet import architectures
-
-    return without_dropout(getattr(architectures, architecture)(*args)), (side, side, 3)
-
-
-NETS = {"lenet5": lenet5, "conv32-64": conv32_64, "vgg": vgg, "resnet20": resnet20}
-#: Those that are compared only where they are asked for.
-LARGE = {
-    "resnet18-224": partial(photographs, "resnet", 18),
-    "resnet50-224": partial(photographs, "resnet", 50),
-    "alexnet-227": partial(photographs, "alexnet", side=227),
-    "vgg16-224": partial(photographs, "vgg", "D"),
-}
-
-
-def make_network(net):
-    """Our network, with an output of ten classes."""
-    from sklearn_convnet.layers import Dense
-    from sklearn_convnet.network import compile_network
-
-    layers, shape = NETS[net]()
-    layers = [*layers, ("output", Dense(10, activation="identity"))]
-    return compile_network(layers, shape, random_state=0)
-
-
-def make_batch(net, batch):
-    """Random images and labels."""
-    rng = np.random.default_rng(0)
-    shape = NETS[net]()[1]
-    X = rng.standard_normal((batch, *shape), dtype=np.float32)
-    return X, rng.integers(0, 10, batch)
-
-
-# %%
-# Contenders: each returns a step to time, and what it must have in common with the others
-
-
-def ours_train(net, batch, threads):
-    from sklearn_convnet.batches import Samples
-    from sklearn_convnet.losses import CrossEntropy
-    from sklearn_convnet.optimizers import SGD
-    from sklearn_convnet.training import Trainer
-
-    network = make_network(net)
-    X, y = make_batch(net, batch)
-    samples = Samples(X, y, np.ones(batch, np.float32))
-    optimizer = SGD(LEARNING_RATE, momentum=MOMENTUM)
-    trainer = Trainer(network, CrossEntropy(), optimizer, batch, False, None, threads)
-    loss = trainer.run_step([samples])[0] / batch
-    answer = {path: array.copy() for path, array in network.gradients().items()}
-    return partial(trainer.run_step, [samples]), {"loss": loss, **answer}
-
-
-def torch_train(net, batch, threads, memory_format):
-    import torch
-    from twin import Twin
-
-    torch.set_num_threads(threads)
-    twin = Twin(make_network(net))
-    X, y = make_batch(net, batch)
-    module = twin.module.to(memory_format=getattr(torch, memory_format))
-    X = torch.from_numpy(X).permute(0, 3, 1, 2)
-    X = X.contiguous(memory_format=getattr(torch, memory_format))
-    y = torch.from_numpy(y)
-    optimizer = torch.optim.SGD(module.parameters(), LEARNING_RATE, MOMENTUM)
-    criterion = torch.nn.CrossEntropyLoss()
-
-    def step():
-        optimizer.zero_grad()
-        loss = criterion(module(X), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    loss = step().item()
-    return step, {"loss": loss, **{k: g.copy() for k, g in twin.gradients().items()}}
-
-
-def ours_predict(net, batch, threads):
-    network = make_network(net)
-    X, _ = make_batch(net, batch)
-    step = partial(network.forward, X, n_threads=threads)
-    return step, {"output": step()}
-
-
-def torch_predict(net, batch, threads, memory_format):
-    import torch
-    from twin import Twin
-
-    torch.set_num_threads(threads)
-    module = Twin(make_network(net)).module.eval()
-    module = module.to(memory_format=getattr(torch, memory_format))
-    X = torch.from_numpy(make_batch(net, batch)[0]).permute(0, 3, 1, 2)
-    X = X.contiguous(memory_format=getattr(torch, memory_format))
-
-    def step():
-        with torch.inference_mode():
-            return module(X)
-
-    return step, {"output": step().numpy()}
-
-
-def onnx_predict(net, batch, threads):
-    import io
-    import warnings
-
-    import onnxruntime
-    import torch
-    from twin import Twin
-
-    X = np.ascontiguousarray(make_batch(net, batch)[0].transpose(0, 3, 1, 2))
-    module = Twin(make_network(net)).module.eval()
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(module, torch.from_numpy(X), file, input_names=["X"], dynamo=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        file.getvalue(), options, providers=["CPUExecutionProvider"]
-    )
-
-    def step():
-        return session.run(None, {"X": X})[0]
-
-    return step, {"output": step()}
+# Contenders besides those of `peers.py`: each returns a step to time, and what it must have in
+# common with the others
 
 
 def estimator_predict(net, batch, threads):
     """`predict_proba`; its answer is not the output, so nothing is compared."""
     from sklearn_convnet import ConvNetClassifier
 
-    layers, _ = NETS[net]()
+    layers, _ = NETS[net].make()
     X, _ = make_batch(net, max(batch, 20))
     clf = ConvNetClassifier(layers, max_iter=1, n_threads=threads, random_state=0)
     clf.fit(X, np.arange(len(X)) % 10)
@@ -237,22 +74,12 @@ def digits():
     return (X / 16).astype(np.float32).reshape(-1, 8, 8, 1), y.astype(np.int64)
 
 
-def digit_layers():
-    from sklearn_convnet.layers import Conv2D, Dense, MaxPool2D
-
-    layers = [Conv2D(16, 3, padding=1), MaxPool2D(2), Conv2D(32, 3, padding=1), MaxPool2D(2)]
-    return [*layers, Dense(64)], (8, 8, 1)
-
-
-NETS |= {"digits": digit_layers, "fashion": fashion, **LARGE}
-
-
 def classifier(net, batch, threads, epochs):
     from sklearn_convnet import ConvNetClassifier
     from sklearn_convnet.optimizers import SGD
 
     return ConvNetClassifier(
-        NETS[net]()[0],
+        NETS[net].make()[0],
         optimizer=SGD(LEARNING_RATE, momentum=MOMENTUM),
         batch_size=batch,
         max_iter=epochs,
@@ -295,30 +122,30 @@ def skorch_fit(net, batch, threads):
     return partial(clf.fit, X, y), {"accuracy": clf.fit(X, y).score(X, y)}
 
 
-CONTENDERS = {
-    "train": {
-        "sklearn_convnet": ours_train,
-        "PyTorch": partial(torch_train, memory_format="contiguous_format"),
-        "PyTorch channels-last": partial(torch_train, memory_format="channels_last"),
-    },
-    "predict": {
-        "sklearn_convnet": ours_predict,
-        "PyTorch": partial(torch_predict, memory_format="contiguous_format"),
-        "PyTorch channels-last": partial(torch_predict, memory_format="channels_last"),
-        "onnxruntime": onnx_predict,
-    },
-    "latency": {
-        "sklearn_convnet": ours_predict,
-        "predict_proba": estimator_predict,
-        "PyTorch": partial(torch_predict, memory_format="contiguous_format"),
-        "onnxruntime": onnx_predict,
-    },
-    "fit": {"sklearn_convnet": ours_fit, "skorch": skorch_fit},
-}
+def contenders(mode, net, names=None, held=False):
+    """Those of a mode and network, by name, the first beside whom the others stand."""
+    if mode == "fit":
+        return {"sklearn_convnet": ours_fit, "skorch": skorch_fit}
+    if mode == "layers":
+        return layer_rows.MAKERS
+    chosen = peers.makers("predict" if mode == "latency" else mode, net, names, held)
+    if mode == "latency":
+        chosen["predict_proba"] = estimator_predict
+    return chosen
+
+
 #: Tolerances of two answers. In training, two numbers of a pool's window that are equal
 #: but for rounding send a gradient to another place, which some of 300,000 windows do.
-TOLERANCE = {"train": 2e-2, "predict": 1e-4, "latency": 1e-4, "fit": 0.02, "kernels": 1e-4}
+TOLERANCE = {
+    "train": 2e-2,
+    "predict": 1e-4,
+    "layers": 1e-4,
+    "latency": 1e-4,
+    "fit": 0.02,
+    "kernels": 1e-4,
+}
 LOSS_TOLERANCE = 1e-5
+SMALL = 1e-3  # of the largest gradient
 
 
 # %%
@@ -354,8 +181,15 @@ class Contender:
         )
         self._process.start()
         theirs.close()  # so that a process that ended is noticed
-        self.answer = self._connection.recv()
-        self.n_steps = max(1, round(SECONDS / self.turn(1)))
+
+    def get_ready(self):
+        """Waits for the answer; says whether there is one."""
+        try:
+            self.answer = self._connection.recv()
+            self.n_steps = max(1, round(SECONDS / self.turn(1)))
+        except EOFError:
+            return False
+        return True
 
     def turn(self, n_steps=None):
         """Seconds a step."""
@@ -370,10 +204,25 @@ class Contender:
         return peak
 
 
+def ready(makers, mode, net, batch, threads):
+    """Contenders that are prepared, beside one another; who fails has said why, and is left out."""
+    started = {name: Contender(make, net, batch, threads) for name, make in makers.items()}
+    contenders = {name: one for name, one in started.items() if one.get_ready()}
+    if next(iter(makers)) not in contenders:
+        raise RuntimeError(f"{mode} {net}: there is nobody to compare with")
+    for name in makers.keys() - contenders.keys():
+        print(f"{mode} {net}: {name} failed and is left out", flush=True)
+    return contenders
+
+
 def difference(a, b):
-    """The largest relative difference, by norms, of the answers that both give."""
-    shared = a.keys() & b.keys()
-    return max(float(np.linalg.norm(a[k] - b[k]) / np.linalg.norm(a[k])) for k in shared)
+    """The largest relative difference, by norms, of the answers that both give. A gradient that is
+    zero but for rounding, such as that of an offset before another batch norm, is compared with
+    the largest."""
+    shared = sorted(a.keys() & b.keys() - {"loss"})
+    sizes = {k: float(np.linalg.norm(a[k])) for k in shared}
+    least = SMALL * max(sizes.values(), default=0.0)
+    return max(float(np.linalg.norm(a[k] - b[k])) / max(sizes[k], least) for k in shared)
 
 
 def check_answers(mode, net, contenders):
@@ -403,7 +252,7 @@ def compare(makers, mode, net, batch, threads, rounds):
     """One network: a row for each contender. The first is the one the others stand beside."""
     from sklearn_convnet.kernels import loader
 
-    contenders = {name: Contender(make, net, batch, threads) for name, make in makers.items()}
+    contenders = ready(makers, mode, net, batch, threads)
     check_answers(mode, net, contenders)
     seconds = take_turns(contenders, rounds)
     first = next(iter(seconds.values()))
@@ -424,15 +273,68 @@ def compare(makers, mode, net, batch, threads, rounds):
 
 
 # %%
+# The first of a process
+
+
+def time_first(connection, net, batch, threads, n_batches):
+    """Seconds of two fits and two rounds of predictions, of so many batches each."""
+    warnings.simplefilter("ignore")  # nothing can be learnt of random labels
+    X, y = make_batch(net, batch * n_batches)
+    clf = classifier(net, batch, threads, epochs=1)
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        clf.fit(X, y)
+        seconds.append(time.perf_counter() - start)
+    for _ in range(2):
+        start = time.perf_counter()
+        for row in range(n_batches):
+            clf.predict(X[row * batch : (row + 1) * batch])
+        seconds.append(time.perf_counter() - start)
+    connection.send(seconds)
+
+
+def in_new_process(net, batch, threads, n_batches):
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=time_first, args=(theirs, net, batch, threads, n_batches))
+    process.start()
+    seconds = ours.recv()
+    process.join()
+    return seconds
+
+
+def first_ones(net, batch, threads, rounds):
+    """Rows of the first fit and the first predictions of a process, each about a second of work,
+    and of those that follow; ratios are those of the first to the next."""
+    tried = in_new_process(net, batch, threads, BATCHES_TRIED)
+    rows = []
+    for i, what in enumerate(("fit", "predict")):
+        n_batches = max(1, round(BATCHES_TRIED / tried[2 * i + 1]))
+        seconds = [in_new_process(net, batch, threads, n_batches) for _ in range(rounds)]
+        pairs = [one[2 * i : 2 * i + 2] for one in seconds]
+        row = {"mode": "first", "net": net, "batch": batch, "threads": threads}
+        rows.append(
+            row
+            | {
+                "package": f"first {what}",
+                "milliseconds": 1e3 * statistics.median(first for first, _ in pairs),
+                "ratio": statistics.median(first / following for first, following in pairs),
+            }
+        )
+    return rows
+
+
+# %%
 # Command line
 
 
 def print_rows(rows):
     for row in rows:
         print(
-            f"{row['mode']:8} {row['net']:24} {row['threads']} threads  {row['package']:24}"
-            f"{row['milliseconds']:9.3f} ms  ratio {row['ratio']:6.2f}"
-            f"  peak {row['peak_mib']:6.0f} MiB",
+            f"{row['mode']:8} {row['net']:32} {row['batch']:4} {row['threads']} threads  "
+            f"{row['package']:31}{row['milliseconds']:9.3f} ms  ratio {row['ratio']:6.2f}"
+            + (f"  peak {row['peak_mib']:6.0f} MiB" if "peak_mib" in row else ""),
             flush=True,
         )
 
@@ -450,54 +352,87 @@ def print_kernel(rows):
 
 
 def print_means(rows):
-    """Geometric means of the ratios over the networks; several threads beside one, of ours."""
+    """Geometric means of the ratios over the networks, of each package and of the best one;
+    several threads beside one, of ours."""
     first = rows[0]["package"]
-    ratios, ours = defaultdict(list), {}
+    ratios, of_nets, ours = defaultdict(list), defaultdict(list), {}
     for row in rows:
         if row["package"] == first:
-            ours[row["net"], row["threads"]] = row["milliseconds"]
+            ours[row["net"], row["batch"], row["threads"]] = row["milliseconds"]
         else:
             ratios[row["threads"], row["package"]].append(row["ratio"])
+            of_nets[row["net"], row["batch"], row["threads"]].append(row["ratio"])
+    for (*_, threads), values in of_nets.items():
+        ratios[threads, "the best of them"].append(min(values))
     for (threads, package), values in ratios.items():
-        mean = statistics.geometric_mean(values)
-        print(f"{threads} threads  {package:24} mean ratio of {len(values)}: {mean:6.2f}")
-    for (net, threads), milliseconds in ours.items():
-        if threads > 1 and (net, 1) in ours:
-            faster = ours[net, 1] / milliseconds
-            print(f"{threads} threads over one  {first:16} {net:40} {faster:6.2f}")
+        mean, least = statistics.geometric_mean(values), min(values)
+        print(
+            f"{threads} threads  {package:31} mean ratio of {len(values)}: {mean:6.2f}"
+            f"  least {least:6.2f}"
+        )
+    for (net, batch, threads), milliseconds in ours.items():
+        if threads > 1 and (net, batch, 1) in ours:
+            faster = ours[net, batch, 1] / milliseconds
+            print(f"{threads} threads over one  {first:16} {net:40} {batch:4} {faster:6.2f}")
 
 
 def measure(options):
     """All rows that were asked for. A network's thread counts follow one another."""
     rows = []
-    for net, threads in itertools.product(options.nets, options.threads):
-        sizes = (options.mode, net, options.batch, threads, options.rounds)
-        if options.mode == "kernels":
-            new = kernel_steps.add_rates(
-                compare(kernel_steps.makers(net), *sizes), net, options.batch
-            )
-            print_kernel(new)
-        else:
-            new = compare(CONTENDERS[options.mode], *sizes)
-            print_rows(new)
-        rows += new
-    print_means(rows)
+    for net in options.nets:
+        for batch, threads in itertools.product(batches(net, options), options.threads):
+            rows += measure_one(options, net, batch, threads)
+    if options.mode != "first":
+        print_means(rows)
     return rows
 
 
-def pick_nets(mode, parts):
-    """The names that contain one of the parts, or those that are usual in a mode."""
-    names = list(kernel_steps.KERNELS if mode == "kernels" else NETS)
+def measure_one(options, net, batch, threads):
+    sizes = (options.mode, net, batch, threads, options.rounds)
+    if options.mode == "kernels":
+        rows = kernel_steps.add_rates(compare(kernel_steps.makers(net), *sizes), net, batch)
+        print_kernel(rows)
+        return rows
+    if options.mode == "first":
+        rows = first_ones(net, batch, threads, options.rounds)
+    else:
+        held = options.variant not in (None, "avx512")
+        rows = compare(contenders(options.mode, net, options.peers, held), *sizes)
+    print_rows(rows)
+    return rows
+
+
+def batches(net, options):
+    """Those that are asked for, or the usual ones."""
+    mode = options.mode
+    if mode == "layers":
+        return [layer_rows.batch_of(net)]
+    if options.batch:
+        return options.batch
+    if mode in ("train", "predict"):
+        return NETS[net].batches(mode)
+    return [{"latency": 1, "fit": 32, "first": 32}.get(mode, 128)]
+
+
+def pick_nets(mode, parts, group):
+    """The names in a group that contain one of the parts, or those that are usual in a mode."""
+    if mode in ("kernels", "layers"):
+        names = list(kernel_steps.KERNELS) if mode == "kernels" else layer_rows.names()
+    else:
+        names = [name for name, net in NETS.items() if group in (None, net.group)]
     if parts:
         return [name for name in names if any(part in name for part in parts)]
-    usual = {"latency": ["lenet5"], "fit": ["digits"]}
-    return usual.get(mode, [name for name in names if name not in ("digits", "fashion", *LARGE)])
+    if group or mode in ("kernels", "layers"):
+        return names
+    usual = {"latency": ["lenet5"], "fit": ["digits"], "first": ["lenet5", "resnet20"]}
+    return usual.get(mode, [name for name in names if NETS[name].group == "small"])
 
 
 def hold_to(variant):
-    """Our kernels, and OpenBLAS, in the processes that are started from now on."""
+    """Our kernels and all others, in the processes that are started from now on."""
     os.environ["SKLEARN_CONVNET_KERNELS"] = variant
     os.environ["OPENBLAS_CORETYPE"] = kernel_steps.CORETYPES[variant]
+    os.environ.update(peers.HELD_BY[variant])
 
 
 def write_json(rows, path):
@@ -508,18 +443,20 @@ def write_json(rows, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("mode", choices=[*CONTENDERS, "kernels"])
+    parser.add_argument("mode", choices=MODES)
     parser.add_argument("--nets", nargs="+", metavar="PART", help="parts of their names")
+    groups = sorted({net.group for net in NETS.values()})
+    parser.add_argument("--group", choices=groups, help="all networks of a kind")
+    parser.add_argument("--peers", nargs="+", metavar="PART", help="parts of their names")
     parser.add_argument("--threads", type=int, nargs="+", default=[2])
-    parser.add_argument("--batch", type=int)
+    parser.add_argument("--batch", type=int, nargs="+")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--variant", choices=list(kernel_steps.CORETYPES))
     parser.add_argument("--json", metavar="FILE", help="where to write all figures")
     options = parser.parse_args()
-    options.nets = pick_nets(options.mode, options.nets)
+    options.nets = pick_nets(options.mode, options.nets, options.group)
     if not options.nets:
         parser.error("no network has such a name")
-    options.batch = options.batch or {"latency": 1, "fit": 32}.get(options.mode, 128)
     if options.variant:
         hold_to(options.variant)
     rows = measure(options)

@@ -18,6 +18,7 @@ from functools import partial
 
 import compare
 import numpy as np
+from networks import Net
 
 SAMPLES = (1000, 2000, 5000, 10_000, 20_000, 60_000)
 FILTERS = (8, 16, 24, 32, 48, 64, 96, 128)
@@ -57,14 +58,16 @@ def two_convolutions(filters):
 
 def with_convolutions(make, filters, batch, threads):
     """A contender of `compare.py`, in the process that it runs in."""
-    compare.NETS[filters] = partial(two_convolutions, filters)
+    compare.NETS[filters] = Net(partial(two_convolutions, filters), "curves")
     return make(filters, batch, threads)
 
 
 MAKERS = {
     "samples": {"sklearn_convnet": ours_epoch, "skorch": skorch_epoch},
     "filters": {
-        name: partial(with_convolutions, make) for name, make in compare.CONTENDERS["train"].items()
+        name: partial(with_convolutions, make)
+        for name, make in compare.contenders("train", "lenet5", ["PyTorch"]).items()
+        if "compiled" not in name
     },
 }
 compare.TOLERANCE["filters"] = compare.TOLERANCE["train"]
