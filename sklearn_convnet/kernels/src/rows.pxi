@@ -21,13 +21,13 @@ cdef extern from *:
     """
     #define AHEAD 512  /* bytes of a row that are asked for; the others follow by themselves */
 
-    static inline void fetch_sample(const void *row, Py_ssize_t n_bytes)
+    static inline void fetch_row(const void *row, Py_ssize_t n_bytes)
     {
         for (Py_ssize_t i = 0; i < n_bytes && i < AHEAD; i += CACHE_LINE)
             __builtin_prefetch((const char *) row + i);
     }
     """
-    void fetch_sample(const void* row, Py_ssize_t n_bytes) noexcept nogil
+    void fetch_row(const void* row, Py_ssize_t n_bytes) noexcept nogil
 
 
 def take_rows(
@@ -45,7 +45,7 @@ def take_rows(
     for i in prange(m, nogil=True, num_threads=threads_for(m * size, n_threads),
                     schedule="static"):
         if i + 1 < m:
-            fetch_sample(&X[rows[i + 1], 0], size * sizeof(real))
+            fetch_row(&X[rows[i + 1], 0], size * sizeof(real))
         memcpy(&Y[i, 0], &X[rows[i], 0], size * sizeof(real))
 
 
@@ -66,7 +66,7 @@ def take_bytes(
     for i in prange(m, nogil=True, num_threads=threads_for(m * size, n_threads),
                     schedule="static"):
         if i + 1 < m:
-            fetch_sample(&X[rows[i + 1], 0], size)
+            fetch_row(&X[rows[i + 1], 0], size)
         x = &X[rows[i], 0]
         y = &Y[i, 0]
         for j in range(size):

@@ -135,7 +135,6 @@ cdef extern from *:
             to[lane] = (int32_t) place[lane];
     }
     """
-    void fetch "__builtin_prefetch" (const void* address) noexcept nogil
     void keep_larger(vec* best, bits_vec* place, vec x, bits_vec here) noexcept nogil
     void store_places(int32_t* to, bits_vec place) noexcept nogil
 

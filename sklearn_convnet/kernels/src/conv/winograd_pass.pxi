@@ -12,6 +12,10 @@ cdef inline Py_ssize_t panel_taps(const Winograd* q, Py_ssize_t n_k) noexcept no
     return 9 * n_k * NR
 
 
+cdef enum:
+    CHANNELS_AHEAD = 8  # whose filters are asked for while as many are transformed
+
+
 cdef inline void transform_scaled(
     const Winograd* q, const real* w, const real* scale, real* U, Py_ssize_t distance
 ) noexcept nogil:
@@ -19,7 +23,7 @@ cdef inline void transform_scaled(
     cdef real scaled[9 * MAX_LANES]
     cdef Py_ssize_t t
     for t in range(9):
-        fetch(w + t * q.w_tap + 8 * q.w_row)
+        fetch(w + t * q.w_tap + CHANNELS_AHEAD * q.w_row, LANES)
     if scale is NULL:
         transform_filter(q.m, w, 3 * q.w_tap, q.w_tap, U, q.n * distance, distance)
         return

@@ -2,7 +2,9 @@
 # vectors. Panel p of width V lies at b + n_k * (first vector) * LANES, in rows of V vectors.
 
 cdef enum:
-    ROWS_AHEAD = 16  # that are asked for while as many are packed
+    # Rows that are asked for while as many are packed: in a matrix they lie too far apart for the
+    # processor to foresee where the next begins.
+    ROWS_AHEAD = 16
 
 
 cdef inline Py_ssize_t vectors_for(Py_ssize_t n_columns) noexcept nogil:
@@ -18,14 +20,6 @@ cdef inline Py_ssize_t panel_start(Py_ssize_t n_vec, Py_ssize_t panel) noexcept 
     return part(n_vec, panel, panels_for(n_vec))
 
 
-cdef inline void fetch_row(const real* row, Py_ssize_t n) noexcept nogil:
-    """Asks for numbers that are soon wanted: rows of a matrix lie too far apart for the processor
-    to foresee it."""
-    cdef Py_ssize_t i, line = CACHE_LINE // <Py_ssize_t> sizeof(real)
-    for i in range(ceil_div(n, line)):
-        fetch(row + i * line)
-
-
 cdef void pack_panel(
     const real* b,               # IN  element (k, j) at b[k * row_step + j * column_step]
     Py_ssize_t row_step, Py_ssize_t column_step,
@@ -36,7 +30,7 @@ cdef void pack_panel(
     cdef Py_ssize_t k, j
     if column_step == 1:
         for k in range(n_k):
-            fetch_row(b + (k + ROWS_AHEAD) * row_step, n_columns)
+            fetch(b + (k + ROWS_AHEAD) * row_step, n_columns)
             if scale is NULL:
                 copy_row(b + k * row_step, packed + k * n_lanes, n_columns)
             else:
