@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 from contenders import CONTENDERS, Problem
-from data import CHOOSE, SETS, VERIFY, load
+from data import CHOOSE, PLACES, SETS, VERIFY, load
 
 RESULTS = Path(__file__).parents[1] / "results"
 PACKAGES = ("numpy", "scikit-learn", "sklearn_convnet", "torch", "skorch", "keras", "aeon")
@@ -133,10 +133,8 @@ def is_done(rows, name, contender, seed, limit):
 
 def is_long(name, contender):
     """Whether a fit takes minutes, so that there is one of it."""
-    keras = contender == "Keras"
-    return name == "fashion_60000" or (
-        keras and (name in LONG_SERIES or SETS[name].task == "segmentation")
-    )
+    slow = contender == "Keras" and name in LONG_SERIES
+    return name == "fashion_60000" or SETS[name].group == PLACES or slow
 
 
 def seeds_of(name, contender, n_seeds):
