@@ -327,6 +327,7 @@ def test_mean_ranks_by_group(module, results):
     table = report.rank_table(report.summarise(results["fits"])).splitlines()
     assert table[0] == "|  | sets | sklearn_convnet | MLP | skorch |"
     assert table[2:] == [
+        "| Classes and numbers | 2 | 2.50 | **1.50** | 2.00 |",
         "| Classes of images and volumes | 1 | 3.00 | 2.00 | **1.00** |",
         "| Classes of rows of tables | 1 | 2.00 | **1.00** | 3.00 |",
     ]

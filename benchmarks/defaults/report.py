@@ -75,9 +75,9 @@ def _summary(rows):
     return Found(float(np.mean(scores)), statistics.median(times), warnings)
 
 
-def of_group(found, group):
-    """Sets of a group that there are results of, and the contenders of any of them."""
-    sets = [name for name, s in SETS.items() if s.group == group and (name, OURS) in found]
+def of_groups(found, groups):
+    """Sets of some groups that there are results of, and the contenders of any of them."""
+    sets = [name for name, s in SETS.items() if s.group in groups and (name, OURS) in found]
     names = [c for c in CONTENDERS if any((name, c) in found for name in sets)]
     return sets, names
 
@@ -86,6 +86,21 @@ def complete(found, sets, names):
     """Those contenders that have a way to do all sets, and their scores, a row a set."""
     names = [c for c in names if all((name, c) in found for name in sets)]
     return names, np.array([[found[name, c].score for c in names] for name in sets])
+
+
+def ranked(found):
+    """`title, contenders, scores` of what is ranked: all that has one output, and each group."""
+    titles = {"Classes and numbers": set(GROUPS) - {PLACES}}
+    titles |= {short(title): {group} for group, title in GROUPS.items()}
+    for title, groups in titles.items():
+        sets, names = of_groups(found, groups)
+        if sets:
+            yield title, *complete(found, sets, names)
+
+
+def short(title):
+    """Without the name of the score."""
+    return re.sub(r": .*| \(.*?\)", "", title)
 
 
 # %%
@@ -109,7 +124,7 @@ def cell(found, name, contender, best):
 
 def group_table(found, group):
     """Scores by set, and under them mean ranks and times."""
-    sets, names = of_group(found, group)
+    sets, names = of_groups(found, {group})
     rows = []
     for name in sets:
         best = f"{max(found[name, c].score for c in names if (name, c) in found):.3f}"
@@ -125,23 +140,14 @@ def rank_table(found):
     """Mean ranks by group, of those who do all of its sets."""
     every = [c for c in CONTENDERS if any(c == contender for _, contender in found)]
     rows = []
-    for group, title in GROUPS.items():
-        sets, names = of_group(found, group)
-        if not sets:
-            continue
-        names, scores = complete(found, sets, names)
+    for title, names, scores in ranked(found):
         ranks = mean_ranks(scores)
         told = {
             c: f"**{rank:.2f}**" if rank == ranks.min() else f"{rank:.2f}"
             for c, rank in zip(names, ranks, strict=True)
         }
-        rows.append([short(title), str(len(sets)), *(told.get(c, "") for c in every)])
+        rows.append([title, str(len(scores)), *(told.get(c, "") for c in every)])
     return markdown(["", "sets", *every], rows)
-
-
-def short(title):
-    """Without the name of the score."""
-    return re.sub(r": .*| \(.*?\)", "", title)
 
 
 def typical_time(found, sets, contender):
@@ -204,7 +210,9 @@ def about(kept):
     cpu, python = machine.pop("cpu"), machine.pop("python")
     versions = ", ".join(f"{name} {version}" for name, version in machine.items())
     threads = sorted({row["threads"] for row in kept["fits"]})
-    return f"{cpu}, threads: {', '.join(map(str, threads))}; Python {python}, {versions}."
+    # Such as that the machine had other work, which is written by hand.
+    note = f" {kept['note']}" if "note" in kept else ""
+    return f"{cpu}, threads: {', '.join(map(str, threads))}; Python {python}, {versions}.{note}"
 
 
 def half_text(half, kept):
@@ -212,7 +220,7 @@ def half_text(half, kept):
     found = summarise(kept["fits"])
     lines = [HEADINGS[half], "", "Mean ranks:", "", rank_table(found), ""]
     for group, title in GROUPS.items():
-        if of_group(found, group)[0]:
+        if of_groups(found, {group})[0]:
             lines += [f"### {title}", "", group_table(found, group), ""]
     lines += [f"![Mean ranks, and which differ](figures/{picture_name(half)})", ""]
     lines += [
@@ -228,12 +236,9 @@ def picture_name(half):
 
 def panels(kept):
     """What `draw.draw` takes: groups of five sets or more, and three contenders."""
-    found = summarise(kept["fits"])
-    for group, title in GROUPS.items():
-        sets, names = of_group(found, group)
-        names, scores = complete(found, sets, names)
-        if len(sets) > 4 and len(names) > 2:
-            yield short(title), names, scores
+    for title, names, scores in ranked(summarise(kept["fits"])):
+        if len(scores) > 4 and len(names) > 2:
+            yield title, names, scores
 
 
 def read_halves():
