@@ -69,6 +69,8 @@ class StepSums:
 
     def put(self, network):
         """Leave the sums on the network, where its optimiser finds them."""
+        if network.grads is None:  # other processes have computed all that went into the sum
+            network.gradients()
         network.grads[:] = self.gradient
         for path, value in network.buffers().items():
             value += self.changes[path] / self.weight

@@ -32,6 +32,7 @@ from sklearn_convnet.network.norm import StandardizeNode
 from sklearn_convnet.optimizers import SGD, Adam
 from sklearn_convnet.scores import RunningAccuracy, RunningR2
 from sklearn_convnet.shards import ShardedTrainer, merged_moments
+from sklearn_convnet.training import StepSums
 
 
 @parametrize_with_checks(
@@ -154,6 +155,17 @@ def test_a_step_is_the_sum_over_shards(n_shards):
     one = trainer_of(1, layers, X, CrossEntropy())
     one.run_epoch(Samples(X, y, weight), RunningAccuracy(lambda Z, y: y == y))
     assert not np.allclose(one.network.params, network.params)  # batch norm saw other batches
+
+
+def test_a_step_of_a_network_that_computed_no_shard():
+    """Others may have: a worker that takes the place of one that is gone."""
+    X, _ = maps(6)
+    network = trainer_of(2, [Dense(3, activation=None)], X, CrossEntropy()).network
+    assert network.grads is None
+    sums = StepSums(network)
+    sums.add(0.5, np.arange(float(len(network.params))), network.buffers(), 6.0)
+    sums.put(network)
+    assert_array_equal(network.grads, np.arange(len(network.params)))
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ def test_search_and_cross_validation_in_workers(run_python):
     assert printed.splitlines() == ["4 8", "(3, 3, 1, 8) True 6", "True True"]
 
 
+@pytest.mark.filterwarnings("ignore:The network has learnt nothing")
 def test_search_over_what_is_not_a_layer(flat_digits):
     X, y, clf = flat_digits
     grid = {"optimizer__learning_rate": [1e-6, 1e-2], "conv1__activation": ["tanh"]}

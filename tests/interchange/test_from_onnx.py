@@ -174,7 +174,8 @@ def test_classifiers_predict_and_go_on(shape, options):
 def test_flat_rows_that_are_signals(layers, n_columns):
     X, y = digits(64)
     X = np.ascontiguousarray(X[:, :n_columns])
-    reg = ConvNetRegressor(layers, max_iter=2, random_state=0).fit(X, y)
+    kind = "signal" if layers is None else "auto"
+    reg = ConvNetRegressor(layers, input_kind=kind, max_iter=2, random_state=0).fit(X, y)
     found = ConvNetRegressor.from_onnx(to_onnx(reg), input_shape=(n_columns,))
     assert found.network_.input_shape == reg.network_.input_shape == (n_columns, 1)
     np.testing.assert_allclose(found.predict(X), reg.predict(X), rtol=1e-5, atol=1e-6)
