@@ -28,7 +28,6 @@ every_net = pytest.mark.parametrize(
 @pytest.mark.filterwarnings("ignore:Using padding='same'")  # of even filters
 @pytest.mark.parametrize("twin", ["PyTorch", "JAX"])
 def test_networks(net, twin):
-    pytest.importorskip(peers.PEERS[twin].module)
     ours, theirs = (peers.PEERS[name].predict(net, 2, 1)[1] for name in ("sklearn_convnet", twin))
     assert compare.difference(ours, theirs) <= compare.TOLERANCE["predict"]
 
