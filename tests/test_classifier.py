@@ -451,12 +451,17 @@ def test_shuffle(digits, quick, monkeypatch):
 
 @pytest.mark.oldest
 @pytest.mark.parametrize(
-    ("load", "max_iter"), [(load_iris, 200), (load_wine, 60), (load_breast_cancer, 20)]
+    ("load", "max_iter", "least"),
+    [
+        (load_iris, 200, 0.89),  # 100 samples a fold, and a short training: 135 of 150 are right
+        (load_wine, 60, 0.93),
+        (load_breast_cancer, 20, 0.93),
+    ],
 )
-def test_default_network_on_tables(load, max_iter):
+def test_default_network_on_tables(load, max_iter, least):
     X, y = load(return_X_y=True)
     clf = ConvNetClassifier(max_iter=max_iter, random_state=0)
-    assert cross_val_score(clf, X, y, cv=3).mean() > 0.85
+    assert cross_val_score(clf, X, y, cv=3).mean() >= least
 
 
 def test_default_network_on_signals():
