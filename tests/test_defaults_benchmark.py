@@ -241,12 +241,19 @@ def test_a_fit_is_not_repeated(module):
     rows = fits(("iris", "MLP", 0, 0.9, 1.0))
     rows += [{"set": "iris", "contender": "Keras", "seed": 0, "absent": "over 9 s", "limit": 9}]
     rows += [{"set": "iris", "contender": "linear", "seed": 0, "absent": "ValueError: no"}]
-    assert is_done(rows, "iris", "MLP", 0, 9)
-    assert not is_done(rows, "iris", "MLP", 1, 9)
-    assert not is_done(rows, "wine", "MLP", 0, 9)
-    assert is_done(rows, "iris", "Keras", 1, 9)  # it would take too long again
-    assert not is_done(rows, "iris", "Keras", 0, 10)
-    assert not is_done(rows, "iris", "linear", 0, 9)  # it failed
+    assert is_done(rows, "iris", "MLP", 0, 9, busy=False)
+    assert not is_done(rows, "iris", "MLP", 1, 9, busy=False)
+    assert not is_done(rows, "wine", "MLP", 0, 9, busy=False)
+    assert is_done(rows, "iris", "Keras", 1, 9, busy=False)  # it would take too long again
+    assert not is_done(rows, "iris", "Keras", 0, 10, busy=False)
+    assert not is_done(rows, "iris", "linear", 0, 9, busy=False)  # it failed
+
+
+def test_a_fit_of_a_busy_machine_is_repeated_on_a_quiet_one(module):
+    is_done = module("run").is_done
+    rows = [row | {"busy": True} for row in fits(("iris", "MLP", 0, 0.9, 1.0))]
+    assert is_done(rows, "iris", "MLP", 0, 9, busy=True)
+    assert not is_done(rows, "iris", "MLP", 0, 9, busy=False)
 
 
 def test_what_needs_no_seed_and_what_takes_long_has_one(module):
@@ -320,6 +327,17 @@ def test_a_table_has_means_ranks_and_times(module, results):
         ["| median fit, s", "2", "1", " |"],
     ]
     assert found["iris", "sklearn_convnet"].warnings == {"UserWarning": 1}
+
+
+def test_times_of_a_busy_machine_are_not_told(module, results):
+    report, data = module("report"), module("data")
+    for row in results["fits"]:
+        if row["set"] == "digits" or row["contender"] == "MLP":
+            row["busy"] = True
+    found = report.summarise(results["fits"])
+    assert report.group_table(found, data.TABLES).splitlines()[-1] == "| median fit, s | 2 |  |  |"
+    assert "Slower than skorch on images: on no set." in report.missed(found)
+    assert found["digits", "skorch"].score == 0.95
 
 
 def test_mean_ranks_by_group(module, results):

@@ -44,10 +44,10 @@ TOLERANCE_R2 = 0.02
 
 @dataclass(frozen=True)
 class Found:
-    """What became of the fits of one contender to one set."""
+    """What became of the fits of one contender to one set; no time if the machine was busy."""
 
     score: float
-    fit: float
+    fit: float | None
     warnings: Counter
     absent: str = ""
 
@@ -67,12 +67,13 @@ def summarise(fits):
 def _summary(rows):
     reasons = [row["absent"] for row in rows if "absent" in row]
     if reasons:
-        return Found(-np.inf, np.inf, Counter(), reasons[0])
+        return Found(-np.inf, None, Counter(), reasons[0])
     warnings = Counter()
     for row in rows:
         warnings.update(row["warnings"])
-    scores, times = ([row[name] for row in rows] for name in ("score", "fit"))
-    return Found(float(np.mean(scores)), statistics.median(times), warnings)
+    times = [row["fit"] for row in rows if not row.get("busy")]
+    score = np.mean([row["score"] for row in rows])
+    return Found(float(score), statistics.median(times) if times else None, warnings)
 
 
 def of_groups(found, groups):
@@ -151,9 +152,11 @@ def rank_table(found):
 
 
 def typical_time(found, sets, contender):
-    """The median over the sets that there is a time of."""
+    """The median over the sets, if there is a time of each that was fitted."""
     own = [found[name, contender] for name in sets if (name, contender) in found]
     times = [row.fit for row in own if not row.absent]
+    if None in times:
+        return ""
     if not times:
         return ""
     typical = statistics.median(times)
@@ -173,7 +176,7 @@ def missed(found):
             if gap > TOLERANCE.get(SETS[name].task, TOLERANCE_R2):
                 below.append(f"`{name}` by {gap:.3f}")
         other = found.get((name, SKORCH))
-        if other and not other.absent and SETS[name].group == IMAGES:
+        if other and other.fit and own.fit and SETS[name].group == IMAGES:
             if own.fit > other.fit:
                 slower.append(f"`{name}` {own.fit / other.fit:.1f} times")
     tail = f"; the largest gap on any set is {worst:.3f}." if not below else "."
@@ -209,7 +212,7 @@ def about(kept):
     machine = dict(kept["machine"])
     cpu, python = machine.pop("cpu"), machine.pop("python")
     versions = ", ".join(f"{name} {version}" for name, version in machine.items())
-    threads = sorted({row["threads"] for row in kept["fits"]})
+    threads = sorted({row["threads"] for row in kept["fits"] if not row.get("busy")})
     # Such as that the machine had other work, which is written by hand.
     note = f" {kept['note']}" if "note" in kept else ""
     return f"{cpu}, threads: {', '.join(map(str, threads))}; Python {python}, {versions}.{note}"

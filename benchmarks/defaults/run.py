@@ -1,7 +1,7 @@
 """Fits every contender to every data set of a half, and keeps what came out in a JSON file.
 
     python benchmarks/defaults/run.py choose|verify [--contenders NAME ...] [--sets NAME ...]
-        [--seeds 3] [--threads 2] [--limit 300] [--redo] [--results FILE]
+        [--seeds 3] [--threads 2] [--limit 300] [--busy] [--redo] [--results FILE]
 
 Each fit is the first in a process of its own, as in a new session; what importing the packages
 takes is kept apart. What is in the file already is not repeated, unless with `--redo`, so a run can
@@ -9,6 +9,9 @@ be stopped and taken up again. Contenders whose seed makes no difference are fit
 the longest fits. A fit that fails, or whose process takes more than `--limit` seconds, is kept as
 absent, with the reason. The next run tries failures again; what took too long, and its next seeds,
 with a higher limit alone.
+
+On a machine that has other work, run it with `--busy`: the scores are the same, and the times are
+not told. Without it, what is there from a busy machine is fitted again.
 
 Run it with `.venv-peers/bin/python` after `make peers`; a contender whose package is missing is
 left out. `report.py` makes the tables and the pictures.
@@ -119,10 +122,10 @@ def key(row):
     return row["set"], row["contender"], row["seed"]
 
 
-def is_done(rows, name, contender, seed, limit):
+def is_done(rows, name, contender, seed, limit, busy):
     """Whether a fit need not be tried: it is there, or an earlier seed took too long."""
     for row in rows:
-        if key(row)[:2] != (name, contender):
+        if key(row)[:2] != (name, contender) or (row.get("busy") and not busy):
             continue
         if "limit" in row and row["limit"] >= limit:
             return True
@@ -160,10 +163,11 @@ def run(options):
             if not CONTENDERS[contender].does(SETS[name].task, SETS[name].kind):
                 continue
             for seed in seeds_of(name, contender, options.seeds):
-                if is_done(kept["fits"], name, contender, seed, options.limit):
+                if is_done(kept["fits"], name, contender, seed, options.limit, options.busy):
                     continue
                 row = {"set": name, "contender": contender, "seed": seed}
                 row |= fit_in_process(name, contender, seed, options) | {"threads": options.threads}
+                row |= {"busy": True} if options.busy else {}
                 kept["fits"] = [*(r for r in kept["fits"] if key(r) != key(row)), row]
                 kept["fits"].sort(key=lambda r: (list(SETS).index(r["set"]), *key(r)[1:]))
                 kept["machine"] = machine()
@@ -190,6 +194,9 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=float, default=300, help="seconds for the process of a fit")
+    parser.add_argument(
+        "--busy", action="store_true", help="the machine has other work: times are not to be told"
+    )
     parser.add_argument(
         "--redo", action="store_true", help="forget what these sets and contenders gave"
     )
