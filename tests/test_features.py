@@ -377,6 +377,8 @@ def test_tables_that_are_none(data):
         deep().fit(frame.assign(other=list(X)), y)
     with pytest.raises(ValueError, match=r"features must be numbers, but .* 'm': encode"):
         deep().fit(frame.assign(b="m"), y)
+    with pytest.raises(ValueError, match=r"features must have the shape .* but have \(\d+,\)"):
+        deep().fit(X, y, features=T[:, 0])
     clf = deep().fit(frame, y)
     with pytest.raises(ValueError, match="3 features beside each sample, but here there are none"):
         clf.predict(frame[["image"]])

@@ -7,6 +7,7 @@
 # * Checked features are cast once, to what the network computes in, and lie `beside` X.
 """
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import _get_feature_names, check_array
 
@@ -68,6 +69,11 @@ def complete_features(pairs, n_features):
 
 def checked_features(features):
     """Features as an array of numbers; raises ValueError if they are none."""
+    if np.ndim(features) == 1:
+        raise ValueError(
+            f"features must have the shape (n_samples, n_features), but have {np.shape(features)}: "
+            "if there is one beside each sample, features.reshape(-1, 1)"
+        )
     try:
         return check_array(features, dtype="numeric", input_name="features")
     except ValueError as error:
