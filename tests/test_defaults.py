@@ -12,14 +12,17 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.estimators import defaults
 from sklearn_convnet.estimators.defaults import (
+    WARM_UP,
     default_batch_size,
     default_layers,
     default_n_epochs,
 )
+from sklearn_convnet.inspection import activations
 from sklearn_convnet.layers import Conv1D, Conv2D, Conv3D, Dense, Sequential, Standardize
 from sklearn_convnet.optimizers import Adam
-from sklearn_convnet.schedules import CosineDecay
+from sklearn_convnet.schedules import CosineDecay, LinearWarmup
 
 LIMIT = "ignore:Stochastic Optimizer"
 every_estimator = pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
@@ -32,9 +35,11 @@ def samples(*shape, n=12):
     return X.astype(np.float32), y
 
 
-def rates(length, n=None):
-    """The learning rates of a training of some length, epoch by epoch."""
-    return CosineDecay(2e-3, period=length).simulate(n or length).tolist()
+def rates(n_epochs, n_batches=1):
+    """The learning rates of the last step of each epoch, of a training of so many."""
+    n = n_epochs * n_batches
+    schedule = LinearWarmup(CosineDecay(2e-3, period=n_epochs), length=max(1, n // 10))
+    return schedule.simulate(n, steps_per_epoch=n_batches)[n_batches - 1 :: n_batches].tolist()
 
 
 # ---------------------------------------------------------------------------
@@ -135,13 +140,14 @@ def test_length_of_a_training(n_samples, batch_size, n_epochs):
 
 
 @every_estimator
-def test_the_rate_falls_to_zero_and_training_ends(estimator):
+def test_the_rate_rises_and_falls_to_zero_and_training_ends(estimator):
     X, y = samples(3, n=700)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = estimator(random_state=0).fit(X, y)
     assert model.n_iter_ == default_n_epochs(700, 70) == 30
-    assert model.history_["learning_rate"] == rates(30)
+    assert model.history_["learning_rate"] == rates(30, n_batches=10)
+    assert np.argmax(model.history_["learning_rate"]) == 2
 
 
 def test_fewer_epochs_are_a_shorter_way_to_zero():
@@ -205,6 +211,29 @@ def test_a_warm_start_begins_a_plan_of_its_own():
     clf = ConvNetClassifier(max_iter=3, warm_start=True, random_state=0).fit(X, y)
     clf.set_params(max_iter=5).fit(X, y)
     assert clf.history_["learning_rate"] == rates(3) + rates(5)
+
+
+def crossings(n, seed):
+    """Volumes of 6 x 20 x 20 in which a square of noise goes to the left or to the right."""
+    rng = np.random.RandomState(seed)
+    X, y = np.zeros((n, 6, 20, 20, 1), np.float32), rng.randint(2, size=n)
+    for frames, label in zip(X, y, strict=True):
+        square, (down, right) = rng.uniform(size=(10, 10, 1)), rng.randint(20, size=2)
+        for t, frame in enumerate(frames):
+            frame[:10, :10] = square
+            frame[...] = np.roll(frame, (down, right + t * (2 * label - 1)), axis=(0, 1))
+    return X + rng.normal(scale=0.1, size=X.shape).astype(np.float32), y
+
+
+def test_the_first_steps_silence_fewer_units_of_many_inputs(monkeypatch):
+    X, y = crossings(200, seed=0)
+    alive = []
+    for share in (0, WARM_UP):
+        monkeypatch.setattr(defaults, "WARM_UP", share)
+        clf = ConvNetClassifier(input_kind="volume", random_state=0).fit(X, y)
+        outputs = activations(clf, X, "dense1")["dense1"]
+        alive.append(np.mean((outputs > 0).any(axis=0)))
+    assert alive[1] > 2 * alive[0]
 
 
 @pytest.mark.filterwarnings(LIMIT)

@@ -394,7 +394,8 @@ class BaseConvNet(
         n_epochs = self._planned_epochs(n_samples)
         if partial or n_epochs == np.inf:
             return self._resolved(self.optimizer, OPTIMIZERS)
-        return default_optimizer(min(self.max_iter, n_epochs))
+        n_batches = -(-n_samples // self._batch_size_for(n_samples))
+        return default_optimizer(min(self.max_iter, n_epochs), n_batches)
 
     def _trainer_class(self):
         """A function that makes the trainer."""

@@ -5,6 +5,9 @@
 #   taken together: a user who gives layers has the training of `MLPClassifier`.
 # * A training has a length, so that its learning rate can fall to zero. It is counted in steps, of
 #   which small samples need as many as large ones. `MOST_EPOCHS` is the default of `max_iter`.
+# * The rate rises to its largest over the first steps. Adam moves each weight by about the rate,
+#   however small the gradient; where thousands of values reach a unit, as from flattened maps of
+#   volumes, a few whole steps would carry it to where it is zero for all samples, and stays.
 """
 
 from ..layers import (
@@ -20,15 +23,15 @@ from ..layers import (
     Standardize,
 )
 from ..optimizers import Adam
-from ..schedules import CosineDecay
+from ..schedules import CosineDecay, LinearWarmup
 from .inputs import KINDS, likely_kind
 
 #: Samples of a step: a tenth of them all, but within these.
 SMALLEST_BATCH, LARGEST_BATCH = 32, 200
 #: Length of a training: so many steps, but a number of epochs within these.
 N_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 300, 20, 200
-#: Where the learning rate begins.
-LEARNING_RATE = 2e-3
+#: The largest learning rate, and the share of the steps in which it rises to that.
+LEARNING_RATE, WARM_UP = 2e-3, 0.1
 
 #: Share of the values that are dropped before a dense layer and after it.
 DROPOUT = 0.3
@@ -88,6 +91,8 @@ def default_n_epochs(n_samples, batch_size):
     return min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-N_STEPS // n_batches)))
 
 
-def default_optimizer(n_epochs):
-    """Adam, with a learning rate that falls to zero in so many epochs."""
-    return Adam(CosineDecay(LEARNING_RATE, period=n_epochs))
+def default_optimizer(n_epochs, n_batches):
+    """Adam, with a learning rate that rises for a tenth of the steps, and falls to zero in so many
+    epochs of so many batches."""
+    falling = CosineDecay(LEARNING_RATE, period=n_epochs)
+    return Adam(LinearWarmup(falling, length=max(1, round(WARM_UP * n_epochs * n_batches))))
