@@ -139,6 +139,18 @@ def test_length_of_a_training(n_samples, batch_size, n_epochs):
     assert default_n_epochs(n_samples, batch_size) == n_epochs
 
 
+def test_places_take_longer():
+    X, y = samples(8, 8, n=150)
+    corners = np.random.RandomState(0).uniform(size=(150, 8))
+    options = dict(input_kind="image", n_threads=1, random_state=0)
+    boxes = ConvNetClassifier(box_weight=1, **options).fit(X, np.column_stack([y, corners]))
+    points = ConvNetRegressor(target="points", **options).fit(X, corners)
+    numbers = ConvNetRegressor(**options).fit(X, corners)
+    assert boxes.n_iter_ == points.n_iter_ == default_n_epochs(150, 32, tells_places=True) == 180
+    assert numbers.n_iter_ == default_n_epochs(150, 32) == 60
+    assert default_n_epochs(3000, 200, tells_places=True) == 60
+
+
 @every_estimator
 def test_the_rate_rises_and_falls_to_zero_and_training_ends(estimator):
     X, y = samples(3, n=700)

@@ -387,7 +387,8 @@ class BaseConvNet(
         """Length of a fit with a training of our own choosing; inf if it is the user's."""
         if self.layers is not None or self.optimizer != "auto":
             return np.inf
-        return default_n_epochs(n_samples, self._batch_size_for(n_samples))
+        batch_size = self._batch_size_for(n_samples)
+        return default_n_epochs(n_samples, batch_size, self._target.tells_places)
 
     def _optimizer_for(self, n_samples, partial):
         """The optimiser of a fit; that of a single pass, which may be one of many, has no plan."""

@@ -74,7 +74,7 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
         A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set and
         searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
         "auto" is "adam" where `layers` are given. Where they are None, training has a length of
-        about 300 steps, of 20 to 200 epochs and at most `max_iter`. The learning
+        about 300 steps (of boxes 900), of 20 to 200 epochs and at most `max_iter`. The learning
         rate of Adam rises to 0.002 in the first tenth of them, and falls to zero along half a wave
         of the cosine. `partial_fit` has "adam".
     average_weights : float or None, default=None

@@ -28,8 +28,9 @@ from .inputs import KINDS, likely_kind
 
 #: Samples of a step: a tenth of them all, but within these.
 SMALLEST_BATCH, LARGEST_BATCH = 32, 200
-#: Length of a training: so many steps, but a number of epochs within these.
-N_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 300, 20, 200
+#: Length of a training: so many steps, but a number of epochs within these. Places are learnt late.
+N_STEPS, N_STEPS_FOR_PLACES = 300, 900
+LEAST_EPOCHS, MOST_EPOCHS = 20, 200
 #: The largest learning rate, and the share of the steps in which it rises to that.
 LEARNING_RATE, WARM_UP = 2e-3, 0.1
 
@@ -85,10 +86,12 @@ def default_batch_size(n_samples):
     return min(n_samples, max(SMALLEST_BATCH, min(LARGEST_BATCH, n_samples // 10)))
 
 
-def default_n_epochs(n_samples, batch_size):
-    """The length of a training, in epochs."""
+def default_n_epochs(n_samples, batch_size, tells_places=False):
+    """The length of a training, in epochs; that of boxes and points, which `tells_places`, is
+    longer."""
     n_batches = -(-n_samples // batch_size)
-    return min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-N_STEPS // n_batches)))
+    n_steps = N_STEPS_FOR_PLACES if tells_places else N_STEPS
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-n_steps // n_batches)))
 
 
 def default_optimizer(n_epochs, n_batches):

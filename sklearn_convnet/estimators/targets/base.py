@@ -31,6 +31,8 @@ class Target:
     map_size: tuple[int, ...] | None = None
     #: True if y has a place for each place of a sample, and moves as it does.
     lies_in_sample = False
+    #: True if what is learnt is where something lies: boxes, points.
+    tells_places = False
     #: True if maps may have any size, as samples have.
     any_size = False
     #: True if the output layers have what they begin with.

@@ -35,6 +35,7 @@ class BoxTarget(ClassTarget):
     """
 
     windows_vote = False
+    tells_places = True
 
     def __init__(self, classes, n_coordinates, units, in_y, outline=True, image_size=None):
         super().__init__(classes)

@@ -185,6 +185,7 @@ class PointTarget(ValueTarget):
 
     windows_vote = False
     shares_unit = True
+    tells_places = True
 
     def __init__(self, sample_shape, units, normalize=False, flip_pairs=None, n_axes=2):
         super().__init__(sample_shape, normalize)
