@@ -4,12 +4,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import re
+import sys
 from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
 
 import sklearn_convnet
+
+HERE = Path(__file__).parent
+sys.path.append(str(HERE))
+
+import gallery_pages
+import links
 
 project = "sklearn_convnet"
 author = "the sklearn_convnet developers"
@@ -21,11 +28,15 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["examples", "figures", "sg_execution_times.rst", "gallery/*.ipynb"]
+exclude_patterns = [
+    *("examples", "figures", "inventories"),
+    *("sg_execution_times.rst", "gallery/*.ipynb"),
+]
 templates_path = ["_templates"]
 nitpicky = False
 
@@ -40,7 +51,12 @@ autodoc_member_order = "groupwise"
 autodoc_typehints = "none"
 autodoc_inherit_docstrings = True
 numpydoc_show_class_members = False
-numpydoc_xref_param_type = False
+# Types are links, to the docs of other packages as well.
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # but what has an alias
+numpydoc_xref_aliases = links.aliases()
+intersphinx_mapping = links.inventories(HERE.parent / "inventories")
+intersphinx_timeout = 20
 # A docstring that lacks an argument, a type or what is returned, or has them in another order than
 # the function, is a warning.
 numpydoc_validation_checks = {
@@ -50,23 +66,22 @@ numpydoc_validation_checks = {
 }
 numpydoc_validation_exclude = {r"\.Chain\."}  # what Python writes for a named tuple
 default_role = "code"
+smartquotes_action = "De"  # quotes of strings in types stay as they are
 
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_prompt_text = ">>> "
 
-# The gallery: scripts, and the pictures that they have drawn, kept in figures/examples: most take
-# minutes. `python docs/examples/NAME.py --figure FILE` draws one anew.
-PICTURES = Path(__file__).parent / "figures" / "examples"
+# The gallery: scripts of docs/examples, of which the quick ones are run.
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
-    "plot_gallery": "False",
+    "filename_pattern": gallery_pages.PATTERN,
     "ignore_pattern": r"drawing\.py",
+    "reset_argv": "gallery_pages.arguments",
     "download_all_examples": False,
     "show_signature": False,
-    "min_reported_time": 10**6,
+    "min_reported_time": 1,
     "remove_config_comments": True,
-    "reference_url": {},
 }
 
 html_math_renderer = "mathml"
@@ -117,17 +132,9 @@ def write_formula(writer, node):
     raise nodes.SkipNode
 
 
-def show_picture(app, docname, source):
-    """Puts the picture of an example below the title of its page."""
-    folder, _, name = docname.partition("/")
-    if folder == "gallery" and (PICTURES / f"{name}.png").exists():
-        title, rule, rest = re.split("(\n=+\n)", source[0], maxsplit=1)
-        image = f"\n.. image:: /figures/examples/{name}.png\n   :class: example-picture\n"
-        source[0] = title + rule + image + rest
-
-
 def setup(app):
-    app.connect("source-read", show_picture)
+    app.connect("source-read", gallery_pages.show_picture)
+    app.connect("doctree-read", links.link_code)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)

@@ -12,8 +12,6 @@ True boxes turn with their digit, those from maps stand upright: the last row of
 score of the upright boxes around the true ones, which is the most that can be reached.
 """
 
-# sphinx_gallery_thumbnail_path = 'figures/examples/boxes_from_labels.png'
-
 import argparse
 import warnings
 
@@ -114,7 +112,7 @@ def draw(path, model, X, true, found):
 
 def main(arguments=None):
     """Returns the scores on test scenes, by what they are of."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
+    parser = argparse.ArgumentParser(description="Where is it? Boxes from labels alone")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=12, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")

@@ -16,8 +16,6 @@ joblib, so `joblib.parallel_config` sends them to other processes, or other mach
 travel its weights and the state of its optimiser.
 """
 
-# sphinx_gallery_thumbnail_path = 'figures/examples/continuing_search.png'
-
 import argparse
 import time
 import warnings
@@ -208,7 +206,7 @@ def draw(rounds, epochs, anew, on, path):
 
 def main(arguments=None):
     """Returns both searches."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
+    parser = argparse.ArgumentParser(description="A search whose survivors go on")
     parser.add_argument("--epochs", type=int, default=16, help="at most; default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few digits, to see that it runs")
     parser.add_argument("--figure", metavar="FILE", help="draw scores and work")

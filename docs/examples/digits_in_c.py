@@ -8,8 +8,6 @@ all digits that the network has not seen, and measured.
 Needs a C compiler, and `size` of the GNU binutils for the sizes.
 """
 
-# sphinx_gallery_thumbnail_path = 'figures/examples/digits_in_c.png'
-
 import argparse
 import ctypes
 import subprocess
@@ -108,7 +106,7 @@ def draw(path, measured):
 
 def main(arguments=None):
     """Returns the largest error of a probability."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser = argparse.ArgumentParser(description="Digits on a small device")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=200, help="calls that are timed together")
     parser.add_argument("--compiler", default="cc")

@@ -11,8 +11,6 @@ The digits are scikit-learn's, with noise. What is no digit, such as one turned 
 should make a network unsure as well: their entropy is told beside.
 """
 
-# sphinx_gallery_thumbnail_path = 'figures/examples/dropout_draws.png'
-
 import argparse
 import warnings
 
@@ -83,7 +81,7 @@ def draw(path, X, y, P, unsure, of_turned):
 
 def main(arguments=None):
     """Returns the accuracies of the parts, from those that the network is most sure of."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
+    parser = argparse.ArgumentParser(description="How sure a network is")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
     parser.add_argument("--draws", type=int, default=100, help="default: %(default)s")

@@ -8,8 +8,6 @@ pasted into it (`CutMix`; Yun et al., 2019). A mixture belongs to both digits, b
 that no image is ever quite the same, and the network has little to learn by heart.
 """
 
-# sphinx_gallery_thumbnail_path = 'figures/examples/mixing.png'
-
 import argparse
 import warnings
 
@@ -74,7 +72,7 @@ def draw(path, X, y, found):
 
 def main(arguments=None):
     """Returns the mean test accuracy of each augmentation."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
+    parser = argparse.ArgumentParser(description="Mixtures of digits")
     parser.add_argument("--seeds", type=int, default=5, help="fits of each (default: 5)")
     parser.add_argument("--digits", type=int, default=200, help="to train with (default: 200)")
     parser.add_argument("--epochs", type=int, default=100, help="default: 100")

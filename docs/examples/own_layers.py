@@ -6,8 +6,6 @@ An activation without weights, and a scale for each channel that is learnt, in p
 "Adding a layer" goes through them line by line, and has `check_layer` test them.
 """
 
-# sphinx_gallery_thumbnail_path = 'figures/examples/own_layers.png'
-
 import argparse
 import warnings
 from numbers import Real
@@ -150,7 +148,7 @@ def draw(path, clf):
 
 def main(arguments=None):
     """Returns the accuracy on digits that were held out."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
+    parser = argparse.ArgumentParser(description="Layers of one's own")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="few epochs, to see that it runs")
     parser.add_argument("--figure", metavar="FILE", help="where to draw the layers")

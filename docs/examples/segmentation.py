@@ -10,8 +10,6 @@ The score is the Jaccard index of a class: the pixels that are labelled so right
 that are labelled so, or should be.
 """
 
-# sphinx_gallery_thumbnail_path = 'figures/examples/segmentation.png'
-
 import argparse
 import warnings
 
@@ -71,7 +69,7 @@ def draw(path, X, true, predicted):
 
 def main(arguments=None):
     """Returns the Jaccard index of the foreground on test scenes."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
+    parser = argparse.ArgumentParser(description="Which pixels belong to the digit?")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--distractors", type=int, default=0, help="default: %(default)s")

@@ -12,8 +12,6 @@ next layer, which must turn its filters over them too (`group_input`): if it tak
 like others, the network sees turns after all.
 """
 
-# sphinx_gallery_thumbnail_path = 'figures/examples/turned_digits.png'
-
 import argparse
 import warnings
 
@@ -133,7 +131,7 @@ def turned(X, seed):
 
 def main(arguments=None):
     """Returns the mean test accuracies, upright and turned, of each network."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
+    parser = argparse.ArgumentParser(description="Digits that nobody has turned before")
     parser.add_argument("--seeds", type=int, default=3, help="fits of each network (default: 3)")
     parser.add_argument("--quick", action="store_true", help="few data, to see that it runs")
     parser.add_argument(
