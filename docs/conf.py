@@ -49,6 +49,7 @@ autosummary_generate = True
 autosummary_ignore_module_all = False
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 autodoc_inherit_docstrings = True
 numpydoc_show_class_members = False
 # Types are links, to the docs of other packages as well.
@@ -99,7 +100,7 @@ html_theme_options = {
     "footer_end": [],
     "header_links_before_dropdown": 6,
 }
-html_sidebars = {"index": []}
+html_sidebars = {page: [] for page in ("index", "examples", "changes")}  # with no pages below
 
 #: What scikit-learn gives to each of its estimators, and describes itself.
 INHERITED = ("get_metadata_routing", "set_output")
@@ -125,6 +126,13 @@ def escape_shapes(app, what, name, value, options, lines):
             lines[i] = escape(names) + colon + re.sub(r"_(?=[,)])", r"\\_", escape(kind))
 
 
+def trim_code(app, doctree):
+    """Takes away the empty line at the end of examples, which doctest needs in Markdown."""
+    for block in doctree.findall(nodes.literal_block):
+        if len(block.children) == 1:
+            block.children = [nodes.Text(block.astext().rstrip("\n"))]
+
+
 def write_formula(writer, node):
     """Writes a formula as MathML, which browsers draw without a script from elsewhere."""
     display = "inline" if isinstance(node, nodes.math) else "block"
@@ -135,6 +143,7 @@ def write_formula(writer, node):
 def setup(app):
     app.connect("source-read", gallery_pages.show_picture)
     app.connect("doctree-read", links.link_code)
+    app.connect("doctree-read", trim_code)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)

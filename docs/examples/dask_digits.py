@@ -11,6 +11,8 @@ The same script runs on many machines, with the address of their scheduler in th
 `LocalCluster` (``pip install 'sklearn_convnet[dask]'``).
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/cluster.svg'
+
 import argparse
 import os
 import threading

@@ -11,6 +11,8 @@ number of filters, swap a layer or drop it, and joblib can save the result.
 the folder.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/displays/HardestSamplesDisplay.png'
+
 # %%
 # The recipe
 # ----------

@@ -10,6 +10,8 @@ in scenes, one that finds them, one that labels their pixels, and one that finds
 [the page of displays](../displays.md).
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/displays/FeatureMapsDisplay.png'
+
 import argparse
 import warnings
 from functools import cached_property

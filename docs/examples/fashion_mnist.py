@@ -12,6 +12,8 @@ mirrored and moved a little, which keeps the network from learning them by heart
 FOLDER holds the four IDX files.
 """
 
+# sphinx_gallery_thumbnail_path = 'figures/curves.svg'
+
 import argparse
 import time
 import warnings
