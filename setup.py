@@ -1,7 +1,8 @@
-"""The extension table and what the compiler can do; all metadata is in pyproject.toml."""
+"""The extension table and what the compiler can do; the other metadata is in pyproject.toml."""
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import sysconfig
@@ -160,4 +161,17 @@ class ParallelBuild(build_ext):
         super().run()
 
 
-setup(ext_modules=list(extensions()), cmdclass={"build_ext": ParallelBuild})
+def description():
+    """README.md as it is shown elsewhere: without pictures and links that lead into the repository,
+    whose text stays."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[[^]]*\]\((?!https?:)[^)]*\)\n\n", "", text)
+    return re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
+
+
+setup(
+    ext_modules=list(extensions()),
+    cmdclass={"build_ext": ParallelBuild},
+    long_description=description(),
+    long_description_content_type="text/markdown",
+)

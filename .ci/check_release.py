@@ -40,6 +40,10 @@ def wheel_problems(wheel):
             yield f"{wheel.name} has {name}, which no user needs"
     if not any(name.endswith("/licenses/LICENSE") for name in names):
         yield f"{wheel.name} has no license"
+    metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
+    text = zipfile.ZipFile(wheel).read(metadata).decode()
+    for link in re.findall(r"\]\((?!https?:)[^)]*\)", text):
+        yield f"the text of {wheel.name} has a link that leads nowhere on PyPI: {link}"
     paths = [
         *ROOT.glob("sklearn_convnet/**/*.py"),
         *ROOT.glob("sklearn_convnet/kernels/*.pyi"),
