@@ -2,14 +2,14 @@
 Where is it? Boxes from labels alone
 ====================================
 
-A network learns which digit is in a scene. Nobody tells it where; but its maps are large where it
-sees what speaks for a class, and Grad-CAM (Selvaraju et al., 2017) adds those that do. The box is
+A network learns which digit is in a scene, but not where it is. Still, its maps are large where it
+sees evidence for a class, and Grad-CAM (Selvaraju et al., 2017) adds up these maps. The box is
 the one around the largest part of this sum above a share of its maximum (Zhou et al., 2016).
 
 The 4,000 training scenes are made of the first 1,200 digits of scikit-learn, the 800 test scenes of
-the others. The share is chosen by 200 further scenes of the first digits, whose boxes are known.
-True boxes turn with their digit, those from maps stand upright: the last row of the table is the
-score of the upright boxes around the true ones, which is the most that can be reached.
+the others. The share is chosen on 200 further scenes of the first digits, whose boxes are known.
+True boxes turn with their digit; boxes from maps are upright. The last row of the table is the
+score of upright boxes around the true ones, the upper limit.
 """
 
 import argparse
@@ -38,8 +38,8 @@ THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
 # %%
 # The network
 # -----------
-# It ends in the mean of each map, so that a map counts wherever it is large: what a map says of a
-# place stays at this place. A single pool leaves maps of 16 x 16 positions, fine enough for boxes.
+# It ends in the mean of each map, so a map counts wherever it is large, and its values stay in
+# place. A single pool leaves maps of 16 x 16 positions, fine enough for boxes.
 
 
 def network(epochs, seed):

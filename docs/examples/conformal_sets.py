@@ -2,16 +2,16 @@
 Sets of classes with a promise
 ==============================
 
-A network tells probabilities, but no network promises that they are right. Conformal prediction
-makes of them sets of classes that hold the true one at least as often as they are told to, whatever
-the network is worth: the worse it is, the larger are the sets (Sadinle, Lei and Wasserman, "Least
+A network predicts probabilities, but does not guarantee that they are right. Conformal prediction
+turns them into sets of classes that contain the true one at least at a given rate, however good
+the network is: the worse it is, the larger are the sets (Sadinle, Lei and Wasserman, "Least
 ambiguous set-valued classifiers with bounded error levels", 2019; Romano, Sesia and Candes,
 "Classification with valid and adaptive coverage", 2020). It needs samples that the network has not
 seen.
 
-MAPIE does so for scikit-learn's estimators (``pip install mapie``). It wants flat X, so the network
-is told the `input_shape`. The digits are scikit-learn's, with so much noise that many can be taken
-for another.
+MAPIE does this for scikit-learn's estimators (``pip install mapie``). It needs flat X, so the
+network is given the `input_shape`. The digits are scikit-learn's, with so much noise that many are
+ambiguous.
 """
 
 # sphinx_gallery_thumbnail_path = 'figures/examples/conformal_sets.png'

@@ -4,16 +4,16 @@ A search whose survivors go on
 
 Successive halving trains many candidates for a few epochs, keeps the better half, trains these for
 twice as long, and so on (Jamieson and Talwalkar, "Non-stochastic best arm identification and
-hyperparameter optimization", 2016). scikit-learn's `HalvingGridSearchCV` can do so with
-``resource="max_iter"``, but trains each survivor from its first weights again. A network can go on
-instead: so many calls of `partial_fit` are the same as one fit of as many epochs, to the last bit.
-So the scores are the same, and so is the choice; only the epochs that were trained twice are saved.
+hyperparameter optimization", 2016). scikit-learn's `HalvingGridSearchCV` can do this with
+``resource="max_iter"``, but trains each survivor from its first weights again. A network can
+continue instead: several calls of `partial_fit` equal one fit of as many epochs, to the last bit.
+So the scores and the choice are the same, and no epoch is trained twice.
 
     python docs/examples/continuing_search.py --figure FILE
 
 compares both, on scikit-learn's digits, in one process. The networks of a round are tasks of
-joblib, so `joblib.parallel_config` sends them to other processes, or other machines. With a network
-travel its weights and the state of its optimiser.
+joblib, so `joblib.parallel_config` sends them to other processes or machines. A network
+travels with its weights and the state of its optimiser.
 """
 
 import argparse

@@ -2,12 +2,12 @@
 One network on several processes
 ================================
 
-A cluster of dask on this machine: each worker process has a shard of the digits and computes the
+A dask cluster on this machine: each worker process has a shard of the digits and computes the
 gradient of its part of each batch. Dask moves weights and gradients. A plain estimator with as many
-shards is trained beside it, and ends with the same weights, to the last bit. In between a worker is
-killed, which changes nothing but the time.
+shards is trained beside it, and ends with the same weights, to the last bit. On the way, a worker
+is killed, which changes nothing but the time.
 
-The same script runs on many machines, with the address of their scheduler in the place of the
+The same script runs on many machines if the address of their scheduler takes the place of the
 `LocalCluster` (``pip install 'sklearn_convnet[dask]'``).
 """
 

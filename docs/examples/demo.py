@@ -1,10 +1,10 @@
 """
-Reading handwritten digits
-==========================
+Recognising handwritten digits
+==============================
 
-A network in the manner of LeNet-5 (LeCun et al., 1998) learns to read digits. It is a
+A network in the manner of LeNet-5 (LeCun et al., 1998) learns to recognise digits. It is a
 scikit-learn estimator, so :class:`~sklearn.model_selection.GridSearchCV` can choose the
-number of filters, swap a layer or drop it, and joblib can save the result.
+number of filters and swap or drop a layer, and joblib can save the result.
 
 ``make demo`` runs this file on the 1797 digits that come with scikit-learn.
 ``make demo DATA=FOLDER`` runs it on MNIST or Fashion-MNIST, whose four IDX files are in
@@ -138,8 +138,8 @@ def choices(recipe):
 # %%
 # Data
 # ----
-# A quarter of scikit-learn's digits is held out, and touched only at the end. MNIST and
-# its relatives come with test images of their own.
+# A quarter of scikit-learn's digits is held out, and used only at the end. MNIST and
+# its relatives come with their own test images.
 
 
 def load(folder, seed):
@@ -324,7 +324,7 @@ def run(data, recipe, output, seed=0):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description="Train networks to read images.")
+    parser = argparse.ArgumentParser(description="Train networks to recognise digits.")
     parser.add_argument("--data", metavar="FOLDER", help="where the IDX files of MNIST are")
     parser.add_argument(
         "--output",

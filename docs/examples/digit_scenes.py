@@ -2,12 +2,12 @@
 What is it, and where?
 ======================
 
-A digit is somewhere in a scene, turned, enlarged and in noise. One network tells its class and the
-four corners of the box around it: the maps feed two output layers, and the loss is the
+A digit is somewhere in a scene: rotated, scaled and in noise. One network predicts its class and
+the four corners of the box around it. The maps feed two output layers, and the loss is the
 cross-entropy of the class plus a multiple of the squared error of the corners.
 
 The 4,000 training scenes are made of the first 1,200 digits of scikit-learn, the 800 test scenes of
-the others. Augmentation turns, moves and enlarges scene and box together.
+the others. Augmentation rotates, shifts and scales scene and box together.
 """
 
 # sphinx_gallery_thumbnail_path = 'figures/examples/digit_scenes.png'
@@ -31,13 +31,13 @@ from sklearn_convnet.schedules import CosineDecay
 # %%
 # The network
 # -----------
-# Shares of the image's size are small numbers, and so are the squares of their errors: the weight
+# Fractions of the image's size are small numbers, and so are their squared errors: the weight
 # of the box is above 1. A much larger one would keep the network from learning the classes. The
-# first weights are small as well, since a network that begins with large outputs spends its first
+# initial weights are small as well, since a network that begins with large outputs spends its first
 # epochs on making them small.
 #
-# To turn and enlarge a scene takes means of its pixels, and makes its noise smaller. A network that
-# saw only such scenes would put the boxes of others, with all their noise, elsewhere. So noise is
+# Rotating and scaling a scene averages its pixels, which reduces its noise. A network that
+# saw only such scenes would misplace the boxes of others, with all their noise. So noise is
 # added again, less to one scene and more to another.
 
 AUGMENTATION = Compose(

@@ -2,10 +2,10 @@
 Digits on a small device
 ========================
 
-LeNet-5 learns digits and is written as source in C. Here it is compiled for this machine, asked for
-all digits that the network has not seen, and measured.
+LeNet-5 learns digits and is written as source in C. The source is compiled for this machine, run
+on all digits that the network has not seen, and measured.
 
-Needs a C compiler, and `size` of the GNU binutils for the sizes.
+This needs a C compiler, and `size` of the GNU binutils for the sizes.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from sklearn_convnet.interchange import export_c
 # %%
 # The network
 # -----------
-# LeNet-5 reads images of 32 x 32: each pixel of a digit is three times as high and wide, with a
+# LeNet-5 takes images of 32 x 32: each pixel of a digit is three times as high and wide, with a
 # margin of four.
 
 

@@ -2,9 +2,10 @@
 A picture for each display
 ==========================
 
-What `sklearn_convnet.inspection` can show of a network: of its training, its weights, its
-predictions and what they depend on. Four small networks are trained for it: one that reads digits
-in scenes, one that finds them, one that labels their pixels, and one that finds joints.
+`sklearn_convnet.inspection` draws networks: their training, their weights, their
+predictions and what these depend on. Four small networks are trained for the pictures: one that
+recognises digits in scenes, one that finds them, one that labels their pixels, and one that finds
+joints.
 
 ``python docs/examples/displays.py --output FOLDER`` writes the pictures of
 [the page of displays](../displays.md).

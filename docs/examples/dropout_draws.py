@@ -2,13 +2,13 @@
 How sure a network is
 =====================
 
-`predict_draws` predicts with dropout on, time and again (Gal and Ghahramani, "Dropout as a Bayesian
-approximation", 2016). Where the draws disagree, the network is not sure: here the test digits are
+`predict_draws` predicts many times with dropout on (Gal and Ghahramani, "Dropout as a Bayesian
+approximation", 2016). Where the draws disagree, the network is uncertain. Here the test digits are
 sorted by the entropy of the mean of their draws, and each quarter of them is scored by itself. If a
-person reads those that the network is least sure of, few errors are left in the others.
+person checks the least certain ones, few errors are left in the others.
 
-The digits are scikit-learn's, with noise. What is no digit, such as one turned by 90 degrees,
-should make a network unsure as well: their entropy is told beside.
+The digits are scikit-learn's, with noise. Inputs that are no digits, such as digits turned by 90
+degrees, should make a network uncertain as well: their entropy is printed, too.
 """
 
 import argparse

@@ -2,16 +2,16 @@
 Seven networks, or the mean of one
 ==================================
 
-Networks that differ by their seed, or by the samples that they were given, err in different places,
-and vote (`VotingClassifier`, `BaggingClassifier`). The mean of the weights of one fit
-(``average_weights``) is a vote of a kind as well, of the networks that the last steps went through,
+Networks that differ in their seed or in their samples make different errors, so a vote helps
+(`VotingClassifier`, `BaggingClassifier`). The mean of the weights of one fit
+(``average_weights``) is an ensemble of a kind, too: of the networks of the last steps,
 at the price of one. How much does each gain?
 
     python docs/examples/ensembles.py FOLDER
 
 FOLDER holds the four IDX files of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017), such as
-/usr/share/datasets/fashion-mnist of Debian's package dataset-fashion-mnist; the first 2,000 of its
-training images are enough to see it, and ``--images 60000`` takes them all.
+/usr/share/datasets/fashion-mnist of Debian's package dataset-fashion-mnist. By default, the first
+2,000 training images are used; ``--images 60000`` takes them all.
 """
 
 # sphinx_gallery_thumbnail_path = 'figures/examples/ensembles.png'

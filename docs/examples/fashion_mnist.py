@@ -1,11 +1,11 @@
 """
-Reading clothes
-===============
+Recognising clothes
+===================
 
 A network of five 3 x 3 convolutions, each with a batch norm, learns to tell the ten
 kinds of clothes of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017), on all 60,000 training
-images. The learning rate goes up and comes down once (Smith and Topin, 2019); the images are
-mirrored and moved a little, which keeps the network from learning them by heart.
+images. The learning rate goes up and comes down once (Smith and Topin, 2019). The images are
+mirrored and shifted a little, which keeps the network from learning them by heart.
 
     python docs/examples/fashion_mnist.py FOLDER
 

@@ -3,12 +3,12 @@ Finding digits in large scenes
 ==============================
 
 A network learns single digits in images of 28 x 28, and that some images have none. Then it is
-moved over scenes of 128 x 128 with six digits each, which it has never seen the like of. Each value
-of its maps is computed once; to cut out each window and predict it gives the same numbers, and the
-time of both is compared. Candidates in neighbouring windows are one object if their boxes overlap.
+moved over scenes of 128 x 128 with six digits each, unlike anything that it has seen. Each value
+of its maps is computed once. To cut out each window and predict it gives the same numbers, and the
+times of both are compared. Candidates in neighbouring windows are one object if boxes overlap.
 
 The training images are made of the first 1,200 digits of scikit-learn, the scenes of the others.
-The threshold is chosen by scenes of the training digits.
+The threshold is chosen on scenes of the training digits.
 """
 
 # sphinx_gallery_thumbnail_path = 'figures/examples/find_digits.png'
@@ -36,7 +36,7 @@ NOTHING = -1  # the label of an image without a digit
 # %%
 # The network
 # -----------
-# No layer has padding: what a window is, is the same wherever it lies.
+# No layer has padding, so a window gives the same result wherever it is.
 
 
 def network(epochs, seed):

@@ -2,10 +2,10 @@
 Mixtures of digits
 ==================
 
-Where there are few digits to learn from, a network may learn from mixtures of two instead: sums of
-two images (`MixUp`; Zhang, Cisse, Dauphin and Lopez-Paz, 2018), or one with a part of another
-pasted into it (`CutMix`; Yun et al., 2019). A mixture belongs to both digits, by their shares, so
-that no image is ever quite the same, and the network has little to learn by heart.
+If there are few digits to learn from, a network may learn from mixtures of two instead: sums of
+two images (`MixUp`; Zhang, Cisse, Dauphin and Lopez-Paz, 2018), or one image with a part of another
+pasted into it (`CutMix`; Yun et al., 2019). A mixture belongs to both digits, by their shares. So
+no image is ever quite the same, and the network can learn little by heart.
 """
 
 import argparse

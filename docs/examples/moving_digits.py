@@ -2,13 +2,13 @@
 Which digit, and which way does it move?
 ========================================
 
-Short clips in which a digit moves in one of eight directions. Time is an axis like height and
-width: a network of volumes takes the frames for its depth, and its filters see how a few pixels
-change from frame to frame. Two columns of labels, the digit and the direction, are learned at once.
+In short clips, a digit moves in one of eight directions. Time is an axis like height and
+width: a network for volumes takes the frames as depth, and its filters see how a few pixels
+change from frame to frame. It learns two columns of labels at once, the digit and the direction.
 
-Other forms of a clip hold less. A single frame shows the digit alone, and the mean of all frames a
-smear that is the same for a direction and its opposite. A network of images that takes the frames
-for channels sees all of them, but has to learn anew for each frame what movement is.
+Other forms of a clip hold less. A single frame shows only the digit, and the mean of all frames a
+smear that is the same for opposite directions. A network for images that takes the frames
+as channels sees all of them, but has to learn for each frame anew what movement is.
 """
 
 # sphinx_gallery_thumbnail_path = 'figures/examples/moving_digits.png'
@@ -37,9 +37,9 @@ from sklearn_convnet.schedules import CosineDecay
 # %%
 # Clips
 # -----
-# Eight frames of 16 x 16 pixels. A digit of 8 x 8 begins anywhere and moves by a pixel a frame.
-# What leaves the picture on one side comes back on the other, so that no place tells of the
-# direction. Noise lies over all of it.
+# A clip has eight frames of 16 x 16 pixels. A digit of 8 x 8 begins anywhere and moves by a pixel
+# in each frame. What leaves the image on one side comes back on the other, so that the position
+# does not reveal the direction. Noise is added everywhere.
 
 N_FRAMES, SIZE = 8, 16
 DIRECTIONS = {

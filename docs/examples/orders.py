@@ -2,13 +2,13 @@
 Images in a table
 =================
 
-An order form: how many is written by hand, the unit is ticked, the price of a piece is typed, and
-sometimes missing. What is the order worth? Neither the image nor the columns tell alone.
+On an order form, the quantity is written by hand, the unit is ticked, and the price of a piece is
+typed, or missing. What is the value of the order? Neither the image nor the columns suffice.
 
 All of it is one table, with a column of images. A ColumnTransformer of scikit-learn scales the
-price and fills it in, makes numbers of the units and leaves the images as they are; the network
+price and imputes missing ones, encodes the units and leaves the images as they are. The network
 takes the column of images as its samples and the others as their features, which it appends to
-what its convolutions have made of the image.
+the output of its convolutions.
 
 The digits are scikit-learn's.
 """
@@ -60,8 +60,8 @@ def load(seed):
 # %%
 # The pipeline
 # ------------
-# In two places features may come in: `early` is behind the convolutions, `late` behind a dense
-# layer that first makes few numbers of many. A search chooses.
+# Features may come in at two places: `early` is after the convolutions, `late` after a dense
+# layer that first reduces their many outputs. A search chooses.
 
 
 def columns(image="passthrough"):

@@ -2,8 +2,8 @@
 Layers of one's own
 ===================
 
-An activation without weights, and a scale for each channel that is learnt, in plain numpy.
-"Adding a layer" goes through them line by line, and has `check_layer` test them.
+An activation without weights, and a learnt scale for each channel, in plain numpy.
+"Adding a layer" explains them line by line, and tests them with `check_layer`.
 """
 
 import argparse

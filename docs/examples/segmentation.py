@@ -3,11 +3,11 @@ Which pixels belong to the digit?
 =================================
 
 A U-net (Ronneberger, Fischer and Brox, 2015) labels each pixel of a scene as background or digit,
-among fragments of other digits if asked for. The layers end in maps of the size of the image, so y
+if asked for among fragments of other digits. The layers end in maps of the size of the image, y
 is label maps, and the estimator adds an output layer that works pixel by pixel.
 
-The score is the Jaccard index of a class: the pixels that are labelled so rightly, divided by those
-that are labelled so, or should be.
+The score is the Jaccard index of a class: the number of pixels correctly labelled as this class,
+divided by the number of those that have the label, or should have it.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 The joints of a stick figure
 ============================
 
-Pose estimation in the manner of DeepPose (Toshev and Szegedy, 2014): a network reads the places of
-all joints directly from the maps of the whole image. `target="points"` says that y holds places,
-so that augmentation moves them along with the image. Mirror images would need `flip_pairs`, since
-left and right change their names in them; tried with fewer figures, of neither set, they gained
-nothing.
+Pose estimation in the manner of DeepPose (Toshev and Szegedy, 2014): a network predicts the
+positions of all joints directly from the maps of the whole image. `target="points"` says that y
+holds positions, so that augmentation moves them along with the image. Mirror images would need
+`flip_pairs`, since they exchange left and right joints; tried with fewer figures, of neither set,
+they gained nothing.
 
 A joint counts as found within a tenth of the figure's height.
 """
@@ -36,13 +36,13 @@ from sklearn_convnet.schedules import CosineDecay
 # %%
 # The network
 # -----------
-# `box_localizer` unrolls its maps as well; coordinates are coordinates, whether of corners or of
-# joints. The first weights are small, since a network that begins with large outputs spends its
+# `box_localizer` flattens its maps; coordinates are coordinates, whether of corners or of
+# joints. The initial weights are small, since a network that begins with large outputs spends its
 # first epochs on making them small.
 #
-# Moved images are smoothed by the interpolation, so that their noise is smaller than that of the
-# images to predict. Without noise added again, now less and now more, the network would take that
-# for a sign of places, and all joints would be off to the same side.
+# Interpolation smooths moved images, so they have less noise than the images to predict. Without
+# noise added again, sometimes less and sometimes more, the network would rely on its level, and all
+# joints would be off to the same side.
 
 AUGMENTATION = Compose(
     [

@@ -3,13 +3,13 @@ Time series
 ===========
 
 Convolutions along time classify four sets of real series that come with aeon (``pip install
-aeon``), with the split that each of them has: outlines of arrowheads, the power demand of days,
+aeon``), each with its own split: outlines of arrowheads, the power demand of days,
 motions of a wrist, and a vowel of nine speakers, whose series differ in length.
 
-One time-delay network does for all of them: how far it sees follows from the length of the series,
+One time-delay network serves all of them: how far it sees follows from the length of the series,
 and neither its sizes nor its training are tuned to a set. With ``--network inception_time`` it is
 InceptionTime, which is much larger, with the sizes of its paper. Either is trained from several
-seeds, each of which makes a classifier; together they average their probabilities, as InceptionTime
+seeds, each of which gives a classifier; together they average their probabilities, as InceptionTime
 does.
 """
 
@@ -43,7 +43,7 @@ EPOCHS = {"tdnn": 150, "inception_time": 50}
 # %%
 # Data
 # ----
-# aeon has channels first, and a list where the lengths differ. Test series are cut or filled up to
+# aeon has channels first, and a list if the lengths differ. Test series are cut or padded to
 # the length of the longest training series.
 
 
@@ -60,10 +60,9 @@ def load(loader):
 # The networks
 # ------------
 # The three layers of the time-delay network look at 5 steps each, with dilations of 1, d and d^2,
-# and together see 5 + 4 d + 4 d^2 steps. The largest d is taken for which that is at most three
-# quarters of the length. Then the largest output over time counts, wherever it is. InceptionTime
-# has six modules with filters of 40, 20 and 10 steps, whatever the length is, and takes means
-# over time.
+# and together see 5 + 4 d + 4 d^2 steps. The dilation d is the largest for which this is at most
+# three quarters of the length. A maximum over time follows. InceptionTime has six modules with
+# filters of 40, 20 and 10 steps, whatever the length is, and takes means over time.
 
 
 def dilations(length):

@@ -2,10 +2,10 @@
 Spectrograms: pools of several sizes
 ====================================
 
-A voice has its formants in other bands than the next one, so a network for speech should not mind
-where in frequency a pattern is; but two consonants may differ in nothing else. Deng, Abdel-Hamid
-and Yu, "A deep convolutional neural network using heterogeneous pooling for trading acoustic
-invariance with phonetic confusion" (2013), therefore pool groups of maps over ranges of different
+The formants of one voice are in other bands than those of the next, so a network for speech should
+tolerate shifts in frequency. But two consonants may differ in nothing else. Therefore Deng,
+Abdel-Hamid and Yu, "A deep convolutional neural network using heterogeneous pooling for trading
+acoustic invariance with phonetic confusion" (2013), pool groups of maps over ranges of different
 size, and regularise by dropout. The spectrograms here are made so that both matter, and the
 table shows what each contributes.
 """

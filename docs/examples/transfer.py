@@ -4,8 +4,8 @@ A ResNet from PyTorch, and back into the world
 
 PyTorch trains a ResNet-18, of a quarter of the width, on scenes with digits from 0 to 5. It comes
 here as an ONNX model, learns to tell 6, 7, 8 and 9 apart from a few images, and goes on to
-onnxruntime as an ONNX model again. What the first task is worth for the second is what a network
-lacks that begins anew with the same images.
+onnxruntime as an ONNX model again. A network that begins anew with the same images shows what the
+first task is worth for the second.
 
 Scenes of the first task and the few images are made of the first 1,200 digits of scikit-learn, the
 test scenes of the others.
@@ -132,8 +132,8 @@ def exported(net):
 # %%
 # Here
 # ----
-# All layers but the last are taken over. Where they are frozen, so are the statistics of their
-# batch norms, and the output layer is all that learns.
+# All layers but the last are taken over. If they are frozen, so are the statistics of their
+# batch norms, and only the output layer learns.
 
 
 def learners(layers, weights, epochs, seed):
@@ -167,7 +167,7 @@ def best_rate(clf, few, validation):
 # %%
 # How long it takes
 # -----------------
-# Of a processor's time, since others may use it too: one thread each, in turn, and the least of a
+# CPU time, since others may use the processor, too: one thread each, in turn, and the least of a
 # few times.
 
 

@@ -2,14 +2,15 @@
 Digits that nobody has turned before
 ====================================
 
-Networks learn upright digits and read digits that are turned by right angles. A plain convolutional
-network has to be shown turned digits to read them. One whose filters are applied in all four
-rotations need not be: Cohen and Welling, "Group equivariant convolutional networks" (2016).
+Networks learn upright digits, and classify digits that are turned by right angles. A plain
+convolutional network has to be shown turned digits for that. A network whose filters are applied
+in all four rotations need not be: Cohen and Welling, "Group equivariant convolutional networks"
+(2016).
 
-How rotations are treated between the layers makes the difference. A maximum over them after each
-layer forgets how the parts of a digit are turned to each other. Kept apart, they are maps for the
-next layer, which must turn its filters over them too (`group_input`): if it takes them for channels
-like others, the network sees turns after all.
+The treatment of rotations between the layers makes the difference. A maximum over them after each
+layer forgets how the parts of a digit are turned relative to each other. Kept apart, they are maps
+for the next layer, which must turn its filters over them, too (`group_input`): if it takes them as
+ordinary channels, the network is not invariant.
 """
 
 import argparse
@@ -38,9 +39,9 @@ from sklearn_convnet.schedules import CosineDecay
 # %%
 # Networks
 # --------
-# A filter over all rotations of its input has four times the weights, so that half the filters make
-# a network with about as many parameters. Images of 8 x 8 pixels are padded alike on all sides, and
-# the pool divides them: what is turned by a right angle is exactly that in each layer.
+# A filter over all rotations of its input has four times the weights, so half the filters make
+# a network with about as many parameters. Images of 8 x 8 pixels are padded equally on all sides,
+# and the pool divides them evenly, so a right angle is exact in each layer.
 
 FILTERS = (16, 32, 32)
 
@@ -120,8 +121,8 @@ def draw(path, kinds, X, y):
 # The table
 # ---------
 # The test digits are the last 597 of scikit-learn's. Each is shown upright, and turned by a right
-# angle that is drawn for it. A 6 upside down is a 9 to all who read without knowing what is up. The
-# largest change of a probability is that under any of the three rotations.
+# angle that is drawn for it. A 6 upside down is a 9 to anyone who does not know which way is up.
+# The largest change of a probability is over the three rotations.
 
 
 def turned(X, seed):

@@ -3,7 +3,7 @@ Series of unequal length
 ========================
 
 Nine speakers say a vowel; the series differ in length, from 7 to 29 steps of 12 channels. The
-estimator takes them as they are, in a list. What else one would do is to pad them with zeros to one
+estimator takes them as they are, in a list. The alternative is to pad them with zeros to one
 length: then the network sees the padding as well, and a mean over time counts it. The data come
 with aeon (``pip install aeon``), as does their split.
 """
@@ -26,7 +26,7 @@ from sklearn_convnet.schedules import CosineDecay
 # %%
 # Data
 # ----
-# aeon has channels first, and a list where the lengths differ.
+# aeon has channels first, and a list if the lengths differ.
 
 
 def load():

@@ -2,10 +2,10 @@
 A vision transformer on small scenes
 ====================================
 
-A transformer cuts an image into patches, and each looks at all others: Dosovitskiy et al., "An
-image is worth 16x16 words" (2021). That neighbours belong together, and that a digit is the same
-wherever it lies, it has to learn, where a convolutional network is made with it. So of few images
-it learns less, and it wants a learning rate that rises slowly.
+A transformer cuts an image into patches, and each patch looks at all others: Dosovitskiy et al.,
+"An image is worth 16x16 words" (2021). It has to learn that neighbours belong together, and that a
+digit is the same wherever it lies, which is built into a convolutional network. So it learns less
+from few images, and it needs a learning rate that rises slowly.
 """
 
 # sphinx_gallery_thumbnail_path = 'figures/examples/vit_scenes.png'
@@ -91,7 +91,7 @@ def draw(path, kinds, X, y, X_test, y_test, epochs, scores):
 # %%
 # The table
 # ---------
-# Digits of the test scenes are in none of the training scenes.
+# No digit of the test scenes is in a training scene.
 
 
 def scenes(n, digits, seed):

@@ -2,13 +2,13 @@
 Votes at a prediction
 =====================
 
-A network that is shown a picture in several ways, moved by a few pixels, turned a little or
-mirrored, errs a little differently each time; what it says, moved back and averaged, is often
-better than what it says of the picture as it is. `test_time_augmentation` does so for any kind
-of y. Nothing is trained for it: the same two networks predict with all sets of views.
+A network that sees an image in several views, shifted by a few pixels, turned a little or
+mirrored, makes slightly different errors in each. Its predictions, moved back and averaged, are
+often better than the prediction for the image itself. `test_time_augmentation` does this for any
+kind of y. Training does not change: the same two networks predict with all sets of views.
 
-Scenes have a digit and the outline of the box around it, stick figures have joints, of which a
-mirror image exchanges left and right.
+Scenes have a digit and the outline of the box around it. Stick figures have joints; a
+mirror image exchanges left and right ones.
 """
 
 # sphinx_gallery_thumbnail_path = 'figures/examples/votes.png'
@@ -41,8 +41,8 @@ from sklearn_convnet.schedules import CosineDecay
 # %%
 # Views
 # -----
-# Moves by whole pixels change no pixel; others smooth the noise of a scene. Digits have no mirror
-# images, figures have, if left and right change places.
+# Shifts by whole pixels change no pixel value; others smooth the noise of a scene. Mirror images
+# make no sense for digits, but do for figures if left and right change places.
 
 SHIFTS = [RandomAffine(translation=(pixels, pixels)) for pixels in (-2, -1, 1, 2)]
 MOVE = RandomAffine(rotation=(-5, 5), translation=(-2, 2), scale=(1 / 1.05, 1.05))
@@ -64,7 +64,7 @@ SIDES = [(2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13)]
 # %%
 # Two networks
 # ------------
-# Both are trained with more than the views do to a picture.
+# Both are trained with larger changes than those of the views.
 
 
 def recipe(estimator, augmentation, epochs, seed, **params):
