@@ -173,13 +173,30 @@ def test_without_a_compiler_setup_says_what_is_needed(run_python):
         from unittest.mock import MagicMock
         for name in ("Cython", "Cython.Build", "setuptools", "setuptools.command.build_ext"):
             sys.modules[name] = MagicMock(build_ext=object)
-        sys.modules["setuptools"].setup = lambda ext_modules, cmdclass: print(len(ext_modules))
+        sys.modules["setuptools"].setup = lambda ext_modules, **_: print(len(ext_modules))
         runpy.run_path({str(ROOT / "setup.py")!r})
     """
     assert int(run_python(script)) > 1
     error = run_python(script, check=False, CC="no-such-compiler").splitlines()
     assert len(error) == 1
     assert "needs a C compiler, and 'no-such-compiler' is none that works" in error[0]
+
+
+def test_the_text_on_pypi_has_no_link_into_the_repository(run_python):
+    text = run_python(f"""
+        import runpy
+        import sys
+        from unittest.mock import MagicMock
+        for name in ("Cython", "Cython.Build", "setuptools", "setuptools.command.build_ext"):
+            sys.modules[name] = MagicMock(build_ext=object)
+        sys.modules["setuptools"].setup = lambda long_description, **_: print(long_description)
+        runpy.run_path({str(ROOT / "setup.py")!r})
+    """)
+    readme = (ROOT / "README.md").read_text()
+    assert re.search(r"\]\((?!https?:)", readme)
+    assert not re.search(r"\]\((?!https?:)", text)
+    assert "User guide: tasks and losses" in text
+    assert len(text) > 0.8 * len(readme)
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "docs", "sklearn_convnet", "tests"])
