@@ -5,6 +5,7 @@
 
 import ast
 import inspect
+import re
 import shutil
 from fnmatch import fnmatch
 from importlib import import_module

@@ -201,7 +201,6 @@ def draw(rounds, epochs, anew, on, path):
     for ax in (curves, bars):
         ax.spines[["top", "right"]].set_visible(False)
     fig.savefig(path, dpi=110)
-    plt.close(fig)
 
 
 def main(arguments=None):
