@@ -136,7 +136,7 @@ def trim_code(app, doctree):
 def write_formula(writer, node):
     """Writes a formula as MathML, which browsers draw without a script from elsewhere."""
     display = "inline" if isinstance(node, nodes.math) else "block"
-    writer.body.append(convert(node.astext(), display=display))
+    writer.body.append(convert(node.astext().replace("'", r"^{\prime}"), display=display))
     raise nodes.SkipNode
 
 

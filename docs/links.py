@@ -35,6 +35,8 @@ WORDS = {
     "path-like": ":term:`path-like <python:path-like object>`",
     "estimator": ":term:`estimator <sklearn:estimator>`",
 }
+#: Pages whose tables have names of other packages in their first column.
+TRANSLATED = ("keras", "pytorch")
 #: These are everywhere, and everyone knows them: no links.
 PLAIN = (
     *("None", "True", "False", "bool", "int", "float", "str", "string", "list", "tuple", "dict"),
@@ -87,13 +89,20 @@ def aliases():
     return {name: name for name in PLAIN} | NAMES | WORDS
 
 
+def is_foreign(page, code):
+    """Whether a name is that of another package: in the first column of tables that translate."""
+    cell = code.parent.parent
+    return page in TRANSLATED and isinstance(cell, nodes.entry) and cell.parent.index(cell) == 0
+
+
 def link_code(app, doctree):
     """Makes a link of each piece of code in a text that is a public name, or a call of one."""
     for code in list(doctree.findall(nodes.literal)):
         name, call, _ = code.astext().partition("(")
         whole = NAMES.get(name, name if name in NAMES.values() else None)
         known = whole is not None and (call or name.lower() != name or "_" in name or "." in name)
-        if known and not isinstance(code.parent, (nodes.reference, nodes.title, pending_xref)):
+        alone = not isinstance(code.parent, (nodes.reference, nodes.title, pending_xref))
+        if known and alone and not is_foreign(app.env.docname, code):
             link = pending_xref(
                 "", refdomain="py", reftype="obj", reftarget=whole, refexplicit=True, refwarn=False
             )
