@@ -129,8 +129,9 @@ def escape_shapes(app, what, name, value, options, lines):
 def trim_code(app, doctree):
     """Takes away the empty line at the end of examples, which doctest needs in Markdown."""
     for block in doctree.findall(nodes.literal_block):
-        if len(block.children) == 1:
-            block.children = [nodes.Text(block.astext().rstrip("\n"))]
+        if block.rawsource == block.astext():  # otherwise it has marks inside
+            block.rawsource = block.astext().rstrip("\n")
+            block[:] = [nodes.Text(block.rawsource)]
 
 
 def write_formula(writer, node):
