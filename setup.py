@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,13 +16,20 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("sklearn_convnet/kernels")
 
-COMMON = [
-    "-O3",
-    "-g0",
-    "-fno-strict-aliasing",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-]
+# On Windows it is clang-cl: the compiler of Visual Studio has no vectors.
+IS_WINDOWS = sysconfig.get_platform().startswith("win")
+FOUND = "clang-cl" if IS_WINDOWS else sysconfig.get_config_var("CC")
+COMPILER = os.environ.get("CC") or FOUND or "cc"
+
+
+def spelled(flags):
+    """Flags of GCC and clang, as the compiler takes them: clang-cl has them behind a prefix."""
+    return [f"/clang:{flag}" for flag in flags] if IS_WINDOWS else flags
+
+
+COMMON = spelled(
+    ["-O3", "-g0", "-fno-strict-aliasing", "-fno-math-errno", "-fno-trapping-math"],
+)
 
 # The kernels, which are translated to C once. Each extension module compiles that C with its flags
 # and macros.
@@ -38,7 +46,7 @@ AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mlzcnt", "-mf16c", "-mmovbe"]
 AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "cd", "dq", "vl")]
 PREFER_512 = "-mprefer-vector-width=512"
 VARIANTS = {
-    "baseline": ([[]], 16, platform.machine() in ("aarch64", "arm64")),
+    "baseline": ([[]], 16, platform.machine().lower() in ("aarch64", "arm64")),
     "avx2": ([["-march=x86-64-v3", PREFETCHW], [*AVX2, PREFETCHW]], 32, False),
     "avx512": (
         [["-march=x86-64-v4", PREFETCHW, PREFER_512], [*AVX2, *AVX512, PREFETCHW, PREFER_512]],
@@ -57,15 +65,13 @@ DIRECTIVES = {
 }
 
 
-COMPILER = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-
-
 def compiles(flags, source="int main(void) { return 0; }"):
     """Whether the compiler accepts the flags and links the program."""
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "probe.c")
         program.write_text(source)
-        command = [*COMPILER.split(), *flags, str(program), "-o", str(Path(folder, "probe"))]
+        compiler = [COMPILER] if IS_WINDOWS else COMPILER.split()
+        command = [*compiler, *flags, str(program), "-o", str(Path(folder, "probe"))]
         try:
             return subprocess.run(command, capture_output=True, check=False).returncode == 0
         except OSError:  # there is no such program
@@ -75,7 +81,10 @@ def compiles(flags, source="int main(void) { return 0; }"):
 def openmp_flags():
     """Flags to compile and to link with OpenMP; none where the compiler has none."""
     source = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
-    candidates = [(["-fopenmp"], ["-fopenmp"])]
+    if IS_WINDOWS and compiles(["/openmp"], source):  # clang-cl links it, Visual Studio's does not
+        library = Path(shutil.which(COMPILER)).parents[1] / "lib"
+        return ["/openmp"], [f"/LIBPATH:{library}", "libomp.lib"]
+    candidates = [] if IS_WINDOWS else [(["-fopenmp"], ["-fopenmp"])]
     if sys.platform == "darwin":
         candidates.append((["-Xpreprocessor", "-fopenmp"], ["-lomp"]))
     for compile_args, link_args in candidates:
@@ -97,10 +106,11 @@ def extensions():
     if not compiles([]):
         sys.exit(
             f"error: sklearn_convnet needs a C compiler, and {COMPILER!r} is none that works: "
-            "install one, such as gcc or clang, or name it in the environment variable CC"
+            "install one, such as gcc or clang (on Windows LLVM, which has clang-cl), or name it "
+            "in the environment variable CC"
         )
     openmp, link = openmp_flags()
-    common = [flag for flag in [*COMMON, contract_flag()] if compiles([flag])]
+    common = [flag for flag in [*COMMON, *spelled([contract_flag()])] if compiles([flag])]
     yield Extension(
         "sklearn_convnet.kernels._cpu",
         [str(KERNELS / "_cpu.pyx")],
@@ -109,7 +119,7 @@ def extensions():
     )
     yield Extension(SHARED, [str(KERNELS / "_cyutility.c")], extra_compile_args=common)
     for variant, (candidates, simd_bytes, wide) in VARIANTS.items():
-        flags = next((flags for flags in candidates if compiles(flags)), None)
+        flags = next((flags for flags in map(spelled, candidates) if compiles(flags)), None)
         if flags is None:
             print(f"The compiler cannot build the {variant} kernels.", file=sys.stderr)
             continue
@@ -141,6 +151,14 @@ def named_source(extension):
     return str(path)
 
 
+def call_clang_cl(compiler):
+    """Has setuptools call clang-cl where it would call the compiler of Visual Studio."""
+    if not compiler.initialized:
+        compiler.initialize()
+    compiler.cc = COMPILER
+    compiler.compile_options.remove("/GL")  # objects that only Visual Studio's linker reads
+
+
 class ParallelBuild(build_ext):
     """Translates the sources, and compiles the extensions side by side."""
 
@@ -159,6 +177,11 @@ class ParallelBuild(build_ext):
         for extension in self.extensions:
             extension.sources = [named_source(extension)]
         super().run()
+
+    def build_extensions(self):
+        if IS_WINDOWS:
+            call_clang_cl(self.compiler)
+        super().build_extensions()
 
 
 def description():

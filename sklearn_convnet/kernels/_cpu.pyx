@@ -2,7 +2,28 @@
 
 cdef extern from *:
     """
-    #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+    #if defined(__x86_64__) && defined(_WIN32)
+    /* What the compiler has for this is in a library that clang-cl does not link. */
+    #include <cpuid.h>
+    #define AVX2_STATE 0x06u    /* registers that the system saves, as XGETBV tells */
+    #define AVX512_STATE 0xe6u
+
+    static int cpu_has(unsigned of_leaf_7, unsigned state)
+    {
+        unsigned a, b, c, d, saved, high, needed = bit_OSXSAVE | bit_FMA;
+        if (!__get_cpuid(1, &a, &b, &c, &d) || (c & needed) != needed)
+            return 0;
+        __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+        return (saved & state) == state && __get_cpuid_count(7, 0, &a, &b, &c, &d)
+            && (b & of_leaf_7) == of_leaf_7;
+    }
+    static int cpu_has_avx2(void) { return cpu_has(bit_AVX2 | bit_BMI2, AVX2_STATE); }
+    static int cpu_has_avx512(void) {
+        return cpu_has_avx2() && cpu_has(
+            bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL,
+            AVX512_STATE);
+    }
+    #elif defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
     static int cpu_has_avx2(void) {
         __builtin_cpu_init();
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")

@@ -15,11 +15,21 @@
 
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-cdef extern from "<stdlib.h>" nogil:
-    void* aligned_alloc(size_t alignment, size_t n_bytes)
+cdef extern from *:
+    """
+    #ifdef _WIN32  /* which has C11 but for this */
+    #include <malloc.h>
+    #define aligned_alloc(alignment, n_bytes) _aligned_malloc(n_bytes, alignment)
+    #define free_aligned(memory) _aligned_free(memory)
+    #else
+    #include <stdlib.h>
+    #define free_aligned(memory) free(memory)
+    #endif
+    """
+    void* aligned_alloc(size_t alignment, size_t n_bytes) nogil
+    void free "free_aligned"(void* memory) nogil
 
 cdef enum:
     MAX_LANES = 16   # of any vector
