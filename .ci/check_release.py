@@ -1,5 +1,5 @@
-"""Looks over what is to be released: the version is told everywhere, wheel and source archive are
-whole and small."""
+"""Looks over what is to be released: the version is told everywhere, the conda recipe asks for the
+same packages, wheel and source archive are whole and small."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -27,6 +27,19 @@ def version_problems(version):
         rf"^version: {re.escape(version)}$", (ROOT / "CITATION.cff").read_text(), re.M
     ):
         yield f"CITATION.cff does not name version {version}"
+
+
+def recipe_problems(project, build):
+    """The conda recipe repeats what pyproject.toml says."""
+    recipe = (ROOT / "conda" / "recipe.yaml").read_text()
+    needed = [f'version: "{project["version"]}"', f"- python {project['requires-python']}"]
+    for requirement in [*project["dependencies"], *build["requires"]]:
+        name, bound = re.fullmatch(r"([\w-]+)(.*)", requirement).groups()
+        needed.append(f"- {name.lower()} {bound}")
+    lines = {line.strip() for line in recipe.splitlines()}
+    for line in needed:
+        if line not in lines:
+            yield f"conda/recipe.yaml has no line {line!r}"
 
 
 def wheel_problems(wheel):
@@ -66,8 +79,10 @@ def archive_problems(archive):
 
 
 def main():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    problems = list(version_problems(version))
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    version = metadata["project"]["version"]
+    problems = [*version_problems(version)]
+    problems += recipe_problems(metadata["project"], metadata["build-system"])
     for pattern, check in (("*.whl", wheel_problems), ("*.tar.gz", archive_problems)):
         found = sorted((ROOT / "dist").glob(pattern))
         if len(found) != 1 or version not in found[0].name:
