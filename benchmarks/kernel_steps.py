@@ -104,9 +104,9 @@ def winograd(net, batch, threads):
     kernels = loader.kernels("float32")
     shape, what = KERNELS[net]
     X, W, Y = convolution_arrays(shape, batch)
-    tile = winograd_tile(Y.shape[1:3], *W.shape[2:])
+    tile = winograd_tile(Y.shape[1:3], *W.shape[1:])
     pads = (shape[-1], shape[-1])
-    options = ((pads, pads), tile, *2 * ("identity", 0.0), (1, 1), threads)
+    options = ((pads, pads), (1, 1), tile, *2 * ("identity", 0.0), (1, 1), threads)
 
     def forward(X, W, b, Y, *options):
         kernels.winograd_forward(X, None, W, None, b, Y, None, None, None, *options)
@@ -133,7 +133,7 @@ def product(net, batch, threads):
 
 
 def makers(net):
-    """The contenders of a pass; Winograd's form has 3 x 3 filters only."""
+    """The contenders of a pass; Winograd's form has no use for the few channels of 5 x 5 here."""
     winograds = {"winograd": winograd} if "3x3" in net else {}
     return {"direct": direct, **winograds, "sgemm": product}
 

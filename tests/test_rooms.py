@@ -206,7 +206,7 @@ def test_all_kernels_are_included():
         "base/team.pxi": {"worker", "GOMP_parallel", "loop_body", "is_forked", "FLUSHING"},
         "base/checks.pxi": {"checked", "MAX_SIZE", "MAX_NUMBERS"},
         "micro/tile.pxi": {"tile", "tile_loop", "matrix_rows", "FROM_INIT", "ADD_C"},
-        "micro/transforms.pxi": {"transform_1d", "Transform", "INPUT_2", "OUTPUT_4", "FOLD_4"},
+        "micro/transforms.pxi": {"transform_1d", "Transform", "MAX_TAPS", "fold_points"},
         "blocking/tasks.pxi": {"Shares", "next_task", "Task", "run_tasks", "PRODUCTS"},
         "epilogue/activation.pxi": {"IDENTITY", "GELU", "ACTIVATIONS", "TAIL", "activate"},
         "conv/geometry.pxi": {"Conv", "conv_geometry", "conv_tables"},

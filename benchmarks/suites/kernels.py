@@ -32,8 +32,9 @@ def convolution(case):
 
 def winograd(case):
     without_norm = named(affine=None, moments=None, normed=None, centre=None, sums=None)
-    geometry = named(padding=case.padding[1:], pool_size=case.pool_size[1:])
-    return convolution(case) | without_norm | geometry
+    taps, names = case.kernel[1], ("padding", "dilation", "pool_size")
+    geometry = {name: getattr(case, name)[1:] for name in names}
+    return convolution(case) | without_norm | geometry | named(taps=taps)
 
 
 def pool(case):

@@ -16,10 +16,10 @@ from .norm import scale_and_bias
 #: The largest tile of Winograd's form, 4, 2 or 0 for none: smaller ones round less.
 ENVIRONMENT = "SKLEARN_CONVNET_WINOGRAD"
 
-# Time of a tile of m x m outputs, in multiply-adds of the direct form: so many for each
-# channel and filter, and so many for each channel and each filter. Fitted to times of all
-# three passes on AVX2, 3 to 256 channels and maps of 2 x 2 to 32 x 32.
-_TILE_COSTS = {2: (19, 80), 4: (43, 300)}
+# Time of a tile of m x m outputs of filters with r x r taps, by r and m, in multiply-adds of the
+# direct form: so many for each channel and filter, and so many for each channel and each filter.
+# Fitted to times of all three passes, 3 to 256 channels and maps of 2 x 2 to 32 x 32.
+_TILE_COSTS = {3: {2: (19, 80), 4: (43, 300)}, 5: {2: (43, 330), 4: (96, 1700)}}
 #: The most bytes of transformed filters. For more, the system gives fresh memory in each call: one
 #: image of 7 x 7 with 448 channels takes 8 ms, with 480 it took 26.
 _FILTER_BYTES = 28 * 2**20
@@ -35,15 +35,16 @@ def largest_tile():
     return int(value)
 
 
-def winograd_tile(out, channels, filters, direct_cost=1.0):
-    """The tile with which a 3 x 3 convolution of stride 1 takes least time; 0 is the direct form,
-    whose multiply-adds take `direct_cost` each."""
-    times = {0: direct_cost * 9 * prod(out) * channels * filters}
-    for m, (product, transform) in _TILE_COSTS.items():
-        if 4 * (m + 2) ** 2 * channels * filters > _FILTER_BYTES:
+def winograd_tile(out, taps, channels, filters, dilation=(1, 1), direct_cost=1.0):
+    """The tile with which a convolution of stride 1 and so many taps on an axis takes least time; 0
+    is the direct form, whose multiply-adds take `direct_cost` each."""
+    times = {0: direct_cost * taps**2 * prod(out) * channels * filters}
+    for m, (product, transform) in _TILE_COSTS[taps].items():
+        if 4 * (m + taps - 1) ** 2 * channels * filters > _FILTER_BYTES:
             continue
         tile = product * channels * filters + transform * (channels + filters)
-        times[m] = prod(ceil(size / m) for size in out) * tile
+        counts = (d * ceil(size / (m * d)) for size, d in zip(out, dilation, strict=True))
+        times[m] = prod(counts) * tile
     allowed = [m for m in times if m <= largest_tile()]
     return min(allowed, key=times.get)
 
@@ -120,20 +121,22 @@ class ConvNode(Node):
         forced = loader.forced_form(loader.kernels(self.dtype).FORM_NAMES)
         if forced is not None:
             return loader.WINOGRAD.get(forced, 0)
-        *_, channels, filters = self.weights["weight"].shape
-        return winograd_tile(self.maps_out[1:3], channels, filters, direct_cost)
+        _, *shape = self.weights["weight"].shape
+        dilation = self.geometry[2][1:]
+        return winograd_tile(self.maps_out[1:3], *shape, dilation, direct_cost)
 
     def _why_not_winograd(self):
         """The reason why Winograd's form does not apply, or None."""
         stride, pads, dilation, groups = self.geometry
+        *kernel, _, _ = self.weight_3d
+        reach = [d * (size - 1) for size, d in zip(kernel, dilation, strict=True)]
         reasons = {
             "float64": self.dtype != np.float32,
             "no image": len(self.input_shape) != 3,
             "strided": max(stride) > 1,
-            "dilated": max(dilation) > 1,
             "in groups": groups > 1,
-            "not 3 x 3": self.weights["weight"].shape[:-2] != (3, 3),
-            "wide padding": max(map(max, pads)) > 2,
+            "neither 3 x 3 nor 5 x 5": kernel not in ([1, 3, 3], [1, 5, 5]),
+            "wide padding": any(max(pair) > most for pair, most in zip(pads, reach, strict=True)),
         }
         return next((why for why, holds in reasons.items() if holds), None)
 
@@ -155,11 +158,15 @@ class ConvNode(Node):
         why = self._why_not_winograd()
         return ", ".join(forms), f"no Winograd: {why}" if why else "takes least time"
 
+    @property
+    def is_dilated(self):
+        return max(self.geometry[2]) > 1
+
     def take_pool(self, node):
         """Takes over a max pool of its output if it can; says whether."""
-        _, _, dilation, groups = self.geometry
+        *_, groups = self.geometry
         window, stride, pads = node.geometry
-        if window != stride or max(map(max, pads)) > 0 or {*dilation, groups} != {1}:
+        if window != stride or max(map(max, pads)) > 0 or self.is_dilated or groups > 1:
             return False
         if self.tile and any(self.tile % size for size in window[1:]):
             return False
@@ -215,15 +222,16 @@ class ConvNode(Node):
         return Y
 
     def _tiled_forward(self, X, source, filters, Y, index, addend, activation, run):
-        _, pads, _, _ = self.geometry
+        _, pads, dilation, _ = self.geometry
         strips = None
         if self.moments is not None:
             strips = of_strips(Y, self.tile, 1 + 2 * Y.shape[-1], run)
         arrays = (X, source.affine, *filters, Y, index, strips, addend)
         activations = (source.activation, source.alpha, *activation)
         run.kernels.winograd_forward(
-            *arrays, pads[1:], self.tile, *activations, self.pool_size[1:], run.n_threads
-        )
+            *arrays, pads[1:], dilation[1:], self.tile, *activations, self.pool_size[1:],
+            run.n_threads,
+        )  # fmt: skip
         if self.moments is None:
             return self._handed_on(Y, run)
         with run.within(self.moments):
@@ -256,17 +264,18 @@ class ConvNode(Node):
         return dX
 
     def _tiled_backward(self, source, X, Y, index, dY, dX, dW, db, addend, activation, run):
-        _, pads, _, _ = self.geometry
+        _, pads, dilation, _ = self.geometry
         normed, sums = (None, None), None
-        if source.normed is not None and dX is not None:
+        if source.normed is not None and dX is not None and not self.is_dilated:
             normed = (source.normed.maps, source.normed.affine[0])
             sums = of_strips(dX, self.gradient_tile, 2 * dX.shape[-1], run)
         weight = self.params["weight"]
         arrays = (X, source.affine, weight, Y, index, dY, addend, *normed, dX, sums, dW, db)
         activations = (source.activation, source.alpha, *activation)
         run.kernels.winograd_backward(
-            *arrays, pads[1:], self.gradient_tile, *activations, self.pool_size[1:], run.n_threads
-        )
+            *arrays, pads[1:], dilation[1:], self.gradient_tile, *activations,
+            self.pool_size[1:], run.n_threads,
+        )  # fmt: skip
         return dX if source is PLAIN or dX is None else Gradient(dX, sums=sums)
 
     def _direct_backward(self, X, Y, index, dY, dX, dW, db, activation, run):

@@ -113,7 +113,9 @@ def fuse_moments(nodes, training):
 
     def merge(before, node):
         fits = isinstance(node, MomentsNode) and isinstance(before, ConvNode)
-        if not (training and fits and before.tile and not before.pools and not node.frozen):
+        if not (training and fits and before.tile and not node.frozen):
+            return False
+        if before.pools or before.is_dilated:
             return False
         before.moments = node
         return True

@@ -57,16 +57,23 @@ BAD_CALLS = [
         named(moments=OUT("n*((OH+3)//4) 1+2*F", "float64")),
     ),
     ("winograd_forward, pool", "a sum of pooled maps", named(addend=IN("n OH OW F"))),
+    (
+        "winograd_forward", "moments behind dilated filters",
+        named(dilation=(2, 1), OH=4, moments=OUT("n*((OH+3)//4) 1+2*F", "float64")),
+    ),
+    ("winograd_backward", "sums behind dilated filters", named(dilation=(2, 1), OH=4)),
     *(
         (kernel, *bad)
         for kernel in ("winograd_forward", "winograd_backward")
         for bad in (
             ("tiles of another size", named(m=3)),
-            ("larger filters", named(three=4, OH=5, OW=4)),
+            ("filters of another size", named(taps=4, OH=5, OW=4)),
             ("output too low", named(OH=5)),
             ("output too wide", named(OW=6)),
             ("too much padding", named(padding=((3, 0), (0, 0)), OH=7)),
             ("negative padding", named(padding=((2, 0), (1, -1)))),
+            ("dilation 0", named(dilation=(1, 0))),
+            ("output of another dilation", named(dilation=(2, 1))),
             ("filter larger than the padded map", named(H=1, OH=0, padding=((0, 1), (0, 0)))),
             ("no input maps", named(C=0)),
             ("no filters", named(F=0)),
@@ -104,10 +111,11 @@ BAD_CALLS = [
         for kernel in ("winograd_forward, pool", "winograd_backward, pool")
         for bad in (
             ("tiles of another size", named(m=3)),
-            ("larger filters", named(three=4, OH=2)),
+            ("filters of another size", named(taps=4, OH=2)),
             ("output too low", named(OH=2)),
             ("output too wide", named(OW=3)),
             ("windows over the bounds of tiles", named(pool_size=(3, 2), OH=2)),
+            ("windows behind dilated filters", named(dilation=(2, 1), OH=2)),
             ("windows of size 0", named(pool_size=(0, 2))),
             ("an index without windows", named(pool_size=(1, 1), OH=6, OW=5)),
             ("too much padding", named(padding=((3, 0), (0, 0)))),

@@ -113,9 +113,10 @@ _CONV_OPTIONS = named(
     n_threads=2,
 )
 _ROW_SIZES = named(m=3, N=5, P=7)
-_WINOGRAD_SIZES = named(n=2, H=6, W=7, C=4, three=3, F=6, OH=6, OW=5)
+_WINOGRAD_SIZES = named(n=2, H=6, W=7, C=4, three=3, taps=3, F=6, OH=6, OW=5)
 _WINOGRAD_OPTIONS = named(
     padding=((2, 0), (0, 0)),
+    dilation=(1, 1),
     m=4,
     input_activation="tanh",
     input_alpha=0.0,
@@ -197,7 +198,7 @@ GOOD_CALLS = {
     "winograd_forward": Call(
         _WINOGRAD_SIZES,
         named(
-            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), scale=IN("F"),
+            X=IN("n H W C"), affine=IN("three C"), W=IN("taps taps C F"), scale=IN("F"),
             b=IN("F"), Y=OUT("n OH OW F"), index=None,
             moments=OUT("n*((OH+3)//4) 1+2*F", "float64"), addend=IN("n OH OW F"),
             **_WINOGRAD_OPTIONS,
@@ -207,17 +208,17 @@ GOOD_CALLS = {
     "winograd_backward": Call(
         _WINOGRAD_SIZES,
         named(
-            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), Y=IN("n OH OW F"),
+            X=IN("n H W C"), affine=IN("three C"), W=IN("taps taps C F"), Y=IN("n OH OW F"),
             index=None, dY=IN("n OH OW F"), addend=IN("n H W C"), normed=IN("n H W C"),
             centre=IN("C"), dX=OUT("n H W C"), sums=OUT("n*((H+3)//4) 2*C", "float64"),
-            dW=OUT("three three C F"), db=OUT("F"), **_WINOGRAD_OPTIONS,
+            dW=OUT("taps taps C F"), db=OUT("F"), **_WINOGRAD_OPTIONS,
         ),
         optional=("addend", "dW", "db"),
     ),
     "winograd_forward, pool": Call(
         _WINOGRAD_POOL_SIZES,
         named(
-            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), scale=IN("F"),
+            X=IN("n H W C"), affine=IN("three C"), W=IN("taps taps C F"), scale=IN("F"),
             b=IN("F"), Y=OUT("n OH OW F"), index=OUT("n OH OW F", "int32"), moments=None,
             addend=None, **_WINOGRAD_POOL_OPTIONS,
         ),
@@ -227,10 +228,10 @@ GOOD_CALLS = {
     "winograd_backward, pool": Call(
         _WINOGRAD_POOL_SIZES,
         named(
-            X=IN("n H W C"), affine=IN("three C"), W=IN("three three C F"), Y=IN("n OH OW F"),
+            X=IN("n H W C"), affine=IN("three C"), W=IN("taps taps C F"), Y=IN("n OH OW F"),
             index=IN("n OH OW F", "int32", _WINOGRAD_POOL_INDEX), dY=IN("n OH OW F"),
             addend=IN("n H W C"), normed=IN("n H W C"), centre=IN("C"), dX=OUT("n H W C"),
-            sums=OUT("n*((H+3)//4) 2*C", "float64"), dW=OUT("three three C F"), db=OUT("F"),
+            sums=OUT("n*((H+3)//4) 2*C", "float64"), dW=OUT("taps taps C F"), db=OUT("F"),
             **_WINOGRAD_POOL_OPTIONS,
         ),
         optional=("addend", "dW", "db"),

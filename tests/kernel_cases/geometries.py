@@ -395,11 +395,21 @@ WINOGRAD_CASES = {
     "deep": ConvCase(
         21, (1, 4, 4), 210, 70, (1, 3, 3), padding=pad_image(1), activation="relu"
     ),
+    "larger filters": ConvCase(
+        19, (1, 14, 13), 24, 40, (1, 5, 5), padding=pad_image(2), activation="relu"
+    ),
+    "dilated": ConvCase(
+        19, (1, 15, 16), 32, 24, (1, 3, 3), padding=pad_image(3), dilation=(1, 3, 3),
+        activation="tanh",
+    ),
+    "larger, dilated": ConvCase(
+        5, (1, 21, 18), 9, 17, (1, 5, 5), padding=((0, 0), (4, 0), (1, 6)), dilation=(1, 1, 2)
+    ),
 }  # fmt: skip
-
-
 WINOGRAD_POOL_CASES = {
-    name: ConvPoolCase(**vars(case)) for name, case in WINOGRAD_CASES.items()
+    name: ConvPoolCase(**vars(case))
+    for name, case in WINOGRAD_CASES.items()
+    if max(case.dilation) == 1
 }  # fmt: skip
 CONV_POOL_CASES = {
     "first layer": ConvPoolCase(
@@ -450,8 +460,9 @@ def conv_pool_cases(draw):
 
 @st.composite
 def winograd_pool_cases(draw):
-    """Convolutions with 3 x 3 filters and stride 1, with windows that divide tiles of 4 x 4."""
-    case = draw(winograd_cases().filter(lambda case: min(case.output_shape[2:4]) > 1))
+    """Convolutions in Winograd's form, with windows that divide tiles of 4 x 4."""
+    cases = winograd_cases(most_dilation=1)
+    case = draw(cases.filter(lambda case: min(case.output_shape[2:4]) > 1))
     windows = st.sampled_from([(2, 2), (1, 2), (2, 1)])
     return ConvPoolCase(**vars(case), pool_size=(1, *draw(windows)))
 
@@ -480,20 +491,24 @@ def conv_cases(draw):
 
 
 @st.composite
-def winograd_cases(draw):
-    """Convolutions with 3 x 3 filters and stride 1, and any padding up to 2."""
-    padding, size = [], []
+def winograd_cases(draw, most_dilation=3):
+    """Convolutions with 3 x 3 or 5 x 5 filters and stride 1, and any padding within their reach."""
+    taps = draw(st.sampled_from([3, 3, 5]))
+    padding, size, dilation = [], [], []
     for _ in range(2):
-        pads = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
+        dilation.append(draw(st.integers(1, most_dilation)))
+        reach = dilation[-1] * (taps - 1)
+        pads = draw(st.tuples(st.integers(0, reach), st.integers(0, reach)))
         padding.append(pads)
-        size.append(draw(st.integers(max(1, 3 - sum(pads)), 14)))
+        size.append(draw(st.integers(max(1, reach + 1 - sum(pads)), 14)))
     return ConvCase(
         n=draw(st.integers(1, 5)),
         size=(1, *size),
         channels=draw(st.integers(1, 35)),
         filters=draw(st.integers(1, 35)),
-        kernel=(1, 3, 3),
+        kernel=(1, taps, taps),
         padding=((0, 0), *padding),
+        dilation=(1, *dilation),
         activation=draw(st.sampled_from(FUSED_ACTIVATIONS)),
         use_bias=draw(st.booleans()),
     )

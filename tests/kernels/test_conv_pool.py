@@ -65,7 +65,7 @@ def winograd_forward(kernels, case, m, X, W, b, n_threads=1, before=NO_NORM):
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
     index = cases.output(Y.shape, np.int32)
     affine, *f = before
-    options = (case.padding[1:], m, *f, case.activation, case.alpha, case.pool_size[1:])
+    options = (case.padding[1:], (1, 1), m, *f, case.activation, case.alpha, case.pool_size[1:])
     kernels.winograd_forward(
         X[:, 0], affine, W[0], None, b, Y[:, 0], index[:, 0], None, None, *options, n_threads
     )
@@ -81,7 +81,7 @@ def winograd_backward(
         for name, shape in gradient_shapes(X, W)
     )
     affine, *f = before
-    options = (case.padding[1:], m, *f, case.activation, case.alpha, case.pool_size[1:])
+    options = (case.padding[1:], (1, 1), m, *f, case.activation, case.alpha, case.pool_size[1:])
     kernels.winograd_backward(
         X[:, 0], affine, W[0], Y[:, 0], index[:, 0], dY[:, 0], None, None, None,
         None if dX is None else dX[:, 0], None, None if dW is None else dW[0], db, *options,
@@ -198,7 +198,7 @@ def check_winograd(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
     X, W, b, dY = case.arrays(dtype, seed)
     Y, index = winograd_forward(kernels, case, m, X, W, b, n_threads)
     maps = cases.output(case.maps_shape, dtype)
-    options = (case.padding[1:], m, *NO_NORM[1:], case.activation, case.alpha, (1, 1))
+    options = (case.padding[1:], (1, 1), m, *NO_NORM[1:], case.activation, case.alpha, (1, 1))
     arrays = (X[:, 0], None, W[0], None, b, maps[:, 0], None, None, None)
     kernels.winograd_forward(*arrays, *options, 1)
     expected = pooled(kernels, case, maps)

@@ -313,7 +313,7 @@ def assert_passes_do_not_matter(fused, plain, X):
 
 
 def assert_winograd_is_close(fused, plain, X):
-    """Tiles lose about two bits more than the direct form."""
+    """Tiles lose about two bits more than the direct form, of 5 x 5 filters four."""
     cases.assert_same_bits(fused.params, plain.params)
     cases.assert_close(fused.forward(X), plain.forward(X), 3e-5)
     actual, expected = training_pass(fused, X), training_pass(plain, X)
@@ -800,6 +800,41 @@ def test_winograd_where_it_is_faster(size, channels, tile):
     assert tile_of(layer, (size, size, channels), passes=()) == 0
 
 
+@pytest.mark.parametrize(
+    ("size", "channels", "tile"),
+    [(28, 64, 4), (28, 16, 4), (28, 8, 0), (6, 64, 2), (7, 64, 4), (14, 400, 2), (14, 800, 0)],
+)
+def test_winograd_of_larger_filters(size, channels, tile):
+    assert tile_of(Conv2D(channels, 5, padding="same"), (size, size, channels)) == tile
+
+
+@pytest.mark.parametrize(
+    ("size", "dilation", "tile"), [(32, 2, 4), (28, 7, 4), (28, 14, 2), (9, 9, 0)]
+)
+def test_winograd_of_dilated_filters(size, dilation, tile):
+    """Small tiles for the few positions that are so far apart, or none."""
+    layer = Conv2D(64, 3, padding=dilation, dilation=dilation)
+    assert tile_of(layer, (size, size, 64)) == tile
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_norms_around_dilated_filters(kernel_size, monkeypatch):
+    """Batch norms, activations and sums, none of which knows of positions that lie apart."""
+    monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")
+    padding = kernel_size - 1
+    conv = Conv2D(16, kernel_size, padding=padding, dilation=2, activation=None)
+    normed = [conv, BatchNorm(), Activation("relu")]
+    block = Residual([*normed, conv, BatchNorm()])
+    layers = [*normed, block, Activation("relu"), *normed, Conv2D(16, 3), conv]
+    X = np.random.RandomState(0).normal(size=(5, 19, 18, 16)).astype(np.float32)
+    fused = compile_network(layers, X.shape[1:], random_state=0)
+    plain = compile_network(layers, X.shape[1:], random_state=0, passes=())
+    convs = [node for node in walk(fused.fused(True)) if hasattr(node, "gradient_tile")]
+    assert all(node.tile and node.gradient_tile for node in convs)
+    assert not any(node.moments for node in convs)
+    assert_winograd_is_close(fused, plain, X)
+
+
 @pytest.mark.parametrize(("filters", "gradient_tile"), [(16, 0), (128, 4)])
 def test_gradients_before_a_pool_have_a_form_of_their_own(filters, gradient_tile):
     layers = [Conv2D(filters, 3, padding="same"), MaxPool2D(2)]
@@ -811,11 +846,13 @@ def test_gradients_before_a_pool_have_a_form_of_their_own(filters, gradient_tile
     "layer",
     [
         Conv2D(64, 3, stride=2),
-        Conv2D(64, 3, dilation=2),
         Conv2D(64, 3, groups=2),
-        Conv2D(64, 5),
+        Conv2D(64, 7),
         Conv2D(64, (1, 3)),
+        Conv2D(64, (3, 5)),
         Conv2D(64, 3, padding=3),
+        Conv2D(64, 5, padding=5),
+        Conv2D(64, 3, padding=5, dilation=2),
         Conv2D(64, 3, padding=((0, 3), 0)),
         Conv1D(64, 3),
         Conv3D(64, (3, 3, 3)),

@@ -10,17 +10,22 @@ from .checks import _check_padding, _check_sizes, _double, _kernel, _match, chec
 from .conv import conv_backward, conv_forward
 
 
-def _check_winograd(W, padding, m, pool_size):
+def _check_winograd(W, padding, dilation, m, pool_size):
     if m not in (2, 4):
         raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
-    if W.shape[:2] != (3, 3):
-        raise ValueError(f"filters must be 3 x 3, got {W.shape[0]} x {W.shape[1]}")
+    if W.shape[:2] not in ((3, 3), (5, 5)):
+        raise ValueError(f"filters must be 3 x 3 or 5 x 5, got {W.shape[0]} x {W.shape[1]}")
     _check_padding(padding, 2)
+    _check_sizes("dilation", dilation, 2, 1)
     _check_sizes("pool_size", pool_size, 2, 1)
-    if not all(0 <= pad <= 2 for pads in padding for pad in pads):
-        raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
+    for pads, d in zip(padding, dilation, strict=True):
+        reach = d * (len(W) - 1)
+        if not all(0 <= pad <= reach for pad in pads):
+            raise ValueError(f"padding must be at most {reach} on each side, got {padding}")
     if any(m % size for size in pool_size):
         raise ValueError(f"windows of {pool_size} do not divide tiles of {m} x {m}")
+    if max(pool_size) > 1 and max(dilation) > 1:
+        raise ValueError("filters before a pool must not be dilated")
 
 
 def _check_axes(*arrays):
@@ -57,10 +62,10 @@ def _strip_axes(maps, m, width):
 
 
 @_kernel("affine", "scale", "b", "index", "moments", "addend")
-def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding, m,
-                     input_activation, input_alpha, activation, alpha, pool_size,
+def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding,
+                     dilation, m, input_activation, input_alpha, activation, alpha, pool_size,
                      n_threads):  # fmt: skip
-    """Convolution with 3 x 3 filters and stride 1, by tiles of m x m positions, a sum and a pool.
+    """Convolution with stride 1, by tiles of m x m positions, a sum and a pool.
 
     Parameters
     ----------
@@ -68,7 +73,8 @@ def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding,
     affine : array of shape (3, C) or None  # IN
         Of `batchnorm_statistics`: what is convolved is
         f((X - affine[0]) affine[1] + affine[2]), with the input's activation, instead of X.
-    W : array of shape (3, 3, C, F)  # IN
+    W : array of shape (r, r, C, F)  # IN
+        r is 3 or 5.
     scale : array of shape (F,) or None  # IN
         Times the filters.
     b : array of shape (F,) or None  # IN
@@ -76,10 +82,14 @@ def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding,
     index : int32 array like Y or None  # OUT
         As in `conv_forward`.
     moments : float64 array of shape (strips, 1 + 2 F) or None  # OUT
-        Those of `batchnorm_statistics` of Y, a strip being m rows of an image; None with a pool.
+        Those of `batchnorm_statistics` of Y, a strip being m rows of an image; None with
+        a pool or dilation.
     addend : array like Y or None  # IN
         Added before the activation; None with a pool.
-    padding : tuple of 2 pairs (before, after), none above 2
+    padding : tuple of 2 pairs (before, after)
+        None reaches over more than the filter does behind its first tap.
+    dilation : tuple of 2 ints
+        (1, 1) with a pool.
     m : {2, 4}
     input_activation : str
     input_alpha : float
@@ -90,14 +100,16 @@ def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding,
     n_threads : int
     """
     _check_axes(X, W, Y)
-    _check_winograd(W, padding, m, pool_size)
+    _check_winograd(W, padding, dilation, m, pool_size)
     check_activation(activation, FUSED_ACTIVATIONS)
     if index is not None and max(pool_size) == 1:
         raise ValueError("an index needs windows larger than 1 x 1")
     if max(pool_size) > 1 and (moments is not None or addend is not None):
         raise ValueError("moments and an addend are those of maps that are not pooled")
+    if moments is not None and max(dilation) > 1:
+        raise ValueError("moments are those of filters that are not dilated")
     _match(
-        X=(X, "n H W C"), W=(W, "3 3 C F"), scale=(scale, "F"), b=(b, "F"),
+        X=(X, "n H W C"), W=(W, "r r C F"), scale=(scale, "F"), b=(b, "F"),
         Y=(Y, "n OH OW F"), addend=(addend, "n OH OW F"),
     )  # fmt: skip
     A = _after_norm(X, affine, input_activation, input_alpha)
@@ -107,7 +119,7 @@ def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding,
     f = (activation, alpha) if addend is None else ("identity", 0.0)
     conv_forward(
         A, _double(W)[None], *(None if v is None else _double(v) for v in (scale, b)), Z, index,
-        (1, 1, 1), ((0, 0), *padding), (1, 1, 1), 1, *f, (1, *pool_size), n_threads,
+        (1, 1, 1), ((0, 0), *padding), (1, *dilation), 1, *f, (1, *pool_size), n_threads,
     )  # fmt: skip
     Y[:] = P if addend is None else _ACTIVATIONS[activation][0](P + _double(addend), alpha)
     if moments is not None:
@@ -118,13 +130,13 @@ def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding,
 
 @_kernel("affine", "index", "addend", "normed", "centre", "dX", "sums", "dW", "db")
 def winograd_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, sums, dW, db,
-                      padding, m, input_activation, input_alpha, activation, alpha, pool_size,
-                      n_threads):  # fmt: skip
+                      padding, dilation, m, input_activation, input_alpha, activation, alpha,
+                      pool_size, n_threads):  # fmt: skip
     """Take the gradient at the output of a convolution, or its pool, to input, weights and bias.
 
     Parameters
     ----------
-    X, affine, W, Y, index, padding, m, activation, alpha, pool_size, n_threads
+    X, affine, W, Y, index, padding, dilation, m, activation, alpha, pool_size, n_threads
         As in `winograd_forward`.
     dY : array like Y  # IN
     addend : array like X or None  # IN
@@ -136,7 +148,8 @@ def winograd_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, su
     dX : array like X or None  # OUT
         The gradient at z.
     sums : float64 array of shape (strips, 2 C) or None  # OUT
-        Those of `batchnorm_backward`, a strip being m rows of an image.
+        Those of `batchnorm_backward`, a strip being m rows of an image; None with
+        dilation.
     dW : array like W or None  # OUT
     db : array of shape (F,) or None  # OUT
     input_activation, input_alpha
@@ -148,11 +161,13 @@ def winograd_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, su
     if sums is not None and dX is None:
         raise ValueError("sums need dX")
     _match(
-        X=(X, "n H W C"), W=(W, "3 3 C F"), Y=(Y, "n OH OW F"), dY=(dY, "n OH OW F"),
+        X=(X, "n H W C"), W=(W, "r r C F"), Y=(Y, "n OH OW F"), dY=(dY, "n OH OW F"),
         addend=(addend, "n H W C"), normed=(normed, "n H W C"), centre=(centre, "C"),
-        dX=(dX, "n H W C"), dW=(dW, "3 3 C F"), db=(db, "F"),
+        dX=(dX, "n H W C"), dW=(dW, "r r C F"), db=(db, "F"),
     )  # fmt: skip
-    _check_winograd(W, padding, m, pool_size)
+    _check_winograd(W, padding, dilation, m, pool_size)
+    if sums is not None and max(dilation) > 1:
+        raise ValueError("sums are those of filters that are not dilated")
     if (index is not None) != (max(pool_size) > 1):
         raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
     A = _after_norm(X, affine, input_activation, input_alpha)
@@ -162,7 +177,7 @@ def winograd_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, su
     A_3d, Y_3d, index, dY_3d, dA_3d = maps
     conv_backward(
         A_3d, filters, Y_3d, index, dY_3d, dA_3d, d_filters, db64, (1, 1, 1),
-        ((0, 0), *padding), (1, 1, 1), 1, activation, alpha, (1, *pool_size), n_threads,
+        ((0, 0), *padding), (1, *dilation), 1, activation, alpha, (1, *pool_size), n_threads,
     )  # fmt: skip
     for array, values in ((dW, dW64), (db, db64)):
         if array is not None:

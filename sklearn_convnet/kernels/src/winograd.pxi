@@ -1,4 +1,5 @@
-# Convolutions with 3 x 3 filters and stride 1 in Winograd's form: see conv/winograd_geometry.pxi.
+# Convolutions with 3 x 3 or 5 x 5 filters and stride 1 in Winograd's form: see
+# conv/winograd_geometry.pxi.
 
 cdef int input_norm(
     Norm* norm, const real[:, :, :, ::1] X, const real[:, ::1] affine, str activation, double alpha
@@ -16,14 +17,14 @@ cdef int input_norm(
 def winograd_forward(
     const real[:, :, :, ::1] X,       # IN  (n, height, width, channels)
     const real[:, ::1] affine,        # IN  (3, channels) of batchnorm_statistics, or None
-    const real[:, :, :, ::1] W,       # IN  (3, 3, channels, filters)
+    const real[:, :, :, ::1] W,       # IN  (r, r, channels, filters), r is 3 or 5
     const real[::1] scale,            # IN  (filters,) or None: times the filters
     const real[::1] b,                # IN  (filters,) or None
     real[:, :, :, ::1] Y,             # OUT (n, *out, filters), pooled
     int32_t[:, :, :, ::1] index,      # OUT like Y, or None: the position of the maximum
     double[:, ::1] moments,           # OUT (strips, 1 + 2 filters), or None
     const real[:, :, :, ::1] addend,  # IN  like Y, or None
-    padding, Py_ssize_t m, str input_activation, double input_alpha, str activation,
+    padding, dilation, Py_ssize_t m, str input_activation, double input_alpha, str activation,
     double alpha, pool_size, int n_threads,
 ):
     """Y = the maximum over windows of f(conv(A, scale W) + b + addend) with stride 1, by tiles of
@@ -33,7 +34,7 @@ def winograd_forward(
     n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef Winograd q
     cdef Norm norm
-    winograd_geometry(&q, X.shape, W.shape, Y.shape, padding, m, pool_size)
+    winograd_geometry(&q, X.shape, W.shape, Y.shape, padding, dilation, m, pool_size)
     q.code = activation_code(activation, True)
     q.alpha = alpha
     input_norm(&norm, X, affine, input_activation, input_alpha)
@@ -43,6 +44,8 @@ def winograd_forward(
         same_length(q.n_filters, b.shape[0], "b")
     if q.pools and (moments is not None or addend is not None):
         raise ValueError("moments and an addend are those of maps that are not pooled")
+    if moments is not None and is_dilated(&q):
+        raise ValueError("moments are those of filters that are not dilated")
     if addend is not None:
         same_sizes(Y.shape, addend.shape, 4, "addend")
     if moments is not None:
@@ -71,7 +74,7 @@ def winograd_forward(
 def winograd_backward(
     const real[:, :, :, ::1] X,         # IN  (n, height, width, channels)
     const real[:, ::1] affine,          # IN  (3, channels) or None
-    const real[:, :, :, ::1] W,         # IN  (3, 3, channels, filters)
+    const real[:, :, :, ::1] W,         # IN  (r, r, channels, filters), r is 3 or 5
     const real[:, :, :, ::1] Y,         # IN  (n, *out, filters), activated and pooled
     const int32_t[:, :, :, ::1] index,  # IN  like Y; None where there is no pool
     const real[:, :, :, ::1] dY,        # IN  like Y
@@ -82,7 +85,7 @@ def winograd_backward(
     double[:, ::1] sums,                # OUT (strips of dX, 2 channels) or None
     real[:, :, :, ::1] dW,              # OUT like W, or None
     real[::1] db,                       # OUT (filters,) or None
-    padding, Py_ssize_t m, str input_activation, double input_alpha, str activation,
+    padding, dilation, Py_ssize_t m, str input_activation, double input_alpha, str activation,
     double alpha, pool_size, int n_threads,
 ):
     """The gradients of winograd_forward, each computed where its array is given; addend is
@@ -93,7 +96,7 @@ def winograd_backward(
         n_threads, X is None or W is None or Y is None or dY is None, "X, W, Y, dY")
     cdef Winograd q, back
     cdef Norm norm
-    winograd_geometry(&q, X.shape, W.shape, Y.shape, padding, m, pool_size)
+    winograd_geometry(&q, X.shape, W.shape, Y.shape, padding, dilation, m, pool_size)
     same_sizes(Y.shape, dY.shape, 4, "dY")
     if q.pools != (index is not None):
         raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
@@ -115,6 +118,8 @@ def winograd_backward(
     if sums is not None:
         if dX is None:
             raise ValueError("sums need dX")
+        if is_dilated(&q):
+            raise ValueError("sums are those of filters that are not dilated")
         same_sizes(X.shape, normed.shape, 4, "normed")
         same_length(q.n_channels, centre.shape[0], "centre")
         same_shape((back.n_strips, 2 * q.n_channels), shape_of(sums.shape, 2), "sums")
@@ -141,7 +146,7 @@ def winograd_backward(
             NULL if db is None else &db[0], n_threads)
     if dX is not None:
         # The filters are turned around: tap 0 is the last one of W.
-        back.W = &W[2, 2, 0, 0]
+        back.W = &W[q.r - 1, q.r - 1, 0, 0]
         back.w_tap, back.w_row, back.w_column = -q.n_channels * q.n_filters, 1, q.n_filters
         back.b = NULL
         back.addend = NULL if addend is None else &addend[0, 0, 0, 0]

@@ -1,14 +1,14 @@
-# Convolutions with 3 x 3 filters and stride 1, with fewer multiplications (Winograd, 1980;
-# Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016).
+# Convolutions with 3 x 3 or 5 x 5 filters and stride 1, with fewer multiplications (Winograd,
+# 1980; Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016).
 #
-# The input is cut into tiles of n x n positions, n = m + 2, that overlap by 2; each makes
-# m x m positions of the output. With matrices B, G and A that depend on m alone,
+# The input is cut into tiles of n x n positions, n = m + r - 1 for filters of r x r, that overlap
+# by r - 1; each makes m x m positions of the output. With matrices B, G and A that depend on m, r,
 #
 #   V = B' x B      U = G w G'      M = sum over channels of U V, point by point      y = A' M A
 #
-# so an output takes n^2 / m^2 multiplications a channel and filter: 4 for m = 2 and 2.25 for
-# m = 4, not 9. The input gradient is the same with dz for x, and with the filters turned around and
-# transposed; the weight gradient is its adjoint:
+# so an output takes n^2 / m^2 multiplications a channel and filter: with 3 x 3 taps 4 for m = 2 and
+# 2.25 for m = 4, not 9; with 5 x 5 taps 9 and 4, not 25. The input gradient is the same with dz
+# for x, and with the filters turned around and transposed; the weight gradient is its adjoint:
 #
 #   D = A dz A'     dU = sum over tiles of V D, point by point                       dw = G' dU G
 #
@@ -28,9 +28,13 @@
 #   the input gradient, which is taken through the activation before. See norm.pxi.
 # * A max pool whose windows lie side by side, and within tiles, is done with a strip of the output
 #   while that is in scratch; backward, a strip of dz is made from the pooled gradient there.
-# * The price is rounding: m = 4 loses about two bits, m = 2 hardly any. The matrices come from
-#   polynomials through 0, +-1 and infinity for m = 2, and 0, +-1 / sqrt(2), +-sqrt(2) and infinity
-#   for m = 4, whose error is a quarter of that of the usual 0, +-1, +-2 and infinity.
+# * A filter dilated by d sees every d-th position: a tile is m x m of these, and there are d x d
+#   tiles that begin one position after the other. A strip has every d-th row, and of these all
+#   columns, so that dilation is a distance of positions in transforms and nothing else.
+# * The price is rounding: n = 6 loses about two bits, n = 8 four, n = 4 hardly any. The matrices
+#   come from polynomials through 0, +-1 and infinity for n = 4, and 0, +-1 / sqrt(2), +-sqrt(2) and
+#   infinity for n = 6, whose error is a quarter of that of the usual 0, +-1, +-2 and infinity. For
+#   n = 8 they are 0, +-1, +-2, +-1/2 and infinity.
 
 cdef enum:
     BLOCK_BYTES = 1 << 20       # of V and M of a block
@@ -43,7 +47,8 @@ cdef enum:
 
 
 cdef struct Winograd:
-    Py_ssize_t m, n
+    Py_ssize_t m, r, n          # positions, taps and points of a tile on an axis
+    Py_ssize_t dilation[2]
     Py_ssize_t n_images, n_channels, n_filters
     Py_ssize_t channel_lanes, filter_lanes   # rounded up to whole vectors
     Py_ssize_t size[2]          # of the input
@@ -83,36 +88,39 @@ cdef struct Winograd:
 
 cdef int winograd_geometry(
     Winograd* q, const Py_ssize_t* shape_X, const Py_ssize_t* shape_W,
-    const Py_ssize_t* shape_Y, padding, Py_ssize_t m, pool_size
+    const Py_ssize_t* shape_Y, padding, dilation, Py_ssize_t m, pool_size
 ) except -1:
     """Shapes have four axes."""
     cdef int axis
+    cdef Py_ssize_t reach
     cdef Py_ssize_t after[2]
     cdef Py_ssize_t windows[2]
     cdef Py_ssize_t maps[5]
     cdef Py_ssize_t pooled[5]
     if m != 2 and m != 4:
         raise ValueError(f"tiles make 2 or 4 positions on an axis, got {m}")
-    if shape_W[0] != 3 or shape_W[1] != 3:
-        raise ValueError(f"filters must be 3 x 3, got {shape_W[0]} x {shape_W[1]}")
-    q.m, q.n = m, m + 2
+    if shape_W[0] != shape_W[1] or (shape_W[0] != 3 and shape_W[0] != 5):
+        raise ValueError(f"filters must be 3 x 3 or 5 x 5, got {shape_W[0]} x {shape_W[1]}")
+    q.m, q.r, q.n = m, shape_W[0], m + shape_W[0] - 1
     q.n_images, q.n_channels, q.n_filters = shape_X[0], shape_X[3], shape_W[3]
     if q.n_channels < 1 or q.n_filters < 1:
         raise ValueError(
             f"a convolution needs channels and filters, got {q.n_channels} and {q.n_filters}")
     if shape_W[2] != q.n_channels:
         raise ValueError(f"W is for {shape_W[2]} channels, X has {q.n_channels}")
+    read_sizes(dilation, 2, 1, "dilation", q.dilation)
     read_padding(padding, 2, q.before, after)
     read_sizes(pool_size, 2, 1, "pool_size", windows)
     for axis in range(2):
         q.size[axis] = shape_X[1 + axis]
-        q.out[axis] = q.size[axis] + q.before[axis] + after[axis] - 2
-        if q.before[axis] > 2 or after[axis] > 2:
-            raise ValueError(f"padding must be 0, 1 or 2 on each side, got {padding}")
+        reach = q.dilation[axis] * (q.r - 1)
+        q.out[axis] = q.size[axis] + q.before[axis] + after[axis] - reach
+        if q.before[axis] > reach or after[axis] > reach:
+            raise ValueError(f"padding must be at most {reach} on each side, got {padding}")
         if q.size[axis] < 1 or q.out[axis] < 1:
             raise ValueError(
-                f"a filter that reaches over 3 does not fit a padded map of size "
-                f"{q.out[axis] + 2} on axis {axis}")
+                f"a filter that reaches over {reach + 1} does not fit a padded map of size "
+                f"{q.out[axis] + reach} on axis {axis}")
     pool_size = (1, windows[0], windows[1])
     maps[:] = [q.n_images, 1, q.out[0], q.out[1], q.n_filters]
     pooled[:] = [shape_Y[0], 1, shape_Y[1], shape_Y[2], shape_Y[3]]
@@ -120,16 +128,38 @@ cdef int winograd_geometry(
     if m % q.pool.window[1] or m % q.pool.window[2]:
         raise ValueError(f"windows of {pool_size[1:]} do not divide tiles of {m} x {m}")
     q.pools = q.pool.window[1] * q.pool.window[2] > 1
+    if q.pools and is_dilated(q):
+        raise ValueError("filters before a pool must not be dilated")
     winograd_sizes(q)
     return 0
+
+
+cdef inline bint is_dilated(const Winograd* q) noexcept nogil:
+    return q.dilation[0] > 1 or q.dilation[1] > 1
+
+
+cdef inline Py_ssize_t tile_start(const Winograd* q, int axis, Py_ssize_t tile) noexcept nogil:
+    """The first output position of a tile on an axis."""
+    cdef Py_ssize_t d = q.dilation[axis]
+    if d == 1:
+        return tile * q.m
+    return tile // d * q.m * d + tile % d
+
+
+cdef inline Py_ssize_t tile_positions(
+    const Winograd* q, int axis, Py_ssize_t start
+) noexcept nogil:
+    """How many positions of a tile lie in the output."""
+    cdef Py_ssize_t left = larger(0, q.out[axis] - start)
+    return smaller(q.m, left if q.dilation[axis] == 1 else ceil_div(left, q.dilation[axis]))
 
 
 cdef void winograd_sizes(Winograd* q) noexcept nogil:
     """Sizes that follow from those of the axes, channels and filters."""
     cdef int axis
     for axis in range(2):
-        q.tiles[axis] = ceil_div(q.out[axis], q.m)
-    q.strip_width = q.tiles[1] * q.m + 2
+        q.tiles[axis] = ceil_div(q.out[axis], q.m * q.dilation[axis]) * q.dilation[axis]
+    q.strip_width = q.tiles[1] * q.m + (q.r - 1) * q.dilation[1]
     q.n_strips = q.n_images * q.tiles[0]
     q.channel_lanes = whole_vectors(q.n_channels)
     q.filter_lanes = whole_vectors(q.n_filters)
@@ -143,7 +173,7 @@ cdef Winograd input_gradient_of(const Winograd* q) noexcept nogil:
     back.pools = False
     for axis in range(2):
         back.size[axis], back.out[axis] = q.out[axis], q.size[axis]
-        back.before[axis] = 2 - q.before[axis]
+        back.before[axis] = (q.r - 1) * q.dilation[axis] - q.before[axis]
     winograd_sizes(&back)
     return back
 

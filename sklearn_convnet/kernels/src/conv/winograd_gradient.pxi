@@ -87,13 +87,13 @@ cdef void put_weight_gradient(
     const Winograd* q, Py_ssize_t channel, const real* dU, real* dW
 ) noexcept nogil:
     """dW = G' dU G for one channel."""
-    cdef real w[9 * MAX_LANES]
+    cdef real w[MAX_TAPS * MAX_LANES]
     cdef Py_ssize_t v, t, width, i
     for v in range(q.filter_lanes // LANES):
         width = smaller(LANES, q.n_filters - v * LANES)
-        fold_points(q.m, dU + channel * q.filter_lanes + v * LANES, q.n * sum_point(q),
-                    sum_point(q), w, 3 * LANES, LANES)
-        for t in range(9):
+        fold_points(q.m, q.r, dU + channel * q.filter_lanes + v * LANES, q.n * sum_point(q),
+                    sum_point(q), w, q.r * LANES, LANES)
+        for t in range(q.r * q.r):
             for i in range(width):
                 dW[(t * q.n_channels + channel) * q.n_filters + v * LANES + i] = w[t * LANES + i]
 

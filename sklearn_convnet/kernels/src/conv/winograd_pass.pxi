@@ -9,7 +9,7 @@
 #   L2 cache. The sums are the same, in the same order.
 
 cdef inline Py_ssize_t panel_taps(const Winograd* q, Py_ssize_t n_k) noexcept nogil:
-    return 9 * n_k * NR
+    return q.r * q.r * n_k * NR
 
 
 cdef enum:
@@ -20,16 +20,17 @@ cdef inline void transform_scaled(
     const Winograd* q, const real* w, const real* scale, real* U, Py_ssize_t distance
 ) noexcept nogil:
     """U of a vector of filters and a channel."""
-    cdef real scaled[9 * MAX_LANES]
+    cdef real scaled[MAX_TAPS * MAX_LANES]
     cdef Py_ssize_t t
-    for t in range(9):
+    for t in range(q.r * q.r):
         fetch(w + t * q.w_tap + CHANNELS_AHEAD * q.w_row, LANES)
     if scale is NULL:
-        transform_filter(q.m, w, 3 * q.w_tap, q.w_tap, U, q.n * distance, distance)
+        transform_filter(
+            q.m, q.r, w, q.r * q.w_tap, q.w_tap, U, q.n * distance, distance)
         return
-    for t in range(9):
+    for t in range(q.r * q.r):
         put(scaled + t * LANES, at(w + t * q.w_tap) * at(scale))
-    transform_filter(q.m, scaled, 3 * LANES, LANES, U, q.n * distance, distance)
+    transform_filter(q.m, q.r, scaled, q.r * LANES, LANES, U, q.n * distance, distance)
 
 
 cdef void transform_panel(
@@ -50,11 +51,11 @@ cdef void transform_panel(
                                  NULL if scale is NULL else scale + t * LANES,
                                  U + i * n_lanes + t * LANES, distance)
         return
-    for t in range(9):
+    for t in range(q.r * q.r):
         pack_panel(q.W + t * q.w_tap + k * q.w_row + first * q.w_column, q.w_row, q.w_column,
                    scale, n_k, width, n_lanes, taps + t * tap_size)
     for i in range(tap_size // LANES):
-        transform_filter(q.m, taps + i * LANES, 3 * tap_size, tap_size, U + i * LANES,
+        transform_filter(q.m, q.r, taps + i * LANES, q.r * tap_size, tap_size, U + i * LANES,
                          q.n * distance, distance)
 
 

@@ -30,13 +30,13 @@ cdef void fill_strip(
     const Winograd* q, Py_ssize_t strip, Py_ssize_t first, Py_ssize_t left, Py_ssize_t n_rows,
     real* to
 ) noexcept nogil:
-    """n_rows rows of the input, from row `first` of its strip's image and column -left on,
-    zero outside; multiplied by f' where there is S."""
+    """n_rows rows of the input, as far apart as filters are dilated, from row `first` of its
+    strip's image and column -left on, zero outside; multiplied by f' where there is S."""
     cdef Py_ssize_t image = strip // q.tiles[0], row = q.strip_width * q.n_channels, i, h
     cdef Py_ssize_t n_left = left * q.n_channels, width = q.size[1] * q.n_channels, start
     cdef real* behind = to + strip_numbers(q)
     for i in range(n_rows):
-        h = first + i
+        h = first + i * q.dilation[0]
         if h < 0 or h >= q.size[0]:
             memset(to, 0, row * sizeof(real))
         else:
@@ -89,11 +89,14 @@ cdef void strip_to_points(
 ) noexcept nogil:
     """V of the tiles of a strip, which begin at row `tile_row` of each point's matrix."""
     cdef Py_ssize_t row = q.strip_width * q.n_channels, t, v
-    fill_strip(q, strip, strip % q.tiles[0] * q.m - q.before[0], q.before[1], q.n, scratch)
+    cdef const real* x
+    cdef Py_ssize_t top = tile_start(q, 0, strip % q.tiles[0])
+    fill_strip(q, strip, top - q.before[0], q.before[1], q.n, scratch)
     for t in range(q.tiles[1]):
+        x = scratch + tile_start(q, 1, t) * q.n_channels
         for v in range(q.channel_lanes // LANES):
             transform_input(
-                q.m, scratch + t * q.m * q.n_channels + v * LANES, row, q.n_channels,
+                q.n, x + v * LANES, row, q.dilation[1] * q.n_channels,
                 V + (tile_row + t) * q.channel_lanes + v * LANES, q.n * q.v_point, q.v_point)
 
 
@@ -105,11 +108,13 @@ cdef void gradient_to_points(
     over the strip is added to db where there is one. The input of `dz` is dz, in the tiles
     of q."""
     cdef Py_ssize_t row = q.strip_width * q.n_filters, t, v
-    fill_strip(dz, strip, strip % q.tiles[0] * q.m, 0, q.m, scratch)
+    cdef const real* d
+    fill_strip(dz, strip, tile_start(q, 0, strip % q.tiles[0]), 0, q.m, scratch)
     for t in range(q.tiles[1]):
+        d = scratch + tile_start(q, 1, t) * q.n_filters + first * LANES
         for v in range(n_vec):
             transform_gradient(
-                q.m, scratch + t * q.m * q.n_filters + (first + v) * LANES, row, q.n_filters,
+                q.m, q.r, d + v * LANES, row, q.dilation[1] * q.n_filters,
                 D + ((tile_row + t) * n_vec + v) * LANES, q.n * q.m_point, q.m_point)
     if db is not NULL:
         add_rows(scratch + first * LANES, q.n_filters, q.m * q.strip_width, n_vec * LANES, db)
@@ -131,11 +136,12 @@ cdef void points_to_output(
     const Winograd* q, Py_ssize_t strip, Py_ssize_t tile_row, const real* M, real* scratch
 ) noexcept nogil:
     """The output of a strip from its rows of M."""
-    cdef real y[MAX_POINTS * MAX_LANES]
+    cdef real y[MAX_POSITIONS * MAX_LANES]
     cdef real bias[MAX_LANES]
-    cdef Py_ssize_t image = strip // q.tiles[0], top = strip % q.tiles[0] * q.m
-    cdef Py_ssize_t row = q.out[1] * q.n_filters, t, v, i, j, width
-    cdef Py_ssize_t n_rows = smaller(q.m, q.out[0] - top), n_columns
+    cdef Py_ssize_t image = strip // q.tiles[0], top = tile_start(q, 0, strip % q.tiles[0])
+    cdef Py_ssize_t row = q.out[1] * q.n_filters, t, v, i, j, width, left
+    cdef Py_ssize_t n_rows = tile_positions(q, 0, top), n_columns
+    cdef Py_ssize_t next_row = q.dilation[0] * row, next_column = q.dilation[1] * q.n_filters
     cdef real* first = scratch if q.pools else q.Y + (image * q.out[0] + top) * row
     for v in range(q.filter_lanes // LANES):
         width = smaller(LANES, q.n_filters - v * LANES)
@@ -143,30 +149,45 @@ cdef void points_to_output(
         if q.b is not NULL:
             memcpy(bias, q.b + v * LANES, width * sizeof(real))
         for t in range(q.tiles[1]):
-            n_columns = smaller(q.m, q.out[1] - t * q.m)
+            left = tile_start(q, 1, t)
+            n_columns = tile_positions(q, 1, left)
             transform_output(
-                q.m, M + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point,
+                q.m, q.r, M + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point,
                 q.m_point, y, q.m * LANES, LANES)
             for i in range(n_rows):
                 for j in range(n_columns):
                     put_sum(y + (i * q.m + j) * LANES, bias,
-                            first + i * row + (t * q.m + j) * q.n_filters + v * LANES, width)
-    if q.addend is not NULL:
-        add_chunk_to(first, q.addend + (image * q.out[0] + top) * row, n_rows * row)
-    activate(q.code, q.alpha, first, n_rows * row)
+                            first + i * next_row + left * q.n_filters + j * next_column
+                            + v * LANES, width)
+    if q.dilation[0] == 1:
+        finish_rows(q, first, image * q.out[0] + top, n_rows, strip, scratch)
+    else:
+        for i in range(n_rows):
+            finish_rows(q, first + i * next_row, image * q.out[0] + top + i * q.dilation[0], 1,
+                        strip, scratch)
     if q.pools:
         pool_strip(q, image, top, n_rows, scratch)
+
+
+cdef void finish_rows(
+    const Winograd* q, real* y, Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t strip,
+    real* scratch
+) noexcept nogil:
+    """What is left to do for n_rows rows y of the output, from row `first` of all images on."""
+    cdef Py_ssize_t row = q.out[1] * q.n_filters
+    if q.addend is not NULL:
+        add_chunk_to(y, q.addend + first * row, n_rows * row)
+    activate(q.code, q.alpha, y, n_rows * row)
     if q.through is not NULL or q.moments is not NULL:
-        finish_strip(q, strip, n_rows, scratch)
+        finish_norms(q, first, n_rows, strip, scratch)
 
 
-cdef void finish_strip(
-    const Winograd* q, Py_ssize_t strip, Py_ssize_t n_rows, real* scratch
+cdef void finish_norms(
+    const Winograd* q, Py_ssize_t start, Py_ssize_t n_rows, Py_ssize_t strip, real* scratch
 ) noexcept nogil:
     """The epilogue of n_rows rows of the output for the norm before or after it."""
     cdef Norm output
     cdef Py_ssize_t n = q.n_filters
-    cdef Py_ssize_t start = strip // q.tiles[0] * q.out[0] + strip % q.tiles[0] * q.m
     cdef Py_ssize_t first = start * q.out[1], end = (start + n_rows) * q.out[1]
     if q.through is not NULL:
         gradient_rows(q.through, first, end, q.Y, q.Y,
