@@ -241,6 +241,9 @@ DEPTHWISE_CASES = {
     "long signal": DepthwiseCase.of(
         3, (1, 1, 300), 16, 1, (1, 1, 7), stride=(1, 1, 3), padding=((0, 0), (0, 0), (3, 3))
     ),
+    "wide": DepthwiseCase.of(
+        2, (1, 20, 30), 192, 1, (1, 5, 5), padding=pad_image(2), activation="relu6"
+    ),
     "gaps": DepthwiseCase.of(
         5, (1, 23, 22), 32, 1, (1, 2, 3), stride=(1, 4, 5), dilation=(1, 2, 1),
         padding=((0, 0), (1, 9), (8, 2)), activation="relu",

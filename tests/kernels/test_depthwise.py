@@ -99,6 +99,36 @@ def test_batch_does_not_matter(kernels, dtype, case):
 
 @cases.every_compiled
 @every_case
+def test_rows_of_one_image_are_shared_among_threads(kernels, dtype, case):
+    case = replace(cases.DEPTHWISE_CASES[case], n=1)
+    X, W, b, _ = case.arrays(dtype)
+
+    cases.assert_threads_do_not_matter(
+        lambda n_threads: [forward(kernels, case, X, W, b, n_threads)]
+    )
+
+
+@cases.every_compiled
+@every_case
+def test_place_in_memory_does_not_matter(kernels, dtype, case):
+    """Maps that begin at the bound of a vector are read as they lie, others copied."""
+    case = replace(cases.DEPTHWISE_CASES[case], n=2)
+    X, W, b, _ = case.arrays(dtype)
+    memory = np.empty(X.nbytes + 128, np.uint8)
+    bound = -memory.ctypes.data % 64
+
+    def placed(start):
+        array = memory[start : start + X.nbytes].view(dtype).reshape(X.shape)
+        array[...] = X
+        return array
+
+    at_bound = forward(kernels, case, placed(bound), W, b)
+    behind_it = forward(kernels, case, placed(bound + dtype.itemsize), W, b)
+    cases.assert_same_bits(behind_it, at_bound)
+
+
+@cases.every_compiled
+@every_case
 def test_input_gradient_does_not_see_its_batch(kernels, dtype, case):
     case = replace(cases.DEPTHWISE_CASES[case], n=19, activation="identity")
     X, W, _, dY = case.arrays(dtype)
