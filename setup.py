@@ -94,12 +94,14 @@ def openmp_flags():
     return [], []
 
 
-def contract_flag():
+def contract_flags():
     """What fuses multiplications and additions. With "fast", clang decides anew for the body of a
     loop and for what is left of it, which may round differently; with "on", once for both. GCC
-    fuses with "fast" alone."""
+    fuses with "fast" alone. GCC 16 leaves some sums of x86-64-v3 unfused, as a chain of fused ones
+    is slow on some processors, and not in each tile the same: the parameter has it fuse all."""
     is_clang = compiles([], "#ifndef __clang__\n#error\n#endif\nint main(void) { return 0; }")
-    return "-ffp-contract=on" if is_clang else "-ffp-contract=fast"
+    of_gcc = ["-ffp-contract=fast", "--param=avoid-fma-max-bits=0"]
+    return ["-ffp-contract=on"] if is_clang else of_gcc
 
 
 def extensions():
@@ -110,7 +112,7 @@ def extensions():
             "in the environment variable CC"
         )
     openmp, link = openmp_flags()
-    common = [flag for flag in [*COMMON, *spelled([contract_flag()])] if compiles([flag])]
+    common = [flag for flag in [*COMMON, *spelled(contract_flags())] if compiles([flag])]
     yield Extension(
         "sklearn_convnet.kernels._cpu",
         [str(KERNELS / "_cpu.pyx")],
