@@ -12,7 +12,7 @@ mirrored and shifted a little, which keeps the network from learning them by hea
 FOLDER holds the four IDX files.
 """
 
-# sphinx_gallery_thumbnail_path = 'figures/curves.svg'
+# sphinx_gallery_thumbnail_path = 'figures/displays/HistoryDisplay.png'
 
 import argparse
 import time
