@@ -44,7 +44,7 @@ def depthwise_forward(
                 memcpy(q.bias, &b[0], g.n_filters * sizeof(real))
             n_threads = <int> smaller(n_threads, g.n_images * q.n_strips)
             run_tasks(depthwise_strip, &q, g.n_images * q.n_strips, n_threads,
-                      lanes_scratch(&q) + q.block_rows * smaller(g.out[2], MC) * q.n_lanes)
+                      lanes_scratch(&q) + block_scratch(&q))
     finally:
         free(q.filters)
         free(tables)

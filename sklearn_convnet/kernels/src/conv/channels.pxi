@@ -17,7 +17,7 @@ cdef enum:
     ROWS_BYTES = 24576     # of the rows that one of the output sees: half of an L1 cache
     RUN_BYTES = 256        # of a pixel, at least: shorter runs are not foreseen
     MAPS_BYTES = 1 << 20   # of maps that stay in the L2 cache: others are best read as they lie
-    FEW_TAPS = 4           # that see a number, at most: to align it first would take longer
+    FEW_TAPS = 9           # that see a number, at most: to align it first would take longer
     BLOCK_ROWS = 8         # of output, at least: positions at the edges are taken down them
 
 
@@ -260,8 +260,16 @@ cdef inline Py_ssize_t lanes_scratch(const Depthwise* q) noexcept nogil:
     return 0 if q.in_place else q.conv.size[0] * q.conv.size[1] * q.width * q.n_lanes
 
 
+cdef inline Py_ssize_t block_scratch(const Depthwise* q) noexcept nogil:
+    """A block of output, where lanes are no channels of it."""
+    if q.n_lanes == q.conv.n_filters:
+        return 0
+    return q.block_rows * smaller(q.conv.out[2], MC) * q.n_lanes
+
+
 cdef void depthwise_strip(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
-    """Some rows of Y, or chunks of them. Scratch: `lanes_scratch`, and a block of output."""
+    """Some rows of Y, or chunks of them. Scratch: `lanes_scratch` and
+    `block_scratch`."""
     cdef const Depthwise* q = <const Depthwise*> work
     cdef const Conv* g = &q.conv
     cdef Py_ssize_t image = task // q.n_strips, strip = task % q.n_strips
