@@ -97,6 +97,11 @@ CONV_CASES = {
     ),
     "pointwise": ConvCase(5, (1, 7, 6), 100, 130, (1, 1, 1), activation="softplus"),
     "pointwise, whole vectors": ConvCase(9, (1, 13, 12), 64, 200, (1, 1, 1), activation="relu"),
+    # Many filters are more than one step of a sum.
+    "side by side": ConvCase(9, (1, 14, 12), 16, 700, (1, 2, 2), stride=(1, 2, 2)),
+    "side by side, volume": ConvCase(
+        5, (4, 3, 10), 32, 20, (2, 1, 5), stride=(2, 1, 5), activation="relu"
+    ),
     "projection": ConvCase(17, (1, 8, 9), 32, 65, (1, 1, 1), stride=(1, 2, 2)),
     "alexnet": ConvCase(2, (1, 35, 35), 3, 96, (1, 11, 11), stride=(1, 4, 4)),
     "depthwise": ConvCase(

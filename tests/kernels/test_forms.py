@@ -18,7 +18,7 @@ from sklearn_convnet.kernels.reference.forms import FORM_NAMES, PASSES
 #: The forms of each pass, without and with a max pool.
 FORMS = {
     "forward": {"direct", "widened", "interleaved"},
-    "input_gradient": {"scatter", "pointwise", "turned"},
+    "input_gradient": {"scatter", "pointwise", "disjoint", "turned"},
     "weight_gradient": {"direct", "widened", "interleaved"},
 }
 POOL_FORMS = {
@@ -201,6 +201,8 @@ def test_each_form_is_chosen_for_what_it_is_for(kernels, dtype):
     assert form("weight_gradient", 128, 28, 1, 6, 5, 2) == "interleaved"
     assert form("weight_gradient", 1, 14, 64, 64, 3, 1) == "direct"
     assert form("input_gradient", 8, 14, 64, 64, 1) == "pointwise"
+    assert form("input_gradient", 8, 14, 64, 64, 2, stride=(1, 2, 2)) == "disjoint"
+    assert form("input_gradient", 8, 15, 64, 64, 2, stride=(1, 2, 2)) == "scatter"
     assert form("input_gradient", 8, 14, 64, 8, 3, 1) == "turned"
     assert form("input_gradient", 8, 15, 3, 64, 3, stride=(1, 2, 2)) == "scatter"
 

@@ -101,6 +101,9 @@ cdef void conv_backward_block(
         if scatters:
             add_input_gradient(given, row * q.width, n_rows * q.width, dz,
                                row_of_dz(q) // q.width, dx, spare)
+        elif q.dX is not NULL and not is_pointwise(given):
+            add_input_gradient(given, row * q.width, n_rows * q.width, dz,
+                               row_of_dz(q) // q.width, q.dX + image * q.image_size, spare)
         elif q.dX is not NULL:
             pointwise_input_gradient(
                 given, n_rows * q.width, dz, row_of_dz(q) // q.width,

@@ -13,7 +13,7 @@ cdef enum Pass:
     POOL_FORWARD, POOL_INPUT_GRADIENT, POOL_WEIGHT_GRADIENT  # the same with a max pool
 
 cdef enum FormCode:
-    DIRECT, WIDENED, NARROW, INTERLEAVED, SCATTER, POINTWISE, TURNED, SPARSE
+    DIRECT, WIDENED, NARROW, INTERLEAVED, SCATTER, POINTWISE, DISJOINT, TURNED, SPARSE
 
 cdef enum:
     N_PASSES = 6
@@ -22,7 +22,8 @@ cdef enum:
 
 PASSES = ("forward", "input_gradient", "weight_gradient")
 FORM_NAMES = (
-    "direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "turned", "sparse")
+    "direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "disjoint", "turned",
+    "sparse")
 
 ctypedef const char* (*WhyNot)(const Conv* q, const Pool* pool) noexcept nogil
 ctypedef double (*Cost)(const Conv* q, const Pool* pool) noexcept nogil
@@ -88,6 +89,14 @@ cdef const char* not_pointwise(const Conv* q, const Pool* pool) noexcept nogil:
     return NULL
 
 
+cdef const char* not_disjoint(const Conv* q, const Pool* pool) noexcept nogil:
+    if is_pointwise(q):
+        return b"windows are pixels"
+    if not is_disjoint(q):
+        return b"windows do not lie side by side, with rows of whole vectors"
+    return NULL
+
+
 cdef const char* not_turned(const Conv* q, const Pool* pool) noexcept nogil:
     cdef Conv back
     if not can_turn(q):
@@ -133,6 +142,7 @@ add_form(POOL_FORWARD, INTERLEAVED, not_interleaved, interleaved_cost)
 
 add_form(INPUT_GRADIENT, SCATTER, always, scatter_cost)
 add_form(INPUT_GRADIENT, POINTWISE, not_pointwise, pointwise_cost)
+add_form(INPUT_GRADIENT, DISJOINT, not_disjoint, pointwise_cost)
 add_form(INPUT_GRADIENT, TURNED, not_turned, turned_cost)
 
 add_form(WEIGHT_GRADIENT, DIRECT, always, direct_gradient_cost)
@@ -193,8 +203,8 @@ def force_form(name):
 
     Parameters
     ----------
-    name : {"direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "turned", \
-"sparse"} or None
+    name : {"direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "disjoint", \
+"turned", "sparse"} or None
 
     Returns
     -------

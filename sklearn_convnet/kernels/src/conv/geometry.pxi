@@ -54,7 +54,7 @@ cdef struct Conv:
     real* Y
     const real* Y_in
     real* dX
-    bint scatters             # dX: otherwise each window is a pixel, and nothing is added up
+    bint scatters             # dX: otherwise windows lie side by side, and nothing is added up
     int code
     real alpha
     const real* output        # if X is a gradient: where its f' follows from; or NULL
