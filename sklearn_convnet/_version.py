@@ -6,5 +6,5 @@ from importlib.metadata import version
 
 @functools.cache
 def package_version():
-    """The version, such as "0.1.0"."""
+    """The version, such as "0.2.0"."""
     return version("sklearn_convnet")
