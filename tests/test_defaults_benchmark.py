@@ -340,6 +340,12 @@ def test_times_of_a_busy_machine_are_not_told(module, results):
     assert found["digits", "skorch"].score == 0.95
 
 
+def test_scores_of_the_first_look_are_beside_those_of_now(module, results):
+    results["first_look"] = fits(("iris", "sklearn_convnet", 0, 0.25, 1.0))
+    text = module("report").half_text("verify", results)
+    assert "|  | first look | now |\n|---|---|---|\n| `iris` | 0.250 | 0.600 |\n\n" in text
+
+
 def test_mean_ranks_by_group(module, results):
     report = module("report")
     table = report.rank_table(report.summarise(results["fits"])).splitlines()

@@ -603,7 +603,7 @@ BAD = {
     "another length": (lambda T: T[:9], "X has 60 samples, but features has 9"),
     "NaN": (lambda T: with_bad(T, np.nan), "Input features contains NaN"),
     "infinity": (lambda T: with_bad(T, np.inf), "Input features contains infinity"),
-    "one axis": (lambda T: T[:, 0], "Expected 2D array, got 1D array"),
+    "one axis": (lambda T: T[:, 0], r"must have the shape .* have \(60,\)"),
     "three axes": (lambda T: T[..., np.newaxis], "dim 3"),
     "text": (lambda T: np.full(T.shape, "a"), "features must be numbers"),
     "none": (lambda T: None, "fitted with 3 features beside each sample.* give features="),

@@ -26,8 +26,8 @@ PAGE = DOCS / "defaults.md"
 BEGIN = "<!-- made by benchmarks/defaults/report.py: begin -->"
 END = "<!-- made by benchmarks/defaults/report.py: end -->"
 HEADINGS = {
-    VERIFY: "## Sets that nothing was chosen on",
-    CHOOSE: "## Sets that defaults were chosen on",
+    VERIFY: "## The half for the verdict",
+    CHOOSE: "## The half for choosing",
 }
 GROUPS = {
     IMAGES: "Classes of images and volumes: accuracy",
@@ -163,6 +163,15 @@ def typical_time(found, sets, contender):
     return f"{typical:.0f}" if typical >= 10 else f"{typical:.2g}"
 
 
+def looks_table(first, found):
+    """Scores of our defaults as they were when a half was looked at first, and as they are now."""
+    rows = [
+        [f"`{name}`", f"{then.score:.3f}", f"{found[name, OURS].score:.3f}"]
+        for (name, _), then in first.items()
+    ]
+    return markdown(["", "first look", "now"], rows)
+
+
 def missed(found):
     """Sentences on the targets: never far below an MLP, never slower than skorch on images."""
     below, slower, worst = [], [], 0.0
@@ -225,6 +234,9 @@ def half_text(half, kept):
     for group, title in GROUPS.items():
         if of_groups(found, {group})[0]:
             lines += [f"### {title}", "", group_table(found, group), ""]
+    if "first_look" in kept:
+        table = looks_table(summarise(kept["first_look"]), found)
+        lines += [f"### {OURS} at the first look, and now", "", table, ""]
     lines += [f"![Mean ranks, and which differ](figures/{picture_name(half)})", ""]
     lines += [
         *(f"* {sentence}" for sentence in (*missed(found), *absences(found), *warned(found))),
