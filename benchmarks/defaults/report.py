@@ -185,7 +185,7 @@ def missed(found):
             if gap > TOLERANCE.get(SETS[name].task, TOLERANCE_R2):
                 below.append(f"`{name}` by {gap:.3f}")
         other = found.get((name, SKORCH))
-        if other and other.fit and own.fit and SETS[name].group == IMAGES:
+        if other and other.fit and own.fit and SETS[name].kind in ("image", "volume"):
             if own.fit > other.fit:
                 slower.append(f"`{name}` {own.fit / other.fit:.1f} times")
     tail = f"; the largest gap on any set is {worst:.3f}." if not below else "."
