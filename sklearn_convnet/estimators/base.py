@@ -396,7 +396,7 @@ class BaseConvNet(
         if partial or n_epochs == np.inf:
             return self._resolved(self.optimizer, OPTIMIZERS)
         n_batches = -(-n_samples // self._batch_size_for(n_samples))
-        return default_optimizer(min(self.max_iter, n_epochs), n_batches)
+        return default_optimizer(min(self.max_iter, n_epochs), n_batches, self._inputs.kind)
 
     def _trainer_class(self):
         """A function that makes the trainer."""

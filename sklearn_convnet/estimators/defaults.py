@@ -7,7 +7,8 @@
 #   which small samples need as many as large ones. `MOST_EPOCHS` is the default of `max_iter`.
 # * The rate rises to its largest over the first steps. Adam moves each weight by about the rate,
 #   however small the gradient; where thousands of values reach a unit, as from flattened maps of
-#   volumes, a few whole steps would carry it to where it is zero for all samples, and stays.
+#   volumes, a few whole steps would carry it to where it is zero for all samples, and stays. Few
+#   values reach a unit from a table, whose rate is full at once.
 """
 
 from ..layers import (
@@ -34,6 +35,9 @@ LEAST_EPOCHS, MOST_EPOCHS = 20, 200
 #: The largest learning rate, and the share of the steps in which it rises to that.
 LEARNING_RATE, WARM_UP = 2e-3, 0.1
 
+#: Kinds whose network is that of a table.
+TABLES = ("table", "flat")
+
 #: Share of the values that are dropped before a dense layer and after it.
 DROPOUT = 0.3
 
@@ -58,7 +62,7 @@ def default_layers(sample_shape, kind=None, smallest=()):
         there are pools. The dense layer then sees the means of the maps.
     """
     kind = kind or likely_kind(sample_shape)
-    if kind in ("table", "flat"):
+    if kind in TABLES:
         return [Standardize(per="value"), Dense(128)]
     n_axes = KINDS[kind]
     conv = {1: Conv1D, 2: Conv2D, 3: Conv3D}[n_axes]
@@ -94,8 +98,10 @@ def default_n_epochs(n_samples, batch_size, tells_places=False):
     return min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-n_steps // n_batches)))
 
 
-def default_optimizer(n_epochs, n_batches):
-    """Adam, with a learning rate that rises for a tenth of the steps, and falls to zero in so many
-    epochs of so many batches."""
-    falling = CosineDecay(LEARNING_RATE, period=n_epochs)
-    return Adam(LinearWarmup(falling, length=max(1, round(WARM_UP * n_epochs * n_batches))))
+def default_optimizer(n_epochs, n_batches, kind):
+    """Adam, with a learning rate that falls to zero in so many epochs of so many batches, and first
+    rises for a tenth of the steps, but for tables."""
+    rate = CosineDecay(LEARNING_RATE, period=n_epochs)
+    if kind not in TABLES:
+        rate = LinearWarmup(rate, length=max(1, round(WARM_UP * n_epochs * n_batches)))
+    return Adam(rate)

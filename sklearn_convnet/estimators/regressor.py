@@ -72,8 +72,8 @@ callable, default="auto"
         searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
         "auto" is "adam" where `layers` are given. Where they are None, training has a length of
         about 300 steps (of points 900), of 20 to 200 epochs and at most `max_iter`. The learning
-        rate of Adam rises to 0.002 in the first tenth of them, and falls to zero along half a wave
-        of the cosine. `partial_fit` has "adam".
+        rate of Adam rises to 0.002 in the first tenth of them (of tables at once), and falls to
+        zero along half a wave of the cosine. `partial_fit` has "adam".
     average_weights : float or None, default=None
         Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
         of the running statistics of batch norms. Predictions, validation, early stopping and
