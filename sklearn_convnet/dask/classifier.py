@@ -27,101 +27,104 @@ class DaskConvNetClassifier(OnCluster, ConvNetClassifier):
     """A `ConvNetClassifier` whose `fit` runs on a cluster of dask.
 
     The weights have the bits of a `ConvNetClassifier` with the same `n_shards`, whichever workers
-    there are, come or go meanwhile. X may be a dask array or DataFrame, in chunks of any number of
-    samples, a list of delayed readers that return an array each, or an array, which is sent to the
-    workers once. y and weights come to the client. `ConvNetClassifier` says more of its parameters.
+    there are, and even if some come or go meanwhile. X may be a dask array or DataFrame, in chunks
+    of any number of samples, a list of delayed readers that return an array each, or an array,
+    which is sent to the workers once. y and weights come to the client. `ConvNetClassifier` says
+    more about its parameters.
 
     Parameters
     ----------
     layers : list or tuple, default=None
         Layers or `(name, layer)` pairs, without the output layer.
     client : distributed.Client, default=None
-        Of the cluster; None is the client that was made last. Clones share it, a pickle has none.
+        Client of the cluster; None is the client made last. Clones share it; it is not pickled.
     sync_every : int, default=1
-        So many steps a shard makes by itself, before weights, statistics and the state of the
-        optimiser are averaged over the shards, weighted by their samples. 1 adds the gradients in
-        each step, as plain estimators do; more are for slow networks, and another algorithm, local
-        SGD.
+        Number of steps that a shard makes by itself before weights, statistics and the state of
+        the optimiser are averaged over the shards, weighted by their samples. 1 sums the gradients
+        in each step, as plain estimators do. Larger numbers are for slow networks, and are another
+        algorithm, local SGD.
     transport : "float16" or None, default=None
-        How gradients travel: None is as they are; "float16" halves what is sent for networks in
-        float32. What is lost of a gradient is added to the next one of the shard, within an epoch.
+        How gradients are sent. None sends them as they are; "float16" halves the traffic of
+        networks in float32. What rounding takes from a gradient is added to the next one of the
+        shard, within an epoch.
     input_shape : tuple of int, default=None
         Shape of one sample where X is flat ``(n_samples, n_features)``.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
-        Where X has its axis of channels: images are ``(n, height, width, n_channels)`` or ``(n,
+        Position of the channel axis of X: images are ``(n, height, width, n_channels)`` or ``(n,
         n_channels, height, width)``, and so on.
     input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
         What a sample is, where `layers` is None.
     loss : {"auto", "cross_entropy", "focal"}, Loss or callable, default="auto"
-        What training makes small: "auto" is cross-entropy.
+        What training minimises: "auto" is cross-entropy.
     optimizer : {"auto", "adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="auto"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``.
     average_weights : float or None, default=None
-        Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
-        of the running statistics of batch norms.
+        Decay, such as 0.99 or 0.999, of an exponential moving average of the weights and of the
+        running statistics of batch norms.
     batch_size : int or "auto", default="auto"
-        Samples of a step; "auto" is ``min(200, n_samples)``.
+        Number of samples in a step; "auto" is ``min(200, n_samples)``.
     n_shards : int, default=2
-        Into how many parts each batch, and X, is cut: each is with one worker, so there may be as
-        many workers as shards. Bits depend on it; see `ConvNetClassifier`.
+        Number of parts into which X and each batch are cut. Each part is with one worker, so at
+        most this many workers are used. Bits depend on it; see `ConvNetClassifier`.
     max_iter : int, default=200
-        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
+        Maximum number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
-        What is done to the samples of each training batch, at random: one of
+        Random changes to the samples of each training batch: a transform of
         `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
     multi_crop : MultiCrop, default=None
-        Training on random crops of the images, predictions by the vote of several; boxes move with
-        them, and back.
+        Training on random crops of the images, predictions by a vote over several crops; boxes
+        move with them, and back.
     test_time_augmentation : TestTimeAugmentation, default=None
-        Predictions by the vote of changed samples, such as mirror images; boxes and maps are moved
+        Predictions by a vote over changed samples, such as mirror images; boxes and maps are moved
         back.
     output : "auto" or None, default="auto"
-        The layer behind the user's layers.
+        The layer after the user's layers.
     init_from : dict of str to ndarray, str, path-like or FrozenEstimator, default=None
-        Weights to begin with: those that another network's `get_weights` returned, the path of a
-        ``.safetensors`` file that has them (see `sklearn_convnet.interchange`), or that network in
-        a `FrozenEstimator`.
+        Weights to start from: those that another network's `get_weights` returned, the path of a
+        ``.safetensors`` file that holds them (see `sklearn_convnet.interchange`), or that network
+        in a `FrozenEstimator`.
     early_stopping : bool, default=False
-        Whether to stop when the score on validation data no longer improves, and go back to the
-        weights that were best.
+        Whether to stop when the score on validation data no longer improves, and restore the best
+        weights.
     validation_fraction : float, default=0.1
-        Share that is held out, stratified by class.
+        Share of the training data that is held out, stratified by class.
     n_iter_no_change : int or inf, default=10
-        Training stops after so many epochs in a row without an improvement by `tol` of the training
-        loss, or of the validation score if `early_stopping`.
+        Training stops after this many epochs in a row without an improvement by `tol` of the
+        training loss, or of the validation score if `early_stopping`.
     tol : float, default=1e-4
         What counts as an improvement.
     shuffle : bool, default=True
-        Whether each epoch has an order of its own.
+        Whether samples are shuffled anew in each epoch.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit.
+        Whether `fit` continues from the weights of the last fit.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
+        Precision of all arithmetic: "auto" is float64 for X of float64 and float32 for anything
+        else.
     n_threads : int, default=None
         Number of threads of a task; None is the threads of its worker, divided by the shards on it.
     random_state : int, RandomState or None, default=None
-        Seeds the first weights, the order of samples and the dropout masks.
+        Seeds the initial weights, the order of samples and the dropout masks.
     verbose : bool or int, default=False
         Whether to print a table with a row for each epoch.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, multiplied with `sample_weight`.
     box_weight : float or None, default=None
-        Weight of ``|c - c_hat|^2 / 2``, summed over the coordinates c of a box, beside the loss of
-        the class.
+        Weight of the loss of a box, ``|c - c_hat|^2 / 2`` summed over its coordinates c, relative
+        to the loss of the class.
     missing_box : float or None, default=None
-        A box whose coordinates all equal this number is missing, as is a row of NaN: it carries no
-        loss.
+        A box whose coordinates all equal this number is missing, as is a row of NaN: it
+        contributes no loss.
     box_units : {"share", "pixels"}, default="share"
-        Whether coordinates are shares of width and height, a share x being the pixel ``x * width -
-        1/2``, or pixels, whose centres are at integers.
+        Units of the coordinates: shares of width and height, where a share x is the pixel ``x *
+        width - 1/2``, or pixels, whose centres are at integers.
     box_corners : {"outline", "ordered"}, default="outline"
-        Whether a box is its outline, so that it does not matter which corner comes first or which
-        way the corners go round: the loss is then the smallest over the 8 ways to number them.
+        With "outline", it does not matter which corner of a box comes first or which way round the
+        corners go: the loss is the smallest over the 8 ways to number them.
     target : {"auto", "labels", "maps"}, default="auto"
         What y is: "maps" have a label for each position of the last maps of `layers`.
     ignore_label : label, default=None
-        What maps of labels have where there is none, such as 255: a pixel that carries no loss and
-        counts in no score.
+        Label of pixels that have none in maps of labels, such as 255: they contribute to no loss
+        and no score.
 
     Attributes
     ----------
@@ -140,7 +143,7 @@ validation_scores_, best_validation_score_, history_
     Notes
     -----
     Batch norms see the part of a batch that a shard has. `fit` needs samples of one size. Ctrl-C
-    ends it with the weights after the last epoch.
+    ends a fit with the weights of the last whole epoch.
 
     Examples
     --------
@@ -251,7 +254,7 @@ validation_scores_, best_validation_score_, history_
         X : array-like, dask array or DataFrame, or list of Delayed
             Samples.
         features : None
-            Not taken here.
+            Not supported here.
 
         Returns
         -------
@@ -267,7 +270,7 @@ validation_scores_, best_validation_score_, history_
         X : array-like, dask array or DataFrame, or list of Delayed
             Samples.
         features : None
-            Not taken here.
+            Not supported here.
 
         Returns
         -------
@@ -283,7 +286,7 @@ validation_scores_, best_validation_score_, history_
         X : array-like, dask array or DataFrame, or list of Delayed
             Samples.
         features : None
-            Not taken here.
+            Not supported here.
 
         Returns
         -------

@@ -210,7 +210,7 @@ class OnCluster:
         X : array-like, dask array or DataFrame, or list of Delayed
             Samples.
         features : None
-            Not taken here.
+            Not supported here.
 
         Returns
         -------
@@ -233,7 +233,7 @@ class OnCluster:
         sample_weight : array-like or dask collection, default=None
             Weights.
         features : None
-            Not taken here.
+            Not supported here.
 
         Returns
         -------

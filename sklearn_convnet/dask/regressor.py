@@ -24,48 +24,50 @@ class DaskConvNetRegressor(OnCluster, ConvNetRegressor):
     """A `ConvNetRegressor` whose `fit` runs on a cluster of dask.
 
     The weights have the bits of a `ConvNetRegressor` with the same `n_shards`, whichever workers
-    there are, come or go meanwhile. X may be a dask array or DataFrame, in chunks of any number of
-    samples, a list of delayed readers that return an array each, or an array, which is sent to the
-    workers once. y and weights come to the client. `ConvNetRegressor` says more of its parameters.
+    there are, and even if some come or go meanwhile. X may be a dask array or DataFrame, in chunks
+    of any number of samples, a list of delayed readers that return an array each, or an array,
+    which is sent to the workers once. y and weights come to the client. `ConvNetRegressor` says
+    more about its parameters.
 
     Parameters
     ----------
     layers : list or tuple, default=None
         Layers or `(name, layer)` pairs, without the output layer.
     client : distributed.Client, default=None
-        Of the cluster; None is the client that was made last. Clones share it, a pickle has none.
+        Client of the cluster; None is the client made last. Clones share it; it is not pickled.
     sync_every : int, default=1
-        So many steps a shard makes by itself, before weights, statistics and the state of the
-        optimiser are averaged over the shards, weighted by their samples. 1 adds the gradients in
-        each step, as plain estimators do; more are for slow networks, and another algorithm, local
-        SGD.
+        Number of steps that a shard makes by itself before weights, statistics and the state of
+        the optimiser are averaged over the shards, weighted by their samples. 1 sums the gradients
+        in each step, as plain estimators do. Larger numbers are for slow networks, and are another
+        algorithm, local SGD.
     transport : "float16" or None, default=None
-        How gradients travel: None is as they are; "float16" halves what is sent for networks in
-        float32. What is lost of a gradient is added to the next one of the shard, within an epoch.
+        How gradients are sent. None sends them as they are; "float16" halves the traffic of
+        networks in float32. What rounding takes from a gradient is added to the next one of the
+        shard, within an epoch.
     input_shape : tuple of int, default=None
         Shape of one sample where X is flat ``(n_samples, n_features)``.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
-        Where X has its axis of channels: images are ``(n, height, width, n_channels)`` or ``(n,
+        Position of the channel axis of X: images are ``(n, height, width, n_channels)`` or ``(n,
         n_channels, height, width)``, and so on.
     input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
         What a sample is, where `layers` is None.
     loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, Loss or \
 callable, default="auto"
-        What training makes small: "auto" is the squared error.
+        What training minimises: "auto" is the squared error.
     optimizer : {"auto", "adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="auto"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``.
     average_weights : float or None, default=None
-        Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
-        of the running statistics of batch norms.
+        Decay, such as 0.99 or 0.999, of an exponential moving average of the weights and of the
+        running statistics of batch norms.
     batch_size : int or "auto", default="auto"
-        Samples of a step; "auto" is ``min(200, n_samples)``.
+        Number of samples in a step; "auto" is ``min(200, n_samples)``.
     n_shards : int, default=2
-        Into how many parts each batch, and X, is cut: each is with one worker, so there may be as
-        many workers as shards. Bits depend on it; see `ConvNetRegressor`.
+        Number of parts into which X and each batch are cut. Each part is with one worker, so at
+        most this many workers are used. Bits depend on it; see `ConvNetRegressor`.
     max_iter : int, default=200
-        Largest number of epochs; a `ConvergenceWarning` says if it ended training.
+        Maximum number of epochs; a `ConvergenceWarning` says if it ended training.
     augmentation : Transform, default=None
-        What is done to the samples of each training batch, at random: one of
+        Random changes to the samples of each training batch: a transform of
         `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
     multi_crop : MultiCrop, default=None
         Training on random crops of the images; the prediction is the mean over several.
@@ -73,48 +75,49 @@ callable, default="auto"
         Predictions by the mean over changed samples, such as mirror images, of values, and of
         points and maps moved back.
     output : "auto" or None, default="auto"
-        The layer behind the user's layers.
+        The layer after the user's layers.
     init_from : dict of str to ndarray, str, path-like or FrozenEstimator, default=None
-        Weights to begin with: those that another network's `get_weights` returned, the path of a
-        ``.safetensors`` file that has them (see `sklearn_convnet.interchange`), or that network in
-        a `FrozenEstimator`.
+        Weights to start from: those that another network's `get_weights` returned, the path of a
+        ``.safetensors`` file that holds them (see `sklearn_convnet.interchange`), or that network
+        in a `FrozenEstimator`.
     early_stopping : bool, default=False
-        Whether to stop when the score on validation data no longer improves, and go back to the
-        weights that were best.
+        Whether to stop when the score on validation data no longer improves, and restore the best
+        weights.
     validation_fraction : float, default=0.1
-        Share that is held out.
+        Share of the training data that is held out.
     n_iter_no_change : int or inf, default=10
-        Training stops after so many epochs in a row without an improvement by `tol` of the training
-        loss, or of the validation score if `early_stopping`.
+        Training stops after this many epochs in a row without an improvement by `tol` of the
+        training loss, or of the validation score if `early_stopping`.
     tol : float, default=1e-4
         What counts as an improvement.
     shuffle : bool, default=True
-        Whether each epoch has an order of its own.
+        Whether samples are shuffled anew in each epoch.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit.
+        Whether `fit` continues from the weights of the last fit.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
+        Precision of all arithmetic: "auto" is float64 for X of float64 and float32 for anything
+        else.
     n_threads : int, default=None
         Number of threads of a task; None is the threads of its worker, divided by the shards on it.
     random_state : int, RandomState or None, default=None
-        Seeds the first weights, the order of samples and the dropout masks.
+        Seeds the initial weights, the order of samples and the dropout masks.
     verbose : bool or int, default=False
         Whether to print a table with a row for each epoch.
     target : {"values", "points", "maps"}, default="values"
-        What y is, and what of it moves when augmentation moves the image: "points" are
+        What y is, and which part of it moves when augmentation moves the image: "points" are
         ``(n_samples, 2 * n_points)``, as ``x1, y1, x2, y2, ...``, or ``(n_samples, n_points, 2)``,
         in volumes with a z along the depth, in signals an x alone; "maps" are ``(n_samples, height,
         width)`` or, with several values a pixel, ``(n_samples, height, width, n_values)``, of the
         size of the last maps of `layers`.
     point_units : {"share", "pixels"}, default="share"
-        Whether coordinates of points are shares of width and height (of the depth, the length), a
-        share x being the pixel ``x * width - 1/2``, or pixels, whose centres are at integers.
+        Units of the coordinates of points: shares of width and height (of depth, of length), where
+        a share x is the pixel ``x * width - 1/2``, or pixels, whose centres are at integers.
     normalize_y : bool, default=True
-        Whether the network learns ``(y - mean) / deviation``, so that units of y make no
-        difference: `fit` with ``a y + b`` predicts ``a p + b`` where it predicted p.
+        Whether the network learns ``(y - mean) / deviation``, so that the units of y make no
+        difference: a fit to ``a y + b`` predicts ``a p + b`` where a fit to y predicts p.
     flip_pairs : list of (int, int), default=None
-        With ``target="points"``: the points that change places in a mirror image, such as left and
-        right wrist, numbered from 0.
+        With ``target="points"``: pairs of points that change places in a mirror image, such as
+        left and right wrist, as indices from 0.
 
     Attributes
     ----------
@@ -133,7 +136,7 @@ validation_scores_, best_validation_score_, history_
     Notes
     -----
     Batch norms see the part of a batch that a shard has. `fit` needs samples of one size. Ctrl-C
-    ends it with the weights after the last epoch.
+    ends a fit with the weights of the last whole epoch.
 
     Examples
     --------

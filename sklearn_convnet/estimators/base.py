@@ -179,40 +179,40 @@ class BaseConvNet(
     ) -> Self:
         """Fit the network to data.
 
-        Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
-        training that diverges with the last finite ones. If anything else goes wrong, the
-        estimator is as it was before.
+        Training that is interrupted (Ctrl-C) ends with the current weights and a warning; training
+        that diverges ends with the last finite ones. If anything else goes wrong, the estimator
+        stays as it was.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
-            Samples, with the channels where `data_format` says, or flat with `input_shape`.
-            Bytes and memory maps are converted batch by batch. Those in a list may differ in size,
-            if the layers can do with it. A table with a column of arrays beside columns of numbers
-            is samples and `features`.
+            Samples, with the channels where `data_format` says, or flat with `input_shape`. Bytes
+            and memory maps are converted batch by batch. Samples in a list may differ in size, if
+            the layers allow it. A table with one column of arrays beside columns of numbers holds
+            samples and `features`.
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, *map_shape)
             Values, as `target` says; a list of maps where samples differ in size.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
-            Weights, of which only the proportions count; those of pixels where y is maps. Samples
-            of weight zero are left out.
+            Weights, of which only the proportions count; weights of pixels where y is maps.
+            Samples of weight zero are left out.
         X_val : array-like of shape (n_val, *sample_shape), or list of array-like, default=None
             Samples to validate with after each epoch. Their loss and score are in `history_`;
             with ``early_stopping=True`` they decide when to stop and whose weights are kept,
             and nothing is held out of X. In a `Pipeline`, ``transform_input=["X_val"]``
             transforms them as it does X.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
-            Their labels or values.
+            Labels or values of `X_val`.
         sample_weight_val : array-like of shape (n_val,) or (n_val, *map_size), default=None
-            Their weights; `class_weight` does not count here.
+            Weights of `X_val`; `class_weight` does not apply to them.
         boxes, boxes_val : None
             For `ConvNetClassifier`: coordinates are y here, with ``target="points"``.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, which a `ConcatFeatures` among the layers appends to what
-            those before it make of the sample; where `layers` is None, it stands before the first
-            dense layer, or behind all with a dense layer after it. They are used as they are: scale
+            Numbers beside each sample. A `ConcatFeatures` among the layers appends them to the
+            output of the layers before it. If `layers` is None, it stands before the first dense
+            layer, or at the end with a dense layer after it. Features are used as they are: scale
             them before.
         features_val : array-like of shape (n_val, n_features), default=None
-            Those of `X_val`.
+            Features of `X_val`.
 
         Returns
         -------

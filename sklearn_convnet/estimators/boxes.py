@@ -17,15 +17,15 @@ class BoxesMixin:
     """Predictions of boxes beside those of classes."""
 
     def predict_box(self, X: Samples, features: ArrayLike | None = None) -> NDArray[Any]:
-        """The boxes that the network sees, whatever the class.
+        """Predict boxes, whatever the class.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples of the shape of the training data; an axis of one channel may be left out. They
-            may have other sizes, and those in a list different ones, if the layers can do with it.
+            may have another size, and samples in a list different sizes, if the layers allow it.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, if `fit` had some.
+            Numbers beside each sample, if `fit` was given some.
 
         Returns
         -------
@@ -35,7 +35,7 @@ class BoxesMixin:
         Raises
         ------
         ValueError
-            If it was fitted without boxes.
+            If the estimator was fitted without boxes.
         """
         check_is_fitted(self)
         if not isinstance(self._target, BoxTarget):

@@ -42,144 +42,147 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
 
     y may be labels of two or more classes; a 0/1 indicator of several labels at once; several
     columns of labels; maps of labels, one for every pixel; or labels with boxes. The network
-    consists of `layers` and an output layer that is added from y: dense, or for maps a
-    convolution of size 1; a second one for boxes.
+    consists of `layers` and an output layer that follows from y: dense, or for maps a convolution
+    of size 1. Boxes have a second output layer.
 
     Parameters
     ----------
     layers : list or tuple, default=None
         Layers or `(name, layer)` pairs, without the output layer. Unnamed layers are called
-        ``conv2d1``, ``conv2d2``, ``dense1`` and so on; a parameter of a layer is set by
-        ``name__parameter``, a layer is replaced by its name. None is a network that suits
-        the shape of X, beginning with `Standardize`.
+        ``conv2d1``, ``conv2d2``, ``dense1`` and so on. ``name__parameter`` sets a parameter of a
+        layer; the name alone replaces the layer. None is a network that suits the shape of X and
+        begins with `Standardize`.
     input_shape : tuple of int, default=None
         Shape of one sample where X is flat ``(n_samples, n_features)``.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
-        Where X has its axis of channels: images are ``(n, height, width, n_channels)`` or
-        ``(n, n_channels, height, width)``, and so on. X is not copied; each batch is turned
-        when its turn comes. `input_shape` and flat X are in the same order. It changes nothing
-        where X has no such axis, and nothing about y.
+        Position of the channel axis of X: images are ``(n, height, width, n_channels)`` or ``(n,
+        n_channels, height, width)``, and so on. X is not copied; each batch is transposed as it is
+        used. `input_shape` and flat X have the same order. It has no effect where X has no such
+        axis, and none on y.
     input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
-        What a sample is, where `layers` is None. "auto" goes by its shape. Two axes are a signal
-        ``(length, n_channels)`` if there are at most 16 channels and it is at least four times
-        as long, otherwise an image of one channel; three axes are an image, four a volume.
-        A flat sample is a row of a table, as with "table"; say "signal" where it is a series. Given
-        layers must be for what is said here.
+        What a sample is, if `layers` is None. "auto" goes by its shape. Two axes are a signal
+        ``(length, n_channels)`` if there are at most 16 channels and it is at least four times as
+        long, otherwise an image of one channel; three axes are an image, four a volume. A flat
+        sample is a row of a table, as with "table"; use "signal" if it is a series. If `layers`
+        are given, they must be for samples of this kind.
     loss : {"auto", "cross_entropy", "focal"}, Loss or callable, default="auto"
-        What training makes small: "auto" is cross-entropy. An instance, such as
+        What training minimises: "auto" is cross-entropy. An instance, such as
         ``CrossEntropy(label_smoothing=0.1)``, has parameters that can be searched. A function
-        ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient with respect
-        to `y_pred`, the output before softmax; see `sklearn_convnet.losses.FunctionLoss`.
+        ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient with respect to
+        `y_pred`, the output before softmax; see `sklearn_convnet.losses.FunctionLoss`.
     optimizer : {"auto", "adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="auto"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set and
         searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
-        "auto" is "adam" where `layers` are given. Where they are None, training has a length of
-        about 300 steps (of boxes 900), of 20 to 200 epochs and at most `max_iter`. The learning
-        rate of Adam rises to 0.002 in the first tenth of them (of tables at once), and falls to
-        zero along half a wave of the cosine. `partial_fit` has "adam".
+        "auto" is "adam" if `layers` are given. If they are None, training takes about 300 steps
+        (900 for boxes), but between 20 and 200 epochs, and at most `max_iter`. The learning rate of
+        Adam rises to 0.002 in the first tenth of the steps (for tables it is 0.002 at once), and
+        falls to zero along half a cosine wave. `partial_fit` uses "adam".
     average_weights : float or None, default=None
-        Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
-        of the running statistics of batch norms. Predictions, validation, early stopping and
-        `get_weights` are then those of the mean, training goes on from the weights themselves. In
-        step t of the first ones the share is smaller, ``(1 + t) / (10 + t)``. None predicts with
-        the weights of the last step.
+        Decay, such as 0.99 or 0.999, of an exponential moving average of the weights and of the
+        running statistics of batch norms. Predictions, validation, early stopping and
+        `get_weights` then use the average; training goes on from the weights themselves. In the
+        first steps the decay is smaller, ``(1 + t) / (10 + t)`` in step t. None predicts with the
+        weights of the last step.
     batch_size : int or "auto", default="auto"
-        Samples of a step; "auto" is ``min(200, n_samples)`` where `layers` are given, and otherwise
-        a tenth of the samples, but from 32 to 200. The samples of an epoch are cut into batches of
-        nearly equal size, none larger than this.
+        Number of samples in a step; "auto" is ``min(200, n_samples)`` where `layers` are given,
+        and otherwise a tenth of the samples, but from 32 to 200. The samples of an epoch are cut
+        into batches of nearly equal size, none larger than this.
     n_shards : int, default=1
-        Into how many parts each batch is cut. Gradients are computed part by part, which takes the
-        memory of a part, and are added for one step of the optimiser. Batch norms see a part by
-        itself, and a mixture of samples stays within it; otherwise the step is that of the whole
-        batch, up to rounding. Each shard consists of samples next to each other in X, and each
-        epoch has an order within it. Best a divisor of `batch_size`, which must not be less;
-        batches are larger than that only where a shard would have no part of one.
+        Number of parts into which each batch is cut. Gradients are computed part by part, which
+        takes the memory of one part, and are summed for one step of the optimiser (gradient
+        accumulation). A batch norm sees one part at a time, and a mixture of samples stays within
+        one; otherwise the step is that of the whole batch, up to rounding. A shard consists of
+        samples next to each other in X, and is shuffled within itself. A divisor of `batch_size` is
+        best. `batch_size` must not be smaller; batches are larger than that only where a shard
+        would otherwise have no part in one.
     max_iter : int, default=200
-        Largest number of epochs; a `ConvergenceWarning` says if it ended training. Another one says
-        if training ends with a network that makes nothing of X, and why that may be.
+        Maximum number of epochs; a `ConvergenceWarning` says if it ended training. Another one
+        says if the network has learnt nothing from X, and why that may be.
     augmentation : Transform, default=None
-        What is done to the samples of each training batch, at random: one of
+        Random changes to the samples of each training batch: a transform of
         `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
         Boxes and maps of labels move along.
     multi_crop : MultiCrop, default=None
-        Training on random crops of the images, predictions by the vote of several; boxes move
-        with them, and back. Validation while training sees the centre.
+        Training on random crops of the images, predictions by a vote over several crops; boxes
+        move with them, and back. Validation during training sees the crop in the centre.
     test_time_augmentation : TestTimeAugmentation, default=None
-        Predictions by the vote of changed samples, such as mirror images; boxes and maps are moved
-        back. Nothing that is trained depends on it: it may be changed after a fit. Validation
-        while training sees samples as they are, and so do `scan` and what looks inside.
+        Predictions by a vote over changed samples, such as mirror images; boxes and maps are moved
+        back. Training does not depend on it, so it may be changed after a fit. Validation during
+        training sees samples as they are, and so do `scan` and the functions of
+        `sklearn_convnet.inspection`.
     output : "auto" or None, default="auto"
-        The layer behind the user's layers. "auto" is a dense layer or, where y is maps, a
-        convolution of size 1, with as many outputs as y needs. None: the last maps are the outputs,
-        one channel each, as of a network whose last convolution has a filter for each class; the
-        mean over all positions of a sample is taken, unless y is maps. End with `GlobalMaxPool` for
-        the maximum, and leave the activation of the last layer out.
+        The layer after the user's layers. "auto" is a dense layer or, where y is maps, a
+        convolution of size 1, with as many outputs as y needs. With None the last maps are the
+        outputs, one channel for each, as in a network whose last convolution has a filter for each
+        class. Their mean over all positions of a sample is taken, unless y is maps. End `layers`
+        with `GlobalMaxPool` for the maximum, and give the last layer no activation.
     init_from : dict of str to ndarray, str, path-like or FrozenEstimator, default=None
-        Weights to begin with: those that another network's `get_weights` returned, the path of a
-        ``.safetensors`` file that has them (see `sklearn_convnet.interchange`), or that network in
-        a `FrozenEstimator`. What has the same path and shape is copied, with the statistics of
-        `Standardize` and `BatchNorm`; a warning tells what was not. A bare estimator is refused,
-        since `clone` would empty it.
+        Weights to start from: those that another network's `get_weights` returned, the path of a
+        ``.safetensors`` file that holds them (see `sklearn_convnet.interchange`), or that network
+        in a `FrozenEstimator`. Arrays with the same path and shape are copied, statistics of
+        `Standardize` and `BatchNorm` included; a warning names those that were not. A bare
+        estimator is refused, since `clone` would reset it.
     early_stopping : bool, default=False
-        Whether to stop when the score on validation data no longer improves, and go back to
-        the weights that were best. The data are `X_val` and `y_val` of `fit`; without them
-        part of the training data is held out.
+        Whether to stop when the score on validation data no longer improves, and restore the best
+        weights. The data are `X_val` and `y_val` of `fit`; without them part of the training data
+        is held out.
     validation_fraction : float, default=0.1
-        Share that is held out, stratified by class.
+        Share of the training data that is held out, stratified by class.
     n_iter_no_change : int or inf, default=10
-        Training stops after so many epochs in a row without an improvement by `tol` of the
-        training loss, or of the validation score if `early_stopping`.
-        Where neither `layers` nor an optimizer is given, only the score ends training early.
+        Training stops after this many epochs in a row without an improvement by `tol` of the
+        training loss, or of the validation score if `early_stopping`. Where neither `layers` nor an
+        optimizer is given, only the score ends training early.
     tol : float, default=1e-4
         What counts as an improvement.
     shuffle : bool, default=True
-        Whether each epoch has an order of its own.
+        Whether samples are shuffled anew in each epoch.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit. Parameters may have changed in
-        between as long as the weights fit; otherwise it is an error.
+        Whether `fit` continues from the weights of the last fit. Parameters may have changed in
+        between, as long as the weights still fit; otherwise an error is raised.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
+        Precision of all arithmetic: "auto" is float64 for X of float64 and float32 for anything
+        else.
     n_threads : int, default=None
-        Number of threads; None is all cores, ``OMP_NUM_THREADS``, or the share that joblib
-        gives a worker; -1 is all. It changes no bit of any result. More than 4 for each core
-        of the machine are not used.
+        Number of threads; None is all cores, ``OMP_NUM_THREADS``, or the share that joblib gives a
+        worker; -1 is all. It changes no bit of any result. At most 4 for each core of the machine
+        are used.
     random_state : int, RandomState or None, default=None
-        Seeds the first weights, the order of samples and the dropout masks.
+        Seeds the initial weights, the order of samples and the dropout masks.
     verbose : bool or int, default=False
         Whether to print a table with a row for each epoch.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        Weights of the classes, multiplied with `sample_weight`. For several columns a dict
-        for each, the weights of a sample's classes being multiplied, as in scikit-learn; for
-        maps the weights of the pixels.
+        Weights of the classes, multiplied with `sample_weight`. For several columns of labels a
+        dict for each; the weights of a sample's classes are multiplied, as in scikit-learn. For
+        maps they are weights of pixels.
     box_weight : float or None, default=None
-        Weight of ``|c - c_hat|^2 / 2``, summed over the coordinates c of a box, beside the
-        loss of the class. Where y has the boxes in its columns it must be given; None is 1
-        where they are given as ``boxes``.
+        Weight of the loss of a box, ``|c - c_hat|^2 / 2`` summed over its coordinates c, relative
+        to the loss of the class. It must be given if y has the boxes in its columns; None is 1 if
+        they are given as ``boxes``.
     missing_box : float or None, default=None
         A box whose coordinates all equal this number is missing, as is a row of NaN: it
-        carries no loss.
+        contributes no loss.
     box_units : {"share", "pixels"}, default="share"
-        Whether coordinates are shares of width and height, a share x being the pixel
-        ``x * width - 1/2``, or pixels, whose centres are at integers. Augmentation has to
-        know. The weight of a box does not depend on it where X is images.
+        Units of the coordinates: shares of width and height, where a share x is the pixel ``x *
+        width - 1/2``, or pixels, whose centres are at integers. Augmentation needs to know. For
+        images, the weight of a box does not depend on it.
     box_corners : {"outline", "ordered"}, default="outline"
-        Whether a box is its outline, so that it does not matter which corner comes first or
-        which way the corners go round: the loss is then the smallest over the 8 ways to number
-        them. Mirrored and turned images need that. "ordered" corners of boxes of 8 coordinates
-        have an identity, such as "the upper left one of the page".
+        With "outline", it does not matter which corner of a box comes first or which way round the
+        corners go: the loss is the smallest over the 8 ways to number them. Mirrored and turned
+        images need this. With "ordered", each corner of a box of 8 coordinates has an identity,
+        such as "the upper left one of the page".
     target : {"auto", "labels", "maps"}, default="auto"
         What y is: "maps" have a label for each position of the last maps of `layers`. "auto"
         takes y of more than two axes for maps, and y of two axes if it has as many columns as
         the layers end in positions of a signal; it warns then.
     ignore_label : label, default=None
-        What maps of labels have where there is none, such as 255: a pixel that carries no loss
-        and counts in no score. It is no class.
+        Label of pixels that have none in maps of labels, such as 255: they contribute to no loss
+        and no score. It is not a class.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,) or list of ndarray
-        The classes; for several labels at once their numbers, for several columns a list
-        with the classes of each.
+        The classes; for several labels at once, the indices of the labels; for several columns, a
+        list with the classes of each.
     n_features_in_ : int
         Number of values of one sample, unless samples differ in size.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -196,10 +199,10 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
         Number of outputs of the layer "output": of classes, of labels, or of all classes of all
         columns.
     out_activation_ : {"softmax", "logistic"}
-        What makes probabilities of them; "logistic" for several labels at once.
+        The function that turns outputs into probabilities; "logistic" for several labels at once.
     n_iter_ : int
-        Number of epochs of the last fit; 1 after `partial_fit`. The curves below, and `t_`, go on
-        in a warm start.
+        Number of epochs of the last fit; 1 after `partial_fit`. The curves below, and `t_`,
+        continue in a warm start.
     t_ : int
         Number of samples seen in training.
     loss_ : float
@@ -207,16 +210,16 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
     loss_curve_ : list of float
         Training loss of each epoch.
     best_loss_ : float or None
-        The smallest of them; None if `early_stopping`.
+        The smallest training loss; None with `early_stopping`.
     validation_scores_ : list of float or None
         Score on the validation data after each epoch, if there were any.
     best_validation_score_ : float or None
-        The largest of them; with `early_stopping` the one whose weights are kept.
+        The largest validation score; with `early_stopping` the one whose weights are kept.
     history_ : dict of str to list
-        What was seen in each epoch: "loss" and "score" of the training batches, each before
-        its step and weighted as the loss is; "validation_loss" and "validation_score" after
-        the epoch, if there were validation data; "learning_rate" of the last step. Where an
-        earlier fit had no such number, it is nan.
+        Curves, with one value for each epoch: "loss" and "score" of the training batches, each
+        before its step and weighted as the loss is; "validation_loss" and "validation_score" after
+        the epoch, if there were validation data; "learning_rate" of the last step. A value that an
+        earlier fit did not record is nan.
 
     Examples
     --------
@@ -372,27 +375,27 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
     ) -> Self:
         """Fit the network to data.
 
-        Training that is interrupted (Ctrl-C) ends with the weights so far and a warning, and
-        training that diverges with the last finite ones. If anything else goes wrong, the
-        estimator is as it was before.
+        Training that is interrupted (Ctrl-C) ends with the current weights and a warning; training
+        that diverges ends with the last finite ones. If anything else goes wrong, the estimator
+        stays as it was.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
-            Samples, with the channels where `data_format` says, or flat with `input_shape`.
-            Bytes and memory maps are converted batch by batch. Those in a list may differ in size,
-            if the layers can do with it. A table with a column of arrays beside columns of numbers
-            is samples and `features`.
+            Samples, with the channels where `data_format` says, or flat with `input_shape`. Bytes
+            and memory maps are converted batch by batch. Samples in a list may differ in size, if
+            the layers allow it. A table with one column of arrays beside columns of numbers holds
+            samples and `features`.
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Labels; an indicator or several columns of labels; or maps of labels, perhaps with a
             last axis of length 1, and in a list where samples differ in size. With `box_weight` and
             without `boxes`, column 0 is the label and the others are the coordinates of a box.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
-            Weights, of which only the proportions count; those of pixels where y is maps. Samples
-            of weight zero are left out.
+            Weights, of which only the proportions count; weights of pixels where y is maps.
+            Samples of weight zero are left out.
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
-            Boxes by their corners, ``x1, y1, ..., x4, y4`` going round, or ``x1, y1, x2, y2``,
-            in `box_units`. A row of NaN is a box that is missing.
+            Boxes by their corners, ``x1, y1, ..., x4, y4`` going round, or ``x1, y1, x2, y2``, in
+            `box_units`. A row of NaN is a missing box.
         X_val : array-like of shape (n_val, *sample_shape), or list of array-like, default=None
             Samples to validate with after each epoch. Their loss and score are in `history_`;
             with ``early_stopping=True`` they decide when to stop and whose weights are kept,
@@ -400,18 +403,18 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
             transforms them as it does X.
         y_val : array-like of shape (n_val,), (n_val, n_columns) or (n_val, *map_size), \
 default=None
-            Their labels.
+            Labels of `X_val`.
         sample_weight_val : array-like of shape (n_val,) or (n_val, *map_size), default=None
-            Their weights.
+            Weights of `X_val`.
         boxes_val : array-like of shape (n_val, 8) or (n_val, 4), default=None
-            Their boxes, given as those of X are.
+            Boxes of `X_val`, in the form of `boxes`.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, which a `ConcatFeatures` among the layers appends to what
-            those before it make of the sample; where `layers` is None, it stands before the first
-            dense layer, or behind all with a dense layer after it. They are used as they are: scale
+            Numbers beside each sample. A `ConcatFeatures` among the layers appends them to the
+            output of the layers before it. If `layers` is None, it stands before the first dense
+            layer, or at the end with a dense layer after it. Features are used as they are: scale
             them before.
         features_val : array-like of shape (n_val, n_features), default=None
-            Those of `X_val`.
+            Features of `X_val`.
 
         Returns
         -------
@@ -433,7 +436,7 @@ default=None
         boxes: ArrayLike | None = None,
         features: ArrayLike | None = None,
     ) -> Self:
-        """One pass over the data, from where the last call or fit ended.
+        """Train for one pass over the data, from where the last call or fit ended.
 
         Statistics of `Standardize` are those of the first call. Weights are taken as they are,
         as `SGDClassifier` takes them: the gradient of a step is the weighted sum over its
@@ -446,7 +449,7 @@ default=None
         y : array-like of shape (n_samples,), (n_samples, n_columns) or (n_samples, *map_size)
             Labels, as in `fit`.
         classes : array-like of shape (n_classes,) or list of array-like, default=None
-            All classes that will come, of each column if there are several; needed in the
+            All classes that will ever occur, for each column if there are several; needed in the
             first call.
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights; samples of weight zero are left out.
@@ -502,22 +505,23 @@ default=None
         input_shape: tuple[int, ...] | None = None,
         **params: Any,
     ) -> Self:
-        """A fitted classifier from a network in an ONNX model.
+        """Make a fitted classifier from the network in an ONNX model.
 
-        Its network makes the scores of the model, before a softmax or logistic function that the
-        model may end in. It predicts, and `partial_fit` and, with ``warm_start=True``, `fit` go on
-        training it. A last dense layer is the estimator's own, "output"; without one ``output``
-        is None.
+        Its network computes the scores of the model, before a softmax or logistic function at the
+        end. It predicts, and `partial_fit` and, with ``warm_start=True``, `fit` continue its
+        training. A last dense layer is the estimator's own, "output"; without one ``output`` is
+        None.
 
         Parameters
         ----------
         model : str, path-like, file opened for reading bytes, or onnx.ModelProto
             The model, or the file that it is in: see `interchange.from_onnx`.
         classes : array-like of shape (n_classes,), default=None
-            The label of each score, in their order. None takes those that the model tells, and
-            their numbers if it tells none. A model with logistic functions of several scores tells
-            labels that may go together: y is an indicator matrix then, and there are no classes.
-            One score, with or without a logistic function, is that of the second of two classes.
+            The label of each score, in the order of the scores. None takes the labels that the
+            model names, or their indices if it names none. A model that ends in logistic functions
+            of several scores is multilabel: y is then an indicator matrix, and there are no
+            classes. A single score, with or without a logistic function, is that of the second of
+            two classes.
         input_shape : tuple of int, default=None
             Shape of a sample, in the order of the model's input, where the model leaves it free.
         **params
@@ -531,9 +535,10 @@ default=None
         Raises
         ------
         NotImplementedError
-            If something cannot be said in layers; the message names the node of the graph.
+            If part of the model cannot be expressed in layers; the message names the node of the
+            graph.
         ValueError
-            If `classes` are not as many as the scores, there is no y for these, or a parameter is
+            If there are not as many `classes` as scores, no y has such scores, or a parameter is
             invalid.
 
         Examples
@@ -557,15 +562,15 @@ default=None
         return cls._from_network(found, output, weights, y, params)
 
     def predict_proba(self, X: Samples, features: ArrayLike | None = None) -> NDArray[Any] | Any:
-        """Probabilities of the classes.
+        """Predict the probabilities of the classes.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples of the shape of the training data; an axis of one channel may be left out. They
-            may have other sizes, and those in a list different ones, if the layers can do with it.
+            may have another size, and samples in a list different sizes, if the layers allow it.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, if `fit` had some.
+            Numbers beside each sample, if `fit` was given some.
 
         Returns
         -------
@@ -585,17 +590,17 @@ list of ndarray
     def predict_log_proba(
         self, X: Samples, features: ArrayLike | None = None
     ) -> NDArray[Any] | Any:
-        """Logarithms of the probabilities of the classes.
+        """Predict the logarithms of the probabilities of the classes.
 
-        They are computed from the network's output, so that they are finite where a probability
-        itself is too small for its dtype.
+        They are computed from the network's output, so they are finite even where a probability is
+        too small for its dtype.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, if `fit` had some.
+            Numbers beside each sample, if `fit` was given some.
 
         Returns
         -------
@@ -607,15 +612,15 @@ list of ndarray
         return self._of_classes(X, features, finish, combine, log_mean_exp)
 
     def predict(self, X: Samples, features: ArrayLike | None = None) -> NDArray[Any]:
-        """The most probable class; for several labels at once those above one half.
+        """Predict the most probable class; for several labels at once, those above one half.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples of the shape of the training data; an axis of one channel may be left out. They
-            may have other sizes, and those in a list different ones, if the layers can do with it.
+            may have another size, and samples in a list different sizes, if the layers allow it.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, if `fit` had some.
+            Numbers beside each sample, if `fit` was given some.
 
         Returns
         -------
@@ -650,7 +655,7 @@ list of ndarray
         sample_weight: ArrayLike | None = None,
         features: ArrayLike | None = None,
     ) -> float:
-        """Accuracy; its mean over columns or pixels where y has several labels a sample.
+        """Accuracy, averaged over columns or pixels where y has several labels a sample.
 
         Parameters
         ----------
@@ -661,7 +666,7 @@ list of ndarray
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, if `fit` had some.
+            Numbers beside each sample, if `fit` was given some.
 
         Returns
         -------

@@ -33,15 +33,15 @@ class DrawsMixin:
         random_state: RandomState = None,
         features: ArrayLike | None = None,
     ) -> NDArray[Any] | Any:
-        """Predictions with dropout, each of another network that it makes.
+        """Predict with dropout on, several times.
 
-        Where they differ, the network is not sure: their mean over the draws is the prediction of
-        Monte Carlo dropout, their spread tells its uncertainty (Gal and Ghahramani, "Dropout as a
-        Bayesian approximation", 2016). Dropout is on, all else is as in a prediction: batch norms
-        have their running statistics. In a draw the same units are dropped for all samples, so that
-        a draw is one function of X, and what it says of a sample depends on no other (Kirsch, van
-        Amersfoort and Gal, "BatchBALD", 2019). The estimator stays as it is, and several
-        threads may call this at once.
+        Where draws differ, the network is uncertain. Their mean is the prediction of Monte Carlo
+        dropout, and their spread measures its uncertainty (Gal and Ghahramani, "Dropout as a
+        Bayesian approximation", 2016). All else is as in a prediction: batch norms use their
+        running statistics. Within a draw the same units are dropped for all samples, so a draw is
+        one function of X, and its result for a sample does not depend on other samples (Kirsch, van
+        Amersfoort and Gal, "BatchBALD", 2019). The estimator is not changed, and several threads
+        may call this at once.
 
         Parameters
         ----------
@@ -50,9 +50,9 @@ class DrawsMixin:
         n_draws : int, default=50
             Number of draws.
         random_state : int, RandomState or None, default=None
-            Decides what is dropped: the same one draws the same.
+            Seed of what is dropped: the same seed gives the same draws.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, if `fit` had some.
+            Numbers beside each sample, if `fit` was given some.
 
         Returns
         -------
@@ -64,7 +64,7 @@ class DrawsMixin:
         Raises
         ------
         ValueError
-            If no layer drops anything, or with `multi_crop` or `test_time_augmentation`.
+            If the network has no dropout, or with `multi_crop` or `test_time_augmentation`.
 
         Examples
         --------

@@ -175,11 +175,11 @@ class FittedMixin:
         return {path: array.copy() for path, array in arrays.items()}
 
     def set_weights(self, weights: Mapping[str, ArrayLike]) -> Self:
-        """Put other arrays in the place of those of the fitted network.
+        """Replace the weights and statistics of the fitted network.
 
-        All of them are taken, or none. The optimiser keeps its state, and training goes on from
-        the new weights; with `average_weights` their mean begins anew. It is not for callbacks
-        at an epoch, where the fit ends with a RuntimeError.
+        Either all arrays are taken or none. The optimiser keeps its state, and training goes on
+        from the new weights; with `average_weights` their average begins anew. Callbacks must not
+        call this during a fit, which then ends with a RuntimeError.
 
         Parameters
         ----------
@@ -195,8 +195,8 @@ class FittedMixin:
         Raises
         ------
         ValueError
-            If an array is missing, is none of this network's, has another shape, or holds what is
-            no finite number. The message names them, and nothing is changed.
+            If an array is missing, does not belong to this network, has another shape, or is not
+            finite. The message names them, and nothing is changed.
         """
         check_is_fitted(self)
         network, target = deepcopy(self.network_), copy(self._target)
@@ -209,13 +209,12 @@ class FittedMixin:
         return self
 
     def trim(self) -> Self:
-        """Give up what only further training needs, so that a pickle holds little but weights.
+        """Discard what only further training needs, so that a pickle holds little but weights.
 
-        That is the state of the optimiser, as large as the weights for momentum and twice as
-        large for Adam; with `average_weights` the weights of the last step; and in memory the
-        gradients. Predictions stay the same. `partial_fit`
-        goes on from the same weights, with an optimiser and a schedule that begin anew, as they
-        do in each `fit` with ``warm_start=True``.
+        That is the state of the optimiser, as large as the weights for momentum and twice as large
+        for Adam; with `average_weights` the weights of the last step; and in memory the gradients.
+        Predictions stay the same. `partial_fit` continues from the same weights, with a new
+        optimiser and schedule, as each `fit` with ``warm_start=True`` does.
 
         Returns
         -------
@@ -233,12 +232,13 @@ class FittedMixin:
         Returns
         -------
         Table
-            A row for each layer: its kind, the shape and number of values that it makes of a
+            A row for each layer: its kind, the shape and number of values of its output for one
             sample, the size of its units' receptive field (see
-            `sklearn_convnet.inspection.receptive_field`; "all" if they see all positions), numbers
-            of parameters, and of multiply-adds of a sample. Under it, the memory that maps take in
-            a training step of the last fit's batches, and in a prediction of many samples.
-            ``print`` shows it, a notebook shows HTML, `to_frame` makes a `pandas.DataFrame` of it.
+            `sklearn_convnet.inspection.receptive_field`; "all" if they see all positions), and its
+            numbers of parameters and of multiply-adds for one sample. Below, the memory that maps
+            take in a training step with the batches of the last fit, and in a prediction of many
+            samples. ``print`` shows it, a notebook shows HTML, `to_frame` makes a
+            `pandas.DataFrame` of it.
         """
         check_is_fitted(self)
         network = self.network_

@@ -38,134 +38,136 @@ if TYPE_CHECKING:
 class ConvNetRegressor(RegressorMixin, BaseConvNet):
     """A convolutional network that predicts numbers, points or images.
 
-    The network consists of `layers` and an output layer that is added from y: dense, with an
-    output for each number of a sample; or, where y is maps, a convolution of size 1.
+    The network consists of `layers` and an output layer that follows from y: dense, with an output
+    for each number of a sample; or, where y is maps, a convolution of size 1.
 
     Parameters
     ----------
     layers : list or tuple, default=None
         Layers or `(name, layer)` pairs, without the output layer. Unnamed layers are called
-        ``conv2d1``, ``conv2d2``, ``dense1`` and so on; a parameter of a layer is set by
-        ``name__parameter``, a layer is replaced by its name. None is a network that suits the shape
-        of X, beginning with `Standardize`.
+        ``conv2d1``, ``conv2d2``, ``dense1`` and so on. ``name__parameter`` sets a parameter of a
+        layer; the name alone replaces the layer. None is a network that suits the shape of X and
+        begins with `Standardize`.
     input_shape : tuple of int, default=None
         Shape of one sample where X is flat ``(n_samples, n_features)``.
     data_format : {"channels_last", "channels_first"}, default="channels_last"
-        Where X has its axis of channels: images are ``(n, height, width, n_channels)`` or ``(n,
-        n_channels, height, width)``, and so on. X is not copied; each batch is turned when its turn
-        comes. `input_shape` and flat X are in the same order. It changes nothing where X has no
-        such axis, and nothing about y.
+        Position of the channel axis of X: images are ``(n, height, width, n_channels)`` or ``(n,
+        n_channels, height, width)``, and so on. X is not copied; each batch is transposed as it is
+        used. `input_shape` and flat X have the same order. It has no effect where X has no such
+        axis, and none on y.
     input_kind : {"auto", "table", "signal", "image", "volume"}, default="auto"
-        What a sample is, where `layers` is None. "auto" goes by its shape. Two axes are a signal
+        What a sample is, if `layers` is None. "auto" goes by its shape. Two axes are a signal
         ``(length, n_channels)`` if there are at most 16 channels and it is at least four times as
-        long, otherwise an image of one channel; three axes are an image, four a volume.
-        A flat sample is a row of a table, as with "table"; say "signal" where it is a series. Given
-        layers must be for what is said here.
+        long, otherwise an image of one channel; three axes are an image, four a volume. A flat
+        sample is a row of a table, as with "table"; use "signal" if it is a series. If `layers`
+        are given, they must be for samples of this kind.
     loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, Loss or \
 callable, default="auto"
-        What training makes small: "auto" is the squared error. An instance, such as
-        ``Huber(delta=0.5)``, has parameters that can be searched, as ``loss__delta``. A
-        function ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient
-        with respect to `y_pred`; see `sklearn_convnet.losses.FunctionLoss`.
+        What training minimises: "auto" is the squared error. An instance, such as
+        ``Huber(delta=0.5)``, has parameters that can be searched, as ``loss__delta``. A function
+        ``loss(y_true, y_pred)`` returns the loss of each sample and its gradient with respect to
+        `y_pred`; see `sklearn_convnet.losses.FunctionLoss`.
     optimizer : {"auto", "adam", "adamw", "rmsprop", "adagrad", "sgd"} or Optimizer, default="auto"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set and
         searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
-        "auto" is "adam" where `layers` are given. Where they are None, training has a length of
-        about 300 steps (of points 900), of 20 to 200 epochs and at most `max_iter`. The learning
-        rate of Adam rises to 0.002 in the first tenth of them (of tables at once), and falls to
-        zero along half a wave of the cosine. `partial_fit` has "adam".
+        "auto" is "adam" if `layers` are given. If they are None, training takes about 300 steps
+        (900 for points), but between 20 and 200 epochs, and at most `max_iter`. The learning rate
+        of Adam rises to 0.002 in the first tenth of the steps (for tables it is 0.002 at once), and
+        falls to zero along half a cosine wave. `partial_fit` uses "adam".
     average_weights : float or None, default=None
-        Share, such as 0.99 or 0.999, that each step keeps of an exponential mean of the weights and
-        of the running statistics of batch norms. Predictions, validation, early stopping and
-        `get_weights` are then those of the mean, training goes on from the weights themselves. In
-        step t of the first ones the share is smaller, ``(1 + t) / (10 + t)``. None predicts with
-        the weights of the last step.
+        Decay, such as 0.99 or 0.999, of an exponential moving average of the weights and of the
+        running statistics of batch norms. Predictions, validation, early stopping and
+        `get_weights` then use the average; training goes on from the weights themselves. In the
+        first steps the decay is smaller, ``(1 + t) / (10 + t)`` in step t. None predicts with the
+        weights of the last step.
     batch_size : int or "auto", default="auto"
-        Samples of a step; "auto" is ``min(200, n_samples)`` where `layers` are given, and otherwise
-        a tenth of the samples, but from 32 to 200. The samples of an epoch are cut into batches of
-        nearly equal size, none larger than this.
+        Number of samples in a step; "auto" is ``min(200, n_samples)`` where `layers` are given,
+        and otherwise a tenth of the samples, but from 32 to 200. The samples of an epoch are cut
+        into batches of nearly equal size, none larger than this.
     n_shards : int, default=1
-        Into how many parts each batch is cut. Gradients are computed part by part, which takes the
-        memory of a part, and are added for one step of the optimiser. Batch norms see a part by
-        itself, and a mixture of samples stays within it; otherwise the step is that of the whole
-        batch, up to rounding. Each shard consists of samples next to each other in X, and each
-        epoch has an order within it. Best a divisor of `batch_size`, which must not be less;
-        batches are larger than that only where a shard would have no part of one.
+        Number of parts into which each batch is cut. Gradients are computed part by part, which
+        takes the memory of one part, and are summed for one step of the optimiser (gradient
+        accumulation). A batch norm sees one part at a time, and a mixture of samples stays within
+        one; otherwise the step is that of the whole batch, up to rounding. A shard consists of
+        samples next to each other in X, and is shuffled within itself. A divisor of `batch_size` is
+        best. `batch_size` must not be smaller; batches are larger than that only where a shard
+        would otherwise have no part in one.
     max_iter : int, default=200
-        Largest number of epochs; a `ConvergenceWarning` says if it ended training. Another one says
-        if training ends with a network that makes nothing of X, and why that may be.
+        Maximum number of epochs; a `ConvergenceWarning` says if it ended training. Another one
+        says if the network has learnt nothing from X, and why that may be.
     augmentation : Transform, default=None
-        What is done to the samples of each training batch, at random: one of
+        Random changes to the samples of each training batch: a transform of
         `sklearn_convnet.augmentation`, such as ``RandomAffine(rotation=(-10, 10))`` or `MixUp`.
-        `target` says what of y moves along.
+        `target` says which parts of y move along.
     multi_crop : MultiCrop, default=None
         Training on random crops of the images; the prediction is the mean over several. Points move
-        with the crops, and back. Validation while training sees the centre. Not for maps.
+        with the crops, and back. Validation during training sees the crop in the centre. Not for
+        maps.
     test_time_augmentation : TestTimeAugmentation, default=None
         Predictions by the mean over changed samples, such as mirror images, of values, and of
-        points and maps moved back. Nothing that is trained depends on it: it may be changed after a
-        fit. Validation while training sees samples as they are, and so do `scan` and what looks
-        inside.
+        points and maps moved back. Training does not depend on it, so it may be changed after a
+        fit. Validation during training sees samples as they are, and so do `scan` and the functions
+        of `sklearn_convnet.inspection`.
     output : "auto" or None, default="auto"
-        The layer behind the user's layers. "auto" is a dense layer or, where y is maps, a
-        convolution of size 1, with as many outputs as y needs. None: the last maps are the outputs,
-        one channel each, as of a network whose last convolution has a filter for each class; the
-        mean over all positions of a sample is taken, unless y is maps. End with `GlobalMaxPool` for
-        the maximum, and leave the activation of the last layer out.
+        The layer after the user's layers. "auto" is a dense layer or, where y is maps, a
+        convolution of size 1, with as many outputs as y needs. With None the last maps are the
+        outputs, one channel for each, as in a network whose last convolution has a filter for each
+        class. Their mean over all positions of a sample is taken, unless y is maps. End `layers`
+        with `GlobalMaxPool` for the maximum, and give the last layer no activation.
     init_from : dict of str to ndarray, str, path-like or FrozenEstimator, default=None
-        Weights to begin with: those that another network's `get_weights` returned, the path of a
-        ``.safetensors`` file that has them (see `sklearn_convnet.interchange`), or that network in
-        a `FrozenEstimator`. What has the same path and shape is copied, with the statistics of
-        `Standardize` and `BatchNorm`; a warning tells what was not. A bare estimator is refused,
-        since `clone` would empty it.
+        Weights to start from: those that another network's `get_weights` returned, the path of a
+        ``.safetensors`` file that holds them (see `sklearn_convnet.interchange`), or that network
+        in a `FrozenEstimator`. Arrays with the same path and shape are copied, statistics of
+        `Standardize` and `BatchNorm` included; a warning names those that were not. A bare
+        estimator is refused, since `clone` would reset it.
     early_stopping : bool, default=False
-        Whether to stop when the score on validation data no longer improves, and go back to the
-        weights that were best. The data are `X_val` and `y_val` of `fit`; without them part of the
-        training data is held out. The validation score is R^2.
+        Whether to stop when the score on validation data no longer improves, and restore the best
+        weights. The data are `X_val` and `y_val` of `fit`; without them part of the training data
+        is held out. The validation score is R^2.
     validation_fraction : float, default=0.1
-        Share that is held out.
+        Share of the training data that is held out.
     n_iter_no_change : int or inf, default=10
-        Training stops after so many epochs in a row without an improvement by `tol` of the training
-        loss, or of the validation score if `early_stopping`.
-        Where neither `layers` nor an optimizer is given, only the score ends training early.
+        Training stops after this many epochs in a row without an improvement by `tol` of the
+        training loss, or of the validation score if `early_stopping`. Where neither `layers` nor an
+        optimizer is given, only the score ends training early.
     tol : float, default=1e-4
         What counts as an improvement.
     shuffle : bool, default=True
-        Whether each epoch has an order of its own.
+        Whether samples are shuffled anew in each epoch.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit. Parameters may have changed in
-        between as long as the weights fit; otherwise it is an error.
+        Whether `fit` continues from the weights of the last fit. Parameters may have changed in
+        between, as long as the weights still fit; otherwise an error is raised.
     dtype : {"auto", "float32", "float64"}, default="auto"
-        What to compute in: "auto" is float64 for X of float64 and float32 for anything else.
+        Precision of all arithmetic: "auto" is float64 for X of float64 and float32 for anything
+        else.
     n_threads : int, default=None
         Number of threads; None is all cores, ``OMP_NUM_THREADS``, or the share that joblib gives a
-        worker; -1 is all. It changes no bit of any result. More than 4 for each core of the machine
-        are not used.
+        worker; -1 is all. It changes no bit of any result. At most 4 for each core of the machine
+        are used.
     random_state : int, RandomState or None, default=None
-        Seeds the first weights, the order of samples and the dropout masks.
+        Seeds the initial weights, the order of samples and the dropout masks.
     verbose : bool or int, default=False
         Whether to print a table with a row for each epoch.
     target : {"values", "points", "maps"}, default="values"
-        What y is, and what of it moves when augmentation moves the image: "points" are
-        ``(n_samples, 2 * n_points)``, as ``x1, y1, x2, y2, ...``, or ``(n_samples, n_points,
-        2)``, in volumes with a z along the depth, in signals an x alone; "maps" are ``(n_samples,
-        height, width)`` or, with several values a pixel, ``(n_samples, height, width,
-        n_values)``, of the size of the last maps of `layers`.
-        "values" are numbers, or maps, that stay as they are.
+        What y is, and which part of it moves when augmentation moves the image: "points" are
+        ``(n_samples, 2 * n_points)``, as ``x1, y1, x2, y2, ...``, or ``(n_samples, n_points, 2)``,
+        in volumes with a z along the depth, in signals an x alone; "maps" are ``(n_samples, height,
+        width)`` or, with several values a pixel, ``(n_samples, height, width, n_values)``, of the
+        size of the last maps of `layers`. "values" are numbers, or maps, that stay as they are.
     point_units : {"share", "pixels"}, default="share"
-        Whether coordinates of points are shares of width and height (of the depth, the length),
-        a share x being the pixel ``x * width - 1/2``, or pixels, whose centres are at integers.
-        Augmentation has to know.
+        Units of the coordinates of points: shares of width and height (of depth, of length), where
+        a share x is the pixel ``x * width - 1/2``, or pixels, whose centres are at integers.
+        Augmentation needs to know.
     normalize_y : bool, default=True
-        Whether the network learns ``(y - mean) / deviation``, so that units of y make no
-        difference: `fit` with ``a y + b`` predicts ``a p + b`` where it predicted p. Mean and
-        deviation are those of each output, of all pixels of a map, and of points one deviation of
-        all coordinates; in `partial_fit` and a warm start those of the first call. `loss_` is
-        that of normalised values; losses with a width, and functions given as `loss`, are in the
-        units of y. It does nothing where the loss is "poisson".
+        Whether the network learns ``(y - mean) / deviation``, so that the units of y make no
+        difference: a fit to ``a y + b`` predicts ``a p + b`` where a fit to y predicts p. Mean and
+        deviation are those of each output; for maps, of all pixels; points share one deviation over
+        all coordinates. In `partial_fit` and a warm start they are those of the first call. `loss_`
+        is that of normalised values; losses with a width, and functions given as `loss`, are in the
+        units of y. It has no effect with the loss "poisson".
     flip_pairs : list of (int, int), default=None
-        With ``target="points"``: the points that change places in a mirror image, such as left
-        and right wrist, numbered from 0.
+        With ``target="points"``: pairs of points that change places in a mirror image, such as
+        left and right wrist, as indices from 0.
 
     Attributes
     ----------
@@ -175,7 +177,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
     n_outputs_ : int
         Number of values of a sample, or of a pixel where y is maps.
     out_activation_ : {"identity", "exp"}
-        What makes values of the network's outputs; "exp" for the loss "poisson".
+        The function that turns outputs into values; "exp" for the loss "poisson".
 
     Examples
     --------
@@ -308,7 +310,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         boxes: ArrayLike | None = None,
         features: ArrayLike | None = None,
     ) -> Self:
-        """One pass over the data, from where the last call or fit ended.
+        """Train for one pass over the data, from where the last call or fit ended.
 
         Statistics of `Standardize` and of y are those of the first call. Weights are taken as they
         are, as `SGDRegressor` takes them: the gradient of a step is the weighted sum over its
@@ -341,13 +343,13 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         input_shape: tuple[int, ...] | None = None,
         **params: Any,
     ) -> Self:
-        """A fitted regressor from a network in an ONNX model.
+        """Make a fitted regressor from the network in an ONNX model.
 
-        Its network makes the values of the model, in the units of y. It predicts, and
-        `partial_fit` and, with ``warm_start=True``, `fit` go on training it, with values that are
-        not normalised. A last dense layer is the estimator's own, "output"; without one ``output``
-        is None. `loss` is "poisson" where the model ends in an exponential function, which
-        the estimator then computes itself.
+        Its network computes the values of the model, in the units of y. It predicts, and
+        `partial_fit` and, with ``warm_start=True``, `fit` continue its training, with values that
+        are not normalised. A last dense layer is the estimator's own, "output"; without one
+        ``output`` is None. `loss` is "poisson" where the model ends in an exponential function,
+        which the estimator then computes itself.
 
         Parameters
         ----------
@@ -366,9 +368,10 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         Raises
         ------
         NotImplementedError
-            If something cannot be said in layers; the message names the node of the graph.
+            If part of the model cannot be expressed in layers; the message names the node of the
+            graph.
         ValueError
-            If a parameter is invalid, or `loss` is for another end of the network.
+            If a parameter is invalid, or `loss` does not fit the end of the network.
 
         Examples
         --------
@@ -415,15 +418,15 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         return self._target.decode(self._loss(self._fitted["loss"]).inverse_link(Z))
 
     def predict(self, X: Samples, features: ArrayLike | None = None) -> NDArray[Any]:
-        """The values that the network sees in X.
+        """Predict the values for X.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *sample_shape), or list of array-like
             Samples of the shape of the training data; an axis of one channel may be left out. They
-            may have other sizes, and those in a list different ones, if the layers can do with it.
+            may have another size, and samples in a list different sizes, if the layers allow it.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, if `fit` had some.
+            Numbers beside each sample, if `fit` was given some.
 
         Returns
         -------
@@ -467,7 +470,7 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
         sample_weight : array-like of shape (n_samples,) or (n_samples, *map_size), default=None
             Weights.
         features : array-like of shape (n_samples, n_features), default=None
-            Numbers beside each sample, if `fit` had some.
+            Numbers beside each sample, if `fit` was given some.
 
         Returns
         -------

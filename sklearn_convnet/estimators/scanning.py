@@ -137,13 +137,13 @@ class ScanMixin:
             Step from one window to the next, along each axis. None is the product of the strides of
             the network's layers, which costs least; others must divide it, or be multiples of it.
         scales : sequence of float, default=(1.0,)
-            Samples are scanned in so many times their size each, so that larger and smaller things
-            than those of the training data are found.
+            Factors by which samples are enlarged, with one scan for each, so that larger and
+            smaller objects than those of the training data are found.
         output : {"auto", "proba", "decision", "values", "box"}, default="auto"
-            "proba" are the probabilities of the classes, "decision" what these are made of, "box"
-            the coordinates of the boxes; of a regressor, "values" are what it predicts. Coordinates
-            of boxes and points are in the units of `fit`, but of the larger sample. "auto" is
-            "proba" or "values".
+            "proba" are the probabilities of the classes, "decision" the scores before softmax or
+            logistic function, "box" the coordinates of the boxes; of a regressor, "values" are what
+            it predicts. Coordinates of boxes and points are in the units of `fit`, but of the
+            larger sample. "auto" is "proba" or "values".
         batch : int or None, default=None
             Number of samples at a time; None is as many as a prediction takes.
 
