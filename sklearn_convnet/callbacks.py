@@ -106,19 +106,19 @@ class _NetworkCallback(Parametrized):
 
 
 class EarlyStopping(_NetworkCallback):
-    """Ends training when a curve of `history_` no longer improves.
+    """Stops training when a curve of `history_` no longer improves.
 
     For the validation score alone, ``early_stopping=True`` of the estimator does the same.
 
     Parameters
     ----------
     monitor : str, default="validation_loss"
-        Name of a curve in `history_`. Of names that end in "score" larger is better, of all
+        Name of a curve in `history_`. For names that end in "score" larger is better, for all
         others smaller.
     patience : int, default=10
-        Training stops after so many epochs in a row without an improvement.
+        Training stops after this many epochs in a row without an improvement.
     min_delta : float, default=0.0
-        What is smaller is no improvement.
+        Smallest change that counts as an improvement.
     restore_best_weights : bool, default=True
         Whether to go back to the weights of the last epoch that improved. The estimator's own
         ``early_stopping`` must then be False, since it does that too.
@@ -182,19 +182,19 @@ class EarlyStopping(_NetworkCallback):
 
 
 class Checkpoint(_NetworkCallback):
-    """Saves a fit while it runs; the same fit goes on from there if it was killed.
+    """Saves a fit while it runs, so that it can resume if it is killed.
 
-    The file holds the estimator with all that training needs to go on: weights, state of the
-    optimiser and of the generator, curves, best weights. `fit` with the same parameters and
-    the same data begins where the file ends, and ends with the same bits as a fit that was
-    never killed; with a file of a finished fit it trains no further. To begin anew, delete
-    the file. ``joblib.load(path)`` is the estimator as of the last epoch that was saved.
+    The file holds the estimator with all that training needs to continue: weights, state of the
+    optimiser and of the generator, curves, best weights. `fit` with the same parameters and the
+    same data begins where the file ends, and ends with the same bits as a fit that was never
+    killed; with a file of a finished fit it trains no further. To begin anew, delete the file.
+    ``joblib.load(path)`` is the estimator as of the last epoch that was saved.
 
-    It is written as a whole or not at all: to a file beside it, ``path.partial``, which then
-    takes its name; of a symbolic link it is the target that is replaced. A checksum at its end
-    tells whether it is still what was saved. Each fit needs a path of its own, and holds it by
-    a lock on ``path.lock`` while it runs, so this is not for an estimator inside a search. As
-    with any pickle, use only files from a source that you trust.
+    The file is written as a whole or not at all: first as ``path.partial``, which is then renamed.
+    If `path` is a symbolic link, its target is replaced. A checksum at the end shows whether the
+    file is intact. Each fit needs a path of its own, and holds it by a lock on ``path.lock`` while
+    it runs, so this is not for an estimator inside a search. As with any pickle, use only files
+    from a source that you trust.
 
     Parameters
     ----------
@@ -366,8 +366,8 @@ class LivePlot(_NetworkCallback):
     panels : tuple of {"loss", "score", "learning_rate"}, default=all of them
         What to draw.
     interval : float, default=0.5
-        After fewer seconds it is not drawn anew, so that short epochs are not held up. At the end
-        of the fit it is.
+        Minimum number of seconds between two drawings, so that short epochs are not slowed down. It
+        is always drawn at the end of the fit.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The first weights of a network.
+"""The initial weights of a network.
 
 All are drawn in float64 and then rounded, so that networks of both precisions start alike.
 """
@@ -36,7 +36,7 @@ def initial_weights(
     activation: str | None,
     random_state: np.random.RandomState,
 ) -> NDArray[Any]:
-    """Draw the first weights of a layer.
+    """Draw the initial weights of a layer.
 
     Parameters
     ----------

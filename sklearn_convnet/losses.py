@@ -61,7 +61,7 @@ class Loss(Parametrized):
         Z : array of shape (n, n_outputs) or (n, *map_size, n_outputs)
             Output of the last layer.
         target : array
-            What it should be: class codes (n,) or (n, *map_size) of an integer dtype, or
+            What the output should be: class codes (n,) or (n, *map_size) of an integer dtype, or
             values like Z. Codes below 0 and values that are NaN are missing: they have no loss.
         weight : array of shape (n,) or (n, *map_size)
             Weights of the samples, or of the pixels of maps.
@@ -196,7 +196,7 @@ class _ClassLoss(Loss):
 
 
 class CrossEntropy(_ClassLoss):
-    """``-log p(true class)``, with softmax; for several labels, summed over them.
+    """Cross-entropy, ``-log p(true class)``; for several labels, summed over them.
 
     Where the target is a class, ``p = softmax(Z)``. Where it is a row of labels that are
     there or not, ``p = logistic(Z)`` for each of them. Maps of labels are averaged over
@@ -258,7 +258,7 @@ class CrossEntropy(_ClassLoss):
 
 
 class Focal(_ClassLoss):
-    """``-(1 - p)^gamma log p`` of the true class: cross-entropy that minds the easy less.
+    """Focal loss, ``-(1 - p)^gamma log p``: cross-entropy with less weight on easy samples.
 
     Lin et al., "Focal loss for dense object detection", 2017; their factor alpha is
     `class_weight`. Classes and labels are as in `CrossEntropy`, which it is with gamma = 0.
@@ -266,7 +266,7 @@ class Focal(_ClassLoss):
     Parameters
     ----------
     gamma : float, default=2.0
-        How little samples count that are classified well.
+        The larger, the less do samples count that are classified well.
 
     Examples
     --------
@@ -390,7 +390,7 @@ class _Pointwise(Loss):
 
 
 class SquaredError(_Pointwise):
-    """``(z - y)^2 / 2``, averaged over outputs and pixels.
+    """Squared error: ``(z - y)^2 / 2``, averaged over outputs and pixels.
 
     Examples
     --------
@@ -407,7 +407,7 @@ class SquaredError(_Pointwise):
 
 
 class AbsoluteError(_Pointwise):
-    """``|z - y|``, averaged over outputs and pixels; the derivative at 0 is 0.
+    """Absolute error: ``|z - y|``, averaged over outputs and pixels; the derivative at 0 is 0.
 
     Examples
     --------
@@ -424,14 +424,15 @@ class AbsoluteError(_Pointwise):
 
 
 class Huber(_Pointwise):
-    """Quadratic for small residuals, linear for large ones, averaged over outputs and pixels.
+    """Huber loss: quadratic for small residuals, linear for large ones.
 
-    ``r^2 / 2`` for ``|r| <= delta`` and ``delta (|r| - delta / 2)`` beyond: Huber, 1964.
+    ``r^2 / 2`` for ``|r| <= delta`` and ``delta (|r| - delta / 2)`` beyond, averaged over outputs
+    and pixels: Huber, 1964.
 
     Parameters
     ----------
     delta : float, default=1.0
-        Where it becomes linear, in the units of y.
+        The residual from which on it is linear, in the units of y.
 
     Examples
     --------
@@ -470,7 +471,7 @@ class Quantile(_Pointwise):
     Parameters
     ----------
     quantile : float, default=0.5
-        Share of the targets that is to lie below the prediction.
+        Share of the targets that should lie below the prediction.
 
     Examples
     --------
@@ -492,11 +493,11 @@ class Quantile(_Pointwise):
 
 
 class Poisson(_Pointwise):
-    """``exp(z) - y z``, averaged over outputs and pixels: counts, with a logarithmic link.
+    """Poisson loss of counts, ``exp(z) - y z``, averaged over outputs and pixels.
 
-    The negative log-likelihood of a Poisson distribution of mean ``exp(z)``, without the
-    terms of y alone. The regressor predicts ``exp(z)``; before the first step z is about the
-    logarithm of the mean of y, which is not normalised.
+    The negative log-likelihood of a Poisson distribution of mean ``exp(z)`` (a logarithmic link),
+    without the terms of y alone. The regressor predicts ``exp(z)``; before the first step z is
+    about the logarithm of the mean of y, which is not normalised.
 
     Examples
     --------

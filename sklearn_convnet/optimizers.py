@@ -134,18 +134,18 @@ class SGD(Optimizer):
     Parameters
     ----------
     learning_rate : float or Schedule, default=0.01
-        Length of a step.
+        Step size.
     momentum : float, default=0.0
         Share of the last step that is kept.
     nesterov : bool, default=False
-        Whether the gradient is followed once more after the momentum.
+        Whether to use Nesterov's form of momentum.
     weight_decay : float, default=0.0
         L2 penalty on weights, added to the gradient.
     decay_all : bool, default=False
         Whether biases, and scales and offsets of norms, are decayed like the weights.
     clip_norm : float, default=None
-        If the gradients of all trained parameters together have a larger norm, they are
-        scaled down to it, before weight decay.
+        If the norm of the gradients of all trained parameters together is larger, they are scaled
+        down to it, before weight decay.
 
     Examples
     --------
@@ -187,7 +187,7 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Steps scaled by the root of the sum of all squared gradients.
+    """Adagrad: steps divided by the root of the sum of squared gradients.
 
     ``s = s + g^2`` and ``w = w - learning_rate g / (sqrt(s) + epsilon)``: Duchi, Hazan and
     Singer, "Adaptive subgradient methods for online learning and stochastic optimization",
@@ -196,7 +196,7 @@ class Adagrad(Optimizer):
     Parameters
     ----------
     learning_rate : float or Schedule, default=0.01
-        Length of the first step.
+        Step size at the start.
     epsilon : float, default=1e-10
         Added to the root.
     weight_decay : float, default=0.0
@@ -204,8 +204,8 @@ class Adagrad(Optimizer):
     decay_all : bool, default=False
         Whether biases, and scales and offsets of norms, are decayed like the weights.
     clip_norm : float, default=None
-        If the gradients of all trained parameters together have a larger norm, they are
-        scaled down to it, before weight decay.
+        If the norm of the gradients of all trained parameters together is larger, they are scaled
+        down to it, before weight decay.
 
     Examples
     --------
@@ -239,7 +239,7 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Steps scaled by the root of a running mean of the squared gradient.
+    """RMSprop: steps divided by the root of a running mean of the squared gradient.
 
     ``s = alpha s + (1 - alpha) g^2``, ``v = momentum v + g / (sqrt(s) + epsilon)`` and
     ``w = w - learning_rate v``: Tieleman and Hinton, lecture 6.5 of "Neural networks for
@@ -248,7 +248,7 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     learning_rate : float or Schedule, default=0.01
-        Length of a step.
+        Step size.
     alpha : float, default=0.99
         Share of the running means that is kept.
     epsilon : float, default=1e-8
@@ -256,15 +256,15 @@ class RMSprop(Optimizer):
     momentum : float, default=0.0
         Share of the last step that is kept.
     centered : bool, default=False
-        Whether the square of the running mean of the gradient is taken off, so that the
-        root is the gradient's deviation (Graves, 2013).
+        Whether the square of the running mean of the gradient is subtracted, so that the root is
+        the gradient's standard deviation (Graves, 2013).
     weight_decay : float, default=0.0
         L2 penalty on weights, added to the gradient.
     decay_all : bool, default=False
         Whether biases, and scales and offsets of norms, are decayed like the weights.
     clip_norm : float, default=None
-        If the gradients of all trained parameters together have a larger norm, they are
-        scaled down to it, before weight decay.
+        If the norm of the gradients of all trained parameters together is larger, they are scaled
+        down to it, before weight decay.
 
     Examples
     --------
@@ -314,14 +314,14 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Steps scaled by running means of the gradient and of its square.
+    """Adam: steps scaled by running means of the gradient and of its square.
 
     Kingma and Ba, "Adam: a method for stochastic optimization", 2015.
 
     Parameters
     ----------
     learning_rate : float or Schedule, default=0.001
-        Length of a step.
+        Step size.
     beta_1, beta_2 : float, default=0.9, 0.999
         Share of the running means that is kept.
     epsilon : float, default=1e-8
@@ -331,8 +331,8 @@ class Adam(Optimizer):
     decay_all : bool, default=False
         Whether biases, and scales and offsets of norms, are decayed like the weights.
     clip_norm : float, default=None
-        If the gradients of all trained parameters together have a larger norm, they are
-        scaled down to it, before weight decay.
+        If the norm of the gradients of all trained parameters together is larger, they are scaled
+        down to it, before weight decay.
 
     Examples
     --------
@@ -376,26 +376,26 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam, with a weight decay that its running means do not see.
+    """AdamW: Adam with decoupled weight decay, which its running means do not see.
 
-    Each step takes ``learning_rate weight_decay w`` off the weights, besides Adam's step:
+    Each step subtracts ``learning_rate weight_decay w`` from the weights, besides Adam's step:
     Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
 
     Parameters
     ----------
     learning_rate : float or Schedule, default=0.001
-        Length of a step.
+        Step size.
     beta_1, beta_2 : float, default=0.9, 0.999
         Share of the running means that is kept.
     epsilon : float, default=1e-8
         Added to the root of the mean square.
     weight_decay : float, default=0.01
-        Share of the weights that a step of length 1 takes off.
+        Share of the weights that a step of size 1 subtracts.
     decay_all : bool, default=False
         Whether biases, and scales and offsets of norms, are decayed like the weights.
     clip_norm : float, default=None
-        If the gradients of all trained parameters together have a larger norm, they are
-        scaled down to it.
+        If the norm of the gradients of all trained parameters together is larger, they are scaled
+        down to it.
 
     Examples
     --------

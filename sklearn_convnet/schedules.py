@@ -75,7 +75,7 @@ class Schedule(Parametrized):
         raise NotImplementedError(type(self))
 
     def observe(self, score: float, state: dict[str, Any]) -> None:
-        """Sees how an epoch ended.
+        """Record the score of an epoch.
 
         Parameters
         ----------
@@ -136,7 +136,7 @@ class Schedule(Parametrized):
 
 
 class Constant(Schedule):
-    """The same learning rate all the time, as a plain number has it.
+    """A constant learning rate, the same as a plain number.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ class _Counting(Schedule):
 
 
 class StepDecay(_Counting):
-    """Multiplied by a factor at regular intervals.
+    """Multiplies the rate by a factor at regular intervals.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ class StepDecay(_Counting):
 
 
 class ExponentialDecay(_Counting):
-    """Multiplied by a factor each time: ``initial * factor ** count``.
+    """Multiplies the rate by a factor each time: ``initial * factor ** count``.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ def _cosine(start, stop, share):
 
 
 class CosineDecay(_Counting):
-    """Down to a lowest rate along half a wave of the cosine, once or again and again.
+    """Lowers the rate along half a cosine wave, once or with restarts.
 
     ``min_rate + (initial - min_rate) (1 + cos(pi t)) / 2``, where t goes from 0 to 1 in a
     period: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts",
@@ -257,11 +257,11 @@ class CosineDecay(_Counting):
     initial : float
         The first learning rate.
     period : int
-        Number of epochs (or steps) on the way down.
+        Number of epochs (or steps) of one descent.
     growth : int, default=None
-        With a number, the rate is `initial` again at the end of a period (a restart), and
-        each period is so many times as long as the one before. With None there is one
-        period, and the rate stays at `min_rate` afterwards.
+        With a number, the rate is `initial` again at the end of a period (a restart), and each
+        period is this many times as long as the one before. With None there is one period, and the
+        rate stays at `min_rate` afterwards.
     min_rate : float, default=0.0
         The lowest learning rate.
     per : {"epoch", "step"}, default="epoch"
@@ -315,11 +315,11 @@ class CosineDecay(_Counting):
 
 
 class OneCycle(_Counting):
-    """Up to a peak and down to almost nothing, once.
+    """Raises the rate to a peak, then lowers it to almost nothing.
 
-    Smith and Topin, "Super-convergence: very fast training of neural networks using large
-    learning rates", 2018, in the form that PyTorch has: half a wave of the cosine on either
-    side of the peak. Momentum does not change with it.
+    Smith and Topin, "Super-convergence: very fast training of neural networks using large learning
+    rates", 2018, in the form that PyTorch has: half a cosine wave on either side of the peak.
+    Momentum does not change with it.
 
     Parameters
     ----------
@@ -331,9 +331,9 @@ class OneCycle(_Counting):
     rise : float, default=0.3
         Share of the cycle before the peak.
     div_factor : float, default=25.0
-        The first rate is so many times smaller than the peak.
+        The peak divided by the first rate.
     final_div_factor : float, default=1e4
-        The last rate is so many times smaller than the first.
+        The first rate divided by the last.
     per : {"epoch", "step"}, default="step"
         What is counted.
 
@@ -379,7 +379,7 @@ class OneCycle(_Counting):
 
 
 class LinearWarmup(Schedule):
-    """Rises evenly to what another schedule, or a number, says.
+    """Raises the rate linearly to that of another schedule, or to a number.
 
     Step k of the first `length` has ``k / length`` times that rate (Goyal et al.,
     "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017). The other schedule
@@ -388,7 +388,7 @@ class LinearWarmup(Schedule):
     Parameters
     ----------
     learning_rate : float or Schedule
-        What it rises to.
+        The schedule or rate to rise to.
     length : int
         Number of steps (or epochs) of the rise.
     per : {"epoch", "step"}, default="step"
@@ -431,7 +431,7 @@ class LinearWarmup(Schedule):
 
 
 class ReduceOnPlateau(Schedule):
-    """Multiplied by a factor each time the score has not improved for some epochs.
+    """Multiplies the rate by a factor when the score has not improved for some epochs.
 
     The score is that of the validation data, and minus the training loss where there are
     none. "Divide by 10 when the validation error stops improving" is the recipe of

@@ -16,7 +16,7 @@ def lenet5(
     activation: str = "tanh",
     pool: Literal["mean", "max"] = "mean",
 ) -> list[tuple[str, Layer]]:
-    """LeNet-5, the reader of digits [1]_.
+    """LeNet-5, a network for handwritten digits [1]_.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def lenet5(
     activation : str, default="tanh"
         Of all convolutions and dense layers.
     pool : {"mean", "max"}, default="mean"
-        What the pools take of their windows: the mean, as in the paper, or the largest, as the
-        network is mostly taught today.
+        Whether pools take the mean, as in the paper, or the maximum, as the network is mostly
+        taught today.
 
     Returns
     -------
@@ -38,8 +38,8 @@ def lenet5(
 
     Notes
     -----
-    Pools are means and activations tanh, as in the paper; what courses show by this name often is
-    ``lenet5(pool="max", activation="relu")``. Some things are simpler than in the paper: the
+    Pools are means and activations tanh, as in the paper; what courses show under this name is
+    often ``lenet5(pool="max", activation="relu")``. Some things are simpler than in the paper: the
     second convolution joins all maps (the paper leaves out some connections), the pools have no
     trained coefficients, and tanh is not scaled.
 
@@ -145,8 +145,8 @@ def alexnet(
     activation : str, default="relu"
         Of all convolutions and dense layers.
     groups : int, default=1
-        Into how many parts convolutions 2, 4 and 5 are cut. The paper has 2, one for
-        each of its graphics processors.
+        Number of groups of convolutions 2, 4 and 5. The paper has 2, one for each of its graphics
+        processors.
     version : {"paper", "torchvision"}, default="paper"
         The network of the paper, or that of torchvision, after [2]_: for images of 224 x 224
         pixels, with fewer filters, without response norms, and with dropout before the dense

@@ -50,7 +50,7 @@ def convnext(
     stochastic_depth: float | None = None,
     activation: str = "gelu",
 ) -> list[tuple[str, Layer]]:
-    """ConvNeXt: a residual network with what transformers have taught [1]_.
+    """ConvNeXt: a residual network with ideas from transformers [1]_.
 
     Parameters
     ----------

@@ -145,8 +145,8 @@ def densenet_cifar(
     growth_rate : int, default=12
         Number of maps that each layer adds; the paper also has 24 and, with 190 layers, 40.
     bottleneck : bool, default=True
-        Whether a convolution of single pixels to ``4 * growth_rate`` maps stands in each layer
-        before the one of 3 x 3.
+        Whether each layer has a 1 x 1 convolution to ``4 * growth_rate`` maps before the one of 3 x
+        3.
     compression : float, default=0.5
         Share of the maps that is left between two blocks; 1.0 in the paper's networks without
         `bottleneck`.

@@ -195,7 +195,7 @@ def squeezenet(
     dropout: float = 0.5,
     activation: str = "relu",
 ) -> list[tuple[str, Layer]]:
-    """SqueezeNet: as good as AlexNet with a fiftieth of its parameters [1]_.
+    """SqueezeNet: the accuracy of AlexNet with a fiftieth of its parameters [1]_.
 
     Parameters
     ----------

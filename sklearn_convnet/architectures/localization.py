@@ -15,10 +15,10 @@ def box_localizer(
     dropout: float = 0.5,
     activation: str = "relu",
 ) -> list[tuple[str, Layer]]:
-    """A network whose maps tell both what is in an image and where.
+    """A network for the class and the box of an object in an image.
 
-    The maps are unrolled, not averaged, so that places are kept; what reads the class
-    and what reads the box share all layers [1]_.
+    Maps are flattened, not averaged, so that positions are kept; class and box share all layers
+    [1]_.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def pose_net(
     activation: str = "relu",
     groups: int = 1,
 ) -> list[tuple[str, Layer]]:
-    """DeepPose: the maps of AlexNet, read as the joints of a body [1]_.
+    """DeepPose: AlexNet for the joints of a body [1]_.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ def mobilenet_v2(
     activation: str = "relu6",
     epsilon: float = _KERAS_EPSILON,
 ) -> list[tuple[str, Layer]]:
-    """MobileNetV2, a network for telephones: inverted residuals [1]_.
+    """MobileNetV2, a network for mobile devices, of inverted residuals [1]_.
 
     A block expands its few maps to many, convolves each of these by itself, and projects them to
     few again, without an activation. It adds its input where the shapes agree.

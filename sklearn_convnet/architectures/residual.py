@@ -96,8 +96,8 @@ def resnet(
 
     Notes
     -----
-    Where shapes differ, the shortcut is a convolution of single pixels with a batch
-    norm (option B of the paper).
+    Where shapes differ, the shortcut is a 1 x 1 convolution with a batch norm (option B of the
+    paper).
 
     References
     ----------
@@ -176,9 +176,8 @@ def resnet_cifar(
         Whether batch norm and activation come before each convolution and nothing after
         the sum: see :func:`resnet`.
     projection : bool, default=False
-        Whether the shortcut of a block that halves the maps has weights: a convolution
-        of single pixels (option B of the paper) in place of every other pixel and maps
-        of zeros (option A).
+        Whether the shortcut of a block that halves the maps has weights: a 1 x 1 convolution
+        (option B of the paper) in place of every other pixel and maps of zeros (option A).
 
     Returns
     -------

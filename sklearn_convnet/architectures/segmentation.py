@@ -23,10 +23,10 @@ def fcn(
     Parameters
     ----------
     n_maps : int, default=21
-        Number of maps that come out: in the paper one for each label.
+        Number of output maps: in the paper one for each label.
     stride : {8, 16, 32}, default=8
-        Size of the steps in which the last enlargement is made: FCN-8s, FCN-16s or
-        FCN-32s. For 16 the scores of pool 4 are added, for 8 also those of pool 3.
+        Factor of the last enlargement: FCN-8s, FCN-16s or FCN-32s. For 16 the scores of pool 4 are
+        added, for 8 also those of pool 3.
     width : float, default=1.0
         Factor on the number of filters.
     units : tuple of int, default=(4096, 4096)
@@ -92,7 +92,7 @@ def unet(
     activation: str = "relu",
     batch_norm: bool = False,
 ) -> list[tuple[str, Layer]]:
-    """U-net: down to small maps and up again, each level with those from above [1]_.
+    """U-net: down to small maps and up again, with skip connections at each level [1]_.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def tdnn(
     activation: str = "logistic",
     pool: Literal["mean", "max"] = "mean",
 ) -> list[tuple[str, Layer]]:
-    """Time-delay network: a scan along time, whose evidence is put together [1]_.
+    """Time-delay neural network: convolutions along time, then a pool over all times [1]_.
 
     Parameters
     ----------
@@ -39,19 +39,19 @@ def tdnn(
     kernel_sizes : tuple of int, default=(3, 5)
         Number of time steps that a unit of each layer sees.
     dilations : tuple of int, default=(1, 1)
-        Distance of these time steps; growing ones see far [2]_.
+        Distance between these time steps; growing distances see far [2]_.
     dropout : float, default=0.0
         Share of the outputs of each layer that is dropped in training.
     activation : str, default="logistic"
         Of all layers.
     pool : {"mean", "max"}, default="mean"
-        How the outputs at all times are put together.
+        How the outputs at all times are pooled.
 
     Returns
     -------
     list of (str, Layer)
-        For signals ``(length, channels)``. 15 frames of 16 channels become 13 x 8, 9 x
-        3 and, put together, 3 numbers.
+        For signals ``(length, channels)``. 15 frames of 16 channels become 13 x 8, 9 x 3 and,
+        pooled, 3 numbers.
 
     Notes
     -----
@@ -92,7 +92,7 @@ def speech_cnn(
     dropout: float = 0.5,
     activation: str = "relu",
 ) -> list[tuple[str, Layer]]:
-    """Network for spectrograms: a scan over frequency, pools of several sizes [1]_.
+    """Network for spectrograms: convolutions, and pools of several sizes along frequency [1]_.
 
     How far a pattern may be shifted in frequency before it is another sound differs
     from sound to sound; so groups of maps are pooled over ranges of different size.
@@ -223,10 +223,9 @@ def inception_time(
     the average of the probabilities of five of these networks, which differ in `random_state`: see
     :class:`sklearn.ensemble.VotingClassifier` with ``voting="soft"``.
 
-    As in the authors' code, nothing is activated between a bottleneck and the long filters,
-    the shortcuts are convolutions of single steps with a batch norm, and batch norms add 0.001 to
-    the variance; their momentum is that of :class:`BatchNorm`, which suits trainings of fewer
-    steps.
+    As in the authors' code, nothing is activated between a bottleneck and the long filters, the
+    shortcuts are pointwise convolutions with a batch norm, and batch norms add 0.001 to the
+    variance; their momentum is that of :class:`BatchNorm`, which suits trainings of fewer steps.
 
     References
     ----------

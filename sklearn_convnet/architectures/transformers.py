@@ -66,8 +66,8 @@ def vit(
     As in [2]_, and other than in [1]_, the output layer sees the mean over all positions, not a
     token of its own, and positions are sines and cosines.
 
-    A transformer has to learn what a convolution is made with, from more samples or in more
-    epochs. The learning rate of :class:`Adam` rises from a small one, as with
+    A transformer has to learn what is built into a convolution, from more samples or in more
+    epochs. Let the learning rate of :class:`Adam` rise from a small one, as with
     ``LinearWarmup(CosineDecay(0.002, period=20), length=100)``.
 
     References

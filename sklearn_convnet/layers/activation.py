@@ -32,7 +32,7 @@ ACTIVATION_CONSTRAINT = [StrOptions(set(ACTIVATIONS)), None]
 
 
 class Activation(Layer):
-    """A function of each number, or of the channels of each position.
+    """Applies a function to each number, or to the channels of each position.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ class Activation(Layer):
         - "softsign": ``z / (1 + |z|)`` (Bergstra et al., 2009)
         - "softmax": ``exp(z_c) / sum_c' exp(z_c')`` over the channels of a position
     alpha : float, default=None
-        The slope of "leaky_relu" (None is 0.01) or the scale of "elu" (None is 1.0), not
-        negative; of no meaning to the others.
+        The slope of "leaky_relu" (None is 0.01) or the scale of "elu" (None is 1.0), not negative;
+        ignored by the others.
 
     Examples
     --------

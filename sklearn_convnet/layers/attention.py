@@ -23,19 +23,19 @@ def check_positions(what, input_shape):
 
 
 class SelfAttention(Layer):
-    """Each position looks at all positions and adds what it finds there.
+    """Attention of each position to all positions, added to the input.
 
-    With queries ``Q = X W_q + b_q``, keys K and values V alike, for each head
-    ``softmax(Q K' / sqrt(d)) V``; the heads side by side are multiplied by a last matrix
-    and added to the input: Vaswani et al., "Attention is all you need", 2017.
+    With queries ``Q = X W_q + b_q``, and keys K and values V likewise, each head computes
+    ``softmax(Q K' / sqrt(d)) V``. The heads are concatenated, multiplied by an output matrix and
+    added to the input: Vaswani et al., "Attention is all you need", 2017.
 
     Parameters
     ----------
     n_heads : int, default=1
-        Number of heads; it divides the number of channels.
+        Number of heads, a divisor of the number of channels.
     relative_position : bool, default=False
-        Whether each head adds a trained number to the score for each offset between two
-        positions (Shaw et al., 2018, in the form of a bias).
+        Whether each head adds to the scores a learnt number for each offset between two positions
+        (Shaw et al., 2018, in the form of a bias).
     residual : bool, default=True
         Whether the input is added.
     kernel_initializer : str, default="auto"
@@ -79,7 +79,7 @@ class SelfAttention(Layer):
         self.trainable = trainable
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Number of multiplications with additions that one sample takes.
+        """Number of multiply-adds for one sample.
 
         Parameters
         ----------
@@ -105,20 +105,20 @@ class SelfAttention(Layer):
 
 
 class NonLocal(Layer):
-    """Adds to each position what all positions have that are like it.
+    """Adds to each position a mean of all positions, weighted by their similarity.
 
-    The non-local block, with embedded Gaussians, of Wang, Girshick, Gupta and He, "Non-local
-    neural networks", 2018: ``Y = X + W_z softmax(theta(X)' phi(X)) g(X)``, with theta, phi, g
-    and W_z affine in the channels. W_z begins as zeros, so that the block begins as the
-    identity and can be put into a network that is trained already.
+    The non-local block, with embedded Gaussians, of Wang, Girshick, Gupta and He, "Non-local neural
+    networks", 2018: ``Y = X + W_z softmax(theta(X)' phi(X)) g(X)``, with theta, phi, g and W_z
+    affine in the channels. W_z starts at zero, so the block starts as the identity and can be
+    inserted into a trained network.
 
     Parameters
     ----------
     channels : int or None, default=None
-        Number of channels that theta, phi and g have; None is half of the input's.
+        Number of channels of theta, phi and g; None is half of the input's.
     pool_size : int, tuple of int or None, default=None
-        Size, along each axis, of the windows whose maxima phi and g see in place of X: with 2,
-        four times less work in images. None is no pool.
+        Size, along each axis, of the windows of a max pool before phi and g: for images, 2 takes a
+        quarter of the work. None is no pool.
     scaled : bool, default=False
         Whether the scores are divided by the square root of `channels`, as in
         :class:`SelfAttention`.
@@ -212,7 +212,7 @@ class NonLocal(Layer):
         return tuple(input_shape) if pool is None else pool.output_shape(input_shape)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Number of multiplications with additions that one sample takes.
+        """Number of multiply-adds for one sample.
 
         Parameters
         ----------

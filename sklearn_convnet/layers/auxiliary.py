@@ -13,16 +13,16 @@ from .fields import Window, pointwise
 
 
 class AuxiliaryHead(LayerComposition, Layer):
-    """Lets layers in the middle of a network learn from a second output, in training only.
+    """A second output in the middle of a network, used in training only.
 
-    Its input passes through it unchanged. In training its layers predict y from it as well, by
-    an output layer like that of the network, which the estimator adds under the name ``output``;
-    `weight` times their loss is added to that of the network. So gradients reach early layers of a
-    deep network on a short way. At a prediction nothing of the head is computed: Szegedy et al.,
-    "Going deeper with convolutions", 2015.
+    Its input passes through unchanged. In training, its layers also predict y from it, with an
+    output layer like the network's, which the estimator adds under the name ``output``. `weight`
+    times their loss is added to that of the network, so gradients have a short path to the early
+    layers of a deep network. In predictions nothing of the head is computed: Szegedy et al., "Going
+    deeper with convolutions", 2015.
 
-    It stands between the layers of a network, or of a `Sequential`, in no other block. The output
-    must be flat: classes, labels, values, or a class with a box, not maps.
+    It may stand between the layers of a network or of a `Sequential`, not in other blocks. The
+    output must be flat: classes, labels, values, or a class with a box, not maps.
 
     Parameters
     ----------

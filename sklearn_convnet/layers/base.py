@@ -16,11 +16,11 @@ class Chain(NamedTuple):
     Parameters
     ----------
     layers : list of (str, Layer)
-        None of them is the identity.
+        An empty list is the identity.
     input_shape : tuple of int
-        What the first of them sees of one sample.
+        Shape of one sample at the first layer.
     prefix : str, default=""
-        Between the path of the block and their names.
+        What stands between the path of the block and the names of the layers.
     """
 
     layers: list[tuple[str, Layer]]
@@ -31,9 +31,9 @@ class Chain(NamedTuple):
 class Layer(Parametrized):
     """Base class of the layers.
 
-    A layer stores its constructor arguments and answers what shape it makes of a shape; it
-    holds no arrays. It follows scikit-learn's parameter contract: `get_params`,
-    `set_params`, `clone` and `repr` work, and `__init__` checks nothing.
+    A layer stores its constructor arguments and computes output shapes from input shapes; it holds
+    no arrays. It follows scikit-learn's parameter contract: `get_params`, `set_params`, `clone` and
+    `repr` work, and `__init__` checks nothing.
 
     A subclass defines `_parameter_constraints`, in scikit-learn's form, `_output_shape` and, unless
     each of its units sees all of its input, `windows`.
@@ -49,7 +49,7 @@ class Layer(Parametrized):
     _parameter_constraints: dict = {}
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape that the layer makes of one sample.
+        """The shape of the layer's output for one sample.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class Layer(Parametrized):
         Raises
         ------
         ValueError
-            If a parameter is invalid, or the shape does not fit, here or in any memory.
+            If a parameter is invalid, or the shape does not fit the layer or into any memory.
         """
         self._validate_params()
         shape = self._output_shape(tuple(input_shape))
@@ -74,7 +74,7 @@ class Layer(Parametrized):
         return input_shape
 
     def windows(self, input_shape: tuple[int, ...]) -> tuple[Window, ...] | None:
-        """Positions of its input that a unit sees, from which receptive fields follow.
+        """The input positions that a unit sees, from which receptive fields follow.
 
         Parameters
         ----------
@@ -99,12 +99,12 @@ class Layer(Parametrized):
         Returns
         -------
         list of Chain
-            Side by side; no other layers are in it.
+            The chains, side by side; the block has no other layers.
         """
         return []
 
     def path_inside(self, path: str) -> str:
-        """Begin of the paths of the layers inside a block.
+        """The prefix of the paths of layers inside a block.
 
         Parameters
         ----------

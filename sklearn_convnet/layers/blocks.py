@@ -28,7 +28,7 @@ def chain_shape(layers, input_shape, where="layers"):
 
 
 class Residual(LayerComposition, Layer):
-    """Adds its input to what its layers make of it.
+    """A residual block: adds its input to the output of its layers.
 
     ``Y = F(X) + S(X)``: He et al., "Deep residual learning", 2016. Nothing follows the sum:
     for the original form put ``Activation("relu")`` after the block; for the pre-activation
@@ -39,8 +39,8 @@ class Residual(LayerComposition, Layer):
     layers : list or tuple
         Layers or `(name, layer)` pairs: F.
     shortcut : {"auto", "identity"} or Layer, default="auto"
-        S. "auto" is the identity where the shapes agree, and otherwise a convolution of
-        single pixels with the stride that it takes, without bias, and a batch norm.
+        S. "auto" is the identity where the shapes agree, and otherwise a pointwise (1 x 1)
+        convolution with the stride that is needed, without bias, and a batch norm.
 
     Examples
     --------
@@ -78,12 +78,12 @@ class Residual(LayerComposition, Layer):
         Returns
         -------
         list of (str, Layer)
-            None for the identity.
+            An empty list for the identity.
 
         Raises
         ------
         ValueError
-            If it does not lead from `input_shape` to the shape of the sum.
+            If the shortcut does not lead from `input_shape` to the shape of the sum.
         """
         return self._shortcut_and_shape(input_shape)[0]
 
@@ -139,7 +139,7 @@ def _projection(shape, out):
 
 
 class Parallel(LayerComposition, Layer):
-    """Branches side by side on the same input, their maps concatenated.
+    """Applies branches to the same input and concatenates their maps.
 
     The inception block of Szegedy et al., "Going deeper with convolutions", 2015.
 
@@ -255,7 +255,7 @@ def _as_layer(branch):
 
 
 class DenseBlock(LayerComposition, Layer):
-    """Each layer sees the input and the outputs of all layers before it.
+    """A dense block: each layer sees the input and the outputs of all layers before it.
 
     The block returns all of them, concatenated: Huang et al., "Densely connected
     convolutional networks", 2017.
@@ -268,9 +268,9 @@ class DenseBlock(LayerComposition, Layer):
 
     Notes
     -----
-    The maps that a layer sees are put together when it runs, and once more when gradients
-    pass through it, where its outputs are computed again: memory grows linearly with the
-    number of layers, not with its square.
+    The maps that a layer sees are concatenated when it runs, and again when gradients pass through
+    it, where its outputs are recomputed: memory grows linearly with the number of layers, not
+    quadratically.
 
     Examples
     --------

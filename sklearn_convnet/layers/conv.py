@@ -101,7 +101,7 @@ class _Conv(Layer):
         return (*kernel, input_shape[-1] // self.groups, self.filters)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Number of multiplications with additions that one sample takes.
+        """Number of multiply-adds for one sample.
 
         Parameters
         ----------
@@ -141,16 +141,17 @@ class Conv1D(_Conv):
     Parameters
     ----------
     filters : int
-        Number of filters, which is the number of maps that come out.
+        Number of filters, and so of output maps.
     kernel_size : int or tuple of int
         Size of the filters along each axis.
     stride : int or tuple of int, default=1
         Step from one position of the filter to the next.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the odd row
-        or column of them at the end; or for each axis an int or a ``(before, after)`` pair.
+        Zeros around the maps. "valid" adds none; "same" adds as many as give ``ceil(size /
+        stride)`` positions, an odd row or column at the end. Or, for each axis, an int or a
+        ``(before, after)`` pair.
     dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
+        Distance between neighbouring taps of the filter.
     groups : int, default=1
         The channels are cut into this many groups, each with its share of the filters.
     activation : str or None, default="relu"
@@ -158,7 +159,7 @@ class Conv1D(_Conv):
     use_bias : bool, default=True
         Whether each filter adds a bias.
     kernel_initializer : str, default="auto"
-        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its relatives
+        Distribution of the initial weights: "auto" takes "he_normal" before ReLU and its relatives
         and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
     trainable : bool, default=True
         Whether training changes the weights.
@@ -183,17 +184,17 @@ class Conv2D(_Conv):
     Parameters
     ----------
     filters : int
-        Number of filters, which is the number of maps that come out.
+        Number of filters, and so of output maps.
     kernel_size : int or tuple of int
         Size of the filters along each axis.
     stride : int or tuple of int, default=1
         Step from one position of the filter to the next.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the
-        odd row or column of them at the end; or for each axis an int or a
+        Zeros around the maps. "valid" adds none; "same" adds as many as give ``ceil(size /
+        stride)`` positions, an odd row or column at the end. Or, for each axis, an int or a
         ``(before, after)`` pair.
     dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
+        Distance between neighbouring taps of the filter.
     groups : int, default=1
         The channels are cut into this many groups, each with its share of the filters.
     activation : str or None, default="relu"
@@ -201,8 +202,8 @@ class Conv2D(_Conv):
     use_bias : bool, default=True
         Whether each filter adds a bias.
     kernel_initializer : str, default="auto"
-        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its
-        relatives and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+        Distribution of the initial weights: "auto" takes "he_normal" before ReLU and its relatives
+        and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
     trainable : bool, default=True
         Whether training changes the weights.
 
@@ -230,16 +231,17 @@ class Conv3D(_Conv):
     Parameters
     ----------
     filters : int
-        Number of filters, which is the number of maps that come out.
+        Number of filters, and so of output maps.
     kernel_size : int or tuple of int
         Size of the filters along each axis.
     stride : int or tuple of int, default=1
         Step from one position of the filter to the next.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the odd row
-        or column of them at the end; or for each axis an int or a ``(before, after)`` pair.
+        Zeros around the maps. "valid" adds none; "same" adds as many as give ``ceil(size /
+        stride)`` positions, an odd row or column at the end. Or, for each axis, an int or a
+        ``(before, after)`` pair.
     dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
+        Distance between neighbouring taps of the filter.
     groups : int, default=1
         The channels are cut into this many groups, each with its share of the filters.
     activation : str or None, default="relu"
@@ -247,7 +249,7 @@ class Conv3D(_Conv):
     use_bias : bool, default=True
         Whether each filter adds a bias.
     kernel_initializer : str, default="auto"
-        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its relatives
+        Distribution of the initial weights: "auto" takes "he_normal" before ReLU and its relatives
         and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
     trainable : bool, default=True
         Whether training changes the weights.

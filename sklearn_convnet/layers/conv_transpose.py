@@ -149,18 +149,18 @@ class ConvTranspose1D(_ConvTranspose):
     Parameters
     ----------
     filters : int
-        Number of maps that come out.
+        Number of output maps.
     kernel_size : int or tuple of int
         Size of the filters along each axis.
     stride : int or tuple of int, default=1
         Step in the output between neighbouring input pixels.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        Rows taken away from the output: none; as many as leave ``size * stride`` of it; or for each
-        axis an int or a ``(before, after)`` pair.
+        Rows cropped from the output. "valid" crops none; "same" leaves ``size * stride`` rows. Or,
+        for each axis, an int or a ``(before, after)`` pair.
     output_padding : int or tuple of int, default=0
         Rows added at the end of the output, less than `stride`.
     dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
+        Distance between neighbouring taps of the filter.
     groups : int, default=1
         The channels are cut into this many groups, each with its share of the filters.
     activation : str or None, default="relu"
@@ -183,7 +183,7 @@ class ConvTranspose1D(_ConvTranspose):
 
 
 class ConvTranspose2D(_ConvTranspose):
-    """The expanding layer: each input pixel adds its multiple of the filters to the output.
+    """Transposed convolution: each input pixel adds its multiple of the filters to the output.
 
     ``z(j, x b + x', y b + y') += w(j, i, x', y') Y(i, x, y)``: the adjoint of a convolution
     with stride `b`, which is why it undoes its change of size (Zeiler et al., 2010).
@@ -191,18 +191,18 @@ class ConvTranspose2D(_ConvTranspose):
     Parameters
     ----------
     filters : int
-        Number of maps that come out.
+        Number of output maps.
     kernel_size : int or tuple of int
         Size of the filters along each axis.
     stride : int or tuple of int, default=1
         Step in the output between neighbouring input pixels.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        Rows taken away from the output: none; as many as leave ``size * stride`` of it; or
-        for each axis an int or a ``(before, after)`` pair.
+        Rows cropped from the output. "valid" crops none; "same" leaves ``size * stride`` rows. Or,
+        for each axis, an int or a ``(before, after)`` pair.
     output_padding : int or tuple of int, default=0
         Rows added at the end of the output, less than `stride`.
     dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
+        Distance between neighbouring taps of the filter.
     groups : int, default=1
         The channels are cut into this many groups, each with its share of the filters.
     activation : str or None, default="relu"
@@ -236,18 +236,18 @@ class ConvTranspose3D(_ConvTranspose):
     Parameters
     ----------
     filters : int
-        Number of maps that come out.
+        Number of output maps.
     kernel_size : int or tuple of int
         Size of the filters along each axis.
     stride : int or tuple of int, default=1
         Step in the output between neighbouring input pixels.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        Rows taken away from the output: none; as many as leave ``size * stride`` of it; or for each
-        axis an int or a ``(before, after)`` pair.
+        Rows cropped from the output. "valid" crops none; "same" leaves ``size * stride`` rows. Or,
+        for each axis, an int or a ``(before, after)`` pair.
     output_padding : int or tuple of int, default=0
         Rows added at the end of the output, less than `stride`.
     dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
+        Distance between neighbouring taps of the filter.
     groups : int, default=1
         The channels are cut into this many groups, each with its share of the filters.
     activation : str or None, default="relu"

@@ -12,9 +12,9 @@ from .base import Layer
 
 
 class Flatten(Layer):
-    """Unrolls maps into a vector, the channels of a position side by side.
+    """Flattens maps into a vector, with the channels of a position next to each other.
 
-    `Dense` does so by itself; this layer is for those who want to see it.
+    `Dense` does this by itself; this layer makes it explicit.
 
     Examples
     --------
@@ -28,7 +28,7 @@ class Flatten(Layer):
 
 
 class Dense(Layer):
-    """A layer in which every unit sees every input: ``Y = f(X W + b)``.
+    """A fully connected layer: ``Y = f(X W + b)``.
 
     Maps are flattened first.
 
@@ -93,7 +93,7 @@ class Dense(Layer):
         return prod(input_shape), self.units
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Number of multiplications with additions that one sample takes.
+        """Number of multiply-adds for one sample.
 
         Parameters
         ----------

@@ -108,7 +108,7 @@ class _DepthwiseConv(Layer):
         return (*kernel, input_shape[-1], self.multiplier)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Number of multiplications with additions that one sample takes.
+        """Number of multiply-adds for one sample.
 
         Parameters
         ----------
@@ -141,9 +141,9 @@ class DepthwiseConv1D(_DepthwiseConv):
     padding : {"valid", "same"}, int or tuple, default="valid"
         See :class:`Conv2D`.
     multiplier : int, default=1
-        Number of filters of each map; the maps that come out of one lie side by side.
+        Number of filters for each map; the output maps of one input map are next to each other.
     dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
+        Distance between neighbouring taps of the filter.
     activation : str or None, default="relu"
         See :class:`Activation`. None is "identity".
     use_bias : bool, default=True
@@ -164,7 +164,7 @@ class DepthwiseConv1D(_DepthwiseConv):
 
 
 class DepthwiseConv2D(_DepthwiseConv):
-    """Each map has filters of its own: maps are not mixed.
+    """Depth-wise convolution: each map has filters of its own, and maps are not mixed.
 
     Parameters
     ----------
@@ -175,9 +175,9 @@ class DepthwiseConv2D(_DepthwiseConv):
     padding : {"valid", "same"}, int or tuple, default="valid"
         See :class:`Conv2D`.
     multiplier : int, default=1
-        Number of filters of each map; the maps that come out of one lie side by side.
+        Number of filters for each map; the output maps of one input map are next to each other.
     dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
+        Distance between neighbouring taps of the filter.
     activation : str or None, default="relu"
         See :class:`Activation`. None is "identity".
     use_bias : bool, default=True
@@ -216,9 +216,9 @@ class DepthwiseConv3D(_DepthwiseConv):
     padding : {"valid", "same"}, int or tuple, default="valid"
         See :class:`Conv2D`.
     multiplier : int, default=1
-        Number of filters of each map; the maps that come out of one lie side by side.
+        Number of filters for each map; the output maps of one input map are next to each other.
     dilation : int or tuple of int, default=1
-        Distance of neighbouring taps of the filter.
+        Distance between neighbouring taps of the filter.
     activation : str or None, default="relu"
         See :class:`Activation`. None is "identity".
     use_bias : bool, default=True
@@ -321,7 +321,7 @@ class SeparableConv1D(_SeparableConv):
     Parameters
     ----------
     filters : int
-        Number of maps that come out.
+        Number of output maps.
     kernel_size : int or tuple of int
         Size of the depth-wise filters.
     stride : int or tuple of int, default=1
@@ -333,9 +333,9 @@ class SeparableConv1D(_SeparableConv):
     multiplier : int, default=1
         See :class:`DepthwiseConv2D`.
     activation : str or None, default="relu"
-        Of the second stage: see :class:`Conv2D`. The first has no bias.
+        Of the second stage: see :class:`Conv2D`. The first has none.
     use_bias : bool, default=True
-        Of the second stage: see :class:`Conv2D`. The first has no bias.
+        Of the second stage: see :class:`Conv2D`. The first has none.
     kernel_initializer : str, default="auto"
         Of both stages: see :class:`Conv2D`.
     trainable : bool, default=True
@@ -352,15 +352,15 @@ class SeparableConv1D(_SeparableConv):
 
 
 class SeparableConv2D(_SeparableConv):
-    """A depth-wise convolution, and then a convolution of single pixels that mixes the maps.
+    """A depth-wise convolution, then a pointwise (1 x 1) convolution that mixes the maps.
 
-    ``M K^2 + N M`` weights for M maps and N filters: Chollet, "Xception", 2017. Nothing
-    stands between the two.
+    ``M K^2 + N M`` weights for M maps and N filters: Chollet, "Xception", 2017. There is nothing
+    between the two.
 
     Parameters
     ----------
     filters : int
-        Number of maps that come out.
+        Number of output maps.
     kernel_size : int or tuple of int
         Size of the depth-wise filters.
     stride : int or tuple of int, default=1
@@ -372,9 +372,9 @@ class SeparableConv2D(_SeparableConv):
     multiplier : int, default=1
         See :class:`DepthwiseConv2D`.
     activation : str or None, default="relu"
-        Of the second stage: see :class:`Conv2D`. The first has no bias.
+        Of the second stage: see :class:`Conv2D`. The first has none.
     use_bias : bool, default=True
-        Of the second stage: see :class:`Conv2D`. The first has no bias.
+        Of the second stage: see :class:`Conv2D`. The first has none.
     kernel_initializer : str, default="auto"
         Of both stages: see :class:`Conv2D`.
     trainable : bool, default=True
@@ -402,7 +402,7 @@ class SeparableConv3D(_SeparableConv):
     Parameters
     ----------
     filters : int
-        Number of maps that come out.
+        Number of output maps.
     kernel_size : int or tuple of int
         Size of the depth-wise filters.
     stride : int or tuple of int, default=1
@@ -414,9 +414,9 @@ class SeparableConv3D(_SeparableConv):
     multiplier : int, default=1
         See :class:`DepthwiseConv2D`.
     activation : str or None, default="relu"
-        Of the second stage: see :class:`Conv2D`. The first has no bias.
+        Of the second stage: see :class:`Conv2D`. The first has none.
     use_bias : bool, default=True
-        Of the second stage: see :class:`Conv2D`. The first has no bias.
+        Of the second stage: see :class:`Conv2D`. The first has none.
     kernel_initializer : str, default="auto"
         Of both stages: see :class:`Conv2D`.
     trainable : bool, default=True

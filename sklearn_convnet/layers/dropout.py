@@ -10,15 +10,15 @@ from .fields import Window, pointwise
 
 
 class Dropout(Layer):
-    """Sets a random share of the numbers to zero in training, and does nothing else.
+    """Sets a random share of the numbers to zero in training; predictions pass unchanged.
 
-    The others are divided by ``1 - rate``, so that the expectation stays: Srivastava et
+    The others are divided by ``1 - rate``, so that the expectation stays the same: Srivastava et
     al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
 
     Parameters
     ----------
     rate : float, default=0.5
-        Probability of a number to be dropped, at least 0 and below 1.
+        Probability that a number is dropped, at least 0 and below 1.
 
     Examples
     --------
@@ -37,16 +37,16 @@ class Dropout(Layer):
 
 
 class StochasticDepth(Layer):
-    """Sets all numbers of a random share of the samples to zero in training, and does nothing else.
+    """Sets a random share of the samples to zero in training; predictions pass unchanged.
 
-    At the end of a :class:`Residual` block, whose other layers are left out for these samples:
-    Huang et al., "Deep networks with stochastic depth", 2016. The numbers of the other samples
-    are divided by ``1 - rate``, so that the expectation stays.
+    Placed at the end of a :class:`Residual` block, it skips the other layers of the block for these
+    samples: Huang et al., "Deep networks with stochastic depth", 2016. The numbers of the other
+    samples are divided by ``1 - rate``, so that the expectation stays the same.
 
     Parameters
     ----------
     rate : float, default=0.5
-        Probability of a sample to be dropped, at least 0 and below 1.
+        Probability that a sample is dropped, at least 0 and below 1.
 
     Examples
     --------

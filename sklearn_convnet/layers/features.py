@@ -11,10 +11,10 @@ from .composition import LayerComposition, named_layers
 class ConcatFeatures(Layer):
     """Appends the features of each sample: numbers beside the image, such as an age or a weight.
 
-    They are what `fit` and `predict` are given as ``features``. Maps are flattened first; the
-    features come after what was flattened, as they are: scale them before, as for any other
-    estimator. It most often stands before a `Dense`, behind all convolutions. A network may have
-    several: each appends the same features.
+    They are the ``features`` that `fit` and `predict` are given. Maps are flattened first, and the
+    features follow, as they are: scale them before, as for any other estimator. The layer usually
+    stands after all convolutions, before a `Dense`. A network may have several; each appends the
+    same features.
 
     Parameters
     ----------

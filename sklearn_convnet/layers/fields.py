@@ -27,7 +27,7 @@ NOWHERE = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Window:
-    """The positions of its input that a unit of a layer sees along an axis.
+    """The input positions that a unit of a layer sees along one axis.
 
     Unit ``o`` sees ``(o stride + start + j dilation) / divisor`` for ``j = 0, ..., size - 1``, as
     far as that is a whole number and a position of the map. The default is the position of the
@@ -42,7 +42,7 @@ class Window:
     start : int, default=0
         Where the first unit begins: minus the padding before the map.
     dilation : int, default=1
-        Distance of neighbouring taps.
+        Distance between neighbouring taps.
     divisor : int, default=1
         By how much the layer enlarges maps.
     clamped : bool, default=False

@@ -40,9 +40,9 @@ class _Gated(Layer):
 
 
 class Gate(LayerComposition, _Gated):
-    """Multiplies its input with what its layers make of it.
+    """Multiplies its input by the output of its layers.
 
-    ``Y = X G(X)``, where the layers make one of
+    ``Y = X G(X)``, where the layers return one of
 
     - as many numbers as X has, a factor for each;
     - a number for each channel, ``(channels,)``, for all its positions: channel attention, as in
@@ -88,20 +88,20 @@ class Gate(LayerComposition, _Gated):
 
 
 class SqueezeExcite(_Gated):
-    """Multiplies each map with a number that follows from the means of all maps.
+    """Multiplies each map by a factor that depends on the means of all maps.
 
-    Two dense layers make the numbers of the means: Hu et al., "Squeeze-and-excitation networks",
-    2018. It is ``Gate([GlobalAvgPool(), Dense(squeeze_channels, activation), Dense(channels,
-    scale_activation)])``, for maps with any number of channels and axes.
+    Two dense layers compute the factors from the means: Hu et al., "Squeeze-and-excitation
+    networks", 2018. It is ``Gate([GlobalAvgPool(), Dense(squeeze_channels, activation),
+    Dense(channels, scale_activation)])``, for maps with any number of channels and axes.
 
     Parameters
     ----------
     reduction : int, default=4
-        How many times fewer units than channels there are between the two dense layers, rounded
-        down; at least one is left. The paper has 16.
+        Number of channels divided by the number of units between the two dense layers, of which
+        there is at least one (rounded down). The paper has 16.
     squeeze_channels : int or None, default=None
-        The number of these units itself, where it does not follow from that of the channels. None
-        is what `reduction` says.
+        Number of these units, where it does not follow from the number of channels. None uses
+        `reduction`.
     activation : str or None, default="relu"
         Of the first dense layer: see :class:`Activation`. EfficientNet has "silu".
     scale_activation : str or None, default="logistic"

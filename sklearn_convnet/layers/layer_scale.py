@@ -10,15 +10,15 @@ from .fields import Window, pointwise
 
 
 class LayerScale(Layer):
-    """``Y = X scale``, with a learnt factor for each channel that begins as a small number.
+    """``Y = X scale``, with a learnt factor for each channel that starts small.
 
-    At the end of a residual branch, whose block then begins close to the identity, however deep
-    the network: Touvron et al., "Going deeper with image transformers", 2021.
+    Placed at the end of a residual branch, it lets the block start close to the identity, however
+    deep the network: Touvron et al., "Going deeper with image transformers", 2021.
 
     Parameters
     ----------
     initial_value : float, default=1e-6
-        What all factors begin as.
+        Initial value of all factors.
     trainable : bool, default=True
         Whether training changes the factors.
 

@@ -12,11 +12,10 @@ from .fields import Window, pointwise
 class Maxout(Layer):
     """The largest of each `n_pieces` neighbouring channels, at each position.
 
-    ``Y(..., j) = max over p of X(..., j n_pieces + p)``: Goodfellow et al., "Maxout
-    networks", 2013.
-    After a dense layer or a convolution without activation, each unit is the maximum of `n_pieces`
-    affine functions, a convex function that is learnt. Of equal numbers the first has the gradient,
-    and NaN counts as the largest, as in a max pool.
+    ``Y(..., j) = max over p of X(..., j n_pieces + p)``: Goodfellow et al., "Maxout networks",
+    2013. After a dense layer or a convolution without activation, each unit is the maximum of
+    `n_pieces` affine functions, a convex function that is learnt. Of equal numbers the first
+    receives the gradient, and NaN counts as the largest, as in a max pool.
 
     Parameters
     ----------

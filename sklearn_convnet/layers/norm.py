@@ -108,9 +108,9 @@ class BatchNorm(_Pointwise):
     """Standardises each channel with the statistics of the batch, then scales and shifts.
 
     ``Y = scale (X - mean) / sqrt(variance + epsilon) + offset``: Ioffe and Szegedy, "Batch
-    normalization", 2015. In training, mean and (biased) variance are those of the batch,
-    over samples and positions, with sample weights where they are given; a prediction uses
-    their running averages, and a convolution or dense layer before takes them over.
+    normalization", 2015. In training, mean and (biased) variance are those of the batch, over
+    samples and positions, with sample weights where they are given; a prediction uses their running
+    averages, which are folded into a convolution or dense layer before it.
 
     Parameters
     ----------
@@ -119,13 +119,13 @@ class BatchNorm(_Pointwise):
     epsilon : float, default=1e-5
         Added to the variance.
     trainable : bool, default=True
-        Whether training changes `scale` and `offset`. If not, training takes the running
-        statistics as a prediction does and leaves them alone.
+        Whether training changes `scale` and `offset`. If not, training uses the running statistics,
+        as a prediction does, and does not change them.
     n_transforms : int, default=1
         After an unpooled transform convolution, such as :class:`TransformConv2D`: its number of
         transforms, 4 of "p4". The maps of a filter in all transforms are then one channel, with one
-        mean, variance, scale and offset; with one each, maps would not turn with the input any
-        more.
+        mean, variance, scale and offset; with one for each map, maps would no longer turn with the
+        input.
 
     Examples
     --------
@@ -159,7 +159,7 @@ class BatchNorm(_Pointwise):
 
 
 class LocalResponseNorm(_Pointwise):
-    """Divides each map by what its neighbours show at the same place.
+    """Divides each map by a function of the neighbouring maps at the same position.
 
     ``y_c = x_c / (bias + alpha / size * sum x_j^2)^beta``, the sum over the `size` maps
     around `c`: Krizhevsky, Sutskever and Hinton, "ImageNet classification", 2012.

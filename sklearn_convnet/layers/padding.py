@@ -34,7 +34,7 @@ class _ZeroPadding(Layer):
 
 
 class ZeroPadding1D(_ZeroPadding):
-    """Zeros around signals ``(length, channels)``: see :class:`ZeroPadding2D`.
+    """Adds zeros around signals ``(length, channels)``: see :class:`ZeroPadding2D`.
 
     Parameters
     ----------
@@ -52,10 +52,11 @@ class ZeroPadding1D(_ZeroPadding):
 
 
 class ZeroPadding2D(_ZeroPadding):
-    """Zeros around images, such as a pool needs that is to see them.
+    """Adds zeros around images.
 
-    The `padding` of a convolution does the same in less time; that of a max pool counts as minus
-    infinity, and that of a mean pool not at all.
+    Pools need it to see zeros: the `padding` of a max pool counts as minus infinity, and that of a
+    mean pool does not count at all. For a convolution, its own `padding` does the same in less
+    time.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ class ZeroPadding2D(_ZeroPadding):
 
 
 class ZeroPadding3D(_ZeroPadding):
-    """Zeros around volumes ``(depth, height, width, channels)``: see :class:`ZeroPadding2D`.
+    """Adds zeros around volumes ``(depth, height, width, channels)``: see :class:`ZeroPadding2D`.
 
     Parameters
     ----------
@@ -124,7 +125,7 @@ class _Cropping(Layer):
 
 
 class Cropping1D(_Cropping):
-    """Signals ``(length, channels)`` without their ends: see :class:`Cropping2D`.
+    """Removes the ends of signals ``(length, channels)``: see :class:`Cropping2D`.
 
     Parameters
     ----------
@@ -142,15 +143,15 @@ class Cropping1D(_Cropping):
 
 
 class Cropping2D(_Cropping):
-    """Images without their borders.
+    """Removes the borders of images.
 
-    The way back from :class:`ZeroPadding2D`, and what brings maps to the size of others that they
-    are to be put beside.
+    The inverse of :class:`ZeroPadding2D`. It also brings maps to the size of others with which they
+    are to be concatenated.
 
     Parameters
     ----------
     cropping : int or tuple, default=1
-        Rows to leave out on all sides, or for each axis an int or a ``(before, after)`` pair.
+        Rows to remove on all sides, or for each axis an int or a ``(before, after)`` pair.
 
     Examples
     --------
@@ -163,7 +164,7 @@ class Cropping2D(_Cropping):
 
 
 class Cropping3D(_Cropping):
-    """Volumes ``(depth, height, width, channels)`` without their borders: see :class:`Cropping2D`.
+    """Removes the borders of volumes ``(depth, height, width, channels)``: see :class:`Cropping2D`.
 
     Parameters
     ----------

@@ -95,7 +95,8 @@ class MaxPool1D(_Pool):
     stride : int or tuple of int, default=None
         Step from one window to the next; None is `pool_size`. Windows may overlap.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        As for :class:`Conv2D`, with minus infinity for zero. Smaller than `pool_size`.
+        As for :class:`Conv2D`, with minus infinity in place of zero. It must be smaller than
+        `pool_size`.
 
     Examples
     --------
@@ -108,7 +109,7 @@ class MaxPool1D(_Pool):
 
 
 class MaxPool2D(_Pool):
-    """The largest value of each window, map by map.
+    """Max pooling of images: the largest value of each window, map by map.
 
     The gradient goes to the place of the maximum, of equal ones to the first, and adds up
     where windows overlap. NaN counts as the largest value.
@@ -120,7 +121,8 @@ class MaxPool2D(_Pool):
     stride : int or tuple of int, default=None
         Step from one window to the next; None is `pool_size`. Windows may overlap.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        As for :class:`Conv2D`, with minus infinity for zero. Smaller than `pool_size`.
+        As for :class:`Conv2D`, with minus infinity in place of zero. It must be smaller than
+        `pool_size`.
 
     Examples
     --------
@@ -142,7 +144,8 @@ class MaxPool3D(_Pool):
     stride : int or tuple of int, default=None
         Step from one window to the next; None is `pool_size`. Windows may overlap.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        As for :class:`Conv2D`, with minus infinity for zero. Smaller than `pool_size`.
+        As for :class:`Conv2D`, with minus infinity in place of zero. It must be smaller than
+        `pool_size`.
 
     Examples
     --------
@@ -164,7 +167,7 @@ class AvgPool1D(_Pool):
     stride : int or tuple of int, default=None
         Step from one window to the next; None is `pool_size`. Windows may overlap.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        As for :class:`Conv2D`. Smaller than `pool_size`.
+        As for :class:`Conv2D`. It must be smaller than `pool_size`.
 
     Examples
     --------
@@ -177,9 +180,9 @@ class AvgPool1D(_Pool):
 
 
 class AvgPool2D(_Pool):
-    """The mean of each window, map by map.
+    """Mean pooling of images: the mean of each window, map by map.
 
-    The mean is over the true pixels of a window: padding does not count.
+    The mean is over the pixels of the map in a window: padding does not count.
 
     Parameters
     ----------
@@ -188,7 +191,7 @@ class AvgPool2D(_Pool):
     stride : int or tuple of int, default=None
         Step from one window to the next; None is `pool_size`. Windows may overlap.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        As for :class:`Conv2D`. Smaller than `pool_size`.
+        As for :class:`Conv2D`. It must be smaller than `pool_size`.
 
     Examples
     --------
@@ -210,7 +213,7 @@ class AvgPool3D(_Pool):
     stride : int or tuple of int, default=None
         Step from one window to the next; None is `pool_size`. Windows may overlap.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        As for :class:`Conv2D`. Smaller than `pool_size`.
+        As for :class:`Conv2D`. It must be smaller than `pool_size`.
 
     Examples
     --------
@@ -234,7 +237,7 @@ class _GlobalPool(Layer):
 
 
 class GlobalMaxPool(_GlobalPool):
-    """The largest value of each map, over all its positions.
+    """Global max pooling: the largest value of each map, over all its positions.
 
     Of equal maxima the first receives the gradient.
 
@@ -247,7 +250,7 @@ class GlobalMaxPool(_GlobalPool):
 
 
 class GlobalAvgPool(_GlobalPool):
-    """The mean of each map, over all its positions (Lin, Chen and Yan, 2014).
+    """Global mean pooling: the mean of each map, over all its positions (Lin, Chen and Yan, 2014).
 
     Examples
     --------
@@ -297,7 +300,7 @@ class LpPool1D(_LpPool):
 
 
 class LpPool2D(_LpPool):
-    """``(sum |x|^p)^(1/p)`` over each window, map by map.
+    """Lp pooling of images: ``(sum |x|^p)^(1/p)`` over each window, map by map.
 
     Parameters
     ----------
@@ -345,14 +348,13 @@ class LpPool3D(_LpPool):
 
 
 class HeterogeneousMaxPool(Layer):
-    """Max pooling with windows of another size for each group of maps.
+    """Max pooling with a window size of its own for each group of maps.
 
-    All groups share the centres of their windows and so the size of the output,
-    ``ceil(size / stride)``: along each axis the window of output `o` begins at
-    ``o * stride + (stride - size) // 2``, rounded down, and is clipped to the map. Where
-    nothing of a small window is left, with a stride beyond its size, the pixel of the map
-    that is nearest stands for it. For spectrograms, whose maps tolerate shifts in frequency
-    by different amounts: Deng, Abdel-Hamid and Yu, 2013.
+    All groups share the centres of their windows and so the size of the output, ``ceil(size /
+    stride)``: along each axis the window of output `o` begins at ``o * stride + (stride - size) //
+    2``, rounded down, and is clipped to the map. Where nothing of a small window is left, because
+    the stride exceeds its size, the nearest pixel of the map takes its place. For spectrograms,
+    whose maps tolerate shifts in frequency by different amounts: Deng, Abdel-Hamid and Yu, 2013.
 
     Parameters
     ----------
@@ -364,8 +366,8 @@ class HeterogeneousMaxPool(Layer):
 
     Notes
     -----
-    Maps may be signals, images or volumes. Tuples of sizes tell which, as the 1D, 2D or 3D of other
-    layers does.
+    Maps may be signals, images or volumes. Tuples of sizes say which, like 1D, 2D or 3D in the
+    names of other layers.
 
     Examples
     --------

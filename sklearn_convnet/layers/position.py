@@ -10,7 +10,7 @@ from .fields import Window, pointwise
 
 
 class PositionEmbedding(Layer):
-    """Adds to the channels of each position a vector that tells where the position lies.
+    """Adds to the channels of each position a vector that encodes the position.
 
     Attention sees positions as a set; what comes before it has to tell them apart.
 
@@ -30,8 +30,8 @@ class PositionEmbedding(Layer):
 
     Notes
     -----
-    The weights of "learned" are ``position``, of the shape of a sample; they begin as normal
-    numbers with a deviation of 0.02.
+    The weights of "learned" are ``position``, of the shape of a sample; their initial values are
+    normal with a standard deviation of 0.02.
 
     Examples
     --------

@@ -121,7 +121,7 @@ class _TransformConv(Layer):
         return (*self.as_conv().weight_shape(input_shape)[:-1], self.filters)
 
     def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
-        """Number of multiplications with additions that one sample takes.
+        """Number of multiply-adds for one sample.
 
         Parameters
         ----------
@@ -161,28 +161,27 @@ class TransformConv1D(_TransformConv):
         The signal as it is and backward in time ("pm", which "auto" is), or any factors of time,
         such as ``scaling(1.5, n_axes=1)``.
     pool : {"max", "mean"} or None, default=None
-        What to make of the maps of one filter, after the activation. None keeps them all: map ``t *
-        filters + j`` is that of filter `j` in transform `t`.
+        How to combine the maps of one filter over the transforms, after the activation. None keeps
+        them all: map ``t * filters + j`` is that of filter `j` in transform `t`.
     group_input : bool, default=False
         Whether the input has a map for each of the same transforms, in this order, as an unpooled
         layer makes them. A filter then reaches over the transforms of its input too, and in
         transform `t` it is ``w(t^-1 s, t^-1 p)`` for the maps of transform `s` at position `p`. The
         transforms must be a group: the product of two of them is one of them. If False, the maps of
-        an unpooled layer are channels like others, and what is seen of a turned input is no turned
-        map any more.
+        an unpooled layer are treated as plain channels, and the equivariance is lost.
     stride : int or tuple of int, default=1
         Step from one position of the filter to the next.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the
-        odd row or column of them at the end; or for each axis an int or a
+        Zeros around the maps. "valid" adds none; "same" adds as many as give ``ceil(size /
+        stride)`` positions, an odd row or column at the end. Or, for each axis, an int or a
         ``(before, after)`` pair.
     activation : str or None, default="relu"
         See :class:`Activation`. None is "identity".
     use_bias : bool, default=True
         Whether each filter adds a bias. All transforms of a filter share it.
     kernel_initializer : str, default="auto"
-        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its
-        relatives and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+        Distribution of the initial weights: "auto" takes "he_normal" before ReLU and its relatives
+        and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
     trainable : bool, default=True
         Whether training changes the weights.
 
@@ -202,11 +201,11 @@ class TransformConv1D(_TransformConv):
 class TransformConv2D(_TransformConv):
     """Convolution whose filters are applied in every transform of a set.
 
-    For each filter `w` and transform `T`, ``z_T = shift(T(w))`` over the input. With
-    ``pool="max"`` what is seen does not depend on which of the transforms the input has
-    undergone, place apart. Without a pool, maps turn with the input and change places among the
-    transforms; layers with ``group_input=True`` keep this at any depth: Cohen and Welling, "Group
-    equivariant convolutional networks", 2016.
+    For each filter `w` and transform `T`, ``z_T = shift(T(w))`` over the input. With ``pool="max"``
+    the values of a map do not depend on which of the transforms the input has undergone; only their
+    places do. Without a pool, maps turn with the input and change places among the transforms;
+    layers with ``group_input=True`` keep this at any depth: Cohen and Welling, "Group equivariant
+    convolutional networks", 2016.
 
     Parameters
     ----------
@@ -219,35 +218,34 @@ class TransformConv2D(_TransformConv):
         any invertible matrices acting on ``(x, y)``, such as products of `rotation`, `reflection`
         and `scaling`.
     pool : {"max", "mean"} or None, default=None
-        What to make of the maps of one filter, after the activation. None keeps them all:
-        map ``t * filters + j`` is that of filter `j` in transform `t`.
+        How to combine the maps of one filter over the transforms, after the activation. None keeps
+        them all: map ``t * filters + j`` is that of filter `j` in transform `t`.
     group_input : bool, default=False
         Whether the input has a map for each of the same transforms, in this order, as an unpooled
         layer makes them. A filter then reaches over the transforms of its input too, and in
-        transform `t` it is ``w(t^-1 s, t^-1 p)`` for the maps of transform `s` at position `p`.
-        The transforms must be a group: the product of two of them is one of them. If False, the
-        maps of an unpooled layer are channels like others, and what is seen of a turned input is
-        no turned map any more.
+        transform `t` it is ``w(t^-1 s, t^-1 p)`` for the maps of transform `s` at position `p`. The
+        transforms must be a group: the product of two of them is one of them. If False, the maps of
+        an unpooled layer are treated as plain channels, and the equivariance is lost.
     stride : int or tuple of int, default=1
         Step from one position of the filter to the next.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the
-        odd row or column of them at the end; or for each axis an int or a
+        Zeros around the maps. "valid" adds none; "same" adds as many as give ``ceil(size /
+        stride)`` positions, an odd row or column at the end. Or, for each axis, an int or a
         ``(before, after)`` pair.
     activation : str or None, default="relu"
         See :class:`Activation`. None is "identity".
     use_bias : bool, default=True
         Whether each filter adds a bias. All transforms of a filter share it.
     kernel_initializer : str, default="auto"
-        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its
-        relatives and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+        Distribution of the initial weights: "auto" takes "he_normal" before ReLU and its relatives
+        and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
     trainable : bool, default=True
         Whether training changes the weights.
 
     See Also
     --------
     TransformPool : The maximum or mean over the transforms, as a layer of its own.
-    BatchNorm : Its `n_transforms` has maps of all transforms share statistics.
+    BatchNorm : With its `n_transforms`, maps of all transforms share statistics.
 
     Notes
     -----
@@ -288,28 +286,27 @@ class TransformConv3D(_TransformConv):
         The 24 rotations of the cube ("O", which "auto" is); these and their reflections, 48 in all;
         or any invertible matrices acting on ``(x, y, z)``, such as ``rotation(90, axis="z")``.
     pool : {"max", "mean"} or None, default=None
-        What to make of the maps of one filter, after the activation. None keeps them all: map ``t *
-        filters + j`` is that of filter `j` in transform `t`.
+        How to combine the maps of one filter over the transforms, after the activation. None keeps
+        them all: map ``t * filters + j`` is that of filter `j` in transform `t`.
     group_input : bool, default=False
         Whether the input has a map for each of the same transforms, in this order, as an unpooled
         layer makes them. A filter then reaches over the transforms of its input too, and in
         transform `t` it is ``w(t^-1 s, t^-1 p)`` for the maps of transform `s` at position `p`. The
         transforms must be a group: the product of two of them is one of them. If False, the maps of
-        an unpooled layer are channels like others, and what is seen of a turned input is no turned
-        map any more.
+        an unpooled layer are treated as plain channels, and the equivariance is lost.
     stride : int or tuple of int, default=1
         Step from one position of the filter to the next.
     padding : {"valid", "same"}, int or tuple, default="valid"
-        Zeros around the maps: none; as many as leave ``ceil(size / stride)`` positions, the
-        odd row or column of them at the end; or for each axis an int or a
+        Zeros around the maps. "valid" adds none; "same" adds as many as give ``ceil(size /
+        stride)`` positions, an odd row or column at the end. Or, for each axis, an int or a
         ``(before, after)`` pair.
     activation : str or None, default="relu"
         See :class:`Activation`. None is "identity".
     use_bias : bool, default=True
         Whether each filter adds a bias. All transforms of a filter share it.
     kernel_initializer : str, default="auto"
-        Distribution of the first weights: "auto" takes "he_normal" before ReLU and its
-        relatives and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
+        Distribution of the initial weights: "auto" takes "he_normal" before ReLU and its relatives
+        and "glorot_uniform" otherwise; see `sklearn_convnet.initializers`.
     trainable : bool, default=True
         Whether training changes the weights.
 
@@ -327,7 +324,7 @@ class TransformConv3D(_TransformConv):
 
 
 class TransformPool(Layer):
-    """The maximum or mean over the transforms of each filter, place by place.
+    """The maximum or mean over the transforms of each filter, position by position.
 
     It ends a chain of transform convolutions, the first without and the others with
     ``group_input=True``; ``pool`` of the last of them does the same.
@@ -337,7 +334,7 @@ class TransformPool(Layer):
     n_transforms : int
         Number of transforms of the layers before: 4 of "p4", 8 of "p4m".
     pool : {"max", "mean"}, default="max"
-        What to make of the maps of one filter. Of equal maxima the first receives the gradient.
+        How to combine the maps of one filter. Of equal maxima the first receives the gradient.
 
     Examples
     --------

@@ -20,17 +20,17 @@ from .shapes import AXIS_NAMES
 class TransformerBlock(Layer):
     """Attention among all positions, then an MLP at each of them, both added to their input.
 
-    ``Z = X + attention(norm(X))``, ``Y = Z + mlp(norm(Z))``, each norm a :class:`LayerNorm`:
-    the encoder of Vaswani et al., "Attention is all you need", 2017, with the norms before the
-    layers (Xiong et al., "On layer normalization in the transformer architecture", 2020), as in
-    the vision transformer of Dosovitskiy et al. (2021). After the last block of a network
-    belongs another :class:`LayerNorm`; before the first, positions need a
-    :class:`PositionEmbedding`, or `relative_position`.
+    ``Z = X + attention(norm(X))``, ``Y = Z + mlp(norm(Z))``, each norm a :class:`LayerNorm`: the
+    encoder of Vaswani et al., "Attention is all you need", 2017, with the norms before the layers
+    (Xiong et al., "On layer normalization in the transformer architecture", 2020), as in the vision
+    transformer of Dosovitskiy et al. (2021). The last block of a network should be followed by
+    another :class:`LayerNorm`; before the first, positions need a :class:`PositionEmbedding`, or
+    `relative_position`.
 
     Parameters
     ----------
     n_heads : int, default=1
-        Number of heads; it divides the number of channels.
+        Number of heads, a divisor of the number of channels.
     mlp_units : int or None, default=None
         Number of hidden units of the MLP; None is four times the number of channels.
     activation : str or None, default="gelu"
@@ -50,9 +50,9 @@ class TransformerBlock(Layer):
     Notes
     -----
     The weights are those of ``attention/norm``, ``attention/attention``, ``mlp/norm``,
-    ``mlp/dense1`` and ``mlp/dense2``, the last two as convolutions of single positions. With `C`
-    channels and `M` hidden units they are ``4 C^2 + 2 C M + 9 C + M`` numbers. Memory grows with
-    the square of the number of positions.
+    ``mlp/dense1`` and ``mlp/dense2``, the last two as pointwise convolutions. With `C` channels and
+    `M` hidden units they are ``4 C^2 + 2 C M + 9 C + M`` numbers. Memory grows with the square of
+    the number of positions.
 
     Examples
     --------

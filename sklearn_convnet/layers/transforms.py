@@ -43,7 +43,7 @@ def rotation(degrees: float, axis: Literal["x", "y", "z"] | None = None) -> NDAr
     degrees : float
         The angle. An image is turned anticlockwise, as it is seen.
     axis : {"x", "y", "z"} or None, default=None
-        The axis of a volume that stays: its columns lie along x, its rows along y and its layers
+        The axis of rotation of a volume: its columns lie along x, its rows along y and its layers
         along z, so that "z" turns each layer as an image. None is for images.
 
     Returns
@@ -78,7 +78,7 @@ def rotation(degrees: float, axis: Literal["x", "y", "z"] | None = None) -> NDAr
 
 
 def reflection(n_axes: Literal[1, 2, 3] = 2) -> NDArray[Any]:
-    """The matrix that mirrors left and right, or of a signal begin and end.
+    """The matrix that mirrors left and right, or reverses a signal.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ class Upsample1D(_Upsample):
     size : int, default=2
         The factor.
     interpolation : {"nearest", "linear"}, default="nearest"
-        Whether steps are repeated, or mixed by the distance of their centres.
+        Whether steps are repeated, or interpolated linearly between their centres.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class Upsample2D(_Upsample):
     size : int or tuple of int, default=2
         The factor along each axis.
     interpolation : {"nearest", "bilinear"}, default="nearest"
-        Whether pixels are repeated, or mixed by the distance of pixel centres.
+        Whether pixels are repeated, or interpolated linearly between pixel centres.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class Upsample3D(_Upsample):
     size : int or tuple of int, default=2
         The factor along each axis.
     interpolation : {"nearest", "linear"}, default="nearest"
-        Whether voxels are repeated, or mixed by the distance of their centres, along all three
+        Whether voxels are repeated, or interpolated linearly between their centres, along all three
         axes.
 
     Examples

@@ -1,4 +1,4 @@
-"""Executable networks: arrays, and the forward and backward of each node.
+"""Executable networks: arrays, and the forward and backward pass of each node.
 
 ::
 

@@ -24,7 +24,7 @@ def compile_network(
     random_state: RandomState = None,
     passes: Sequence[Callable[..., Any]] = PASSES,
 ) -> Network:
-    """Make layers executable.
+    """Compile layers into a network.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ def compile_network(
     input_shape : tuple of int
         Shape of one sample, channels last; a missing channel axis means one channel.
     dtype : {"float32", "float64"}, default="float32"
-        What the network computes in.
+        Precision of the network.
     random_state : int, RandomState or None, default=None
-        Where the first weights and the dropout masks come from.
+        Source of the initial weights and the dropout masks.
     passes : tuple of callables, default=PASSES
         Each takes a list of nodes, and whether it is for training, and returns a list of nodes
         that computes the same faster.

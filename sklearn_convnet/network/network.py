@@ -58,7 +58,7 @@ def _leave_cast_to_last(nodes):
 
 
 class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
-    """Layers made executable; `compile_network` makes one.
+    """Layers made executable: what `compile_network` returns.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
             node.grads.update((name, grads[f"{node.path}/{name}"]) for name in node.weights)
 
     def initialize(self, random_state: np.random.RandomState) -> None:
-        """Draw the first weights, and the seed of the dropout masks.
+        """Draw the initial weights, and the seed of the dropout masks.
 
         Parameters
         ----------
@@ -439,7 +439,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         sample_weight: ArrayLike | None = None,
         use_running: bool = False,
     ) -> NDArray[Any]:
-        """The output for a batch.
+        """Compute the output for a batch.
 
         Parameters
         ----------
@@ -542,7 +542,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
     def backward(
         self, dY: ArrayLike, need_input: bool = True, n_threads: int | None = None
     ) -> NDArray[Any] | None:
-        """Gradients of a loss, given its gradient at the output of the last training forward.
+        """Compute gradients, given that at the output of the last training forward.
 
         Parameters
         ----------
@@ -576,9 +576,10 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
     def input_gradient(
         self, X: ArrayLike | WithFeatures, dY: ArrayLike, n_threads: int | None = None
     ) -> NDArray[Any]:
-        """The gradient at the input at a prediction: with running statistics, without dropout.
+        """Compute the gradient at the input in a prediction.
 
-        Nothing on the network is written, and several threads may call this at once.
+        Running statistics are used, and nothing is dropped. Nothing on the network is written, and
+        several threads may call this at once.
 
         Parameters
         ----------
@@ -634,7 +635,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         return twin
 
     def release_memory(self) -> None:
-        """Give back what is kept for the next pass, unless it is small.
+        """Release memory that is kept for the next pass, unless it is small.
 
         Several threads may call this while others predict.
         """
@@ -644,7 +645,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
             network.release_memory()
 
     def trim(self) -> None:
-        """Give up what only training and gradients need: their memory with all plans.
+        """Release what only training and gradients need: their memory and all plans.
 
         The next training forward makes them anew.
         """

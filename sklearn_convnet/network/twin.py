@@ -73,5 +73,5 @@ class Twin:
         return make_program(n, tracer.take_steps(), dX)
 
     def release(self):
-        """Give back what is kept for the next pass, unless it is small."""
+        """Release memory that is kept for the next pass, unless it is small."""
         self._idle.release()
