@@ -165,12 +165,12 @@ def localization_accuracy(
     missing_box: float = np.nan,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Share of samples whose class is right and whose box is about where it should be.
+    """Share of samples with the right class and a box about where it should be.
 
     Parameters
     ----------
     y_true, y_pred : array-like of shape (n_samples, 9) or (n_samples, 5)
-        The label and behind it the coordinates of the box, as :func:`box_iou` takes them.
+        The label, followed by the coordinates of the box, as :func:`box_iou` takes them.
     iou : float, default=0.5
         The intersection over union has to be above it.
     missing_box : float, default=nan
@@ -213,7 +213,7 @@ def localization_accuracy(
 def detection_average_precision(
     objects_true: Sequence[dict[str, Any]], objects_pred: Sequence[dict[str, Any]], iou: float = 0.5
 ) -> float:
-    """Mean over the classes of the average precision with which objects are found.
+    """Mean average precision (mAP) of found objects, over the classes.
 
     Found objects of a class, by falling score, are right if they overlap with an object of that
     class in the same image that none before them has found. The average precision of a class is the
@@ -340,7 +340,7 @@ def percentage_of_correct_keypoints(
     threshold: float = 0.1,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Share of joints that are at most so far from their place (PCK) [1]_.
+    """Share of joints within a given distance of their true place (PCK) [1]_.
 
     Parameters
     ----------
@@ -348,8 +348,8 @@ def percentage_of_correct_keypoints(
         ``x1, y1, x2, y2, ...`` of the joints. One that is NaN in `y_true` is not counted, as it
         cannot be seen.
     reference_length : float or array-like of shape (n_samples,)
-        What is meant by large, in the unit of the coordinates: the height of each figure, or the
-        size of its head or torso.
+        Length to which distances are relative, in the unit of the coordinates: the height of each
+        figure, or the size of its head or torso.
     threshold : float, default=0.1
         Share of the reference length that a joint may be off.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -358,7 +358,7 @@ def percentage_of_correct_keypoints(
     Returns
     -------
     float
-        From 0 to 1, in spite of its name.
+        From 0 to 1, despite the name.
 
     Raises
     ------

@@ -75,7 +75,7 @@ class Crop:
 
 
 class MultiCrop(Vote):
-    """Crops of one size: a random one of each image in training, several at a prediction.
+    """Crops of one size: a random one of each image in training, several in a prediction.
 
     A network learns from crops that are a little smaller than the images, and predicts by a
     vote over fixed crops: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep
@@ -86,8 +86,8 @@ class MultiCrop(Vote):
     size : int or tuple of int
         Length of a side in pixels, or ``(height, width)``.
     n_crops : {1, 5, 10}, default=10
-        The views of an image: 1 is the centre; 5 the four corners and the centre; 10 these and
-        their mirror images, left and right exchanged.
+        The views of an image: 1 is the centre; 5 are the four corners and the centre; 10 are these
+        and their mirror images (left and right exchanged).
     voting : {"soft", "hard", "dense"}, default="soft"
         "soft" is the mean of the views' probabilities, "hard" a majority of the views. "dense" is
         the mean over all crops that the network sees when it is moved over the whole image, and
@@ -102,8 +102,8 @@ class MultiCrop(Vote):
 
     Notes
     -----
-    What has a place in the image, boxes and points, moves with a crop in training, also beyond its
-    border. At a prediction it is moved back from each crop, and averaged; points that are
+    What has a place in the image (boxes and points) moves with a crop in training, also beyond its
+    border. In a prediction it is moved back from each crop, and averaged; points that are
     `flip_pairs` change places in mirror images, and the corners of a box are numbered as in the
     first crop. Maps are not cropped, and "dense" voting is for labels and values.
 
@@ -206,7 +206,7 @@ class MultiCrop(Vote):
         random_state : int, RandomState or None, default=None
             The same one draws the same.
         n_threads : int or None, default=None
-            There is nothing to do in several threads.
+            Ignored: crops need no threads.
         flip_pairs : array-like of shape (n_pairs, 2), default=None
             Numbers of points that change places in mirror images.
 

@@ -36,7 +36,7 @@ def find_objects(
     background: Any = None,
     max_objects: int = 100,
 ) -> list[Bunch]:
-    """Find what a classifier knows in images that are larger than those that it was trained on.
+    """Find objects in images that are larger than those that a classifier was trained on.
 
     Its network is moved over the images (`scan`). Windows in which the probability of a class is
     at least `threshold`, and its odds are larger than in the windows around, are candidates. Of two
@@ -55,11 +55,11 @@ or list of array-like
     overlap : float, default=0.3
         The largest intersection over union of the boxes of two objects.
     scales : sequence of float, default=(1.0,)
-        Images are scanned in so many times their size each.
+        Factors by which images are enlarged, with one scan for each.
     stride : int, tuple of int or None, default=None
         Step from one window to the next: see `scan`.
     background : label, default=None
-        The class of images without an object, which is not looked for; None if there is none.
+        The class of images without an object, which is not searched for; None if there is none.
     max_objects : int, default=100
         The most objects of an image: those with the largest probabilities.
 
@@ -73,8 +73,8 @@ or list of array-like
         scores : ndarray of shape (n_objects,)
             Their probabilities.
         boxes : ndarray of shape (n_objects, n_coordinates)
-            The boxes that the network sees or, without, its windows as ``x1, y1, x2, y2``. They
-            are in pixels, whose centres are at whole numbers.
+            The boxes that the network predicts or, without boxes, its windows as ``x1, y1, x2,
+            y2``. They are in pixels, whose centres are at whole numbers.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Checks of layers: what every layer promises, for layers that somebody writes.
+"""Checks of what every layer must satisfy, for layers of one's own.
 
 # Design:
 # * Each check is a function of a `Subject`, layers and the shape of a sample, and raises
@@ -37,7 +37,7 @@ FLOOR = 1e-3  # gradients below it count as zero
 def check_layer(
     layer: Layer, input_shape: tuple[int, ...], *, bounds: tuple[float, float] = (-1.5, 1.5)
 ) -> None:
-    """Check that a layer, and the node that executes it, keep what every layer promises.
+    """Check a layer, and the node that executes it, against what every layer must satisfy.
 
     * Parameters: `__init__` stores them and does nothing else, each has a constraint, and `clone`,
       `set_params`, `repr` and pickles work. Making a network of the layer changes none.

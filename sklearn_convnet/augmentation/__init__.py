@@ -1,4 +1,4 @@
-"""Random changes to training samples: of place, of values, and mixtures of two of them.
+"""Random changes to training samples: of positions, of values, and mixtures of samples.
 
 The files: `base.py` what a transform is, `moves.py` the affine maps, `images.py`, `signals.py` and
 `volumes.py` what moves samples, `values.py` what changes their values, `compose.py` several,

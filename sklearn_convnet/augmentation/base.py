@@ -71,7 +71,7 @@ class Transform(Parametrized):
             They move with the sample and are 0 where it does not reach: integers to the nearest
             pixel, floats by linear interpolation. Their values are not changed otherwise.
         random_state : int, RandomState or None, default=None
-            The same one draws the same.
+            The same seed gives the same changes.
         n_threads : int or None, default=None
             Number of threads; it does not change the result.
         flip_pairs : array-like of shape (n_pairs, 2), default=None

@@ -29,7 +29,7 @@ class Transforms(LayerComposition):
 
 
 class Compose(Transforms, Transform):  # type: ignore[override]
-    """Transforms one after the other.
+    """Applies transforms one after the other.
 
     All geometric ones are one resampling, with the product of their matrices, and come first;
     the photometric ones follow in their order. `MixUp` or `CutMix`, one of them, comes last.
@@ -37,8 +37,8 @@ class Compose(Transforms, Transform):  # type: ignore[override]
     Parameters
     ----------
     transforms : list or tuple
-        Transforms or `(name, transform)` pairs. An unnamed one is called after its class and
-        counted, as layers are. The geometric ones have the same `fill_value`.
+        Transforms or `(name, transform)` pairs. Unnamed ones are named after their class and
+        numbered, as layers are. The geometric ones have the same `fill_value`.
 
     Examples
     --------

@@ -11,9 +11,9 @@ from .moves import about_centre
 
 
 class RandomAffine(Geometric):
-    """Turns, moves, enlarges, mirrors, slants and stretches images, in one resampling.
+    """Rotates, translates, scales, mirrors, shears and stretches images, in one resampling.
 
-    An image is mirrored, stretched and scaled, then sheared, turned and at last moved, all
+    An image is mirrored, stretched and scaled, then sheared, rotated and finally translated, all
     about its centre ``((width - 1) / 2, (height - 1) / 2)``, with bilinear interpolation. Each
     range is ``(low, high)``; None leaves that part out.
 
@@ -28,7 +28,7 @@ class RandomAffine(Geometric):
     flip : float, default=None
         Probability of a mirror image, left and right exchanged.
     shear : (float, float), default=None
-        Degrees by which vertical lines slant, the lower end to the right; uniform, between -90
+        Degrees by which vertical lines lean, with the lower end to the right; uniform, between -90
         and 90.
     stretch : (float, float), default=None
         The factor by which the width grows and the height shrinks, so that the area stays; its
@@ -150,9 +150,9 @@ class RandomFlip(Geometric):
 
 
 class RandomCrop(Geometric):
-    """Pads images on all sides and cuts out a part of the size that they had.
+    """Pads images on all sides and crops them to their original size at a random place.
 
-    That is a move by whole pixels, up to `padding` of them in each direction.
+    This moves an image by whole pixels, up to `padding` in each direction.
 
     Parameters
     ----------

@@ -33,11 +33,12 @@ class Mixture:
     X : ndarray of shape (n, *sample_shape)
         The mixtures.
     partner : ndarray of shape (n,)
-        The number of the sample that each is mixed with.
+        Index of the sample that each is mixed with.
     share : ndarray of shape (n,)
         How much of a mixture is the sample itself, from 0 to 1; the rest is its partner.
     boxes : ndarray of shape (n, n_axes, 2) or None, default=None
-        Where parts of the partners are pasted: first and behind the last pixel along each axis.
+        Where parts of the partners are pasted: the first pixel, and the one after the last, along
+        each axis.
     """
 
     X: np.ndarray
@@ -69,7 +70,7 @@ class Mixing(Transform):
         n_axes : int, default=2
             The number of axes of the size: 1 of signals, 2 of images, 3 of volumes.
         random_state : int, RandomState or None, default=None
-            The same one draws the same.
+            The same seed gives the same changes.
 
         Returns
         -------
@@ -94,7 +95,7 @@ class Mixing(Transform):
 
 
 class MixUp(Mixing):
-    """Mixtures of two samples each, and of their losses.
+    """Mixes pairs of samples, and their losses.
 
     A mixture is ``share * X[i] + (1 - share) * X[j]``, and its loss ``share * L(Z, y[i]) + (1 -
     share) * L(Z, y[j])``, with a partner j from the same batch and a share of its own for each
@@ -116,7 +117,7 @@ class MixUp(Mixing):
     Notes
     -----
     It is for training, as the `augmentation` of an estimator or the last of a `Compose`. Any kind
-    of y will do: no label and no box is averaged, but each mixture has two of them. Weights of
+    of y will do: labels and boxes are not averaged, but each mixture has two of them. Weights of
     samples are mixed as losses are. Partners have the same size, where samples differ in size.
 
     Examples
@@ -143,13 +144,13 @@ class MixUp(Mixing):
 
 
 class CutMix(Mixing):
-    """Samples into each of which a part of another one is pasted, and mixtures of their losses.
+    """Pastes a part of another sample into each sample, and mixes their losses.
 
     The part is an upright box at the same place in both samples, of the proportions of the sample
-    and a share of its area from a beta distribution; its centre is anywhere, so that some of it
-    may lie outside. Losses are mixed by the areas that are seen: Yun et al., "CutMix:
-    Regularization strategy to train strong classifiers with localizable features", 2019. Of signals
-    it is a stretch of time, of volumes a block.
+    and a share of its area from a beta distribution; its centre is anywhere, so that some of it may
+    lie outside. Losses are mixed by the areas that are seen: Yun et al., "CutMix: Regularization
+    strategy to train strong classifiers with localizable features", 2019. In signals the part is a
+    stretch of time, in volumes a block.
 
     Parameters
     ----------
@@ -165,8 +166,8 @@ class CutMix(Mixing):
 
     Notes
     -----
-    What `MixUp` says of y and of weights is so here, but for maps: labels, values and weights of
-    pixels are pasted as the pixels are.
+    What `MixUp` says about y and weights holds here too, except for maps: labels, values and
+    weights of pixels are pasted as the pixels are.
 
     Examples
     --------

@@ -23,7 +23,7 @@ class RandomAffine1D(Geometric):
         The factor by which a signal becomes longer, and so slower and lower; its logarithm is
         uniform.
     flip : float, default=None
-        Probability that a signal runs backwards.
+        Probability that a signal is reversed.
     fill_value : float, default=0.0
         The value of X before its first step and after its last.
 
@@ -34,9 +34,9 @@ class RandomAffine1D(Geometric):
 
     Notes
     -----
-    X should be finite: interpolation spreads NaN to the steps around. What is made shorter is not
-    smoothed before: a factor of one half lets frequencies above half of the highest come back as
-    lower ones.
+    X should be finite: interpolation spreads NaN to the steps around. Signals are not smoothed
+    before they are shortened: with a factor of one half, frequencies above half of the highest
+    alias to lower ones.
 
     Examples
     --------

@@ -22,7 +22,7 @@ def _factors(X, value, random_state):
 
 
 class RandomBrightness(Photometric):
-    """Multiplies each sample by a factor: 0 stays as dark as it is. Of signals it is the gain.
+    """Multiplies each sample by a factor, for signals the gain; 0 stays 0.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class RandomBrightness(Photometric):
 
 
 class RandomContrast(Photometric):
-    """Multiplies what a sample's values differ from their mean by a factor.
+    """Multiplies the differences of a sample's values from their mean by a factor.
 
     Parameters
     ----------
@@ -77,20 +77,20 @@ def _normal_quantiles():
 
 
 class GaussianNoise(Photometric):
-    """Adds to each value a number from a normal distribution.
+    """Adds Gaussian noise to each value.
 
     Parameters
     ----------
     stddev : float or (float, float)
         Standard deviation of the noise, in the units of X, or the range from which that of each
-        sample is drawn, uniformly. The numbers reach to 4.3 deviations: they are one of 65536
-        quantiles.
+        sample is drawn, uniformly. The numbers are drawn from 65536 quantiles and reach 4.3
+        standard deviations.
 
     Notes
     -----
-    What moves pixels takes means of neighbours, and so makes the noise of images smaller. If a
-    network is not to take that for a sign of anything, give images back, in a `Compose`, more
-    or less noise than they lost, by a range that begins with 0.
+    Transforms that move pixels average neighbours, and so reduce the noise of images. To keep a
+    network from reading anything into that, add noise again in a `Compose`, with a range from 0, so
+    that images get back more or less noise than they lost.
 
     Examples
     --------

@@ -50,13 +50,13 @@ class View:
 
 
 class TestTimeAugmentation(Transforms, Vote):
-    """Predictions for a sample and for changed ones, moved back and averaged.
+    """Averages the predictions for a sample and for changed versions of it.
 
-    A network is shown each sample as it is and after each of the transforms. Probabilities of
-    classes and values are averaged. What has a place in the sample, boxes, points and maps, is
-    first moved back by the inverse of what the transform did: points that are `flip_pairs` change
-    places again, the corners of boxes are numbered as in the sample as it is, maps are resampled,
-    and averaged over the views that reach a pixel.
+    The network predicts for each sample as it is and after each of the transforms. Probabilities of
+    classes and values are averaged. What has a place in the sample (boxes, points and maps) is
+    first moved back by the inverse of the transform: points that are `flip_pairs` change places
+    again, the corners of boxes are numbered as in the sample as it is, maps are resampled, and
+    averaged over the views that reach a pixel.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class TestTimeAugmentation(Transforms, Vote):
         "soft" is the mean of the views' probabilities, "hard" a majority of the views, for one
         label a sample; boxes are averaged in either case.
     random_state : int, default=0
-        What random transforms draw.
+        Seed of the random transforms.
 
     See Also
     --------
@@ -75,8 +75,8 @@ class TestTimeAugmentation(Transforms, Vote):
 
     Notes
     -----
-    It pays where the transforms leave y what it is, and where the network was trained with the
-    like of them; one that has never seen a mirror image errs in those.
+    It helps where the transforms do not change y, and where the network was trained with similar
+    ones: a network that has never seen a mirror image errs on them.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class TestTimeAugmentation(Transforms, Vote):
         self.random_state = random_state
 
     def draw(self, sample_shape: tuple[int, ...]) -> list[View]:
-        """The changes of the views of samples.
+        """Draw the change of each view.
 
         Parameters
         ----------

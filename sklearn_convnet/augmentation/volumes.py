@@ -15,11 +15,11 @@ PLANES = ((0, 1), (0, 2), (1, 2))
 
 
 class RandomAffine3D(Geometric):
-    """Turns, moves, enlarges and mirrors volumes, in one resampling.
+    """Rotates, translates, scales and mirrors volumes, in one resampling.
 
-    A volume is mirrored and scaled, then turned about the axes of its depth, its height and its
-    width, in this order, and at last moved, all about its centre, with trilinear interpolation.
-    None leaves a part out.
+    A volume is mirrored and scaled, then rotated about the axes of its depth, its height and its
+    width, in this order, and finally translated, all about its centre, with trilinear
+    interpolation. None leaves a part out.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ class RandomAffine3D(Geometric):
 
     Notes
     -----
-    Voxels are taken for cubes: where those of a scan are longer along the depth, turns about the
-    height and the width shear what they turn.
+    Voxels are assumed to be cubes: where those of a scan are longer along the depth, rotations
+    about the height and the width also shear.
 
     X should be finite: interpolation spreads NaN to the voxels around.
 

@@ -42,7 +42,7 @@ def load_annotations(
     """Read the boxes, classes, key points and pixels of objects in images.
 
     There is one row for each object. Coordinates are shares of the width and the height of the
-    image, as the estimators take them: 0 and 1 are its borders. What lies beyond them is cut off.
+    image, as the estimators take them: 0 and 1 are its borders. Anything beyond them is cut off.
 
     ========== ============================================== ======================================
     `format`   `path`                                         coordinates in it

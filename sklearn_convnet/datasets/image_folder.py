@@ -42,17 +42,17 @@ def load_image_folder(
 ) -> Bunch:
     """Read images from folders, a class in each subfolder.
 
-    A class has the name of its subfolder, and its number is the place of the name in their
-    alphabetical order. Its images lie in the subfolder, or in folders below it. A subfolder without
-    images is a class without samples, so that the folders of a training and of a test set number
-    their classes alike. Read are the files whose ending stands for a format that Pillow reads (PNG,
-    JPEG, GIF, BMP, TIFF, WebP and others); names that begin with a dot are passed over.
+    A class has the name of its subfolder; classes are numbered in alphabetical order. Its images
+    lie in the subfolder, or in folders below it. A subfolder without images is a class without
+    samples, so that the folders of a training and of a test set number their classes alike. Files
+    are read if their extension stands for a format that Pillow reads (PNG, JPEG, GIF, BMP, TIFF,
+    WebP and others); names that begin with a dot are skipped.
 
-    All images become bytes of one mode. An image is turned as its EXIF data say that the camera was
-    held. Grey of 16 bits is divided by 257. Transparent pixels are laid over white. Of several
-    frames or pages it is the first. Images are resized by the mean of the pixels that a new one
-    covers (bilinear, with a wider window to make an image smaller); a JPEG file of more than twice
-    the size is first decoded at a half, a quarter or an eighth of it, as the format allows.
+    All images become bytes of one mode. An image is rotated as its EXIF orientation says. 16-bit
+    grey is divided by 257. Transparent pixels are laid over white. Of several frames or pages, the
+    first is read. Images are resized by the mean of the pixels that a new one covers (bilinear,
+    with a wider window to make an image smaller); a JPEG file of more than twice the size is first
+    decoded at a half, a quarter or an eighth of it, as the format allows.
 
     Pillow reads the files; the extra ``images`` brings it.
 
@@ -67,21 +67,21 @@ def load_image_folder(
         Three channels, also for images in grey; or one, of which the value is
         ``0.299 R + 0.587 G + 0.114 B``.
     fit : {"resize", "crop", "pad"}, default="resize"
-        How images of other proportions get the size: they are stretched; or they keep their
-        proportions, and what is too much is cut off at both ends, or what is missing is black at
-        both ends.
+        How images of other proportions get the size. "resize" stretches them. "crop" and "pad" keep
+        their proportions: "crop" cuts off what is too much at both ends, "pad" fills up with black
+        at both ends.
     memmap : str or path-like, default=None
-        A file to write the images to, in the form of ``np.save``, some at a time: `data` is then a
-        memory map of it, and the images are never in memory all at once. A file of this name is
-        replaced, when all has been read.
+        File to write the images to, in the format of ``np.save``, a few at a time. `data` is then a
+        memory map of it, and the images are never all in memory. An existing file is replaced when
+        all images have been read.
     n_jobs : int, default=None
         Number of threads that read; -1 is as many as there are cores. The result does not depend
         on it.
     random_state : int or RandomState instance, default=None
         Shuffles the images. None leaves them in the order of their classes and names.
     on_error : {"raise", "warn"}, default="raise"
-        What happens to files that cannot be read. Either way all of them are named: in one error,
-        or in one warning, and then they are left out.
+        What to do with files that cannot be read. All of them are named, in one error, or in one
+        warning; then they are left out.
 
     Returns
     -------

@@ -50,10 +50,10 @@ def make_digit_scenes(
     empty_share: float = 0.0,
     random_state: RandomState = None,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Make scenes with handwritten digits somewhere in them, and tell which they are, and where.
+    """Make scenes with handwritten digits at random places, with their labels and boxes.
 
     The digits are those of :func:`sklearn.datasets.load_digits`, turned, enlarged and moved.
-    Fragments of other digits may lie about, in the manner of cluttered MNIST [1]_.
+    Fragments of other digits may be added as distractors, as in cluttered MNIST [1]_.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def make_digit_scenes(
         Share of digits, on average, that are left out. A scene without any has nothing but
         fragments.
     random_state : int, RandomState instance or None, default=None
-        Seed of all that is drawn.
+        Seed of all random draws.
 
     Returns
     -------
@@ -268,7 +268,7 @@ def make_stick_figures(
     noise: float = 0.1,
     random_state: RandomState = None,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Make images of stick figures in all sorts of poses, and tell where their joints are.
+    """Make images of stick figures in random poses, with the positions of their joints.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def make_stick_figures(
     noise : float, default=0.1
         Standard deviation of the noise at each pixel.
     random_state : int, RandomState instance or None, default=None
-        Seed of all that is drawn.
+        Seed of all random draws.
 
     Returns
     -------

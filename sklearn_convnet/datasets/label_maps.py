@@ -93,7 +93,7 @@ def read_label_maps(
 
     See Also
     --------
-    write_label_maps : The way back.
+    write_label_maps : The inverse.
 
     Examples
     --------
@@ -277,7 +277,7 @@ def write_label_maps(
 
     See Also
     --------
-    read_label_maps : The way back.
+    read_label_maps : The inverse.
 
     References
     ----------

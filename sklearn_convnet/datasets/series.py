@@ -37,7 +37,7 @@ def pad_series(
         Length of all series afterwards: longer ones are cut at their end. None is the length of
         the longest.
     value : float, default=0.0
-        What stands behind the end of a shorter series.
+        Value after the end of a shorter series.
     channels_first : bool, default=False
         Whether the series are `(n_channels, length)`, as those of aeon and sktime are.
 
@@ -46,7 +46,7 @@ def pad_series(
     X : ndarray of shape (n_series, length, n_channels)
         The series, channels last; float32 if all of them are, otherwise float64.
     lengths : ndarray of shape (n_series,)
-        How many steps of each series are its own.
+        Number of steps of each series that are not padding.
 
     Raises
     ------

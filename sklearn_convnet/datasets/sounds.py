@@ -45,20 +45,20 @@ def make_tones(
     """Make spectrograms of nine syllables, a consonant and a vowel each.
 
     A vowel is two formants that fall, stay or rise, and every voice has them in other bands. A
-    consonant is a burst before it, and a little higher or lower it is another one. So vowels ask
-    for much invariance to shifts in frequency, consonants for little [1]_.
+    consonant is a burst before it, and a little higher or lower it is another one. So vowels need
+    much invariance to shifts in frequency, consonants little [1]_.
 
     Parameters
     ----------
     n_samples : int, default=100
         Number of syllables.
     shift : float, default=5.0
-        By how many bands, at most, a voice is higher or lower than the middle one; at most 6.
+        Largest number of bands by which a voice is higher or lower than the middle one; at most 6.
     noise : float, default=0.4
         Standard deviation of the noise in each band and frame; formants and bursts have a
         height of 1.
     random_state : int, RandomState instance or None, default=None
-        Seed of all that is drawn.
+        Seed of all random draws.
 
     Returns
     -------

@@ -56,8 +56,8 @@ def load_wav_folder(
     random_state : int or RandomState instance, default=None
         Shuffles the sounds. None leaves them in the order of their classes and names.
     on_error : {"raise", "warn"}, default="raise"
-        What happens to files that cannot be read. Either way all of them are named: in one error,
-        or in one warning, and then they are left out.
+        What to do with files that cannot be read. All of them are named, in one error, or in one
+        warning; then they are left out.
 
     Returns
     -------

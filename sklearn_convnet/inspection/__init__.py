@@ -1,4 +1,4 @@
-"""Looking at training and at what was trained."""
+"""Tools to look at training and at trained networks."""
 
 from .activations import activations
 from .displays import (

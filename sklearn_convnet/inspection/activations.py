@@ -22,10 +22,10 @@ def activations(
     X: Samples,
     layers: str | int | Sequence[str | int],
 ) -> dict[str, NDArray[Any]]:
-    """Outputs of layers at any depth, as they are at a prediction.
+    """Compute the outputs of layers at any depth, as in a prediction.
 
-    Running statistics are used and nothing is dropped out. Nothing on the estimator is written. X
-    is gone through in batches: no more is in memory than the result and the maps of a batch.
+    Running statistics are used and nothing is dropped. The estimator is not changed. X is processed
+    in batches: memory holds no more than the result and the maps of one batch.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def activations(
     layers : str, int, or list of them
         Paths of layers, such as ``"conv2d1"`` or ``"residual1/conv2d1"``, or their places in
         `layers_`: 0 is the first, -1 the output layer, -2 the last hidden one. The output of a
-        layer includes its own activation; that of the output layer comes before softmax, or what
-        else makes predictions of it.
+        layer includes its own activation; that of the output layer comes before softmax, or
+        whatever turns it into predictions.
 
     Returns
     -------
@@ -63,8 +63,8 @@ def activations(
 
     Notes
     -----
-    Layers are run one by one here, so that each output is there to be seen. In a prediction several
-    are merged, which rounds a little differently: the last digits of the output layer may differ.
+    Layers run one by one here, so that each output can be returned. In a prediction several are
+    fused, which rounds a little differently: the last digits of the output layer may differ.
 
     Examples
     --------

@@ -33,11 +33,11 @@ def check_invariance(
     *,
     atol: float | None = None,
 ) -> Table:
-    """How much predictions change under exact transforms of the samples.
+    """Measure how much predictions change under exact transforms of the samples.
 
-    Quarter turns and mirror images move pixels onto pixels, so that what changes is due to the
-    network alone. Of maps, labels or values for each position, it is their change once they are
-    moved back. Boxes, which move with the sample, are not compared, but their classes are.
+    Quarter turns and mirror images move pixels onto pixels, so any change is due to the network
+    alone. Of maps, labels or values for each position, it is their change once they are moved back.
+    Boxes, which move with the sample, are not compared, but their classes are.
 
     Parameters
     ----------

@@ -33,10 +33,10 @@ def weakly_supervised_box(
     layer: str | int | None = None,
     box_units: Literal["share", "pixels"] = "share",
 ) -> NDArray[Any]:
-    """Boxes around what a network looks at, from labels alone.
+    """Find boxes around objects, with a network that has learnt from labels alone.
 
-    Of the Grad-CAM map of an image, the largest connected part above a share of its maximum is
-    taken, and the upright box around it [1]_.
+    A box is the upright one around the largest connected part of an image's Grad-CAM map that is
+    above a share of its maximum [1]_.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def weakly_supervised_box(
     X : array-like of shape (n_samples, height, width) or (n_samples, height, width, n_channels)
         Images, as for `predict`.
     threshold : float, default=0.2
-        Share of the maximum that a position of a box has at least.
+        Share of the maximum that positions of that part have at least.
     target : object, default=None
         What is looked for, as in `saliency`. None is the predicted class.
     layer : str or int, default=None
@@ -67,9 +67,9 @@ def weakly_supervised_box(
 
     Notes
     -----
-    A map has the resolution of its layer: take one whose maps are not too small. Networks that
-    end in the mean of each map (`GlobalAvgPool`) put the object where it is, those that end in
-    dense layers need not.
+    A map has the resolution of its layer: choose one whose maps are not too small. Networks that
+    end in the mean of each map (`GlobalAvgPool`) localise objects; those that end in dense layers
+    may not.
 
     References
     ----------

@@ -60,9 +60,9 @@ def maximize_unit(
 ) -> NDArray[Any]:
     """Learn the sample that excites a unit most, by back-propagation [1]_.
 
-    Beginning with noise, each step goes along the gradient of the unit's input, its number before
-    its activation, so that a unit that is silent at first learns as well. The gradient is divided
-    by its largest magnitude, and is that of a prediction. The estimator is left as it is.
+    Starting from noise, each step goes along the gradient of the unit's input, its value before the
+    activation, so that a unit that is silent at first learns as well. The gradient is divided by
+    its largest magnitude, and is that of a prediction. The estimator is left as it is.
 
     Steps are made where the data have a mean of 0 and a deviation of 1, if the network begins with
     `Standardize`, or with `Rescale` in its units; otherwise in the units of X.
@@ -91,7 +91,7 @@ def maximize_unit(
         Standard deviation, in positions, of a Gaussian blur after each step [2]_. It takes away
         patterns from one pixel to the next, which excite units but occur in no data.
     jitter : int, default=0
-        The sample is moved by up to so many positions along each axis in each step, at random
+        The sample is moved by up to this many positions along each axis in each step, at random
         [3]_. So it has to excite the unit wherever it lies.
     random_state : int, RandomState instance or None, default=None
         Seed of the first noise and of the jitter.

@@ -23,19 +23,18 @@ def nearest_samples(
     *,
     metric: str | Callable[..., float] = "euclidean",
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The reference samples that are nearest in the outputs of a layer.
+    """Find the reference samples that are nearest in the outputs of a layer.
 
-    Two samples are near if the layer makes similar numbers of them, however different their
-    pixels are. Where a network errs, these are the samples that it takes a sample for: Krizhevsky,
-    Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012,
-    figure 4.
+    Two samples are near if the layer has similar outputs for them, however different their pixels
+    are. Where a network errs, they show what it confuses a sample with: Krizhevsky, Sutskever and
+    Hinton, "ImageNet classification with deep convolutional neural networks", 2012, figure 4.
 
     Parameters
     ----------
     estimator : ConvNetClassifier, ConvNetRegressor or Network
         Fitted.
     X_reference : array-like of shape (n_reference, *sample_shape)
-        Samples to find neighbours among, most often those of the training.
+        Samples among which to find neighbours, most often the training data.
     X : array-like of shape (n_samples, *sample_shape), default=None
         Samples whose neighbours are wanted. None are the reference samples, none of which is a
         neighbour of itself.
@@ -45,7 +44,7 @@ def nearest_samples(
         The path of a layer or its place in `layers_`, as for `activations`: -2 is the last hidden
         one.
     metric : str or callable, default="euclidean"
-        A distance of `sklearn.neighbors.NearestNeighbors`, such as "cosine", which does not see how
+        A distance of `sklearn.neighbors.NearestNeighbors`, such as "cosine", which ignores how
         strong outputs are.
 
     Returns

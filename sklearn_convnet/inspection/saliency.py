@@ -60,7 +60,7 @@ def saliency(
     stride: PerAxis | None = None,
     random_state: RandomState = None,
 ) -> NDArray[Any]:
-    """How much each part of a sample counts for what the network says of it.
+    """Measure how much each part of a sample contributes to a prediction.
 
     What is explained is a score: the number that the network puts out before softmax or logistic
     function (a probability near 1 hardly depends on anything), a value in the units of y (before

@@ -49,7 +49,7 @@ MAX_WORDS = 600
 
 
 def save_model(estimator: ConvNetClassifier | ConvNetRegressor, path: PathLike) -> None:
-    """Write an estimator, with its network and all that a fit has left, to a file without code.
+    """Write an estimator, with its network and fitted attributes, to a file without code.
 
     The file is a zip of two parts: ``model.json`` with parameters, layers, classes and the like,
     and ``arrays.safetensors`` with weights, statistics and the state of the optimiser. It is
@@ -128,10 +128,9 @@ def save_model(estimator: ConvNetClassifier | ConvNetRegressor, path: PathLike) 
 def load_model(path: PathLike) -> ConvNetClassifier | ConvNetRegressor:
     """Read an estimator that `save_model` has written.
 
-    Nothing that the file holds is executed, whatever that is. A damaged or forged file is refused,
-    and what is allocated meanwhile is at most twice what the file holds. So a model file may come
-    from a source that is not trusted; what the network then says of X, and how much memory its
-    maps take (see `summary`), is the file's affair.
+    Nothing in the file is executed. A damaged or forged file is refused, and reading allocates at
+    most twice what the file holds. So a model file may come from a source that is not trusted; but
+    the file decides what the network predicts, and how much memory its maps take (see `summary`).
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def from_onnx(
     input_shape: tuple[int, ...] | None = None,
     output: str | None = None,
 ) -> tuple[list[Layer], dict[str, NDArray[Any]]]:
-    """The layers and weights of a network in an ONNX model.
+    """Read the layers and weights of a network in an ONNX model.
 
     The graph is read back into nested blocks: chains, `Residual`, `Parallel`, `DenseBlock`, `Gate`
     and `SqueezeExcite`. Channels are last in the layers and weights, wherever the graph has them.
@@ -31,16 +31,16 @@ def from_onnx(
     model : str, path-like, file opened for reading bytes, or onnx.ModelProto
         The model, or the file that it is in.
     task : {"classification", "regression"}, default=None
-        What the network is for. "classification" leaves a softmax or logistic function at the end
-        out, so that the network makes scores, two where the model has one; "regression" leaves an
-        exponential function there out, and puts factors and sums behind the last dense layer into
-        its weights. None changes nothing.
+        Use of the network. "classification" leaves out a softmax or logistic function at the end,
+        so that the network returns scores, two where the model has one. "regression" leaves out an
+        exponential function there, and folds factors and sums after the last dense layer into its
+        weights. None changes nothing.
     input_shape : tuple of int, default=None
         Shape of a sample, in the order of the model's input, where the model leaves it free.
     output : str, default=None
-        The name of the value in the graph that the network is to make: an output, or one on the
-        way, of which only what leads there is read. None is the first output, or of labels with
-        probabilities the latter.
+        Name of the value in the graph that the network computes: an output, or an inner value; only
+        the graph that leads to it is read. None is the first output, or the probabilities where a
+        model has labels and probabilities.
 
     Returns
     -------
@@ -58,7 +58,8 @@ def from_onnx(
     ValueError
         If a parameter is invalid, or the shape of a sample is not known.
     NotImplementedError
-        If something cannot be said in layers; the message names the node of the graph.
+        If part of the model cannot be expressed in layers; the message names the node of the
+        graph.
 
     Examples
     --------

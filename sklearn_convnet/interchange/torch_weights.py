@@ -46,7 +46,7 @@ def load_torch(
     input_shape: tuple[int, ...] = (224, 224, 3),
     output: bool = True,
 ) -> dict[str, NDArray[Any]]:
-    """Weights that PyTorch has trained, as torchvision names them, for layers that are the same.
+    """Read weights trained by PyTorch, with torchvision's names, for the same layers.
 
     The layers are those of `alexnet`, `vgg`, `resnet`, `densenet`, `googlenet` or `mobilenet_v2` in
     :mod:`sklearn_convnet.architectures`, made so that they compute what torchvision's networks do::

@@ -1,4 +1,4 @@
-"""Transformers of what data are stored as into what estimators take.
+"""Transformers from what data are stored as to what estimators take.
 
 `ImageReader` makes arrays of the names of image files, so that a pipeline, and all that searches
 or validates it, runs on a list of names. `ImageFiles` stands for the images as an array would, and

@@ -29,7 +29,7 @@ _CONSTRAINTS = {
 
 
 class ImageFiles(Stored):
-    """Images in files, in the place of an array of them.
+    """A list of image files, in the place of an array of images.
 
     Estimators take it as X. They read each batch when its turn comes, and while the network is at
     work on one, threads read the next. So images that do not fit in memory need no copy on the
@@ -51,8 +51,8 @@ class ImageFiles(Stored):
     mode : {"RGB", "L"}, default="RGB"
         Three channels or one, grey.
     fit : {"resize", "crop", "pad"}, default="resize"
-        How images of other proportions get the size: stretched, cut off at both ends, or with black
-        stripes there.
+        How images of other proportions get the size: stretched, cropped at both ends, or padded
+        with black at both ends.
     folder : str or path-like, default=None
         Where the files are, if the names do not say it.
     n_jobs : int, default=None
@@ -199,8 +199,8 @@ class ImageReader(TransformerMixin, Parametrized):
     mode : {"RGB", "L"}, default="RGB"
         Three channels or one, grey.
     fit_mode : {"resize", "crop", "pad"}, default="resize"
-        How images of other proportions get the size: stretched, cut off at both ends, or with black
-        stripes there. `ImageFiles` calls it `fit`, which is a method here.
+        How images of other proportions get the size: stretched, cropped at both ends, or padded
+        with black at both ends. `ImageFiles` calls it `fit`, which is a method here.
     folder : str or path-like, default=None
         Where the files are, if the names do not say it.
     on_demand : bool, default=False

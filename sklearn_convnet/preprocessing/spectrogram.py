@@ -30,9 +30,9 @@ class Spectrogram(TransformerMixin, Parametrized):
     """Transforms sounds, or other signals, into images of frequency by time.
 
     A window moves over the signal; the power spectrum of what it shows is a column of the image
-    (short-time Fourier transform, Hann window). With `n_mels` frequencies are gathered in bands
-    that are as wide as the ear distinguishes them, and logarithms are taken, as loudness is heard.
-    There is nothing to fit.
+    (short-time Fourier transform, Hann window). With `n_mels`, frequencies are gathered in bands of
+    the width that the ear distinguishes, and logarithms are taken, since loudness is heard on such
+    a scale. There is nothing to fit.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Spectrogram(TransformerMixin, Parametrized):
     window : float, default=0.025
         Length of the window in seconds.
     hop : float, default=0.01
-        By how many seconds it moves on.
+        Step of the window in seconds.
     n_mels : int or None, default=40
         Number of bands. Their middles are equally far from each other on the mel scale,
         ``2595 log10(1 + f / 700)`` [1]_, and a band is a triangle from the middle of the band
@@ -53,7 +53,7 @@ class Spectrogram(TransformerMixin, Parametrized):
     log : bool, default=True
         Whether to take the natural logarithm.
     floor : float, default=1e-10
-        What is less is taken for this before a logarithm.
+        Smaller values are replaced by this before the logarithm.
 
     See Also
     --------

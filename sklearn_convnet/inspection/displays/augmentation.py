@@ -124,14 +124,14 @@ class AugmentationDisplay:
         features : array-like of shape (n_samples, n_features), default=None
             Numbers beside the samples, as for `fit`; they are not drawn.
         n_samples : int, default=4
-            The first so many samples are drawn.
+            Number of samples to draw, the first ones.
         n_draws : int, default=5
-            How many changed ones of each.
+            Number of changed versions of each.
         random_state : int, RandomState or None, default=None
             The same one draws the same.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
         im_kw : dict, default=None
@@ -168,15 +168,15 @@ class AugmentationDisplay:
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the samples.
 
         Parameters
         ----------
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         im_kw : dict, default=None
             Passed on to `matplotlib.axes.Axes.imshow`.
 

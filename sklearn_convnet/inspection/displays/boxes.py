@@ -40,7 +40,7 @@ class BoxesDisplay:
         Images.
     boxes_true, boxes_pred : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
         Four corners ``x1, y1, ..., x4, y4`` going round, or two opposite ones ``x1, y1, x2, y2``.
-        A row of NaN is a box that is missing. One of the two may be None.
+        A row of NaN is a missing box. One of the two may be None.
     box_units : {"share", "pixels"}, default="share"
         Units of the coordinates, as in `ConvNetClassifier`.
 
@@ -90,7 +90,7 @@ class BoxesDisplay:
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the boxes that a fitted classifier sees.
+        """Draw the boxes that a fitted classifier predicts.
 
         Parameters
         ----------
@@ -101,10 +101,10 @@ class BoxesDisplay:
         boxes : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             True boxes, as they are given to `fit`, in the estimator's `box_units`.
         n_samples : int or None, default=12
-            The first so many images are drawn; None draws all.
+            Number of images to draw, the first ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes, default=None
             One for each image that is drawn; None makes a new figure.
         im_kw : dict, default=None
@@ -147,17 +147,17 @@ class BoxesDisplay:
             Images.
         boxes_true : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             Four corners ``x1, y1, ..., x4, y4`` going round, or two opposite ones ``x1, y1, x2,
-            y2``. A row of NaN is a box that is missing. One of the two may be None.
+            y2``. A row of NaN is a missing box. One of the two may be None.
         boxes_pred : array-like of shape (n_samples, 8) or (n_samples, 4), default=None
             Four corners ``x1, y1, ..., x4, y4`` going round, or two opposite ones ``x1, y1, x2,
-            y2``. A row of NaN is a box that is missing. One of the two may be None.
+            y2``. A row of NaN is a missing box. One of the two may be None.
         box_units : {"share", "pixels"}, default="share"
             Units of the coordinates, as in `ConvNetClassifier`.
         n_samples : int or None, default=12
-            The first so many images are drawn; None draws all.
+            Number of images to draw, the first ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes, default=None
             One for each image that is drawn; None makes a new figure.
         im_kw : dict, default=None
@@ -178,17 +178,17 @@ class BoxesDisplay:
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the boxes.
 
         Parameters
         ----------
         axes : array-like of matplotlib Axes, default=None
             One for each image that is drawn; None makes a new figure.
         n_samples : int or None, default=12
-            The first so many images are drawn; None draws all.
+            Number of images to draw, the first ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         im_kw : dict, default=None
             Passed on to `matplotlib.axes.Axes.imshow`.
 

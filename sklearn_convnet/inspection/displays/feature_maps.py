@@ -109,10 +109,10 @@ class FeatureMapsDisplay:
         index : int, default=0
             Which sample.
         n_maps : int or None, default=8
-            The first so many maps of each layer are drawn; None draws all.
+            Number of maps to draw of each layer, the first ones; None draws all.
         channel : int, default=None
-            The channel of the sample to draw; None draws three channels in colour, and of more than
-            one, but not three, their mean.
+            The channel of the sample to draw; None draws three channels in colour, and the mean of
+            any other number.
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
         im_kw : dict, default=None
@@ -142,17 +142,17 @@ class FeatureMapsDisplay:
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the maps.
 
         Parameters
         ----------
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
         n_maps : int or None, default=8
-            The first so many maps of each layer are drawn; None draws all.
+            Number of maps to draw of each layer, the first ones; None draws all.
         channel : int, default=None
-            The channel of the sample to draw; None draws three channels in colour, and of more than
-            one, but not three, their mean.
+            The channel of the sample to draw; None draws three channels in colour, and the mean of
+            any other number.
         im_kw : dict, default=None
             Passed on to `matplotlib.axes.Axes.imshow` for the maps.
 

@@ -110,7 +110,7 @@ class FiltersDisplay:
             Path of a layer, such as ``"conv2d1"`` or ``"residual1/conv2d1"``, or its place in
             `layers_`; None is the first convolution.
         n_filters : int or None, default=32
-            The first so many are drawn; None draws all.
+            Number of filters to draw, the first ones; None draws all.
         channel : int, default=None
             Draws this channel of each filter alone.
         axes : array-like of matplotlib Axes, default=None
@@ -141,14 +141,14 @@ class FiltersDisplay:
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the filters.
 
         Parameters
         ----------
         axes : array-like of matplotlib Axes, default=None
             One for each filter that is drawn; None makes a new figure.
         n_filters : int or None, default=32
-            The first so many are drawn; None draws all.
+            Number of filters to draw, the first ones; None draws all.
         channel : int, default=None
             Draws this channel of each filter alone.
         im_kw : dict, default=None

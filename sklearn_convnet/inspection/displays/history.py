@@ -142,7 +142,7 @@ class HistoryDisplay:
         panels: Sequence[str] = PANELS,
         log_loss: bool | Literal["auto"] = "auto",
     ) -> Self:
-        """Draw them.
+        """Draw the curves.
 
         Parameters
         ----------

@@ -98,7 +98,7 @@ class KeypointsDisplay:
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the points that a fitted regressor sees.
+        """Draw the points that a fitted regressor predicts.
 
         Parameters
         ----------
@@ -111,10 +111,10 @@ class KeypointsDisplay:
         edges : array-like of shape (n_edges, 2), default=None
             Numbers of points that a line joins.
         n_samples : int or None, default=12
-            The first so many images are drawn; None draws all.
+            Number of images to draw, the first ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes, default=None
             One for each image that is drawn; None makes a new figure.
         im_kw : dict, default=None
@@ -169,10 +169,10 @@ default=None
         edges : array-like of shape (n_edges, 2), default=None
             Numbers of points that a line joins.
         n_samples : int or None, default=12
-            The first so many images are drawn; None draws all.
+            Number of images to draw, the first ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes, default=None
             One for each image that is drawn; None makes a new figure.
         im_kw : dict, default=None
@@ -193,17 +193,17 @@ default=None
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the points.
 
         Parameters
         ----------
         axes : array-like of matplotlib Axes, default=None
             One for each image that is drawn; None makes a new figure.
         n_samples : int or None, default=12
-            The first so many images are drawn; None draws all.
+            Number of images to draw, the first ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         im_kw : dict, default=None
             Passed on to `matplotlib.axes.Axes.imshow`.
 

@@ -127,12 +127,12 @@ class LabelMapsDisplay:
         display_labels : array-like of str of shape (n_classes,), default=None
             What the legend says for the classes; None are the labels.
         n_samples : int or None, default=4
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         alpha : float, default=0.5
             Opacity of the maps over the samples, from 0 to 1.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
         im_kw : dict, default=None
@@ -201,12 +201,12 @@ class LabelMapsDisplay:
         kind : {"auto", "signal", "image", "volume"}, default="auto"
             What a sample is; "auto" goes by the maps, which have an axis for each of its axes.
         n_samples : int or None, default=4
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         alpha : float, default=0.5
             Opacity of the maps over the samples, from 0 to 1.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
         im_kw : dict, default=None
@@ -238,19 +238,19 @@ class LabelMapsDisplay:
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the maps over the samples.
 
         Parameters
         ----------
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
         n_samples : int or None, default=4
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         alpha : float, default=0.5
             Opacity of the maps over the samples, from 0 to 1.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         im_kw : dict, default=None
             Passed on to `matplotlib.axes.Axes.imshow` for the samples.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LearningRateDisplay:
-    """The course of a learning rate.
+    """A curve of learning rates.
 
     `from_schedule` shows what a schedule will do; the learning rates of a fit are in
     ``history_["learning_rate"]``.
@@ -25,7 +25,7 @@ class LearningRateDisplay:
     learning_rates : array-like of shape (n,)
         The learning rates, one after the other.
     per : {"epoch", "step"}, default="epoch"
-        What there is one of them for.
+        What there is a learning rate for.
     name : str, default=None
         What the legend says.
 
@@ -78,9 +78,9 @@ class LearningRateDisplay:
         schedule : Schedule or float
             The schedule, or a number.
         n : int
-            How many learning rates.
+            Number of learning rates.
         scores : array-like of shape (n_epochs,), default=None
-            Scores that the schedule is to see, as for `Schedule.simulate`.
+            Scores that the schedule observes, as for `Schedule.simulate`.
         steps_per_epoch : int, default=1
             Number of batches in an epoch. If it is not 1, there is a learning rate for each
             step; otherwise for each of what the schedule counts.
@@ -102,7 +102,7 @@ class LearningRateDisplay:
         return cls(rates, per=per, name=name).plot(ax=ax, line_kw=line_kw)
 
     def plot(self, ax: Axes | None = None, *, line_kw: dict[str, Any] | None = None) -> Self:
-        """Draw it.
+        """Draw the curve.
 
         Parameters
         ----------

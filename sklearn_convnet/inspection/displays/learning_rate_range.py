@@ -94,11 +94,11 @@ class LearningRateRangeDisplay:
         ax: Axes | None = None,
         line_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Make the test for an estimator, fitted or not.
+        """Run the test for an estimator, fitted or not.
 
         It begins where `fit` would: with new weights, or those of `init_from`; in a warm start with
-        the weights of the last fit. It is made by another network, and leaves the estimator as it
-        is, to the last bit. Batches, augmentation and loss are those of a fit.
+        the weights of the last fit. It runs on another network, and leaves the estimator unchanged,
+        to the last bit. Batches, augmentation and loss are those of a fit.
 
         Parameters
         ----------
@@ -121,8 +121,8 @@ class LearningRateRangeDisplay:
         smoothing : float, default=3.0
             See the class.
         stop_factor : float, default=1.0
-            The test ends when the smoothed loss lies above its minimum by more than so many times
-            the first loss, or when it is no longer finite. ``np.inf`` stops for the latter alone.
+            The test ends when the smoothed loss exceeds its minimum by more than this many times
+            the first loss, or when it is no longer finite. With ``np.inf`` only the latter ends it.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
         line_kw : dict, default=None
@@ -150,7 +150,7 @@ class LearningRateRangeDisplay:
         return display.plot(ax=ax, line_kw=line_kw)
 
     def plot(self, ax: Axes | None = None, *, line_kw: dict[str, Any] | None = None) -> Self:
-        """Draw it.
+        """Draw the curve.
 
         Parameters
         ----------

@@ -99,8 +99,8 @@ class MaximizedUnitsDisplay:
         maximize_kw : dict, default=None
             Other arguments of that function, such as ``{"blur": 0.5, "random_state": 0}``.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes, default=None
             One for each unit; None makes a new figure.
         im_kw : dict, default=None
@@ -124,15 +124,15 @@ class MaximizedUnitsDisplay:
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the samples.
 
         Parameters
         ----------
         axes : array-like of matplotlib Axes, default=None
             One for each unit; None makes a new figure.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         im_kw : dict, default=None
             Passed on to `matplotlib.axes.Axes.imshow`.
 

@@ -120,10 +120,10 @@ class NearestSamplesDisplay:
         layer : str or int, default=-2
             See :func:`sklearn_convnet.inspection.nearest_samples`.
         n_samples : int or None, default=6
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
         im_kw : dict, default=None
@@ -154,17 +154,17 @@ class NearestSamplesDisplay:
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the samples and their neighbours.
 
         Parameters
         ----------
         axes : array-like of matplotlib Axes, default=None
             As many as `axes_` has; None makes a new figure.
         n_samples : int or None, default=6
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         im_kw : dict, default=None
             Passed on to `matplotlib.axes.Axes.imshow`.
 

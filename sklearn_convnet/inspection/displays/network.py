@@ -167,7 +167,7 @@ class NetworkDisplay:
         collapse: bool = True,
         n_columns: int | Literal["auto"] = "auto",
     ) -> Self:
-        """Draw it.
+        """Draw the diagram.
 
         Parameters
         ----------

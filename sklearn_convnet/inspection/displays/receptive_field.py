@@ -134,7 +134,7 @@ class ReceptiveFieldDisplay:
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw it.
+        """Draw the receptive fields.
 
         Parameters
         ----------

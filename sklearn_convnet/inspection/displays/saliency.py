@@ -36,7 +36,7 @@ UNSIGNED = "inferno"
 
 
 class SaliencyDisplay:
-    """Samples with saliency maps over them: what in each counts for a prediction.
+    """Samples with saliency maps over them, which show what matters for a prediction.
 
     A map with negative values is signed: red raises the score, blue lowers it. Any other is drawn
     from dark to bright. Where a map is near zero it is transparent, so that the sample shows. Each
@@ -107,7 +107,7 @@ class SaliencyDisplay:
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw what counts for the predictions of a fitted estimator.
+        """Draw what matters for the predictions of a fitted estimator.
 
         Parameters
         ----------
@@ -124,9 +124,9 @@ class SaliencyDisplay:
         saliency_kw : dict, default=None
             Other arguments of that function.
         n_samples : int or None, default=12
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         reduce : {"sum", "max"}, default="sum"
-            What to make of several channels: their sum, which keeps the sign, or their largest
+            How to combine several channels: their sum, which keeps the sign, or their largest
             magnitude.
         percentile : float, default=99.0
             The strongest colour is that of this percentile of a map's magnitudes, so that a few
@@ -171,16 +171,16 @@ class SaliencyDisplay:
         alpha: float = 0.9,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the maps over the samples.
 
         Parameters
         ----------
         axes : array-like of matplotlib Axes, default=None
             One for each sample that is drawn; None makes a new figure.
         n_samples : int or None, default=12
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         reduce : {"sum", "max"}, default="sum"
-            What to make of several channels: their sum, which keeps the sign, or their largest
+            How to combine several channels: their sum, which keeps the sign, or their largest
             magnitude.
         percentile : float, default=99.0
             The strongest colour is that of this percentile of a map's magnitudes, so that a few

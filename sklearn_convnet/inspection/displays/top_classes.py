@@ -105,7 +105,7 @@ class TopClassesDisplay:
         axes: Sequence[Axes] | NDArray[Any] | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw what a fitted classifier says of samples.
+        """Draw the most probable classes of samples, as a fitted classifier predicts them.
 
         Parameters
         ----------
@@ -118,12 +118,12 @@ class TopClassesDisplay:
         k : int, default=5
             Number of bars, at most one for each class.
         n_samples : int or None, default=8
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         display_labels : array-like of str of shape (n_classes,), default=None
             What to write for the classes; None writes the labels.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes of shape (n_samples, 2), default=None
             Axes for each sample and its bars; None makes a new figure.
         im_kw : dict, default=None
@@ -175,14 +175,14 @@ class TopClassesDisplay:
         k : int, default=5
             Number of bars, at most one for each class.
         n_samples : int or None, default=8
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         display_labels : array-like of str of shape (n_classes,), default=None
             What to write for the classes; None writes the labels.
         kind : {"auto", "signal", "image", "volume"}, default="auto"
             What a sample is; "auto" goes by its shape.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes of shape (n_samples, 2), default=None
             Axes for each sample and its bars; None makes a new figure.
         im_kw : dict, default=None
@@ -204,7 +204,7 @@ class TopClassesDisplay:
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the samples and their bars.
 
         Parameters
         ----------
@@ -213,10 +213,10 @@ class TopClassesDisplay:
         k : int, default=5
             Number of bars, at most one for each class.
         n_samples : int or None, default=8
-            The first so many samples are drawn; None draws all.
+            Number of samples to draw, the first ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         im_kw : dict, default=None
             Passed on to `matplotlib.axes.Axes.imshow`.
 
@@ -341,12 +341,12 @@ class HardestSamplesDisplay(TopClassesDisplay):
         k : int, default=5
             Number of bars, at most one for each class.
         n_samples : int or None, default=8
-            The hardest so many samples are drawn; None draws all.
+            Number of samples to draw, the hardest ones; None draws all.
         display_labels : array-like of str of shape (n_classes,), default=None
             What to write for the classes; None writes the labels.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes of shape (n_samples, 2), default=None
             Axes for each sample and its bars; None makes a new figure.
         im_kw : dict, default=None
@@ -399,14 +399,14 @@ class HardestSamplesDisplay(TopClassesDisplay):
         k : int, default=5
             Number of bars, at most one for each class.
         n_samples : int or None, default=8
-            The hardest so many samples are drawn; None draws all.
+            Number of samples to draw, the hardest ones; None draws all.
         display_labels : array-like of str of shape (n_classes,), default=None
             What to write for the classes; None writes the labels.
         kind : {"auto", "signal", "image", "volume"}, default="auto"
             What a sample is; "auto" goes by its shape.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         axes : array-like of matplotlib Axes of shape (n_samples, 2), default=None
             Axes for each sample and its bars; None makes a new figure.
         im_kw : dict, default=None
@@ -434,7 +434,7 @@ class HardestSamplesDisplay(TopClassesDisplay):
         channel: int | None = None,
         im_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw them.
+        """Draw the samples and their bars.
 
         Parameters
         ----------
@@ -443,10 +443,10 @@ class HardestSamplesDisplay(TopClassesDisplay):
         k : int, default=5
             Number of bars, at most one for each class.
         n_samples : int or None, default=8
-            The hardest so many samples are drawn; None draws all.
+            Number of samples to draw, the hardest ones; None draws all.
         channel : int, default=None
-            The channel to draw; None draws three channels in colour, and of more than one, but not
-            three, their mean.
+            The channel to draw; None draws three channels in colour, and the mean of any other
+            number.
         im_kw : dict, default=None
             Passed on to `matplotlib.axes.Axes.imshow`.
 

@@ -51,7 +51,7 @@ def export_c(
     input_dtype: Literal["float32", "uint8"] = "float32",
     X: ArrayLike | None = None,
 ) -> list[Path]:
-    """A fitted network as source in C, which predicts one sample at a time.
+    """Write a fitted network as C source, which predicts one sample at a time.
 
     The source is C99 and needs nothing but `math.h` and `string.h`. Weights are constants, batch
     norms lie in the weights before them, maps lie in one static array, and nothing is allocated. It

@@ -48,7 +48,7 @@ def to_onnx(
     zipmap: bool = False,
     fold_batch_norms: bool = True,
 ) -> onnx.ModelProto:
-    """A fitted network as an ONNX model.
+    """Convert a fitted network to an ONNX model.
 
     The model predicts what the estimator predicts. Its inputs are "X" and, where the estimator was
     fitted with features, "features", which are of `dtype`. Its outputs have the names that skl2onnx
@@ -74,19 +74,19 @@ def to_onnx(
     input_dtype : dtype, default=None
         Of the input, such as "uint8" for images of bytes, which the model casts. None is `dtype`.
     dtype : {"float32", "float64"}, default=None
-        What the model computes in; None is what the network computes in. onnxruntime has no
-        convolutions in float64: use "float32" there.
+        Precision of the model; None is that of the network. onnxruntime has no convolutions in
+        float64: use "float32" there.
     opset : int, default=None
         Version of the operators, at least 18, which None stands for.
     zipmap : bool, default=False
         Whether "probabilities" is a list with a dict for each sample, from labels to probabilities.
     fold_batch_norms : bool, default=True
-        Whether a batch norm right behind a convolution or a dense layer is put into its weights.
+        Whether a batch norm right after a convolution or a dense layer is folded into its weights.
 
     Returns
     -------
     onnx.ModelProto
-        The number of samples is free, and so is their size where all layers can do with any.
+        The number of samples is free, and so is their size where all layers allow any.
 
     Raises
     ------
