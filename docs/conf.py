@@ -126,6 +126,12 @@ def escape_shapes(app, what, name, value, options, lines):
             lines[i] = escape(names) + colon + re.sub(r"_(?=[,)])", r"\\_", escape(kind))
 
 
+def leave_out_design(app, what, name, value, options, lines):
+    """Cuts off the notes on its design that a module has for readers of its source."""
+    if "# Design:" in lines:
+        del lines[lines.index("# Design:") :]
+
+
 def trim_code(app, doctree):
     """Takes away the empty line at the end of examples, which doctest needs in Markdown."""
     for block in doctree.findall(nodes.literal_block):
@@ -147,4 +153,5 @@ def setup(app):
     app.connect("doctree-read", trim_code)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("autodoc-skip-member", leave_out)
+    app.connect("autodoc-process-docstring", leave_out_design, priority=90)
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)

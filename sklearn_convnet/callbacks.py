@@ -1,4 +1,4 @@
-"""Callbacks: what is told of a fit while it runs, in scikit-learn's protocol.
+"""Callbacks, which follow a fit while it runs, in scikit-learn's protocol.
 
 # Design:
 # * They are told of the tasks of a fit (`estimators/tasks.py`), and need nothing of

@@ -1,4 +1,4 @@
-"""Losses, which training makes small: a divergence of each sample, averaged over the samples.
+"""Losses, which training minimises: a divergence of each sample, averaged over the samples.
 
 # Design:
 # * A loss sees the last layer's output Z before any link function, and returns the gradient

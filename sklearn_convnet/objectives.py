@@ -1,4 +1,4 @@
-"""Objectives: what training makes small where that is more than one loss of one output."""
+"""Objectives: what training minimises where that is more than one loss of one output."""
 
 from itertools import pairwise
 

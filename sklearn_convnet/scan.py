@@ -1,6 +1,6 @@
-"""Finding things in samples that are larger than those that a network was trained on.
+"""Find objects in samples that are larger than those that a network was trained on.
 
-`ConvNetClassifier.scan` moves a network over them; `find_objects` makes of its maps what is where.
+`ConvNetClassifier.scan` moves a network over them; `find_objects` turns its maps into objects.
 """
 
 from __future__ import annotations

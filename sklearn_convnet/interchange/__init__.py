@@ -5,7 +5,7 @@ them. A file of a **model** has the whole estimator besides, so that it predicts
 training, with the same bits. Neither is a pickle: whatever a file holds, to read it executes
 nothing, and what it holds is checked before it is believed.
 
-The formats of other programs are imported when a function of theirs is called.
+Packages for the formats of other programs are imported only when a function needs them.
 
 # Design:
 # * A class stands in a file by its name, which is looked up in a list of this package's classes and

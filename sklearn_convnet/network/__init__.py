@@ -8,7 +8,7 @@
                           │                  ├─ buffers   statistics, not trained
                           └─ nodes: conv.py dense.py pool.py ...
 
-`Node`, `Weight` and `executes` are what a layer of one's own is made of.
+`Node`, `Weight` and `executes` are the parts of a layer of one's own.
 """
 
 from .compile import compile_network
