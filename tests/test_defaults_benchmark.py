@@ -395,3 +395,19 @@ def test_a_picture_names_all_contenders(module):
         assert all(name in text for name in names)
         assert "6 sets" in ax.get_title(loc="left")
     draw.plt.close(figure)
+
+
+def test_the_picture_beside_an_mlp_has_what_both_did(module, results):
+    results["fits"][-2]["busy"] = True  # of skorch
+    results["fits"][2]["busy"] = True  # of the MLP on iris
+    found = module("report").summarise(results["fits"])
+    pairs = module("beside_mlp").pairs(found)
+    ours, mlp = "sklearn_convnet", "MLP"
+    assert pairs["tables"] == [("iris", {ours: 0.6, mlp: 0.615}, None)]
+    assert pairs["images"] == [("digits", {ours: 0.9, mlp: 0.905}, {ours: 6.0, mlp: 1.0})]
+    draw = module("beside_mlp").draw
+    figure = draw(found)
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["digits", "iris"]
+    assert (len(left.lines), len(right.lines)) == (6, 3)
+    module("draw").plt.close(figure)

@@ -1,9 +1,10 @@
-"""Writes what `run.py` found into the docs: tables, ranks, where targets are missed, and a picture.
+"""Writes what `run.py` found into the docs: tables, ranks, where targets are missed, and pictures.
 
     python benchmarks/defaults/report.py [--check]
 
-The part of docs/defaults.md between two marks is made anew, and a picture for each half that there
-are results of. With `--check`, nothing is written, and the exit status is 1 if the page is another.
+The part of docs/defaults.md between two marks is made anew, a picture for each half that there
+are results of, and the picture of docs/mlp.md. With `--check`, nothing is written, and the exit
+status is 1 if the page is another.
 """
 
 import argparse
@@ -279,10 +280,13 @@ def main():
     if options.check:
         sys.exit(made != text)
     PAGE.write_text(made)
-    from draw import draw_to
+    import beside_mlp
+    import draw
 
     for half, kept in halves.items():
-        draw_to(DOCS / "figures" / picture_name(half), list(panels(kept)))
+        draw.draw_to(DOCS / "figures" / picture_name(half), list(panels(kept)))
+    found = summarise([row for kept in halves.values() for row in kept["fits"]])
+    beside_mlp.draw_to(DOCS / "figures" / "mlp.svg", found)
 
 
 if __name__ == "__main__":
