@@ -7,6 +7,7 @@
 #   which the format allows for; what is left to be reduced is at least a factor of two.
 """
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
@@ -154,7 +155,9 @@ def _opened(path):
     except MemoryError:
         raise
     except image_module.UnidentifiedImageError as error:
-        raise UnreadableError(f"{path}: no image of a kind that Pillow knows") from error
+        is_empty = os.path.getsize(path) == 0
+        what = "an empty file" if is_empty else "no image of a kind that Pillow knows"
+        raise UnreadableError(f"{path}: {what}") from error
     except Exception as error:  # each kind of file has its own
         raise UnreadableError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 

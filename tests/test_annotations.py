@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from PIL import Image
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import RandomFlip
 from sklearn_convnet.datasets import load_annotations, make_digit_scenes
-from sklearn_convnet.layers import Conv2D
 from sklearn_convnet.preprocessing import ImageFiles
 
 WIDTH, HEIGHT = 40, 20
@@ -111,6 +111,44 @@ def test_a_scene_in_each_format(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", WRITERS)
+def test_what_other_systems_add(tmp_path, kind):
+    """Windows begins files with a mark, macOS puts hidden ones beside them."""
+    path = WRITERS[kind](tmp_path)
+    expected = load_annotations(path, kind).boxes
+    for file in [path] if path.is_file() else list(path.iterdir()):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+        (file.parent / f"._{file.name}").write_bytes(b"\0\5\x16\7")
+    np.testing.assert_array_equal(load_annotations(path, kind).boxes, expected)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_file_in_place_of_a_folder(tmp_path, kind):
+    path = WRITERS[kind](tmp_path)
+    other = path.parent if path.is_file() else next(path.iterdir())
+    with pytest.raises(OSError, match=re.escape(str(other))):
+        load_annotations(other, kind)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_names_with_spaces_and_other_letters(tmp_path, kind):
+    folder = tmp_path / "größe 小 (2)"
+    folder.mkdir()
+    path = WRITERS[kind](folder)
+    if kind == "yolo":
+        (path / "classes.txt").write_text("weiße Ente\n青蛙\n", encoding="utf-8")
+        for place, ending in ((path, ".txt"), (path.parents[1] / "images" / "train", ".png")):
+            (place / "a").with_suffix(ending).rename(place / f"ä 1{ending}")
+    else:
+        for file in [path] if path.is_file() else path.iterdir():
+            text = file.read_text(encoding="utf-8").replace("a.png", "ä 1.png")
+            text = text.replace("duck", "weiße Ente").replace("frog", "青蛙")
+            file.write_text(text, encoding="utf-8")
+    found = load_annotations(path, kind)
+    assert {name.split("/")[-1] for name in found.filenames} == {"ä 1.png", "b.png"}
+    assert sorted(found.target_names[i] for i in found.target) == ["weiße Ente", "青蛙", "青蛙"]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
 def test_options(tmp_path, kind):
     path = WRITERS[kind](tmp_path)
     if kind == "yolo":
@@ -128,6 +166,9 @@ def test_options(tmp_path, kind):
         load_annotations(path, kind, target_names=["a", "a"], images=tmp_path / "photos")
     with pytest.raises(ValueError, match="'objects' parameter"):
         load_annotations(path, kind, objects="first")
+    if kind != "coco":
+        with pytest.raises(ValueError, match=f"masks=True is for files of COCO.*format='{kind}'"):
+            load_annotations(path, kind, masks=True)
 
 
 def test_the_largest_is_by_area_not_by_place(tmp_path):
@@ -185,8 +226,12 @@ def test_points_of_coco(tmp_path):
     expected = [[first, last, 1 - first, 1 - last], [nan] * 4, [nan, nan, 4.5 / 40, 2.5 / 20]]
     np.testing.assert_allclose(found.points, expected)
     assert found.point_names == names
-    annotations[0]["keypoints"] = [1, 2, 2]
-    with pytest.raises(ValueError, match=r"annotation 0: 'keypoints' must hold .* of 2 points"):
+    for wrong in ([1, 2, 2], 7):
+        annotations[0]["keypoints"] = wrong
+        with pytest.raises(ValueError, match=r"annotation 0: 'keypoints' must hold .* of 2 points"):
+            load_annotations(coco(tmp_path, **changes), "coco")
+    categories[1]["keypoints"] = "handle"
+    with pytest.raises(ValueError, match="'keypoints' of a category must be a list of names"):
         load_annotations(coco(tmp_path, **changes), "coco")
     categories[1]["keypoints"] = ["handle"]
     with pytest.raises(ValueError, match="categories differ in their 'keypoints'"):
@@ -206,12 +251,19 @@ IMAGE = dict(id=10, file_name="a", width=4, height=4)
         (dict(annotations=[dict(image_id=10, category_id=7)]), "annotation 0: 'bbox' is missing"),
         (dict(annotations=[{**ANNOTATION, "bbox": [1, 2, 3]}]), "'bbox' must be x, y"),
         (dict(annotations=[{**ANNOTATION, "bbox": [1, 2, None, 1]}]), "width must be a number"),
+        (dict(annotations=[{**ANNOTATION, "bbox": [10**400, 2, 1, 1]}]), "x must be a number"),
         (dict(annotations=[{**ANNOTATION, "bbox": [1, 2, -1, 1]}]), "has a negative size"),
         (dict(annotations=[ANNOTATION], images=[{**IMAGE, "width": 0}]), "a width and a height"),
         (dict(images=[dict(id=10)], annotations=[]), "'file_name' is missing"),
+        (dict(images=[{**IMAGE, "file_name": None}]), "'id' 10: 'file_name' is missing"),
+        (dict(images=[{**IMAGE, "id": [1]}]), r"images\[0\]: 'id' must be a number, got \[1\]"),
+        (dict(images=[IMAGE, IMAGE]), r"images\[1\]: 'id' is 10, which is that of another one"),
+        (dict(categories=[dict(id="a", name="a")]), "'id' must be a number, got 'a'"),
+        (dict(categories=[dict(id=1, name="")]), "'id' 1: 'name' is missing"),
+        (dict(annotations=[{**ANNOTATION, "image_id": [10]}]), r"'image_id' is \[10\], which"),
         (dict(images=5), "'images' must be a list of mappings"),
         (dict(annotations=[3]), "'annotations' must be a list of mappings"),
-        (dict(annotations=[]), r"instances\.json: no object there"),
+        (dict(annotations=[]), r"instances\.json: no object there$"),
     ],
 )  # fmt: skip
 def test_bad_coco(tmp_path, changes, match):
@@ -238,6 +290,12 @@ def test_bad_files(tmp_path):
         load_annotations(folder, "voc")
     with pytest.raises(ValueError, match=r"a\.xml: 'size/width' is missing"):
         load_annotations(voc(tmp_path, size=""), "voc")
+    (folder / "a.xml").write_text("")
+    with pytest.raises(ValueError, match=r"a\.xml: no XML file: no element found"):
+        load_annotations(folder, "voc")
+    (folder / "a.xml").write_text("<annotation><filename/></annotation>")
+    with pytest.raises(ValueError, match=r"a\.xml: 'filename' is missing"):
+        load_annotations(folder, "voc")
     with pytest.raises(ValueError, match="'format' parameter"):
         load_annotations(folder, "pascal")
 
@@ -251,6 +309,7 @@ def test_bad_files(tmp_path):
         ("2 .5 .5 1 1", r"the class is 2, but classes\.txt has 2 names"),
         ("1 .5 .5 -1 1", "negative size"),
         ("1 .5 nan 1 1", "y must be a number, got 'nan'"),
+        ("1 12 8 20 10", r"the middle of the box, \(12.0, 8.0\), is not in shares .* in pixels"),
     ],
 )
 def test_bad_yolo(tmp_path, line, match):
@@ -258,6 +317,16 @@ def test_bad_yolo(tmp_path, line, match):
     (path / "a.txt").write_text(f"0 .5 .5 .1 .1\n{line}\n")
     with pytest.raises(ValueError, match=match):
         load_annotations(path, "yolo")
+    (path / "a.txt").write_bytes(b"0 .5 .5 .1 .1\n\xff\xfe")
+    with pytest.raises(ValueError, match=r"a\.txt: 'utf-8' codec can't decode"):
+        load_annotations(path, "yolo")
+
+
+def test_yolo_names_with_a_gap(tmp_path):
+    path = yolo(tmp_path, names=("duck", "frog", "", ""))
+    assert load_annotations(path, "yolo").target_names == ["duck", "frog"]
+    with pytest.raises(ValueError, match=r"classes\.txt: line 2 is empty, but each line names a"):
+        load_annotations(yolo(tmp_path, names=("duck", "", "frog")), "yolo")
 
 
 def test_yolo_without_an_image(tmp_path):
@@ -272,8 +341,10 @@ def test_yolo_without_an_image(tmp_path):
 @pytest.mark.parametrize(
     ("header", "match"),
     [
-        ("filename,width,height,class,xmin,ymin,xmax,bottom", "line 2: 'ymax' is missing"),
-        ("filename,width,tall,class,xmin,ymin,xmax,ymax", "line 2: 'height' is missing"),
+        ("filename,width,height,class,xmin,ymin,xmax,bottom", "no ymax among .'filename', 'wid"),
+        ("filename,width,tall,class,xmin,ymin,xmax,ymax", "no height among"),
+        ("filename;width;height;class;xmin;ymin;xmax;ymax", "separated by commas: no filename, c"),
+        ("", "the first line must name the columns"),
         ("filename,w,h,class,xmin,ymin,xmax,ymax", "not in shares of the image.*add the columns"),
         ("filename,width,height,xmin,class,ymin,xmax,ymax", "xmin must be a number, got 'frog'"),
     ],
@@ -282,6 +353,25 @@ def test_bad_csv(tmp_path, header, match):
     with pytest.raises(ValueError, match=match) as caught:
         load_annotations(table(tmp_path, header), "csv")
     assert str(caught.value).startswith(str(tmp_path / "boxes.csv"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "match"),
+    [
+        ("a.png,x,0,0,1,1\n\n,x,0,0,1,1", "line 4: 'filename' is missing"),
+        ("a.png,,0,0,1,1", "line 2: 'class' is missing"),
+        ("a.png,x,0,0,1", "line 2: ymax must be a number, got None"),
+        ('"a\nb.png",x,0,0,1,1\na.png,x,,,,', "line 4: xmin must be a number, got ''"),
+        ("a" * 200_000, "line 2: field larger than field limit"),
+        ("", "no object there$"),
+    ],
+)
+def test_bad_lines_of_csv(tmp_path, lines, match):
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"filename, class, xmin, ymin, xmax, ymax\n{lines}\n")
+    with pytest.raises(ValueError, match=match) as caught:
+        load_annotations(path, "csv")
+    assert str(caught.value).startswith(str(path))
 
 
 def test_boxes_are_where_the_estimators_expect_them(tmp_path):
@@ -304,184 +394,3 @@ def test_boxes_are_where_the_estimators_expect_them(tmp_path):
     assert clf.predict_box(files).shape == (100, 4)
     reg = ConvNetRegressor(target="points", **how).fit(files, found.boxes)
     assert reg.predict(files).shape == (100, 4)
-
-
-# ---------------------------------------------------------------------------
-# Label maps of COCO
-# ---------------------------------------------------------------------------
-
-
-def with_masks(folder, annotations, images=None, n_classes=3, **options):
-    """Label maps of annotations in images of 6 x 8 pixels."""
-    contents = dict(
-        images=images or [dict(id=1, file_name="a.png", width=8, height=6)],
-        annotations=[{"image_id": 1, "bbox": [0, 0, 1, 1], **one} for one in annotations],
-        categories=[dict(id=i, name=f"class {i}") for i in range(n_classes)],
-    )
-    path = folder / "masks.json"
-    path.write_text(json.dumps(contents))
-    return load_annotations(path, "coco", **{"masks": True, **options})
-
-
-def outline(x1, y1, x2, y2):
-    return [x1, y1, x2, y1, x2, y2, x1, y2]
-
-
-def test_pixels_whose_middle_is_inside(tmp_path):
-    annotations = [
-        dict(category_id=0, segmentation=[outline(1, 1, 3, 3), outline(4.6, 0, 6.4, 0.5)]),
-        dict(category_id=2, segmentation=[[0, 6, 3, 3, 6, 6]]),
-    ]
-    maps = with_masks(tmp_path, annotations).label_maps
-    assert maps.dtype == np.uint8
-    expected = """
-        0 0 0 0 0 0 0 0
-        0 1 1 0 0 0 0 0
-        0 1 1 0 0 0 0 0
-        0 0 3 0 0 0 0 0
-        0 3 3 3 0 0 0 0
-        3 3 3 3 3 0 0 0
-    """
-    # In row 3 the triangle reaches from 2.5 to 3.5: a middle on its left side is inside.
-    rows = [line.split() for line in expected.strip().splitlines()]
-    np.testing.assert_array_equal(maps[0], np.array(rows, int))
-
-
-def test_neighbours_share_no_pixel_and_leave_none_out(tmp_path):
-    left, right = [0, 0, 3.5, 0, 5.5, 6, 0, 6], [3.5, 0, 8, 0, 8, 6, 5.5, 6]
-    one, other = (
-        with_masks(tmp_path, [dict(category_id=0, segmentation=[part])]).label_maps[0]
-        for part in (left, right)
-    )
-    np.testing.assert_array_equal(one + other, np.ones((6, 8)))
-
-
-def test_the_smaller_object_is_in_front_and_a_crowd_behind(tmp_path):
-    small = dict(category_id=0, segmentation=[outline(2, 2, 4, 4)])
-    large = dict(category_id=1, segmentation=[outline(1, 1, 7, 5)])
-    crowd = dict(category_id=1, iscrowd=1, segmentation=[outline(0, 0, 8, 6)])
-    expected = np.full((6, 8), 255)
-    expected[1:5, 1:7], expected[2:4, 2:4] = 2, 1
-    for order in ([small, large, crowd], [crowd, large, small]):
-        found = with_masks(tmp_path, order)
-        np.testing.assert_array_equal(found.label_maps[0], expected)
-        assert len(found.target) == 2
-    of_one = with_masks(tmp_path, [small, large, crowd], target_names=["class 0"])
-    np.testing.assert_array_equal(of_one.label_maps[0], expected == 1)
-    largest = with_masks(
-        tmp_path, [small | dict(bbox=[2, 2, 2, 2]), large], objects="largest"
-    ).label_maps
-    np.testing.assert_array_equal(largest[0], (expected == 1) * 1)
-
-
-def test_images_of_several_sizes_and_without_objects(tmp_path):
-    images = [
-        dict(id=i, file_name=f"{i}.png", width=width, height=6) for i, width in enumerate((8, 8, 5))
-    ]
-    annotations = [dict(category_id=0, image_id=1, segmentation=[outline(0, 0, 2, 2)])]
-    found = with_masks(tmp_path, annotations, images)
-    assert [one.shape for one in found.label_maps] == [(6, 8), (6, 8), (6, 5)]
-    assert [int(one.sum()) for one in found.label_maps] == [0, 4, 0]
-    assert found.image_names.tolist() == ["0.png", "1.png", "2.png"]
-    alike = with_masks(tmp_path, annotations, images[:2])
-    assert alike.label_maps.shape == (2, 6, 8)
-    assert with_masks(tmp_path, annotations, images, masks=False).label_maps is None
-
-
-def test_many_classes(tmp_path):
-    crowd = dict(category_id=0, iscrowd=1, segmentation=[outline(0, 0, 2, 6)])
-    last = dict(category_id=299, segmentation=[outline(4, 0, 8, 6)])
-    (labels,) = with_masks(tmp_path, [crowd, last], n_classes=300).label_maps
-    assert labels.dtype == np.uint16
-    assert np.unique(labels).tolist() == [0, 300, 65535]
-
-
-def test_runs_of_pixels(tmp_path):
-    mask = np.zeros((6, 8), int)
-    mask[1:4, 2], mask[:, 3], mask[5, 7] = 1, 1, 1
-    plain = dict(size=[6, 8], counts=[13, 3, 2, 6, 23, 1])
-    for counts in (plain["counts"], encoded(plain["counts"])):
-        one = dict(category_id=0, segmentation={**plain, "counts": counts})
-        np.testing.assert_array_equal(with_masks(tmp_path, [one]).label_maps[0], mask)
-
-
-def encoded(counts):
-    """COCO's text for runs, after ``rleToString`` of its API."""
-    text = ""
-    for i, count in enumerate(counts):
-        number, more = count - (counts[i - 2] if i > 2 else 0), True
-        while more:
-            bits, number = number & 31, number >> 5
-            more = number != (-1 if bits & 16 else 0)
-            text += chr((bits | (32 if more else 0)) + 48)
-    return text
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_long_runs(tmp_path, seed):
-    rng = np.random.RandomState(seed)
-    height, width = 70, 1100
-    counts = rng.geometric(0.5 ** rng.randint(1, 12, size=300)).tolist()
-    while sum(counts) > height * width:
-        counts.pop()
-    counts.append(height * width - sum(counts))
-    images = [dict(id=1, file_name="a.png", width=width, height=height)]
-    pair = [
-        dict(category_id=0, segmentation=dict(size=[height, width], counts=made))
-        for made in (counts, encoded(counts))
-    ]
-    one, other = (with_masks(tmp_path, [made], images).label_maps[0] for made in pair)
-    np.testing.assert_array_equal(one, other)
-    assert one.sum() == sum(counts[1::2])
-
-
-RUNS = dict(size=[6, 8], counts=[40, 8])
-
-
-@pytest.mark.parametrize(
-    ("segmentation", "match"),
-    [
-        (None, "it must be a list of outlines, or runs"),
-        ([], "it must be a list of outlines, or runs"),
-        ([[0, 0, 1, 1]], "an outline must be x1, y1"),
-        ([[0, 0, 1, 1, 2, 2, 3]], "an outline must be x1, y1"),
-        ([[0, 0, 1, 1, 2, "a"]], "an outline must be x1, y1"),
-        ([[0, 0, 1, 1, 2, None]], "an outline must be x1, y1"),
-        ([[0, 0, 1, 1, 2, 1e300]], "an outline must be x1, y1"),
-        ([5], "an outline must be x1, y1"),
-        ({**RUNS, "size": [8, 6]}, r"its size is \[8, 6\], but that of the image \[6, 8\]"),
-        ({**RUNS, "counts": [40, 9]}, "its runs are of 49 pixels, but the image has 48"),
-        ({**RUNS, "counts": [49, -1]}, "'counts' must be whole numbers"),
-        ({**RUNS, "counts": [40.0, 8]}, "'counts' must be whole numbers"),
-        ({**RUNS, "counts": "8é"}, "the character 'é', which stands for nothing"),
-        ({**RUNS, "counts": "8P"}, "'counts' ends within a number"),
-    ],
-)  # fmt: skip
-def test_bad_masks(tmp_path, segmentation, match):
-    right = dict(category_id=0, segmentation=[outline(0, 0, 2, 2)])
-    with pytest.raises(ValueError, match=match) as caught:
-        with_masks(tmp_path, [right, dict(category_id=0, segmentation=segmentation)])
-    path = tmp_path / "masks.json"
-    assert str(caught.value).startswith(f"{path}: annotation 1: 'segmentation': ")
-
-
-def test_masks_of_other_files(tmp_path):
-    with pytest.raises(ValueError, match="masks=True is for files of COCO, but format='voc'"):
-        load_annotations(voc(tmp_path), "voc", masks=True)
-    images = [dict(id=1, file_name="a.png", width=8.5, height=6)]
-    one = dict(category_id=0, segmentation=[outline(0, 0, 2, 2)])
-    with pytest.raises(ValueError, match=r"a\.png: height and width must be whole numbers"):
-        with_masks(tmp_path, [one], images)
-
-
-def test_a_classifier_takes_the_maps(tmp_path):
-    annotations = [
-        dict(category_id=0, segmentation=[outline(1, 1, 4, 4)]),
-        dict(category_id=1, iscrowd=1, segmentation=[outline(5, 0, 8, 6)]),
-    ]
-    y = with_masks(tmp_path, annotations).label_maps
-    clf = ConvNetClassifier(
-        [Conv2D(4, 3, padding="same")], target="maps", ignore_label=255, max_iter=2
-    ).fit(np.zeros((1, 6, 8)) + y, y)
-    assert clf.classes_.tolist() == [0, 1]
-    assert clf.predict(np.zeros((1, 6, 8))).shape == y.shape

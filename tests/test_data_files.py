@@ -248,6 +248,7 @@ def test_maps_that_differ(tmp_path):
     (tmp_path / "b.png").write_bytes(png_bytes(small, 8, GREY))
     (tmp_path / "a.PNG").write_bytes(png_bytes(large, 16, GREY))
     (tmp_path / "a.txt").write_bytes(b"not read")
+    (tmp_path / "._a.png").write_bytes(b"what macOS leaves")
     maps = read_label_maps(tmp_path)
     assert isinstance(maps, list)
     for one, expected in zip(maps, (large, small), strict=True):

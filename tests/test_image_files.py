@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn_convnet.datasets import load_image_folder
 from sklearn_convnet.image_files import ImageForm
 from sklearn_convnet.many_files import UnreadableError
+from sklearn_convnet.preprocessing import ImageFiles
 
 RNG = np.random.RandomState(0)
 COLORS = RNG.randint(0, 256, (6, 9, 3)).astype(np.uint8)
@@ -151,7 +152,7 @@ def damaged(folder):
     contents = whole.read_bytes()
     whole.unlink()
     files = {
-        "empty.png": (b"", "no image of a kind"),
+        "empty.png": (b"", "an empty file"),
         "short.jpg": (contents[:-600], "truncated"),
         "text.png": (b"a few words", "no image of a kind"),
         "colors.png": (png_of(struct.pack(">IIBBBBB", 2, 1, 8, 2, 0, 0, 0), b"\0abc"), "truncated"),
@@ -241,6 +242,8 @@ def folder(tmp_path):
         saved(path, GREY + np.uint8(i), f"a/{i}.{'PNG' if i else 'bmp'}")
     saved(path, COLORS, ".hidden/no.png")
     saved(path, COLORS, "b/._0.png")
+    (path / "__MACOSX" / "b").mkdir(parents=True)
+    saved(path, COLORS, "__MACOSX/b/0.png")
     saved(path, COLORS, "b/below/z.png")
     saved(path, COLORS, "beside.png")
     (path / "a" / "notes.txt").write_text("no image")
@@ -369,8 +372,21 @@ def test_bad_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="no subfolders there, one for each class"):
         load_image_folder(tmp_path)
     (tmp_path / "cats").mkdir()
-    with pytest.raises(FileNotFoundError, match="no images in its subfolders, such as cats"):
+    with pytest.raises(FileNotFoundError, match=r"no images in its subfolders, such as cats$"):
         load_image_folder(tmp_path)
+    for name in ("a.HEIC", "b.heic", "notes", ".hidden"):
+        (tmp_path / "cats" / name).touch()
+    with pytest.raises(FileNotFoundError, match=r"as cats, but files with \.heic, no ending$"):
+        load_image_folder(tmp_path)
+
+
+def test_names_with_spaces_and_other_letters(tmp_path):
+    for name in ("größe 小", "a b (1)"):
+        saved(tmp_path, COLORS, f"{name}/ein Bild – ü.png")
+    found = load_image_folder(tmp_path)
+    assert found.target_names == ["a b (1)", "größe 小"]
+    assert found.filenames[1] == str(tmp_path / "größe 小" / "ein Bild – ü.png")
+    np.testing.assert_array_equal(ImageFiles(found.filenames, (6, 9))[1], COLORS)
 
 
 def test_a_link_to_a_class(folder, tmp_path):

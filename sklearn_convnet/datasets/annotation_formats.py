@@ -9,7 +9,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ..messages import about
+from .folders import is_shown
 
+#: With or without the mark of the order of bytes that tools on Windows begin a file with.
+_UTF_8 = "utf-8-sig"
 #: Endings of files beside YOLO's that are no images.
 _NO_IMAGES = (".txt", ".yaml", ".yml", ".json", ".xml", ".csv", ".cache")
 #: COCO's mark of a point that was not marked.
@@ -80,7 +83,7 @@ def _located(images, name):
 def _number(value, what):
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"{what} must be a number, got {value!r}")
@@ -116,6 +119,13 @@ def _entry(mapping, name):
         raise ValueError(f"{name!r} is missing") from None
 
 
+def _word(text, what):
+    """A name that has to be there."""
+    if text is None or not str(text).strip():
+        raise ValueError(f"{what!r} is missing")
+    return str(text)
+
+
 def _list(mapping, name):
     """A list of mappings that has to be there."""
     found = _entry(mapping, name)
@@ -126,9 +136,12 @@ def _list(mapping, name):
 
 def _files_of(folder, ending):
     """The files of a folder with an ending, at least one, by their names."""
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder}: a file, but path must be the folder that it is in")
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ending)
+    there = (path for path in folder.iterdir() if is_shown(path.name))
+    files = sorted(path for path in there if path.suffix.lower() == ending)
     if not files:
         raise FileNotFoundError(f"{folder}: no {ending} files there")
     return files
@@ -140,25 +153,24 @@ def _files_of(folder, ending):
 def read_coco(path, images):
     """A JSON file with images, annotations and categories."""
     try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
+        contents = json.loads(path.read_text(encoding=_UTF_8))
     except ValueError as error:
         raise ValueError(f"{path}: no JSON file: {error}") from error
     with about(path):
-        by_id = {_entry(one, "id"): one for one in _list(contents, "images")}
-        categories = sorted(_list(contents, "categories"), key=lambda one: _entry(one, "id"))
-        names = {one["id"]: str(_entry(one, "name")) for one in categories}
-        point_names = _coco_point_names(categories)
-        located = {i: _located(images, _entry(one, "file_name")) for i, one in by_id.items()}
+        by_id = _by_id(contents, "images")
+        located = {i: _located(images, _coco_name(by_id, i, "file_name")) for i in by_id}
+        categories = _by_id(contents, "categories")
+        names = {i: _coco_name(categories, i, "name") for i in sorted(categories)}
+        point_names = _coco_point_names([categories[i] for i in names])
         found, crowds = {i: [] for i in by_id}, []
         for i, one in enumerate(_list(contents, "annotations")):
             with about(f"annotation {i}"):
                 image = _known(by_id, one, "image_id")
                 where, segmentation = located[image["id"]], (i, one.get("segmentation"))
+                name = _known(names, one, "category_id")
                 if one.get("iscrowd"):
-                    name = names.get(one.get("category_id"))
                     crowds.append(Object(where, name, [], None, segmentation))
                     continue
-                name = _known(names, one, "category_id")
                 made = _coco_object(one, image, where, name, point_names)
                 found[image["id"]].append(replace(made, segmentation=segmentation))
     objects = [one for of_image in found.values() for one in of_image]
@@ -168,10 +180,31 @@ def read_coco(path, images):
     )
 
 
+def _by_id(contents, name):
+    """The images or categories by their numbers; images may have texts in their place."""
+    kinds = (int, float, str) if name == "images" else (int, float)
+    found = {}
+    for i, one in enumerate(_list(contents, name)):
+        with about(f"{name}[{i}]"):
+            number = _entry(one, "id")
+            if type(number) not in kinds:
+                raise ValueError(f"'id' must be a number, got {number!r}")
+            if number in found:
+                raise ValueError(f"'id' is {number!r}, which is that of another one as well")
+            found[number] = one
+    return found
+
+
+def _coco_name(by_id, i, what):
+    """The name of an image or category."""
+    with about(f"'id' {i!r}"):
+        return _word(_entry(by_id[i], what), what)
+
+
 def _known(by_id, one, name):
     """The image or category that an annotation is of."""
     number = _entry(one, name)
-    if number not in by_id:
+    if type(number) not in (int, float, str) or number not in by_id:
         raise ValueError(f"{name!r} is {number!r}, which the file does not have")
     return by_id[number]
 
@@ -190,10 +223,10 @@ def _coco_object(one, image, where, name, point_names):
 
 def _coco_points(points, width, height, n_points):
     """A point is a pixel, whose middle is meant: half a pixel from its corner."""
-    if len(points) != 3 * n_points:
+    if not isinstance(points, list) or len(points) != 3 * n_points:
         raise ValueError(
             f"'keypoints' must hold x, y and visibility of {n_points} points, as the categories "
-            f"name them, got {len(points)} numbers"
+            f"name them, got {points!r}"
         )
     shares = []
     for x, y, visibility in zip(points[::3], points[1::3], points[2::3], strict=True):
@@ -208,6 +241,8 @@ def _coco_points(points, width, height, n_points):
 def _coco_point_names(categories):
     """The names of the points, of which categories have the same or none."""
     lists = [one["keypoints"] for one in categories if one.get("keypoints")]
+    if not all(isinstance(names, list) for names in lists):
+        raise ValueError("'keypoints' of a category must be a list of names")
     if any(names != lists[0] for names in lists):
         raise ValueError("categories differ in their 'keypoints': keep those of one kind of object")
     return list(map(str, lists[0])) if lists else []
@@ -242,10 +277,7 @@ def _voc_objects(root, filename):
 
 
 def _text(element, path):
-    found = element.findtext(path)
-    if found is None:
-        raise ValueError(f"{path!r} is missing")
-    return found.strip()
+    return _word(element.findtext(path), path).strip()
 
 
 # --- YOLO --------------------------------------------------------------------------------
@@ -290,11 +322,15 @@ def _yolo_names(path):
     """The names of the classes, or None if there is no such file."""
     if not path.exists():
         return None
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    with about(path):
+        names = [line.strip() for line in path.read_text(encoding=_UTF_8).rstrip().splitlines()]
+        if "" in names:
+            raise ValueError(f"line {1 + names.index('')} is empty, but each line names a class")
+    return names
 
 
 def _yolo_objects(file, filename, names):
-    for i, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for i, line in enumerate(file.read_text(encoding=_UTF_8).splitlines(), 1):
         if not line.strip():
             continue
         with about(f"line {i}"):
@@ -305,6 +341,11 @@ def _yolo_objects(file, filename, names):
                     f"{1 + len(box)} numbers; outlines and key points are not read"
                 )
             x, y, width, height = _numbers(box, ("x", "y", "width", "height"))
+            if not (0 <= x <= 1 and 0 <= y <= 1):
+                raise ValueError(
+                    f"the middle of the box, ({x}, {y}), is not in shares of the image, from 0 to "
+                    "1: if it is in pixels, divide it by width and height of the image"
+                )
             corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
             yield Object(filename, _yolo_name(label, names), _box(corners))
 
@@ -321,24 +362,43 @@ def _yolo_name(label, names):
 
 # --- CSV ---------------------------------------------------------------------------------
 
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
 
 def read_csv(path, images):
     """A file with a header and an object a line."""
     filenames, objects = {}, []
-    with open(path, newline="", encoding="utf-8-sig") as file, about(path):
-        for row in csv.DictReader(file):
-            with about(f"line {len(objects) + 2}"):
-                one = _csv_object(row, images)
+    with open(path, newline="", encoding=_UTF_8) as file, about(path):
+        rows = csv.DictReader(file, skipinitialspace=True)
+        try:
+            _check_header(rows.fieldnames or [])
+            for row in rows:
+                with about(f"line {rows.line_num}"):
+                    one = _csv_object(row, images)
                 filenames.setdefault(one.filename)
                 objects.append(one)
+        except csv.Error as error:
+            raise ValueError(f"line {rows.line_num + 1}: {error}") from error
     return Annotations(list(filenames), sorted({one.name for one in objects}), objects)
 
 
+def _check_header(names):
+    """Raises ValueError if a column is missing."""
+    needed = ["filename", "class", *_CORNERS]
+    if "width" in names or "height" in names:
+        needed += ["width", "height"]
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise ValueError(
+            f"the first line must name the columns, separated by commas: no {', '.join(missing)} "
+            f"among {names}"
+        )
+
+
 def _csv_object(row, images):
-    names = ("xmin", "ymin", "xmax", "ymax")
-    corners = _numbers([_entry(row, name) for name in names], names)
-    if "width" in row or "height" in row:
-        size = _size(_entry(row, "width"), _entry(row, "height"))
+    corners = _numbers([row[name] for name in _CORNERS], _CORNERS)
+    if "width" in row:
+        size = _size(row["width"], row["height"])
     elif min(corners) < 0 or max(corners) > 1:
         raise ValueError(
             f"the box {corners} is not in shares of the image, from 0 to 1: if it is in pixels, "
@@ -346,6 +406,5 @@ def _csv_object(row, images):
         )
     else:
         size = (1.0, 1.0)
-    return Object(
-        _located(images, _entry(row, "filename")), _entry(row, "class"), _box(corners, *size)
-    )
+    filename, name = (_word(row[what], what) for what in ("filename", "class"))
+    return Object(_located(images, filename), name, _box(corners, *size))

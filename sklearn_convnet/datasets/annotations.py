@@ -112,9 +112,12 @@ def load_annotations(
     ------
     FileNotFoundError
         If a file or folder is missing, or for YOLO an image of a text file.
+    OSError
+        If `path` is a folder where `format` has a file, or the other way round.
     ValueError
-        If something is missing in a file or is no number, a box has a negative width or height, or
-        no object is left; with `masks`, if the format is another, or an object has no outline.
+        If something is missing in a file or is no number, a box has a negative width or height, the
+        middle of a box of YOLO is not in its image, or no object is left; with `masks`, if the
+        format is another, or an object has no outline.
 
     See Also
     --------
@@ -155,9 +158,9 @@ def load_annotations(
     if objects == "largest":
         found = _largest(found)
     if not found:
-        wanted = "" if target_names is None else f" of the classes {names}"
         there = sorted({one.name for one in read.objects})
-        raise ValueError(f"{path}: no object{wanted} there, but of {there}")
+        other = f" of the classes {names} there, but of {there}" if there else " there"
+        raise ValueError(f"{path}: no object{other}")
     maps = None
     if masks:
         with about(path):

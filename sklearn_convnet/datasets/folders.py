@@ -33,12 +33,14 @@ def files_by_class(path, endings, what, random_state):
     path = Path(path)
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder")
-    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and _is_shown(entry.name))
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and is_shown(entry.name))
     if not folders:
         raise FileNotFoundError(f"{path}: no subfolders there, one for each class")
     found = [list(_files_below(folder, endings)) for folder in folders]
     if not any(found):
-        raise FileNotFoundError(f"{path}: no {what} in its subfolders, such as {folders[0].name}")
+        raise FileNotFoundError(
+            f"{path}: no {what} in its subfolders, such as {folders[0].name}{_others(folders)}"
+        )
     files = list(chain.from_iterable(found))
     target = np.repeat(np.arange(len(found)), [len(some) for some in found])
     if random_state is not None:
@@ -47,18 +49,26 @@ def files_by_class(path, endings, what, random_state):
     return [folder.name for folder in folders], files, target
 
 
-def _is_shown(name):
-    """True if it is not hidden, as what the system and editors leave is."""
-    return not name.startswith(".")
+def is_shown(name):
+    """True if it is not hidden, as what the system and editors leave is; macOS adds a folder with
+    files about files to an archive."""
+    return not name.startswith(".") and name != "__MACOSX"
 
 
-def _files_below(folder, endings):
+def _files_below(folder, endings=None):
     """The files in a folder and in those below it, in the order of their names."""
     for where, below, files in os.walk(folder):
-        below[:] = sorted(filter(_is_shown, below))
-        for name in sorted(filter(_is_shown, files)):
-            if os.path.splitext(name)[1].lower() in endings:
+        below[:] = sorted(filter(is_shown, below))
+        for name in sorted(filter(is_shown, files)):
+            if endings is None or os.path.splitext(name)[1].lower() in endings:
                 yield Path(where, name)
+
+
+def _others(folders):
+    """In words, the endings of the files that are there."""
+    files = chain.from_iterable(map(_files_below, folders))
+    endings = sorted({file.suffix.lower() or "no ending" for file in files})
+    return f", but files with {', '.join(endings)}" if endings else ""
 
 
 class Readable:

@@ -46,7 +46,8 @@ def load_image_folder(
     lie in the subfolder, or in folders below it. A subfolder without images is a class without
     samples, so that the folders of a training and of a test set number their classes alike. Files
     are read if their extension stands for a format that Pillow reads (PNG, JPEG, GIF, BMP, TIFF,
-    WebP and others); names that begin with a dot are skipped.
+    WebP and others); names that begin with a dot, and what macOS adds to an archive
+    (``__MACOSX``), are skipped.
 
     All images become bytes of one mode. An image is rotated as its EXIF orientation says. 16-bit
     grey is divided by 257. Transparent pixels are laid over white. Of several frames or pages, the

@@ -18,6 +18,7 @@ from .._typing import PathLike
 from ..constraints import validate_params
 from ..image_files import pillow
 from ..many_files import listed_paths
+from .folders import is_shown
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Types of colour in the header of a PNG file.
@@ -130,7 +131,8 @@ def _png_paths(paths):
         folder = Path(paths)
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder; files are given as a list")
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
+        there = (path for path in folder.iterdir() if is_shown(path.name))
+        found = sorted(path for path in there if path.suffix.lower() == ".png")
         if not found:
             raise FileNotFoundError(f"{folder}: no PNG files there")
         return found
