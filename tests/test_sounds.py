@@ -130,11 +130,26 @@ def test_damaged_files(folder):
     assert len(found.data) == len(found.filenames) == 4
 
 
-def test_a_note_of_the_recorder_is_no_warning(folder):
+@pytest.mark.parametrize("note", [b"note" + struct.pack("<I", 4) + b"text", b"\0\0"])
+def test_a_note_of_the_recorder_is_no_warning(folder, note):
     path = folder / "low" / "0.wav"
-    content = path.read_bytes() + b"note" + struct.pack("<I", 4) + b"text"
+    content = path.read_bytes() + note
     path.write_bytes(content[:4] + struct.pack("<I", len(content) - 8) + content[8:])
     assert len(load_wav_folder(folder).data) == 6
+
+
+def test_files_that_end_too_early(folder):
+    path = folder / "low" / "0.wav"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-400])
+    named = r"1 of 6 files are shorter than they say, .*low.0\.wav: Reached EOF prematurely"
+    with pytest.warns(UserWarning, match=named) as caught:
+        found = load_wav_folder(folder)
+    assert [one.filename for one in caught] == [__file__]
+    assert_array_equal(found.data[3], tone(200)[:-100].astype(np.float32))
+    path.write_bytes(whole[:46])  # within a value
+    with pytest.raises(ValueError, match=r"1 of 6 files cannot be read: .*low.0\.wav: "):
+        load_wav_folder(folder)
 
 
 def test_bad_folders(tmp_path):

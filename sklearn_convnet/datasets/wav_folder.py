@@ -16,6 +16,7 @@ from sklearn.utils import Bunch
 from .._typing import PathLike, RandomState
 from ..constraints import Interval, StrOptions, validate_params
 from ..many_files import UnreadableError, read_in_turn
+from ..messages import warn_caller
 from .folders import Readable, files_by_class
 
 
@@ -40,7 +41,8 @@ def load_wav_folder(
 
     Classes have the names and the order of the subfolders, as `load_image_folder` has them.
     Integers become floats: silence is 0, and the largest that a file could hold is about 1. Files
-    hold 8, 16, 24 or 32 bits, integers or floats, and are read by scipy.
+    hold 8, 16, 24 or 32 bits, integers or floats, and are read by scipy. If files are shorter than
+    their header says, what is there is taken, and a warning names them.
 
     Parameters
     ----------
@@ -108,11 +110,14 @@ def load_wav_folder(
     readable = Readable(read_in_turn(_read, files), len(files), on_error)
     sounds = list(readable)
     files = [files[i] for i in readable.kept]
+    _tell_of_ends(files, [note for _, _, note in sounds])
     if sampling_rate is None:
-        sampling_rate = _same(files, [rate for rate, _ in sounds], "sampling rate", "sampling_rate")
+        rates = [rate for rate, _, _ in sounds]
+        sampling_rate = _same(files, rates, "sampling rate", "sampling_rate")
     if not mono:
-        _same(files, [values.shape[1] for _, values in sounds], "number of channels", "mono=True")
-    data: Any = [_resampled(rate, values, sampling_rate, mono) for rate, values in sounds]
+        n_channels = [values.shape[1] for _, values, _ in sounds]
+        _same(files, n_channels, "number of channels", "mono=True")
+    data: Any = [_resampled(rate, values, sampling_rate, mono) for rate, values, _ in sounds]
     if len({sound.shape for sound in data}) == 1:
         data = np.stack(data)
     return Bunch(
@@ -125,11 +130,13 @@ def load_wav_folder(
 
 
 def _read(path):
-    """The rate of a file, and its values as (length, n_channels)."""
+    """The rate of a file, its values as (length, n_channels), and a note, empty unless it ends too
+    early."""
     try:
-        with warnings.catch_warnings():
-            # Notes of the recorder, which are none of ours.
-            warnings.filterwarnings("ignore", "Chunk .* not understood", wavfile.WavFileWarning)
+        with warnings.catch_warnings(record=True) as notes:
+            # Other notes are of what the recorder has added.
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)
+            warnings.filterwarnings("always", "Reached EOF", wavfile.WavFileWarning)
             rate, values = wavfile.read(path)
     except MemoryError:
         raise
@@ -137,7 +144,19 @@ def _read(path):
         raise UnreadableError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if values.size == 0 or rate <= 0:
         raise UnreadableError(f"{path}: no sound: {values.size} values, {rate} a second")
-    return rate, _as_floats(values.reshape(len(values), -1))
+    ends = [str(one.message) for one in notes if one.category is wavfile.WavFileWarning]
+    return rate, _as_floats(values.reshape(len(values), -1)), "; ".join(ends)
+
+
+def _tell_of_ends(files, notes):
+    """Warns of files that end too early: a part is missing, or their header is wrong."""
+    short = [f"{file}: {note}" for file, note in zip(files, notes, strict=True) if note]
+    if short:
+        warn_caller(
+            f"{len(short)} of {len(files)} files are shorter than they say, and taken as they are: "
+            f"{'; '.join(short)}",
+            UserWarning,
+        )
 
 
 def _as_floats(values):
