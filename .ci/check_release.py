@@ -8,6 +8,7 @@ import re
 import tarfile
 import tomllib
 import zipfile
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 LARGEST_WHEEL = 5 * 2**20
 #: What a wheel is made of; besides, there are its metadata and libraries that were put into it.
 KINDS = {".py", ".pyi", ".so", ".pyd", ".typed"}
+#: Variants of the kernels on x86-64.
+VARIANTS = ("baseline", "avx2", "avx512")
 NEEDED_IN_ARCHIVE = ("setup.py", "pyproject.toml", "Makefile", "tests/conftest.py", "docs/conf.py")
 
 
@@ -53,6 +56,9 @@ def wheel_problems(wheel):
             yield f"{wheel.name} has {name}, which no user needs"
     if not any(name.endswith("/licenses/LICENSE") for name in names):
         yield f"{wheel.name} has no license"
+    compiled = {Path(name).name.partition(".")[0] for name in inside if name.endswith(".so")}
+    for name in sorted(module_names(wheel) - compiled):
+        yield f"{wheel.name} lacks the module {name}: could the compiler not make it?"
     metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     for link in re.findall(r"\]\((?!https?:)[^)]*\)", text):
@@ -65,6 +71,13 @@ def wheel_problems(wheel):
     package = {path.relative_to(ROOT).as_posix() for path in paths}
     for name in sorted(package - set(inside)):
         yield f"{wheel.name} lacks {name}"
+
+
+def module_names(wheel):
+    """Those that are compiled."""
+    variants = VARIANTS if "x86_64" in wheel.name else VARIANTS[:1]
+    kernels = product(variants, ("float32", "float64"))
+    return {"_cpu", "_cyutility", *(f"_{variant}_{dtype}" for variant, dtype in kernels)}
 
 
 def archive_problems(archive):
