@@ -14,9 +14,10 @@ from .activation import ActivationNode
 from .node import Node, Weight, executes
 
 
-def exchange_maps(weight, exchanged):
+def exchange_maps(weight, exchanged, run):
     """The same weights with the last two axes exchanged, those of input and output maps."""
-    np.copyto(exchanged, np.swapaxes(weight, -1, -2).reshape(exchanged.shape))
+    taps_first = [array.reshape(-1, *array.shape[-2:]) for array in (weight, exchanged)]
+    run.kernels.exchange_maps(*taps_first, run.n_threads)
 
 
 @executes(ConvTranspose1D, ConvTranspose2D, ConvTranspose3D)
@@ -59,7 +60,7 @@ class ConvTransposeNode(Node):
         """The weights as the convolution from output to input has them."""
         weight = self.params["weight"]
         adjoint = run.empty(self.adjoint_weight, weight.dtype)
-        run.call(exchange_maps, weight, adjoint)
+        exchange_maps(weight, adjoint, run)
         return adjoint
 
     def forward(self, X, run):
@@ -94,7 +95,7 @@ class ConvTransposeNode(Node):
                 dY, weight, maps, None, maps, None, adjoint_dW, None, *self.adjoint,
                 run.n_threads,
             )  # fmt: skip
-            run.call(exchange_maps, adjoint_dW, dW)
+            exchange_maps(adjoint_dW, dW, run)
         db = self.gradient("bias")
         if db is not None:
             # The mean over all positions is a sum in a fixed order.

@@ -509,6 +509,9 @@ GOOD_CALLS = {
         ),
         free=("C", "F"),
     ),
+    "exchange_maps": Call(
+        named(m=2, C=5, F=7), named(W=IN("m C F"), T=OUT("m F C"), n_threads=2)
+    ),
     "gate_forward": Call(
         _GATE_SIZES,
         named(X=IN("n P C"), G=IN("n P 1"), Y=OUT("n P C"), n_threads=2),

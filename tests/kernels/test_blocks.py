@@ -1,4 +1,4 @@
-"""Sums of maps, and maps side by side."""
+"""Sums of maps, and maps side by side; filters the other way round."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -135,3 +135,25 @@ def test_reference_refuses_a_negative_width(width):
     X = np.zeros((3, 5))
     with pytest.raises(ValueError, match=f"width {width}, expected"):
         reference.copy_channels(X, X.copy(), 0, 0, width, False, 1)
+
+
+@cases.every_variant
+@cases.quick
+@given(
+    shape=st.tuples(st.integers(0, 9), st.integers(0, 150), st.integers(0, 40)),
+    seed=cases.seeds, n_threads=cases.thread_counts,
+)  # fmt: skip
+def test_exchange_maps(kernels, dtype, shape, seed, n_threads):
+    (W,) = inputs(dtype, shape, seed=seed)
+    T = cases.output((shape[0], shape[2], shape[1]), dtype)
+    kernels.exchange_maps(W, T, n_threads)
+    cases.assert_same_bits(T, np.ascontiguousarray(np.swapaxes(W, 1, 2)))
+
+
+@cases.every_compiled
+def test_exchange_maps_of_many(kernels, dtype):
+    """Enough for several threads, and no whole squares."""
+    (W,) = inputs(dtype, (3, 203, 70))
+    T = cases.output((3, 70, 203), dtype)
+    kernels.exchange_maps(W, T, 3)
+    cases.assert_same_bits(T, np.ascontiguousarray(np.swapaxes(W, 1, 2)))

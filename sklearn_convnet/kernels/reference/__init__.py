@@ -41,7 +41,7 @@ from .augmentation import (
     affine_resample_3d_nearest,
     affine_resample_nearest,
 )
-from .blocks import add, copy_channels
+from .blocks import add, copy_channels, exchange_maps
 from .conv import conv_backward, conv_forward
 from .dense import dense_backward, dense_forward
 from .depthwise import depthwise_backward, depthwise_forward

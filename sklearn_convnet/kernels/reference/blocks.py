@@ -1,4 +1,4 @@
-"""Sums of maps, and maps side by side."""
+"""Sums of maps, and maps side by side; filters the other way round."""
 
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
@@ -54,3 +54,17 @@ def copy_channels(X, Y, x_start, y_start, width, accumulate, n_threads):
 
     # Y(i, y_start + c) = X(i, x_start + c), plus what was there
     target[:] = _double(target) + source if accumulate else source
+
+
+@_kernel()
+def exchange_maps(W, T, n_threads):
+    """Exchange input and output maps of filters.
+
+    Parameters
+    ----------
+    W : array of shape (taps, C, F)  # IN
+    T : array of shape (taps, F, C)  # OUT
+    n_threads : int
+    """
+    _match(W=(W, "t C F"), T=(T, "t F C"))
+    T[:] = W.transpose(0, 2, 1)

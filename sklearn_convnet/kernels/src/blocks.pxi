@@ -1,4 +1,4 @@
-# Kernels of blocks of layers: sums of maps, and maps side by side.
+# Kernels of blocks of layers: sums of maps, and maps side by side; filters the other way round.
 
 cdef void add_chunk(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
@@ -47,3 +47,29 @@ def copy_channels(
             add_chunk(&X[i, x_start], &Y[i, y_start], &Y[i, y_start], width)
         else:
             memcpy(&Y[i, y_start], &X[i, x_start], width * sizeof(real))
+
+
+cdef enum:
+    EXCHANGED_ROWS = 64  # of a filter's matrix, one after the other
+
+
+def exchange_maps(
+    const real[:, :, ::1] W,  # IN  (taps, inputs, outputs)
+    real[:, :, ::1] T,        # OUT (taps, outputs, inputs)
+    int n_threads,
+):
+    """T(t, j, i) = W(t, i, j): filters from outputs to inputs."""
+    n_threads = checked(n_threads, W is None or T is None, "W, T")
+    cdef Py_ssize_t n_rows = W.shape[1], n_columns = W.shape[2], i, t, row
+    cdef Py_ssize_t n_strips = ceil_div(n_rows, EXCHANGED_ROWS)
+    cdef Py_ssize_t expected[3]
+    expected[:] = [W.shape[0], n_columns, n_rows]
+    same_sizes(expected, T.shape, 3, "T")
+    if W.shape[0] * n_rows * n_columns == 0:
+        return
+    n_threads = threads_for(W.shape[0] * n_rows * n_columns, n_threads)
+    for i in prange(W.shape[0] * n_strips, nogil=True, num_threads=n_threads):
+        t = i // n_strips
+        row = i % n_strips * EXCHANGED_ROWS
+        transpose(&W[t, row, 0], n_columns, smaller(EXCHANGED_ROWS, n_rows - row), n_columns,
+                  &T[t, 0, row], n_rows)
