@@ -90,8 +90,8 @@ def direct(net, batch, threads):
     def forward(X, W, b, Y, *options):
         kernels.conv_forward(X, W, None, b, Y, None, *options)
 
-    def backward(X, W, Y, *rest):
-        kernels.conv_backward(X, W, Y, None, *rest)
+    def backward(X, W, Y, dY, *rest):
+        kernels.conv_backward(X, W, Y, None, dY, None, *rest)
 
     step, filled = one_pass(what, forward, backward, X[:, None], W[None], Y[:, None], options)
     return step, {name: array.reshape(-1) for name, array in filled.items()}

@@ -50,6 +50,7 @@ def conv_backward(
     Y: _Array,
     index: _Array | None,
     dY: _Array,
+    shift: _Array | None,
     dX: _Array | None,
     dW: _Array | None,
     db: _Array | None,

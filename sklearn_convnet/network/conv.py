@@ -287,6 +287,6 @@ class ConvNode(Node):
         X, dX = (shaped(array, n, *self.maps_in) for array in (X, dX))
         weight, dW = (shaped(array, *self.weight_3d) for array in (weight, dW))
         run.kernels.conv_backward(
-            X, weight, Y, index, dY, dX, dW, db, *self.geometry, *activation, self.pool_size,
+            X, weight, Y, index, dY, None, dX, dW, db, *self.geometry, *activation, self.pool_size,
             run.n_threads,
         )  # fmt: skip

@@ -1,8 +1,8 @@
 """Transposed convolutions: the kernels of a convolution, with input and output exchanged.
 
 A transposed convolution is the adjoint of a convolution from its output to its input. So
-its forward is that convolution's input gradient, its input gradient that one's forward, and
-its weight gradient that one's weight gradient.
+its forward is that convolution's input gradient, shifted by the bias, its input gradient that
+one's forward, and its weight gradient that one's weight gradient.
 """
 
 from math import prod
@@ -68,13 +68,9 @@ class ConvTransposeNode(Node):
         Y = run.empty((n, *self.maps_out), X.dtype)
         maps = X.reshape(n, *self.maps_in)
         run.kernels.conv_backward(
-            Y, self._adjoint_weight(run), maps, None, maps, Y, None, None, *self.adjoint,
-            run.n_threads,
+            Y, self._adjoint_weight(run), maps, None, maps, self.params.get("bias"), Y, None,
+            None, *self.adjoint, run.n_threads,
         )  # fmt: skip
-        if "bias" in self.params:
-            rows = Y.reshape(-1, Y.shape[-1])
-            bias = self.params["bias"]
-            run.kernels.channel_affine(rows, np.ones_like(bias), bias, rows, run.n_threads)
         run.save(self, maps)
         return Y.reshape(n, *self.output_shape)
 
@@ -92,7 +88,7 @@ class ConvTransposeNode(Node):
         if dW is not None:
             adjoint_dW = run.empty(weight.shape, weight.dtype)
             run.kernels.conv_backward(
-                dY, weight, maps, None, maps, None, adjoint_dW, None, *self.adjoint,
+                dY, weight, maps, None, maps, None, None, adjoint_dW, None, *self.adjoint,
                 run.n_threads,
             )  # fmt: skip
             exchange_maps(adjoint_dW, dW, run)

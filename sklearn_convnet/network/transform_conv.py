@@ -169,6 +169,7 @@ class TransformConvNode(Node):
             Y.reshape(n, *self.maps_out),
             None,
             dY.reshape(n, *self.maps_out),
+            None,
             None if dX is None else dX.reshape(n, *self.maps_in),
             d_bank,
             d_bank_bias,

@@ -172,10 +172,10 @@ GOOD_CALLS = {
         _CONV_SIZES,
         named(
             X=IN("n D H W C"), W=IN("KD KH KW c F"), Y=IN("n OD OH OW F"), index=None,
-            dY=IN("n OD OH OW F"), dX=OUT("n D H W C"), dW=OUT("KD KH KW c F"),
+            dY=IN("n OD OH OW F"), shift=IN("C"), dX=OUT("n D H W C"), dW=OUT("KD KH KW c F"),
             db=OUT("F"), **_CONV_OPTIONS,
         ),
-        optional=("dX", "dW", "db"),
+        optional=("shift", "dX", "dW", "db"),
     ),
     "conv_forward, pool": Call(
         _CONV_POOL_SIZES,
@@ -191,9 +191,10 @@ GOOD_CALLS = {
         named(
             X=IN("n D H W C"), W=IN("KD KH KW C F"), Y=IN("n OD OH OW F"),
             index=IN("n OD OH OW F", "int32", _CONV_POOL_INDEX), dY=IN("n OD OH OW F"),
-            dX=OUT("n D H W C"), dW=OUT("KD KH KW C F"), db=OUT("F"), **_CONV_POOL_OPTIONS,
+            shift=IN("C"), dX=OUT("n D H W C"), dW=OUT("KD KH KW C F"), db=OUT("F"),
+            **_CONV_POOL_OPTIONS,
         ),
-        optional=("dX", "dW", "db"),
+        optional=("shift", "dX", "dW", "db"),
     ),
     "winograd_forward": Call(
         _WINOGRAD_SIZES,

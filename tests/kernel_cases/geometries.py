@@ -103,6 +103,10 @@ CONV_CASES = {
         5, (4, 3, 10), 32, 20, (2, 1, 5), stride=(2, 1, 5), activation="relu"
     ),
     "projection": ConvCase(17, (1, 8, 9), 32, 65, (1, 1, 1), stride=(1, 2, 2)),
+    "strided, in chunks": ConvCase(  # of a large image, phase by phase
+        1, (1, 70, 66), 24, 20, (1, 4, 3), stride=(1, 2, 2), padding=pad_image(1),
+        activation="relu",
+    ),
     "alexnet": ConvCase(2, (1, 35, 35), 3, 96, (1, 11, 11), stride=(1, 4, 4)),
     "depthwise": ConvCase(
         19, (1, 10, 11), 70, 70, (1, 3, 3), padding=pad_image(1), groups=70

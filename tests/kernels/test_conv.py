@@ -31,7 +31,7 @@ def backward(kernels, case, X, W, Y, dY, n_threads=1, skip=()):
     gradients = [
         None if name in skip else cases.output(shape, X.dtype) for name, shape in shapes.items()
     ]
-    kernels.conv_backward(X, W, Y, None, dY, *gradients, *case.options, n_threads)
+    kernels.conv_backward(X, W, Y, None, dY, None, *gradients, *case.options, n_threads)
     return gradients
 
 
@@ -292,6 +292,18 @@ def test_input_gradient_is_the_flipped_convolution(case):
     dX, _, _ = backward(reference, case, X, W, dY, dY)
 
     np.testing.assert_allclose(dX[:, 0], expected[:, top : top + H, left : left + W_], atol=1e-14)
+
+
+@pytest.mark.parametrize("case", TINY_ALL)
+def test_shift_is_added_to_each_pixel(case):
+    case = TINY_ALL[case]
+    X, W, b, dY = case.arrays(float64)
+    Y = forward(reference, case, X, W, b)
+    shift = np.arange(1.0, 1 + X.shape[-1])
+    dX = cases.output(X.shape, X.dtype)
+    reference.conv_backward(X, W, Y, None, dY, shift, dX, None, None, *case.options, 1)
+
+    np.testing.assert_array_equal(dX, backward(reference, case, X, W, Y, dY)[0] + shift)
 
 
 @pytest.mark.parametrize("case", TINY)

@@ -32,7 +32,7 @@ def backward(kernels, case, X, W, Y, index, dY, n_threads=1, skip=()):
         None if name in skip else cases.output(shape, X.dtype)
         for name, shape in gradient_shapes(X, W)
     ]
-    kernels.conv_backward(X, W, Y, index, dY, *gradients, *case.options, n_threads)
+    kernels.conv_backward(X, W, Y, index, dY, None, *gradients, *case.options, n_threads)
     return gradients
 
 
@@ -301,7 +301,7 @@ def test_reference_is_convolution_and_pool(case, seed):
     d_maps = cases.output(maps.shape, dtype)
     reference.maxpool_backward(dY, index, d_maps, 1)
     expected = [cases.output(shape, dtype) for _, shape in gradient_shapes(X, W)]
-    reference.conv_backward(X, W, maps, None, d_maps, *expected, *options, 1)
+    reference.conv_backward(X, W, maps, None, d_maps, None, *expected, *options, 1)
     assert_gradients_close(backward(reference, case, X, W, Y, index, dY), expected)
 
 

@@ -274,7 +274,7 @@ def test_is_the_convolution_whose_groups_are_the_maps(case, seed):
     expected = np.empty_like(Y)
     reference.conv_forward(X, W, None, b, expected, None, *options)
     gradients = [np.empty_like(X), np.empty_like(W), np.empty(case.filters)]
-    reference.conv_backward(X, W, Y, None, dY, *gradients, *options)
+    reference.conv_backward(X, W, Y, None, dY, None, *gradients, *options)
 
     cases.assert_close(Y, expected, floor=1.0)
     for one, other in zip(backward(reference, case, X, W, Y, dY), gradients, strict=True):

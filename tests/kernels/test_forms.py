@@ -18,7 +18,7 @@ from sklearn_convnet.kernels.reference.forms import FORM_NAMES, PASSES
 #: The forms of each pass, without and with a max pool.
 FORMS = {
     "forward": {"direct", "widened", "interleaved"},
-    "input_gradient": {"scatter", "pointwise", "disjoint", "turned"},
+    "input_gradient": {"scatter", "pointwise", "phases", "turned"},
     "weight_gradient": {"direct", "widened", "interleaved"},
 }
 POOL_FORMS = {
@@ -49,15 +49,16 @@ def chosen(kernels, step, case, n=None):
 
 
 def results(kernels, case, dtype, n_threads=1, seed=0):
-    """Y and the gradients, of a pool also the index, all from the same Y."""
+    """Y and the gradients, of a pool also the index, all from the same Y; dX is shifted."""
     X, W, b, dY = case.arrays(dtype, seed)
+    shift = np.random.default_rng(seed).standard_normal(X.shape[-1]).astype(dtype)
     made, saved = ([cases.output(case.output_shape, dtype), None] for _ in range(2))
     if max(case.pool_size) > 1:
         made[1], saved[1] = (cases.output(case.output_shape, np.int32) for _ in range(2))
     kernels.conv_forward(X, W, None, b, *made, *case.options, n_threads)
     reference.conv_forward(X, W, None, b, *saved, *case.options, 1)
     gradients = [cases.output(shape, dtype) for shape in (X.shape, W.shape, W.shape[-1:])]
-    kernels.conv_backward(X, W, *saved, dY, *gradients, *case.options, n_threads)
+    kernels.conv_backward(X, W, *saved, dY, shift, *gradients, *case.options, n_threads)
     return [array for array in (*made, *gradients) if array is not None]
 
 
@@ -201,8 +202,8 @@ def test_each_form_is_chosen_for_what_it_is_for(kernels, dtype):
     assert form("weight_gradient", 128, 28, 1, 6, 5, 2) == "interleaved"
     assert form("weight_gradient", 1, 14, 64, 64, 3, 1) == "direct"
     assert form("input_gradient", 8, 14, 64, 64, 1) == "pointwise"
-    assert form("input_gradient", 8, 14, 64, 64, 2, stride=(1, 2, 2)) == "disjoint"
-    assert form("input_gradient", 8, 15, 64, 64, 2, stride=(1, 2, 2)) == "scatter"
+    assert form("input_gradient", 8, 14, 64, 64, 2, stride=(1, 2, 2)) == "phases"
+    assert form("input_gradient", 8, 15, 64, 64, 3, 1, stride=(1, 2, 2)) == "phases"
     assert form("input_gradient", 8, 14, 64, 8, 3, 1) == "turned"
     assert form("input_gradient", 8, 15, 3, 64, 3, stride=(1, 2, 2)) == "scatter"
 
@@ -246,6 +247,15 @@ def test_a_forced_form_computes_in_another_order(kernels, dtype):
 def test_threads_do_not_matter(kernels, dtype, form, case):
     case = replace(cases.CONV_CASES[case], n=18)
     with forced(kernels, form):
+        cases.assert_threads_do_not_matter(
+            lambda n_threads: results(kernels, case, dtype, n_threads)
+        )
+
+
+@cases.every_compiled
+def test_chunks_of_phases_do_not_matter(kernels, dtype):
+    case = cases.CONV_CASES["strided, in chunks"]
+    with forced(kernels, "phases"):
         cases.assert_threads_do_not_matter(
             lambda n_threads: results(kernels, case, dtype, n_threads)
         )

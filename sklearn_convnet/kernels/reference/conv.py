@@ -118,9 +118,9 @@ def _convolve(X, W, scale, b, Y, stride, padding, dilation, groups, activation, 
     Y[:] = f(Z, alpha)
 
 
-@_kernel("index", "dX", "dW", "db")
-def conv_backward(X, W, Y, index, dY, dX, dW, db, stride, padding, dilation, groups, activation,
-                  alpha, pool_size, n_threads):  # fmt: skip
+@_kernel("index", "shift", "dX", "dW", "db")
+def conv_backward(X, W, Y, index, dY, shift, dX, dW, db, stride, padding, dilation, groups,
+                  activation, alpha, pool_size, n_threads):  # fmt: skip
     """Take the gradient at the output of a convolution, or its pool, to input, weights and bias.
 
     Parameters
@@ -130,11 +130,13 @@ def conv_backward(X, W, Y, index, dY, dX, dW, db, stride, padding, dilation, gro
     Y : array of shape (n, OD, OH, OW, F)  # IN
         The output of the forward pass, after activation and pool.
     dY : array like Y  # IN
+    shift : array of shape (C,) or None  # IN
+        Added to each pixel of dX, as the bias of a transposed convolution is.
     dX : array like X or None  # OUT
     dW : array like W or None  # OUT
     db : array of shape (F,) or None  # OUT
     """
-    pools, gradients = _pools(pool_size, dilation, groups), (dX, dW, db)
+    pools, gradients = _pools(pool_size, dilation, groups), (shift, dX, dW, db)
     if pools != (index is not None):
         raise ValueError("an index is needed for windows larger than 1 x 1 x 1, and for them alone")
     geometry = (stride, padding, dilation, groups)
@@ -160,10 +162,13 @@ def conv_backward(X, W, Y, index, dY, dX, dW, db, stride, padding, dilation, gro
     _take_back(X, W, dZ, dZ, *gradients, *geometry, "identity", 0.0)
 
 
-def _take_back(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups, activation, alpha):
+def _take_back(
+    X, W, Y, dY, shift, dX, dW, db, stride, padding, dilation, groups, activation, alpha
+):  # fmt: skip
     check_conv(
         X, W, None, Y, stride, padding, dilation, groups,
         dY=(dY, "n OD OH OW F"),
+        shift=(shift, "C"),
         dX=(dX, "n D H W C"),
         dW=(dW, "KD KH KW C/groups F"),
         db=(db, "F"),
@@ -192,4 +197,5 @@ def _take_back(X, W, Y, dY, dX, dW, db, stride, padding, dilation, groups, activ
         for tap, view in _taps(padded, kernel, stride, output, dilation):
             W_group = _by_group(W[tap], groups)
             view += _ungroup(dZ @ W_group.transpose(0, 2, 1), view.shape)
-        dX[:] = _crop(padded, padding, size)
+        padded = _crop(padded, padding, size)
+        dX[:] = padded if shift is None else padded + _double(shift)

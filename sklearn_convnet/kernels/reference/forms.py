@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 FORM_NAMES = (
-    "direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "disjoint",
-    "turned", "sparse",
+    "direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "phases", "turned",
+    "sparse",
 )  # fmt: skip
 PASSES = ("forward", "input_gradient", "weight_gradient")
 

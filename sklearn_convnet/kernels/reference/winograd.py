@@ -176,7 +176,7 @@ def winograd_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, su
     maps = _with_depth(1, A, _double(Y), index, _double(dY), dA)
     A_3d, Y_3d, index, dY_3d, dA_3d = maps
     conv_backward(
-        A_3d, filters, Y_3d, index, dY_3d, dA_3d, d_filters, db64, (1, 1, 1),
+        A_3d, filters, Y_3d, index, dY_3d, None, dA_3d, d_filters, db64, (1, 1, 1),
         ((0, 0), *padding), (1, *dilation), 1, activation, alpha, (1, *pool_size), n_threads,
     )  # fmt: skip
     for array, values in ((dW, dW64), (db, db64)):

@@ -12,8 +12,8 @@
 #     forward           rows = windows  k = taps     b = filters              direct.pxi
 #     weight gradient   rows = taps     k = windows  b = dz                   direct_gradient.pxi
 #     input gradient    rows = dz       k = filters  b = filters, transposed  scatter.pxi
-#   With stride 1 the input gradient can also be a forward pass, of dz and the filters turned round
-#   (turned.pxi).
+#   The input gradient can also be a forward pass, of dz and the filters turned round (turned.pxi),
+#   with larger strides one for each phase of these (phases.pxi).
 # * Where images can fill the vectors better than filters, vectors of images are worked on
 #   interleaved (interleaved.pxi), by the same sums in the same order.
 # * With windows larger than one position, Y is the maximum over windows of f(z), which lie side by
@@ -22,6 +22,7 @@
 # * Prologue and epilogue have the same order in all kernels of convolutions, here and in
 #   winograd.pxi: affine before W, scale behind it; index, moments and addend behind Y; and before
 #   n_threads the activation of the input, that of the output, and the windows of the pool.
+# * A shift of dX is the bias of a transposed convolution, whose forward is this input gradient.
 # * The scale, of a batch norm at a prediction, is multiplied with filters as they are packed: they
 #   are read from memory once.
 
@@ -71,6 +72,7 @@ def conv_backward(
     const real[:, :, :, :, ::1] Y,         # IN  (n, *out, filters), activated and pooled
     const int32_t[:, :, :, :, ::1] index,  # IN  like Y; None where there is no pool
     const real[:, :, :, :, ::1] dY,        # IN  like Y
+    const real[::1] shift,                 # IN  (channels,) or None: added to each pixel of dX
     real[:, :, :, :, ::1] dX,              # OUT like X, or None
     real[:, :, :, :, ::1] dW,              # OUT like W, or None
     real[::1] db,                          # OUT (filters,) or None
@@ -94,6 +96,8 @@ def conv_backward(
     same_sizes(Y.shape, dY.shape, 5, "dY")
     if dX is not None:
         same_sizes(X.shape, dX.shape, 5, "dX")
+    if shift is not None:
+        same_length(q.n_channels, shift.shape[0], "shift")
     if dW is not None:
         same_sizes(W.shape, dW.shape, 5, "dW")
     if db is not None:
@@ -108,6 +112,7 @@ def conv_backward(
     q.W = &W[0, 0, 0, 0, 0]
     q.Y_in = &Y[0, 0, 0, 0, 0]
     q.dY = &dY[0, 0, 0, 0, 0]
+    q.shift = NULL if shift is None else &shift[0]
     q.dX = NULL if dX is None else &dX[0, 0, 0, 0, 0]
     cdef real* to_dW = NULL if dW is None else &dW[0, 0, 0, 0, 0]
     cdef real* to_db = NULL if db is None else &db[0]

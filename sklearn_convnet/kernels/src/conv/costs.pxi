@@ -98,6 +98,12 @@ cdef double pointwise_cost(const Conv* q, const Pool* pool) noexcept nogil:
     return rows_cost(q, 0)
 
 
+cdef double phases_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    cdef Py_ssize_t joined = best_joined(q)
+    cdef double positions = <double> q.size[0] * q.size[1] * q.size[2] / joined
+    return phase_products(q, joined) + SETTING_UP * positions * q.n_groups
+
+
 cdef double turned_cost(const Conv* q, const Pool* pool) noexcept nogil:
     """Time of the forward pass that gives dX, interleaved if there are images enough."""
     cdef Conv back = turned_geometry(q)

@@ -3,8 +3,8 @@
 #   dW(t, c, f) = sum_o X(o s + t d - p, c) dz(o, f)                  dz = dY f'(z)
 #
 # Design:
-# * Rows of the tile are taps, k are windows, b is dz. The input gradient, unless it is turned, is
-#   that of scatter.pxi.
+# * Rows of the tile are taps, k are windows, b is dz. The input gradient, unless it is a forward
+#   pass, is that of scatter.pxi.
 # * dz is never stored as a whole: it is made for MC positions at a time, and used for
 #   both gradients while it is in cache.
 
@@ -89,7 +89,8 @@ cdef void conv_backward_block(
     cdef bint scatters = q.dX is not NULL and given.scatters
     if scatters:
         padded = dx + q.block_images * q.padded_size + slack
-        memset(dx, 0, n_images * q.padded_size * sizeof(real))
+        fill_pixels(given.shift, given.n_channels,
+                    n_images * q.padded_size // given.n_channels, dx)
     if dW is not NULL:
         x = padded_block(q, block, 0, n_windows, padded)
     for i in range(ceil_div(n_windows, MC)):
@@ -101,9 +102,6 @@ cdef void conv_backward_block(
         if scatters:
             add_input_gradient(given, row * q.width, n_rows * q.width, dz,
                                row_of_dz(q) // q.width, dx, spare)
-        elif q.dX is not NULL and not is_pointwise(given):
-            add_input_gradient(given, row * q.width, n_rows * q.width, dz,
-                               row_of_dz(q) // q.width, q.dX + image * q.image_size, spare)
         elif q.dX is not NULL:
             pointwise_input_gradient(
                 given, n_rows * q.width, dz, row_of_dz(q) // q.width,

@@ -13,7 +13,7 @@ cdef enum Pass:
     POOL_FORWARD, POOL_INPUT_GRADIENT, POOL_WEIGHT_GRADIENT  # the same with a max pool
 
 cdef enum FormCode:
-    DIRECT, WIDENED, NARROW, INTERLEAVED, SCATTER, POINTWISE, DISJOINT, TURNED, SPARSE
+    DIRECT, WIDENED, NARROW, INTERLEAVED, SCATTER, POINTWISE, PHASES, TURNED, SPARSE
 
 cdef enum:
     N_PASSES = 6
@@ -22,7 +22,7 @@ cdef enum:
 
 PASSES = ("forward", "input_gradient", "weight_gradient")
 FORM_NAMES = (
-    "direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "disjoint", "turned",
+    "direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "phases", "turned",
     "sparse")
 
 ctypedef const char* (*WhyNot)(const Conv* q, const Pool* pool) noexcept nogil
@@ -89,11 +89,19 @@ cdef const char* not_pointwise(const Conv* q, const Pool* pool) noexcept nogil:
     return NULL
 
 
-cdef const char* not_disjoint(const Conv* q, const Pool* pool) noexcept nogil:
-    if is_pointwise(q):
-        return b"windows are pixels"
-    if not is_disjoint(q):
-        return b"windows do not lie side by side, with rows of whole vectors"
+cdef const char* not_phases(const Conv* q, const Pool* pool) noexcept nogil:
+    cdef Conv dz
+    cdef int axis
+    if q.stride[0] == 1 and q.stride[1] == 1 and q.stride[2] == 1:
+        return b"strides are 1"
+    for axis in range(3):
+        if q.kernel[axis] > 1 and q.dilation[axis] > 1:
+            return b"filters are dilated"
+    if <double> q.stride[0] * q.stride[1] * q.stride[2] > MAX_PHASES:
+        return b"strides are large"
+    dz = gradient_in_padding(q, best_joined(q))
+    if <double> dz.padded[0] * dz.padded[1] * dz.padded[2] * dz.n_channels > MAX_NUMBERS:
+        return b"the gradient in its padding is too large"
     return NULL
 
 
@@ -142,7 +150,7 @@ add_form(POOL_FORWARD, INTERLEAVED, not_interleaved, interleaved_cost)
 
 add_form(INPUT_GRADIENT, SCATTER, always, scatter_cost)
 add_form(INPUT_GRADIENT, POINTWISE, not_pointwise, pointwise_cost)
-add_form(INPUT_GRADIENT, DISJOINT, not_disjoint, pointwise_cost)
+add_form(INPUT_GRADIENT, PHASES, not_phases, phases_cost)
 add_form(INPUT_GRADIENT, TURNED, not_turned, turned_cost)
 
 add_form(WEIGHT_GRADIENT, DIRECT, always, direct_gradient_cost)
@@ -203,7 +211,7 @@ def force_form(name):
 
     Parameters
     ----------
-    name : {"direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "disjoint", \
+    name : {"direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "phases", \
 "turned", "sparse"} or None
 
     Returns

@@ -53,8 +53,9 @@ cdef struct Conv:
     const real* dY
     real* Y
     const real* Y_in
+    const real* shift         # (n_channels) of dX, or NULL
     real* dX
-    bint scatters             # dX: otherwise windows lie side by side, and nothing is added up
+    bint scatters             # dX: otherwise windows are pixels, and nothing is added up
     int code
     real alpha
     const real* output        # if X is a gradient: where its f' follows from; or NULL

@@ -27,6 +27,18 @@ cdef void pad_image(
             memset(to, 0, row * sizeof(real))
 
 
+cdef void fill_pixels(
+    const real* shift, Py_ssize_t n_channels, Py_ssize_t n_pixels, real* image
+) noexcept nogil:
+    """Pixels that are all the shift, or zero without one."""
+    cdef Py_ssize_t i
+    if shift is NULL:
+        memset(image, 0, n_pixels * n_channels * sizeof(real))
+        return
+    for i in range(n_pixels):
+        copy_row(shift, image + i * n_channels, n_channels)
+
+
 cdef void crop_image(const Conv* q, const real* padded, real* image) noexcept nogil:
     """The adjoint of pad_image."""
     cdef Py_ssize_t row = q.padded[2] * q.n_channels, width = q.size[2] * q.n_channels

@@ -36,6 +36,9 @@ cdef int gradients(Conv* given, real* dW, real* db, int n_threads) except -1:
         if form == TURNED:
             turned_input_gradient(given, n_threads)
             given.dX = NULL
+        elif form == PHASES:
+            phased_input_gradient(given, n_threads)
+            given.dX = NULL
     form = choose_form(WEIGHT_GRADIENT, given, NULL)
     if dW is not NULL and form == INTERLEAVED:
         interleaved_gradients(given, dW, db, n_threads)

@@ -6,8 +6,7 @@
 # * Rows of the tile are those of dz, k are filters, b the filters, transposed, in panels over
 #   neighbouring taps: these fill vectors even where channels are few.
 # * Each tile is added to the windows it came from, which may overlap. So no stride, dilation or
-#   padding needs a form of its own. Where windows lie side by side, nothing is added: the product,
-#   written to where it belongs, is dX.
+#   padding needs a form of its own. Where windows are pixels, nothing is added: the product is dX.
 
 cdef void pack_transposed(Conv* q, int n_threads) noexcept nogil:
     """For each (group, run): panels over the run's taps, rows over the filters."""
@@ -30,8 +29,7 @@ cdef void add_input_gradient(
     const Conv* q, Py_ssize_t first, Py_ssize_t n_rows, const real* dz, Py_ssize_t row_lanes,
     real* dx, real* spare
 ) noexcept nogil:
-    """dX += the filters times dz, scattered over n_rows windows; not added but put where these lie
-    side by side."""
+    """dX += the filters times dz, scattered over n_rows windows."""
     cdef Py_ssize_t n_vec = vectors_for(q.run_width), panel, v, V, MR, t, row, r, g, u, at
     cdef Py_ssize_t n_steps = ceil_div(q.group_filters, KC), step, k, k_end
     cdef const real* b
@@ -58,7 +56,7 @@ cdef void add_input_gradient(
                             a[r] = a[0]
                             c[r] = spare
                         tile(V, a, q.count + k, k_end - k, b + k * V * LANES, V * LANES,
-                             ZEROS, ADD_C if step > 0 or q.scatters else FROM_INIT, c)
+                             ZEROS, ADD_C, c)
 
 
 cdef inline bint is_pointwise(const Conv* q) noexcept nogil:
@@ -68,17 +66,6 @@ cdef inline bint is_pointwise(const Conv* q) noexcept nogil:
         if q.kernel[axis] > 1 or q.stride[axis] > 1:
             return False
     return q.n_groups == 1 and not q.has_padding and q.n_channels % LANES == 0
-
-
-cdef inline bint is_disjoint(const Conv* q) noexcept nogil:
-    """True if windows lie side by side, cover all pixels, and have rows of whole vectors."""
-    cdef int axis
-    for axis in range(3):
-        if q.kernel[axis] != q.stride[axis] or q.out[axis] * q.stride[axis] != q.size[axis]:
-            return False
-        if q.kernel[axis] > 1 and q.dilation[axis] > 1:
-            return False
-    return q.n_groups == 1 and not q.has_padding and q.kernel[2] * q.n_channels % LANES == 0
 
 
 cdef void pointwise_input_gradient(
@@ -95,4 +82,5 @@ cdef void pointwise_input_gradient(
             k_end = part(q.n_filters, step + 1, n_steps)
             matrix_rows(V, dz + k, row_lanes, 1, n_rows, k_end - k,
                         q.packed_T + (v * q.n_filters + k * V) * LANES, V * LANES,
-                        ZEROS, step > 0, dx + v * LANES, q.n_channels)
+                        q.shift + v * LANES if q.shift is not NULL and step == 0 else ZEROS,
+                        step > 0, dx + v * LANES, q.n_channels)

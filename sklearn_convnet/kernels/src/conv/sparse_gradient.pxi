@@ -148,6 +148,9 @@ cdef void conv_pool_backward_block(
     cdef Unit u
     if q.dX is not NULL:
         memset(dx, 0, size * sizeof(real))
+        if q.shift is not NULL:
+            fill_pixels(
+                q.shift, q.n_channels, n_images * q.padded_size // q.n_channels, dx)
     if dW is not NULL:
         if q.has_padding or (q.n_images - image - n_images) * q.image_size >= LANES:
             x = padded_block(q, block, 0, n_images * q.n_windows, scratch)

@@ -27,7 +27,7 @@ cdef Conv turned_geometry(const Conv* q) noexcept nogil:
     back.group_channels, back.group_filters = q.group_filters, q.group_channels
     conv_sizes(&back)
     back.is_running = back.n_taps <= RUNNING_TAPS
-    back.X, back.b, back.Y = q.dY, NULL, q.dX
+    back.X, back.b, back.Y = q.dY, q.shift, q.dX
     back.output = NULL if q.code == IDENTITY else q.Y_in
     back.code_in, back.alpha_in = q.code, q.alpha
     back.code, back.alpha = IDENTITY, 0
