@@ -3,17 +3,26 @@
 # Design:
 # * Its output is cut into blocks of images, chunks of their windows and parts of the panels, as
 #   many as threads need.
-# * Filters are packed before all that, but for a few windows, such as those of one image: there
-#   each panel is used by one task, which packs as much of it as it then multiplies, and what is
-#   read is not written to memory again.
+# * Filters are packed before all that, but for a few windows, such as those of one small image:
+#   there each panel is used by one task, which packs as much of it as it then multiplies, and what
+#   is read is not written to memory again. Panels are then as many as threads share out evenly.
 # * The epilogue, an activation, is done for MC positions at a time, while they are in cache.
+
+cdef enum:
+    FEW_WINDOWS = 2 * MC  # windows that are not shared out, if panels can be
+
+
+cdef inline Py_ssize_t filters_start(const Conv* q, Py_ssize_t panel) noexcept nogil:
+    """The first vector of a panel of a group's filters; of the panel past the last, the end."""
+    return part(q.filter_lanes // LANES, panel, q.n_panels)
+
 
 cdef void pack_taps(
     const Conv* q, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t k, Py_ssize_t n_k, real* packed
 ) noexcept nogil:
     """Some taps of the filters of a panel, scaled."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
-    cdef Py_ssize_t n_lanes = (panel_start(n_vec, panel + 1) - v) * LANES
+    cdef Py_ssize_t v = filters_start(q, panel)
+    cdef Py_ssize_t n_lanes = (filters_start(q, panel + 1) - v) * LANES
     cdef Py_ssize_t first = group * q.group_filters + v * LANES
     pack_panel(
         q.W + k * q.n_filters + first, q.n_filters, 1,
@@ -23,12 +32,12 @@ cdef void pack_taps(
 
 cdef void pack_filters(Conv* q, int n_threads) noexcept nogil:
     """Filters into panels of every group, unless tasks do it, and biases."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_panels = panels_for(n_vec), t, g, p
-    for t in prange(0 if q.packs_in_task else q.n_groups * n_panels, num_threads=n_threads):
-        g = t // n_panels
-        p = t % n_panels
+    cdef Py_ssize_t n = 0 if q.packs_in_task else q.n_groups * q.n_panels, t, g, p
+    for t in prange(n, num_threads=n_threads):
+        g = t // q.n_panels
+        p = t % q.n_panels
         pack_taps(q, g, p, 0, q.n_taps, q.packed + q.n_taps * (
-            g * q.filter_lanes + panel_start(n_vec, p) * LANES))
+            g * q.filter_lanes + filters_start(q, p) * LANES))
     for g in range(q.n_groups):
         if q.b is NULL:
             memset(q.packed_b + g * q.filter_lanes, 0, q.filter_lanes * sizeof(real))
@@ -37,9 +46,9 @@ cdef void pack_filters(Conv* q, int n_threads) noexcept nogil:
                        q.packed_b + g * q.filter_lanes)
 
 
-cdef inline Py_ssize_t panel_scratch() noexcept nogil:
+cdef inline Py_ssize_t panel_scratch(const Conv* q) noexcept nogil:
     """A block of rows of a panel, and a spare one."""
-    return (MC + 1) * NR
+    return (q.panel_rows + 1) * NR
 
 
 cdef void conv_panel(
@@ -49,12 +58,12 @@ cdef void conv_panel(
     """One panel of maps at windows first ... first + n_rows of a block; y is the block's
     output at the first window. Scratch: `panel_scratch`, and KC rows of a panel where filters are
     packed here."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
-    cdef Py_ssize_t V = panel_start(n_vec, panel + 1) - v, n_lanes = V * LANES
+    cdef Py_ssize_t v = filters_start(q, panel)
+    cdef Py_ssize_t V = filters_start(q, panel + 1) - v, n_lanes = V * LANES
     cdef Py_ssize_t column = group * q.group_filters + v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.group_filters - v * LANES)
     cdef const real* b
-    cdef real* taps = scratch + panel_scratch()
+    cdef real* taps = scratch + panel_scratch(q)
     cdef const real* init = q.packed_b + group * q.filter_lanes + v * LANES
     cdef Py_ssize_t n_steps = ceil_div(q.n_taps, KC), step, k, k_end
     cdef Py_ssize_t n_direct = 0, MR = mr_of(V), t, row, r
@@ -85,7 +94,7 @@ cdef void conv_panel(
                     c[r] = y + (row + r) * q.n_filters
             for r in range(n_rows - row, MR):
                 a[r] = a[0]
-                c[r] = scratch + MC * n_lanes
+                c[r] = scratch + q.panel_rows * n_lanes
             if asks:
                 for r in range(row + MR, smaller(row + 2 * MR, n_rows)):
                     fetch(x + q.window[first + r] + q.tap[k], k_end - k)
@@ -104,11 +113,9 @@ cdef void conv_forward_task(const void* work, Py_ssize_t task, real* scratch) no
     cdef Py_ssize_t block = task // (q.n_panel_parts * q.n_chunks)
     cdef Py_ssize_t image = block_start(q, block)
     cdef Py_ssize_t n_windows = q.n_windows * (block_start(q, block + 1) - image)
-    cdef Py_ssize_t n_row_blocks = ceil_div(n_windows, MC)
-    cdef Py_ssize_t first = smaller(part(n_row_blocks, chunk, q.n_chunks) * MC, n_windows)
-    cdef Py_ssize_t last = smaller(
-        part(n_row_blocks, chunk + 1, q.n_chunks) * MC, n_windows)
-    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES)
+    cdef Py_ssize_t first = part(n_windows, chunk, q.n_chunks)
+    cdef Py_ssize_t last = part(n_windows, chunk + 1, q.n_chunks)
+    cdef Py_ssize_t n_panels = q.n_panels
     cdef Py_ssize_t n_all = q.n_groups * n_panels
     cdef Py_ssize_t start = part(n_all, panel_part, q.n_panel_parts)
     cdef Py_ssize_t end = part(n_all, panel_part + 1, q.n_panel_parts)
@@ -117,15 +124,15 @@ cdef void conv_forward_task(const void* work, Py_ssize_t task, real* scratch) no
     cdef const real* x
     if first >= last:
         return
-    x = padded_block(q, block, first, last, scratch + panel_scratch())
+    x = padded_block(q, block, first, last, scratch + panel_scratch(q))
     # The columns of this part, for the activation.
     left = (start // n_panels) * q.group_filters
-    left += panel_start(q.filter_lanes // LANES, start % n_panels) * LANES
+    left += filters_start(q, start % n_panels) * LANES
     right = (end // n_panels) * q.group_filters
-    right += panel_start(q.filter_lanes // LANES, end % n_panels) * LANES
-    for i in range(ceil_div(last - first, MC)):
-        row = first + i * MC
-        n_rows = smaller(MC, last - row)
+    right += filters_start(q, end % n_panels) * LANES
+    for i in range(ceil_div(last - first, q.panel_rows)):
+        row = first + i * q.panel_rows
+        n_rows = smaller(q.panel_rows, last - row)
         y = q.Y + image * q.out_size + row * q.n_filters
         for t in range(start, end):
             conv_panel(q, x, row, n_rows, t // n_panels, t % n_panels, y, scratch)
@@ -154,25 +161,39 @@ cdef real* packed_filters(const Conv* given, Conv* q, int n_threads) except NULL
     return memory
 
 
+cdef void share_panels(Conv* q, int n_threads) noexcept nogil:
+    """If a panel is worth being used once, for all windows: panels that threads share evenly."""
+    cdef Py_ssize_t n_rows = q.block_images * q.n_windows
+    q.packs_in_task = q.width == 1 and q.n_blocks == 1 and not copies_input(q) and (
+        n_rows <= MC or (n_rows <= FEW_WINDOWS and q.n_groups * q.n_panels >= n_threads))
+    if not q.packs_in_task:
+        return
+    q.panel_rows = larger(MC, n_rows)
+    if q.n_groups == 1:
+        q.n_panels = smaller(
+            q.filter_lanes // LANES, ceil_div(q.n_panels, n_threads) * n_threads)
+    q.n_chunks = 1
+    q.n_panel_parts = q.n_groups * q.n_panels
+
+
 cdef int convolve_images(const Conv* given, Py_ssize_t width, int n_threads) except -1:
     """Y, with so many neighbouring positions taken together."""
     cdef Conv q = widened(given, width)
     cdef Py_ssize_t* tables
     cdef real* packed = NULL
-    cdef Py_ssize_t n_tasks, n_chunks, scratch_size = panel_scratch()
+    cdef Py_ssize_t n_tasks, scratch_size
     cut_blocks(&q, n_threads)
-    n_chunks = ceil_div(q.block_images * q.n_windows, MC)
-    q.n_chunks = smaller(n_chunks, chunks_of(q.n_blocks, n_threads))
-    q.n_panel_parts = 1
-    if q.n_blocks * q.n_chunks < n_threads:
-        q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
-    # All windows are one block of rows: a panel is used once.
-    q.packs_in_task = (
-        q.width == 1 and q.n_blocks == 1 and n_chunks == 1 and not copies_input(&q))
-    if q.packs_in_task:
-        q.n_panel_parts = q.n_groups * panels_for(q.filter_lanes // LANES)
-        scratch_size += KC * NR
+    share_panels(&q, n_threads)
+    if not q.packs_in_task:
+        q.n_chunks = smaller(ceil_div(q.block_images * q.n_windows, MC),
+                             chunks_of(q.n_blocks, n_threads))
+        q.n_panel_parts = 1
+        if q.n_blocks * q.n_chunks < n_threads:
+            q.n_panel_parts = q.n_groups * q.n_panels
     n_tasks = q.n_blocks * q.n_chunks * q.n_panel_parts
+    scratch_size = panel_scratch(&q)
+    if q.packs_in_task:
+        scratch_size += KC * NR
     if copies_input(&q):
         scratch_size += whole_vectors(q.block_images * q.padded_size)
     tables = conv_tables(&q)

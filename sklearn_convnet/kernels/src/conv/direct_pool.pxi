@@ -8,7 +8,7 @@ cdef inline Py_ssize_t unit_scratch(const ConvPool* p) noexcept nogil:
 cdef inline Py_ssize_t row_and_panel_scratch(const ConvPool* p) noexcept nogil:
     """Scratch of a row of a pool, or of a panel of the convolution: they take turns."""
     return larger(
-        panel_scratch(), whole_vectors(ceil_div(row_bytes(&p.pool), sizeof(real))))
+        panel_scratch(&p.conv), whole_vectors(ceil_div(row_bytes(&p.pool), sizeof(real))))
 
 
 cdef void pool_unit(
@@ -54,7 +54,7 @@ cdef void conv_pool_task(const void* work, Py_ssize_t task, real* scratch) noexc
         for i in range(ceil_div(u.n_windows // q.width, MC)):
             row = i * MC
             n_rows = smaller(MC, u.n_windows // q.width - row)
-            for panel in range(panels_for(q.filter_lanes // LANES)):
+            for panel in range(q.n_panels):
                 conv_panel(q, x, u.first // q.width + row, n_rows, 0, panel,
                            z + row * q.n_filters, scratch)
         activate(q.code, q.alpha, z, u.n_windows * p.conv.n_filters)

@@ -29,6 +29,8 @@ cdef struct Conv:
     bint has_padding
     Py_ssize_t n_images, n_channels, n_filters, n_groups
     Py_ssize_t group_channels, group_filters, filter_lanes
+    Py_ssize_t n_panels       # of the filters of a group
+    Py_ssize_t panel_rows     # windows between two uses of the same part of a panel, at most
     Py_ssize_t n_windows      # of one image
     Py_ssize_t n_taps         # kernel positions times channels of a group
     Py_ssize_t image_size     # numbers in one image
@@ -144,6 +146,8 @@ cdef void conv_sizes(Conv* q) noexcept nogil:
         q.n_taps *= q.kernel[axis]
     q.out_size = q.n_windows * q.n_filters
     q.filter_lanes = vectors_for(q.group_filters) * LANES
+    q.n_panels = panels_for(q.filter_lanes // LANES)
+    q.panel_rows = MC
     # Small images fit one block of rows; the rows of a larger one are cut within it, so
     # that the order of sums does not depend on its place in the batch.
     q.block_images = larger(1, smaller(MC // q.n_windows, q.n_images))
