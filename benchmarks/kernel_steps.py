@@ -88,7 +88,7 @@ def direct(net, batch, threads):
     options = (ones, ((0, 0), pads, pads), ones, 1, "identity", 0.0, ones, threads)
 
     def forward(X, W, b, Y, *options):
-        kernels.conv_forward(X, W, None, b, Y, None, *options)
+        kernels.conv_forward(X, W, None, b, Y, None, None, *options)
 
     def backward(X, W, Y, dY, *rest):
         kernels.conv_backward(X, W, Y, None, dY, None, *rest)

@@ -35,6 +35,7 @@ def conv_forward(
     b: _Array | None,
     Y: _Array,
     index: _Array | None,
+    addend: _Array | None,
     stride: _Sizes,
     padding: _Borders,
     dilation: _Sizes,

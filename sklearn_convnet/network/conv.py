@@ -179,7 +179,7 @@ class ConvNode(Node):
     @property
     def takes_addend(self):
         """True if its forward adds the other part of a residual sum."""
-        return bool(self.tile) and not self.pools and self.activation == "identity"
+        return not self.pools and self.activation == "identity"
 
     @property
     def takes_gradient(self):
@@ -204,7 +204,7 @@ class ConvNode(Node):
         activation = after or (self.activation, self.alpha)
         if self.tile:
             return self._tiled_forward(X, source, filters, Y, index, addend, activation, run)
-        self._direct_forward(X, filters, Y, index, activation, run)
+        self._direct_forward(X, filters, Y, index, addend, activation, run)
         return self._handed_on(Y, run)
 
     def _source(self, given):
@@ -237,11 +237,11 @@ class ConvNode(Node):
         with run.within(self.moments):
             return self.moments.measure(Y, strips, run)
 
-    def _direct_forward(self, X, filters, Y, index, activation, run):
+    def _direct_forward(self, X, filters, Y, index, addend, activation, run):
         Y = Y.reshape(len(X), *self.maps_out)
-        index = None if index is None else index.reshape(Y.shape)
+        index, addend = (None if a is None else a.reshape(Y.shape) for a in (index, addend))
         X, (weight, *rest) = X.reshape(len(X), *self.maps_in), filters
-        arrays = (X, weight.reshape(self.weight_3d), *rest, Y, index)
+        arrays = (X, weight.reshape(self.weight_3d), *rest, Y, index, addend)
         run.kernels.conv_forward(
             *arrays, *self.geometry, *activation, self.pool_size, run.n_threads
         )

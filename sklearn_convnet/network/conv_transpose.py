@@ -82,7 +82,8 @@ class ConvTransposeNode(Node):
         dX = None
         if need_input:
             dX = run.empty(maps.shape, maps.dtype)
-            run.kernels.conv_forward(dY, weight, None, None, dX, None, *self.adjoint, run.n_threads)
+            arrays = (dY, weight, None, None, dX, None, None)
+            run.kernels.conv_forward(*arrays, *self.adjoint, run.n_threads)
             dX = dX.reshape(n, *self.input_shape)
         dW = self.gradient("weight")
         if dW is not None:

@@ -147,6 +147,7 @@ class TransformConvNode(Node):
             self._bank_bias(run),
             Y.reshape(n, *self.maps_out),
             None,
+            None,
             *self.geometry,
             self.activation,
             self.alpha,

@@ -52,6 +52,7 @@ BAD_CALLS = [
     ),
     ("conv_forward", "an index without windows", named(index=OUT("n OD OH OW F", "int32"))),
     ("conv_backward", "an index without windows", named(index=IN("n OD OH OW F", "int32"))),
+    ("conv_forward, pool", "a sum of pooled maps", named(addend=IN("n OD OH OW F"))),
     (
         "winograd_forward, pool", "moments of pooled maps",
         named(moments=OUT("n*((OH+3)//4) 1+2*F", "float64")),

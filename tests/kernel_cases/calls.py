@@ -164,9 +164,9 @@ GOOD_CALLS = {
         _CONV_SIZES,
         named(
             X=IN("n D H W C"), W=IN("KD KH KW c F"), scale=IN("F"), b=IN("F"),
-            Y=OUT("n OD OH OW F"), index=None, **_CONV_OPTIONS,
+            Y=OUT("n OD OH OW F"), index=None, addend=IN("n OD OH OW F"), **_CONV_OPTIONS,
         ),
-        optional=("scale", "b"),
+        optional=("scale", "b", "addend"),
     ),
     "conv_backward": Call(
         _CONV_SIZES,
@@ -181,7 +181,8 @@ GOOD_CALLS = {
         _CONV_POOL_SIZES,
         named(
             X=IN("n D H W C"), W=IN("KD KH KW C F"), scale=IN("F"), b=IN("F"),
-            Y=OUT("n OD OH OW F"), index=OUT("n OD OH OW F", "int32"), **_CONV_POOL_OPTIONS,
+            Y=OUT("n OD OH OW F"), index=OUT("n OD OH OW F", "int32"), addend=None,
+            **_CONV_POOL_OPTIONS,
         ),
         optional=("scale", "b", "index"),
         free=("D", "H", "W", "KD", "KH", "KW"),  # windows may leave out pixels

@@ -324,7 +324,7 @@ def test_work_space_that_the_system_does_not_give(run_python):
         stride = (1, 2**16, 2**16)
         try:
             loader.kernels(X.dtype).conv_forward(
-                X, W, None, None, Y, None, stride, padding, (1, 1, 1), 1, "identity", 0.0,
+                X, W, None, None, Y, None, None, stride, padding, (1, 1, 1), 1, "identity", 0.0,
                 (1, 1, 1), 1)
         except MemoryError as error:
             print(error)

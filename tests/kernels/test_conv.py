@@ -19,9 +19,9 @@ float64 = np.dtype(np.float64)
 every_case = pytest.mark.parametrize("case", cases.CONV_CASES)
 
 
-def forward(kernels, case, X, W, b, n_threads=1, scale=None):
+def forward(kernels, case, X, W, b, n_threads=1, scale=None, addend=None):
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
-    kernels.conv_forward(X, W, scale, b, Y, None, *case.options, n_threads)
+    kernels.conv_forward(X, W, scale, b, Y, None, addend, *case.options, n_threads)
     return Y
 
 
@@ -95,6 +95,18 @@ def test_batch_does_not_matter(kernels, dtype, case):
     X, W, b, _ = case.arrays(dtype)
 
     cases.assert_batch_does_not_matter(lambda X: forward(kernels, case, X, W, b, n_threads=2), X)
+
+
+@cases.every_compiled
+@every_case
+def test_sum_like_reference(kernels, dtype, case):
+    case = replace(cases.CONV_CASES[case], n=19)
+    X, W, b, addend = case.arrays(dtype)
+    actual, expected = (
+        forward(one, case, X, W, b, n_threads=2, addend=addend) for one in (kernels, reference)
+    )
+
+    cases.assert_close(actual, expected, floor=1.0)
 
 
 @cases.every_compiled

@@ -22,7 +22,7 @@ def forward(kernels, case, X, W, b, n_threads=1):
     """Y and index."""
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
     index = cases.output(Y.shape, np.int32)
-    kernels.conv_forward(X, W, None, b, Y, index, *case.options, n_threads)
+    kernels.conv_forward(X, W, None, b, Y, index, None, *case.options, n_threads)
     return Y, index
 
 
@@ -43,7 +43,9 @@ def gradient_shapes(X, W):
 def one_after_the_other(kernels, case, X, W, b):
     """Y and index of the convolution and the pool that are kernels of their own."""
     maps = cases.output((len(X), *case.maps_shape[1:]), X.dtype)
-    kernels.conv_forward(X, W, None, b, maps, None, *replace(case, pool_size=ONES).options, 1)
+    kernels.conv_forward(
+        X, W, None, b, maps, None, None, *replace(case, pool_size=ONES).options, 1
+    )
     return pooled(kernels, case, maps)
 
 
@@ -293,7 +295,7 @@ def test_reference_is_convolution_and_pool(case, seed):
     Y, index = forward(reference, case, X, W, b)
     maps = cases.output(case.maps_shape, dtype)
     options = replace(case, pool_size=ONES).options
-    reference.conv_forward(X, W, None, b, maps, None, *options, 1)
+    reference.conv_forward(X, W, None, b, maps, None, None, *options, 1)
     expected = pooled(reference, case, maps)
     np.testing.assert_array_equal(Y, expected[0])
     np.testing.assert_array_equal(index, expected[1])

@@ -137,7 +137,7 @@ def test_is_a_convolution_as_large_as_the_map(kernels, dtype):
     case = cases.ConvCase(5, (2, 3, 4), 7, 33, (2, 3, 4), activation="tanh")
     X, W, b, _ = case.arrays(dtype)
     Y = cases.output(case.output_shape, dtype)
-    kernels.conv_forward(X, W, None, b, Y, None, *case.options, 1)
+    kernels.conv_forward(X, W, None, b, Y, None, None, *case.options, 1)
 
     flat = forward(kernels, (None, None, None, "tanh"), X.reshape(5, -1), W.reshape(-1, 33), b)
 

@@ -272,7 +272,7 @@ def test_is_the_convolution_whose_groups_are_the_maps(case, seed):
     options = (*geometry, case.activation, case.alpha, cases.ONES, 1)
     Y = forward(reference, case, X, W, b)
     expected = np.empty_like(Y)
-    reference.conv_forward(X, W, None, b, expected, None, *options)
+    reference.conv_forward(X, W, None, b, expected, None, None, *options)
     gradients = [np.empty_like(X), np.empty_like(W), np.empty(case.filters)]
     reference.conv_backward(X, W, Y, None, dY, None, *gradients, *options)
 

@@ -55,8 +55,8 @@ def results(kernels, case, dtype, n_threads=1, seed=0):
     made, saved = ([cases.output(case.output_shape, dtype), None] for _ in range(2))
     if max(case.pool_size) > 1:
         made[1], saved[1] = (cases.output(case.output_shape, np.int32) for _ in range(2))
-    kernels.conv_forward(X, W, None, b, *made, *case.options, n_threads)
-    reference.conv_forward(X, W, None, b, *saved, *case.options, 1)
+    kernels.conv_forward(X, W, None, b, *made, None, *case.options, n_threads)
+    reference.conv_forward(X, W, None, b, *saved, None, *case.options, 1)
     gradients = [cases.output(shape, dtype) for shape in (X.shape, W.shape, W.shape[-1:])]
     kernels.conv_backward(X, W, *saved, dY, shift, *gradients, *case.options, n_threads)
     return [array for array in (*made, *gradients) if array is not None]
@@ -84,8 +84,25 @@ def test_filters_are_scaled_as_if_beforehand(kernels, dtype, form, case, seed):
     scale = np.random.default_rng(seed).uniform(-2, 2, W.shape[-1]).astype(dtype)
     Y, expected = (cases.output(case.output_shape, dtype) for _ in range(2))
     with forced(kernels, form):
-        kernels.conv_forward(X, W, scale, b, Y, None, *case.options, 1)
-        kernels.conv_forward(X, scale * W, None, b, expected, None, *case.options, 1)
+        kernels.conv_forward(X, W, scale, b, Y, None, None, *case.options, 1)
+        kernels.conv_forward(X, scale * W, None, b, expected, None, None, *case.options, 1)
+
+    cases.assert_same_bits(Y, expected)
+
+
+@cases.every_compiled
+@every_form
+@settings(cases.quick, max_examples=15)
+@given(case=cases.conv_cases(), seed=cases.seeds, n_threads=cases.thread_counts)
+def test_a_sum_is_done_before_the_activation(kernels, dtype, form, case, seed, n_threads):
+    X, W, b, addend = case.arrays(dtype, seed)
+    Y, Z, expected = (cases.output(case.output_shape, dtype) for _ in range(3))
+    linear = replace(case, activation="identity")
+    with forced(kernels, form):
+        kernels.conv_forward(X, W, None, b, Y, None, addend, *case.options, n_threads)
+        kernels.conv_forward(X, W, None, b, Z, None, None, *linear.options, 1)
+    flat = (array.reshape(-1) for array in (Z, addend, expected))
+    kernels.add(*flat, case.activation, case.alpha, 1)
 
     cases.assert_same_bits(Y, expected)
 
@@ -96,8 +113,8 @@ def test_scale_of_the_reference(case, seed):
     X, W, b, _ = case.arrays(np.dtype(np.float64), seed)
     scale = np.random.default_rng(seed).uniform(-2, 2, W.shape[-1])
     Y, expected = (cases.output(case.output_shape, X.dtype) for _ in range(2))
-    reference.conv_forward(X, W, scale, b, Y, None, *case.options, 1)
-    reference.conv_forward(X, scale * W, None, b, expected, None, *case.options, 1)
+    reference.conv_forward(X, W, scale, b, Y, None, None, *case.options, 1)
+    reference.conv_forward(X, scale * W, None, b, expected, None, None, *case.options, 1)
 
     cases.assert_same_bits(Y, expected)
 

@@ -20,7 +20,7 @@ def test_kernels_take_the_view_of_an_array(kernels, dtype):
         Y, index = np.empty(shape, dtype), np.empty(shape, np.int32)
         arrays = [view(a) for a in (X, W, scale, b, Y, index)]
         same = cases.ONES, cases.NO_PADDING, cases.ONES, 1
-        kernels.conv_forward(*arrays, *same, "relu", 0.0, (1, 2, 2), 1)
+        kernels.conv_forward(*arrays, None, *same, "relu", 0.0, (1, 2, 2), 1)
         results.append((Y, index))
     for of_array, of_view in zip(*results, strict=True):
         cases.assert_same_bits(of_view, of_array)

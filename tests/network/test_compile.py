@@ -398,6 +398,25 @@ def test_sum_in_the_last_convolution_is_the_same():
     cases.assert_close(fused.forward(X), plain.forward(X), 1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 19])
+def test_sum_in_a_convolution_of_pixels_is_the_same(dtype, n):
+    inner = [Conv2D(24, 1), BatchNorm(), Conv2D(16, 1, activation=None)]
+    layers = [Residual(inner), Activation("relu"), Residual([*inner, BatchNorm()])]
+    X = np.random.RandomState(0).normal(size=(n, 9, 7, 16)).astype(dtype)
+    fused, plain = (
+        compile_network(layers, X.shape[1:], dtype=dtype, random_state=0, passes=passes)
+        for passes in (PASSES, ())
+    )
+    assert all(block.last_adds for block in fused.fused())
+    assert "add" not in [step for _, step, *_ in fused.plan(n).rows]
+    cases.assert_close(fused.forward(X), plain.forward(X), 1e-6)
+    actual, expected = training_pass(fused, X), training_pass(plain, X)
+    cases.assert_close(actual[0], expected[0], 1e-6)
+    cases.assert_close(actual[1], expected[1], 1e-6)
+    cases.assert_close(fused.grads, plain.grads, 1e-5)
+
+
 @pytest.mark.parametrize("shortcut", ["auto", Conv2D(16, 1)])
 def test_sums_in_batch_norm_and_gradient_are_the_same(shortcut, monkeypatch):
     monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")

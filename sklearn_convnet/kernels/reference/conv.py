@@ -60,10 +60,10 @@ def _conv_output(X, W, stride, padding):
     return (len(X), *size, W.shape[-1])
 
 
-@_kernel("scale", "b", "index")
-def conv_forward(X, W, scale, b, Y, index, stride, padding, dilation, groups, activation, alpha,
-                 pool_size, n_threads):  # fmt: skip
-    """Convolution, bias, activation, and the largest value of every window of that.
+@_kernel("scale", "b", "index", "addend")
+def conv_forward(X, W, scale, b, Y, index, addend, stride, padding, dilation, groups, activation,
+                 alpha, pool_size, n_threads):  # fmt: skip
+    """Convolution, bias, sum, activation, and the largest value of every window of that.
 
     Parameters
     ----------
@@ -75,6 +75,8 @@ def conv_forward(X, W, scale, b, Y, index, stride, padding, dilation, groups, ac
     Y : array of shape (n, OD, OH, OW, F)  # OUT
     index : int32 array like Y or None  # OUT
         Flat position of the first maximum in the output of the convolution.
+    addend : array like Y or None  # IN
+        Added before the activation, where there is no pool.
     stride, dilation : tuple of 3 ints
     padding : tuple of 3 pairs (before, after)
     groups : int
@@ -89,19 +91,21 @@ def conv_forward(X, W, scale, b, Y, index, stride, padding, dilation, groups, ac
     if not _pools(pool_size, dilation, groups):
         if index is not None:
             raise ValueError("an index needs windows larger than 1 x 1 x 1")
-        _convolve(X, W, scale, b, Y, *geometry)
+        _convolve(X, W, scale, b, Y, addend, *geometry)
         return
+    if addend is not None:
+        raise ValueError("an addend is that of maps that are not pooled")
     _match(X=(X, "n D H W C"), W=(W, "KD KH KW C F"), Y=(Y, "n OD OH OW F"))
     A = np.empty(_conv_output(X, W, stride, padding), X.dtype)
-    _convolve(X, W, scale, b, A, *geometry)
+    _convolve(X, W, scale, b, A, None, *geometry)
     maxpool_forward(A, Y, index, pool_size, pool_size, NO_PADDING, n_threads)
 
 
-def _convolve(X, W, scale, b, Y, stride, padding, dilation, groups, activation, alpha):
+def _convolve(X, W, scale, b, Y, addend, stride, padding, dilation, groups, activation, alpha):
     check_conv(X, W, b, Y, stride, padding, dilation, groups)
     check_activation(activation, FUSED_ACTIVATIONS)
     f, _ = _ACTIVATIONS[activation]
-    _match(W=(W, "KD KH KW C F"), scale=(scale, "F"))
+    _match(Y=(Y, "n OD OH OW F"), scale=(scale, "F"), addend=(addend, "n OD OH OW F"))
     X, W = _pad(_double(X), padding), _double(W)
     if scale is not None:
         W = W * _double(scale)
@@ -113,6 +117,8 @@ def _convolve(X, W, scale, b, Y, stride, padding, dilation, groups, activation, 
         Z += _ungroup(_by_group(view, groups) @ _by_group(W[tap], groups), Y.shape)
     if b is not None:
         Z += _double(b)
+    if addend is not None:
+        Z += _double(addend)
 
     # Y = f(z)
     Y[:] = f(Z, alpha)

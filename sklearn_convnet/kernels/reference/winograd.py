@@ -119,7 +119,7 @@ def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding,
     f = (activation, alpha) if addend is None else ("identity", 0.0)
     conv_forward(
         A, _double(W)[None], *(None if v is None else _double(v) for v in (scale, b)), Z, index,
-        (1, 1, 1), ((0, 0), *padding), (1, *dilation), 1, *f, (1, *pool_size), n_threads,
+        None, (1, 1, 1), ((0, 0), *padding), (1, *dilation), 1, *f, (1, *pool_size), n_threads,
     )  # fmt: skip
     Y[:] = P if addend is None else _ACTIVATIONS[activation][0](P + _double(addend), alpha)
     if moments is not None:

@@ -27,16 +27,17 @@
 #   are read from memory once.
 
 def conv_forward(
-    const real[:, :, :, :, ::1] X,   # IN  (n, depth, height, width, channels)
-    const real[:, :, :, :, ::1] W,   # IN  (*kernel, channels / groups, filters)
-    const real[::1] scale,           # IN  (filters,) or None: times the filters
-    const real[::1] b,               # IN  (filters,) or None
-    real[:, :, :, :, ::1] Y,         # OUT (n, *out, filters), pooled
-    int32_t[:, :, :, :, ::1] index,  # OUT like Y, or None: the position of the maximum
+    const real[:, :, :, :, ::1] X,       # IN  (n, depth, height, width, channels)
+    const real[:, :, :, :, ::1] W,       # IN  (*kernel, channels / groups, filters)
+    const real[::1] scale,               # IN  (filters,) or None: times the filters
+    const real[::1] b,                   # IN  (filters,) or None
+    real[:, :, :, :, ::1] Y,             # OUT (n, *out, filters), pooled
+    int32_t[:, :, :, :, ::1] index,      # OUT like Y, or None: the position of the maximum
+    const real[:, :, :, :, ::1] addend,  # IN  like Y, or None
     stride, padding, dilation, Py_ssize_t groups,
     str activation, double alpha, pool_size, int n_threads,
 ):
-    """Y = the maximum over windows of f(conv(X, scale W) + b)."""
+    """Y = the maximum over windows of f(conv(X, scale W) + b + addend)."""
     n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef ConvPool p
     cdef Conv* q = &p.conv
@@ -52,6 +53,10 @@ def conv_forward(
         if not p.pools:
             raise ValueError("an index needs windows larger than 1 x 1 x 1")
         same_sizes(Y.shape, index.shape, 5, "index")
+    if addend is not None:
+        if p.pools:
+            raise ValueError("an addend is that of maps that are not pooled")
+        same_sizes(Y.shape, addend.shape, 5, "addend")
     if q.n_images == 0:
         return
     q.X = &X[0, 0, 0, 0, 0]
@@ -59,6 +64,7 @@ def conv_forward(
     q.scale = NULL if scale is None else &scale[0]
     q.b = NULL if b is None else &b[0]
     q.Y = &Y[0, 0, 0, 0, 0]
+    q.addend = NULL if addend is None else &addend[0, 0, 0, 0, 0]
     if not p.pools:
         convolve(q, n_threads)
         return

@@ -6,7 +6,8 @@
 # * Filters are packed before all that, but for a few windows, such as those of one small image:
 #   there each panel is used by one task, which packs as much of it as it then multiplies, and what
 #   is read is not written to memory again. Panels are then as many as threads share out evenly.
-# * The epilogue, an activation, is done for MC positions at a time, while they are in cache.
+# * The epilogue, a sum and an activation, is done for MC positions at a time, while they are in
+#   cache.
 
 cdef enum:
     FEW_WINDOWS = 2 * MC  # windows that are not shared out, if panels can be
@@ -105,6 +106,20 @@ cdef void conv_panel(
                  q.n_filters, n_rows - n_direct, width)
 
 
+cdef void sum_and_activate(
+    const Conv* q, Py_ssize_t start, Py_ssize_t n_rows, Py_ssize_t width
+) noexcept nogil:
+    """The epilogue of some columns of rows of Y, which begin at `start`."""
+    cdef Py_ssize_t r
+    if width == q.n_filters:
+        width, n_rows = n_rows * width, 1
+    for r in range(n_rows):
+        if q.addend is not NULL:
+            add_chunk_to(q.Y + start, q.addend + start, width)
+        activate(q.code, q.alpha, q.Y + start, width)
+        start += q.n_filters
+
+
 cdef void conv_forward_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
     """Some panels of a chunk of a block."""
     cdef const Conv* q = <const Conv*> work
@@ -119,13 +134,12 @@ cdef void conv_forward_task(const void* work, Py_ssize_t task, real* scratch) no
     cdef Py_ssize_t n_all = q.n_groups * n_panels
     cdef Py_ssize_t start = part(n_all, panel_part, q.n_panel_parts)
     cdef Py_ssize_t end = part(n_all, panel_part + 1, q.n_panel_parts)
-    cdef Py_ssize_t i, row, n_rows, t, r, left, right
-    cdef real* y
+    cdef Py_ssize_t i, row, n_rows, t, left, right, at_row
     cdef const real* x
     if first >= last:
         return
     x = padded_block(q, block, first, last, scratch + panel_scratch(q))
-    # The columns of this part, for the activation.
+    # The columns of this part, for the epilogue.
     left = (start // n_panels) * q.group_filters
     left += filters_start(q, start % n_panels) * LANES
     right = (end // n_panels) * q.group_filters
@@ -133,14 +147,10 @@ cdef void conv_forward_task(const void* work, Py_ssize_t task, real* scratch) no
     for i in range(ceil_div(last - first, q.panel_rows)):
         row = first + i * q.panel_rows
         n_rows = smaller(q.panel_rows, last - row)
-        y = q.Y + image * q.out_size + row * q.n_filters
+        at_row = image * q.out_size + row * q.n_filters
         for t in range(start, end):
-            conv_panel(q, x, row, n_rows, t // n_panels, t % n_panels, y, scratch)
-        if right - left == q.n_filters:
-            activate(q.code, q.alpha, y, n_rows * q.n_filters)
-        else:
-            for r in range(n_rows):
-                activate(q.code, q.alpha, y + r * q.n_filters + left, right - left)
+            conv_panel(q, x, row, n_rows, t // n_panels, t % n_panels, q.Y + at_row, scratch)
+        sum_and_activate(q, at_row + left, n_rows, right - left)
 
 
 cdef real* packed_filters(const Conv* given, Conv* q, int n_threads) except NULL nogil:

@@ -54,6 +54,7 @@ cdef struct Conv:
     const real* b
     const real* dY
     real* Y
+    const real* addend        # added to Y before the activation, or NULL
     const real* Y_in
     const real* shift         # (n_channels) of dX, or NULL
     real* dX
@@ -125,7 +126,7 @@ cdef int conv_geometry(
     check_numbers(<double> q.out[0] * q.out[1] * q.out[2] * q.n_filters, "the output")
     q.width = 1
     q.packs_in_task = False
-    q.output = q.scale = NULL
+    q.output = q.scale = q.addend = NULL
     conv_sizes(q)
     q.is_running = q.n_taps <= RUNNING_TAPS
     return 0

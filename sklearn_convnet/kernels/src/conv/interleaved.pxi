@@ -3,7 +3,8 @@
 # Design:
 # * The order of sums is that of the direct form, and so are the bits of finite numbers: images that
 #   are left over are done there.
-# * A max pool, as an epilogue, is taken between vectors, before the output is put in order.
+# * A max pool, as an epilogue, is taken between vectors, before the output is put in order; a sum
+#   after that, and then the activation.
 
 cdef void convolve_strip(
     const Conv* q, const Interleaved* s, const TapsNeeded* of,
@@ -85,7 +86,7 @@ cdef void interleaved_task(const void* work, Py_ssize_t task, real* scratch) noe
     cdef real* row = z + s.z_size
     cdef real* places = row + s.row_size
     cdef Py_ssize_t* window = <Py_ssize_t*> (places + s.place_size)
-    cdef Py_ssize_t n = strip.n_columns // s.unit_columns * q.n_filters, h, to
+    cdef Py_ssize_t n = strip.n_columns // s.unit_columns * q.n_filters, h, i, to
     cdef Py_ssize_t image_size = (
         q.out[0] * (q.out[1] // s.unit_rows) * (q.out[2] // s.unit_columns) * q.n_filters)
     cdef TapsNeeded of = strip_taps(
@@ -93,7 +94,8 @@ cdef void interleaved_task(const void* work, Py_ssize_t task, real* scratch) noe
     strip_windows(q, s, &strip, window)
     interleave_input(q, s, &strip, row, scratch)
     convolve_strip(q, s, &of, window, scratch, z)
-    activate(q.code, q.alpha, z, strip.n_rows * strip.n_columns * q.n_filters * LANES)
+    if q.addend is NULL:
+        activate(q.code, q.alpha, z, strip.n_rows * strip.n_columns * q.n_filters * LANES)
     if s.index is not NULL:
         take_maxima(q, s, &strip, z, <bits*> places, True)
     elif s.pool is not NULL:
@@ -101,6 +103,10 @@ cdef void interleaved_task(const void* work, Py_ssize_t task, real* scratch) noe
     for h in range(strip.n_rows // s.unit_rows):
         to = output_row(q, s, &strip, h)
         put_in_order(z + h * n * LANES, n, strip.n_images, q.Y + to, image_size, row)
+        if q.addend is not NULL:
+            for i in range(strip.n_images):
+                add_chunk_to(q.Y + to + i * image_size, q.addend + to + i * image_size, n)
+                activate(q.code, q.alpha, q.Y + to + i * image_size, n)
         if s.index is not NULL:
             put_places(<bits*> (places + h * n * LANES), n, strip.n_images, s.index + to,
                        image_size, <bits*> row)
@@ -139,6 +145,8 @@ cdef Py_ssize_t interleaved_images(
     q.Y += n_done * image_size
     if q.output is not NULL:
         q.output += n_done * q.image_size
+    if q.addend is not NULL:
+        q.addend += n_done * image_size
     q.n_images -= n_done
     conv_sizes(q)
     return n_done
