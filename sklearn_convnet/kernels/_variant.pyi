@@ -111,6 +111,7 @@ def winograd_backward(
 def depthwise_forward(
     X: _Array,
     W: _Array,
+    scale: _Array | None,
     b: _Array | None,
     Y: _Array,
     stride: _Sizes,

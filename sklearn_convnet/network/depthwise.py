@@ -12,7 +12,7 @@ from ..layers.depthwise import (
 )
 from .activation import ActivationNode
 from .node import Node, Weight, build_nodes, executes
-from .norm import folded_weights
+from .norm import scale_and_bias
 
 
 @executes(DepthwiseConv1D, DepthwiseConv2D, DepthwiseConv3D)
@@ -53,11 +53,10 @@ class DepthwiseNode(Node):
         n = len(X)
         X = X.reshape(n, *self.maps_in)
         Y = run.empty((n, *self.maps_out), X.dtype)
-        weight, bias = folded_weights(self, run)
         run.kernels.depthwise_forward(
             X,
-            weight.reshape(self.weight_3d),
-            bias,
+            self.params["weight"].reshape(self.weight_3d),
+            *scale_and_bias(self, run),
             Y,
             *self.geometry,
             self.activation,

@@ -26,7 +26,7 @@ class LayerScaleNode(Node):
         Y = run.empty(X.shape, X.dtype)
         scale = self.params["scale"].reshape(1, 1, 1, 1, -1)
         run.kernels.depthwise_forward(
-            self._maps(X), scale, None, self._maps(Y), *GEOMETRY, run.n_threads
+            self._maps(X), scale, None, None, self._maps(Y), *GEOMETRY, run.n_threads
         )
         run.save(self, X)
         return Y

@@ -254,10 +254,10 @@ GOOD_CALLS = {
     "depthwise_forward": Call(
         _DEPTHWISE_SIZES,
         named(
-            X=IN("n D H W C"), W=IN("KD KH KW one F"), b=IN("F"),
+            X=IN("n D H W C"), W=IN("KD KH KW one F"), scale=IN("F"), b=IN("F"),
             Y=OUT("n OD OH OW F"), **_DEPTHWISE_OPTIONS,
         ),
-        optional=("b",),
+        optional=("scale", "b"),
     ),
     "depthwise_backward": Call(
         _DEPTHWISE_SIZES,

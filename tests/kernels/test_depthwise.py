@@ -19,9 +19,9 @@ float64 = np.dtype(np.float64)
 every_case = pytest.mark.parametrize("case", cases.DEPTHWISE_CASES)
 
 
-def forward(kernels, case, X, W, b, n_threads=1):
+def forward(kernels, case, X, W, b, n_threads=1, scale=None):
     Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
-    kernels.depthwise_forward(X, W, b, Y, *case.options, n_threads)
+    kernels.depthwise_forward(X, W, scale, b, Y, *case.options, n_threads)
     return Y
 
 
@@ -106,6 +106,19 @@ def test_rows_of_one_image_are_shared_among_threads(kernels, dtype, case):
     cases.assert_threads_do_not_matter(
         lambda n_threads: [forward(kernels, case, X, W, b, n_threads)]
     )
+
+
+@cases.every_compiled
+@every_case
+def test_filters_are_scaled_as_if_beforehand(kernels, dtype, case):
+    case = cases.DEPTHWISE_CASES[case]
+    X, W, b, _ = case.arrays(dtype)
+    scale = np.random.default_rng(0).uniform(-2, 2, W.shape[-1]).astype(dtype)
+
+    scaled = forward(kernels, case, X, W, b, scale=scale)
+
+    cases.assert_same_bits(scaled, forward(kernels, case, X, scale * W, b))
+    cases.assert_close(scaled, forward(reference, case, X, W, b, scale=scale), floor=1.0)
 
 
 @cases.every_compiled

@@ -10,8 +10,8 @@ from .checks import _double, _kernel, check_activation, check_depthwise
 from .taps import _crop, _pad, _taps
 
 
-@_kernel("b")
-def depthwise_forward(X, W, b, Y, stride, padding, dilation, activation, alpha,
+@_kernel("scale", "b")
+def depthwise_forward(X, W, scale, b, Y, stride, padding, dilation, activation, alpha,
                       n_threads):  # fmt: skip
     """Convolution of every map with filters of its own, bias and activation.
 
@@ -19,16 +19,20 @@ def depthwise_forward(X, W, b, Y, stride, padding, dilation, activation, alpha,
     ----------
     X : array of shape (n, D, H, W, C)  # IN
     W : array of shape (KD, KH, KW, 1, C * multiplier)  # IN
+    scale : array of shape (C * multiplier,) or None  # IN
+        Times the filters.
     b : array of shape (C * multiplier,) or None  # IN
     Y : array of shape (n, OD, OH, OW, C * multiplier)  # OUT
     stride, padding, dilation, activation, alpha, n_threads
         As in `conv_forward`.
     """
-    check_depthwise(X, W, b, Y, stride, padding, dilation)
+    check_depthwise(X, W, b, Y, stride, padding, dilation, scale=(scale, "F"))
     check_activation(activation, FUSED_ACTIVATIONS)
     f, _ = _ACTIVATIONS[activation]
     multiplier = W.shape[-1] // X.shape[-1]
     X, W = _pad(_double(X), padding), _double(W)
+    if scale is not None:
+        W = W * _double(scale)
 
     # z(n,x,y,c·m+j) =
     #     b(c·m+j) + Σ_x' Σ_y' X(n, x·s + x'·d, y·s + y'·d, c) W(x',y',c·m+j)

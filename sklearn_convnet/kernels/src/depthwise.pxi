@@ -11,6 +11,7 @@
 def depthwise_forward(
     const real[:, :, :, :, ::1] X,  # IN  (n, depth, height, width, channels)
     const real[:, :, :, :, ::1] W,  # IN  (*kernel, 1, channels * multiplier)
+    const real[::1] scale,          # IN  (channels * multiplier,) or None: times the filters
     const real[::1] b,              # IN  (channels * multiplier,) or None
     real[:, :, :, :, ::1] Y,        # OUT (n, *out, channels * multiplier)
     stride, padding, dilation, str activation, double alpha, int n_threads,
@@ -21,6 +22,8 @@ def depthwise_forward(
     cdef Conv* g = &q.conv
     cdef Py_ssize_t* tables = NULL
     depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
+    if scale is not None:
+        same_length(g.n_filters, scale.shape[0], "scale")
     if b is not None:
         same_length(g.n_filters, b.shape[0], "b")
     g.code = activation_code(activation, True)
@@ -28,17 +31,18 @@ def depthwise_forward(
     if g.n_images == 0:
         return
     g.X = &X[0, 0, 0, 0, 0]
+    g.scale = NULL if scale is None else &scale[0]
     g.Y = &Y[0, 0, 0, 0, 0]
     q.filters = NULL
-    n_threads = threads_for_products(n_products(g), n_threads)
+    n_threads = threads_for_products(LOADS * n_products(g), n_threads)
     forward_geometry(&q, n_threads)
     try:
         tables = seen_taps(&q)
         q.filters = <real*> allocate((g.n_taps + 1) * q.n_lanes * sizeof(real))
         q.bias = q.filters + g.n_taps * q.n_lanes
         with nogil:
-            pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, NULL, g.n_taps, g.n_filters, q.n_lanes,
-                       q.filters)
+            pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, g.scale, g.n_taps, g.n_filters,
+                       q.n_lanes, q.filters)
             memset(q.bias, 0, q.n_lanes * sizeof(real))
             if b is not None:
                 memcpy(q.bias, &b[0], g.n_filters * sizeof(real))

@@ -19,6 +19,7 @@ cdef enum:
     MAPS_BYTES = 1 << 20   # of maps that stay in the L2 cache: others are best read as they lie
     FEW_TAPS = 9           # that see a number, at most: to align it first would take longer
     BLOCK_ROWS = 8         # of output, at least: positions at the edges are taken down them
+    LOADS = 8              # multiply-adds of a convolution that take as long as one here, at least
 
 
 cdef struct Depthwise:
