@@ -158,7 +158,7 @@ class OutputsNode(ParallelNode):
 
 @executes(DenseBlock)
 class DenseBlockNode(Node):
-    """All maps in one array; what a layer sees is copied out of it.
+    """All maps in one array; what a layer sees is copied out of it, unless it takes the first.
 
     Backward runs each layer's forward again, so that what the layers keep for it needs the
     memory of one layer only.
@@ -172,8 +172,10 @@ class DenseBlockNode(Node):
             self.chains.append(nodes)
             self.stops.append(shape[-1])
 
-    def _seen(self, maps, channels, run):
-        """The first channels of all maps."""
+    def _seen(self, maps, channels, chain, run):
+        """The first channels of all maps, for a chain."""
+        if chain and chain[0].takes_first and not run.training:
+            return maps
         X = run.empty((*maps.shape[:-1], channels), maps.dtype)
         copy_channels(maps, X, 0, 0, channels, run)
         return X
@@ -185,7 +187,8 @@ class DenseBlockNode(Node):
         maps = run.empty((len(X), *self.output_shape), X.dtype)
         copy_channels(X, maps, 0, 0, X.shape[-1], run)
         for chain, stop in zip(self.chains, self.stops, strict=True):
-            new = chain_forward(chain, self._seen(maps, stop, run), self._inner(run, run.recompute))
+            inner = self._inner(run, run.recompute)
+            new = chain_forward(chain, self._seen(maps, stop, chain, run), inner)
             copy_channels(new, maps, 0, stop, new.shape[-1], run)
         run.save(self, maps)
         return maps
@@ -196,7 +199,7 @@ class DenseBlockNode(Node):
         run.call(np.copyto, grads, dY)
         for chain, stop in zip(reversed(self.chains), reversed(self.stops), strict=True):
             inner = self._inner(run, recompute=True)
-            new = chain_forward(chain, self._seen(maps, stop, run), inner)
+            new = chain_forward(chain, self._seen(maps, stop, chain, run), inner)
             d_new = run.empty(new.shape, new.dtype)
             copy_channels(grads, d_new, stop, 0, new.shape[-1], run)
             d_seen = chain_backward(chain, d_new, True, inner)

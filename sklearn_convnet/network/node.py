@@ -291,6 +291,8 @@ class Node:
         Whether it then leaves the cast to a node after it.
     takes_derivative : bool
         Whether it reads `Activated` maps, to take their gradient through the activation.
+    takes_first : bool
+        Whether at a prediction it may be given more channels, of which it reads the first.
     one_size : bool
         Whether its input always has the same size: it puts positions in a row, or has numbers for
         each of them.
@@ -304,6 +306,7 @@ class Node:
     takes_wide = False
     keeps_wide = False
     takes_derivative = False
+    takes_first = False
     one_size = False
 
     def __init__(

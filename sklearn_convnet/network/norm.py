@@ -151,6 +151,8 @@ class MomentsNode(Node):
     that sees a single value of each channel, if the run allows it.
     """
 
+    takes_first = True
+
     @classmethod
     def build(cls, layer, path, input_shape):
         if layer.n_transforms == 1:
@@ -181,8 +183,9 @@ class MomentsNode(Node):
         return self.measure(X, None, run)
 
     def measure(self, X, strips, run):
-        """X with its affine map; `strips` are moments of parts of X, if they are known."""
-        affine = run.empty((3, X.shape[-1]), X.dtype)
+        """X with its affine map; `strips` are moments of parts of X, if they are known. At a
+        prediction X may have more channels, of which the first are meant."""
+        affine = run.empty((3, self.input_shape[-1]), X.dtype)
         if run.training and not (self.frozen or self._has_one_value(run)):
             moments = [run.empty((X.shape[-1],), np.float64) for _ in range(2)]
             self._batch_affine(X, strips, *moments, affine, run)
@@ -316,8 +319,8 @@ def as_rows(X):
 
 
 def normalized(X, affine, run, activation, alpha, addend=None):
-    """f(scale (X - centre) + shift + addend) in a new array."""
-    Y = run.empty(X.shape, X.dtype)
+    """f(scale (X - centre) + shift + addend) in a new array, with as many channels as the map."""
+    Y = run.empty((*X.shape[:-1], affine.shape[-1]), X.dtype)
     addend = None if addend is None else as_rows(addend)
     arrays = (as_rows(X), affine, as_rows(Y), addend)
     run.kernels.batchnorm_forward(*arrays, activation, alpha, run.n_threads)

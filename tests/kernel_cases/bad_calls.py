@@ -230,6 +230,7 @@ BAD_CALLS = [
     ("batchnorm_statistics", "parts of half a sample", named(n=8)),
     ("batchnorm_statistics", "no parts", named(moments=IN("parts 1+2*C", "float64"), parts=0)),
     ("batchnorm_backward", "no parts", named(parts=0)),
+    ("batchnorm_forward", "fewer maps than are normalised", named(A=4)),
     *(
         (kernel, *bad)
         for kernel in ("batchnorm_forward", "batchnorm_backward")

@@ -409,11 +409,12 @@ GOOD_CALLS = {
         needs_batch=True,
     ),
     "batchnorm_forward": Call(
-        named(m=8, C=5, three=3),
+        named(m=8, A=7, C=5, three=3),
         named(
-            X=IN("m C"), affine=IN("three C"), Y=OUT("m C"), addend=IN("m C"),
+            X=IN("m A"), affine=IN("three C"), Y=OUT("m C"), addend=IN("m C"),
             activation="relu", alpha=0.0, n_threads=2,
         ),
+        free=("A",),
         optional=("addend",),
     ),
     "batchnorm_backward": Call(

@@ -328,6 +328,20 @@ def test_batchnorm_with_a_sum(kernels, dtype, case):
         cases.assert_same_bits(a, e)
 
 
+@cases.every_compiled
+@every_batchnorm
+def test_first_channels_of_more(kernels, dtype, case):
+    case = cases.BATCHNORM_CASES[case]
+    X, weight, scale, offset, addend = batchnorm_arrays(case, dtype)
+    *_, affine, expected = batchnorm(kernels, case, X, weight, scale, offset, addend=addend)
+    more = np.hstack([X, np.full((len(X), 3), np.nan, dtype)])
+
+    for one, assert_same in ((kernels, cases.assert_same_bits), (reference, cases.assert_close)):
+        Y = cases.output(X.shape, dtype)
+        one.batchnorm_forward(more, affine, Y, addend, case[-1], ALPHA, 2)
+        assert_same(Y, expected)
+
+
 def moments_of(X, n_parts):
     """Number, means and sums of squared deviations of the parts of X."""
     parts = X.astype(np.float64).reshape(n_parts, -1, X.shape[-1])

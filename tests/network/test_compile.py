@@ -417,6 +417,20 @@ def test_sum_in_a_convolution_of_pixels_is_the_same(dtype, n):
     cases.assert_close(fused.grads, plain.grads, 1e-5)
 
 
+def test_a_dense_block_copies_nothing_for_a_norm_at_a_prediction():
+    layers = [DenseBlock([Sequential([BatchNorm(), Activation("relu"), Conv2D(4, 1)])] * 3)]
+    X = np.random.RandomState(0).normal(size=(5, 9, 7, 16)).astype(np.float32)
+    fused, plain = (
+        compile_network(layers, X.shape[1:], random_state=0, passes=passes)
+        for passes in (PASSES, ())
+    )
+    training_pass(fused, X)
+    plain.go_on_from(fused)
+    steps = [step for _, step, *_ in fused.plan(5).rows]
+    assert steps.count("copy_channels") == 1 + 3  # what comes in, and what each layer makes
+    cases.assert_close(fused.forward(X), plain.forward(X), 1e-6)
+
+
 @pytest.mark.parametrize("shortcut", ["auto", Conv2D(16, 1)])
 def test_sums_in_batch_norm_and_gradient_are_the_same(shortcut, monkeypatch):
     monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")

@@ -205,7 +205,8 @@ def batchnorm_forward(X, affine, Y, addend, activation, alpha, n_threads):
 
     Parameters
     ----------
-    X : array of shape (m, C)  # IN
+    X : array of shape (m, at least C)  # IN
+        The first C columns are normalised.
     affine : array of shape (3, C)  # IN
         Of `batchnorm_statistics`.
     Y : array of shape (m, C)  # OUT
@@ -215,13 +216,15 @@ def batchnorm_forward(X, affine, Y, addend, activation, alpha, n_threads):
     alpha : float
     n_threads : int
     """
-    _match(X=(X, "m C"), affine=(affine, "3 C"), Y=(Y, "m C"), addend=(addend, "m C"))
+    sizes = _match(X=(X, "m A"), affine=(affine, "3 C"), Y=(Y, "m C"), addend=(addend, "m C"))
+    if sizes["A"] < sizes["C"]:
+        raise ValueError(f"X has shape {X.shape}, expected at least {sizes['C']} columns")
     check_activation(activation, FUSED_ACTIVATIONS)
     f, _ = _ACTIVATIONS[activation]
     centre, factor, shift = _double(affine)
 
     # Y(i,c) = f((X(i,c) - affine(0,c)) affine(1,c) + affine(2,c) + addend(i,c))
-    Z = (_double(X) - centre) * factor + shift
+    Z = (_double(X[:, : sizes["C"]]) - centre) * factor + shift
     Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
 
 

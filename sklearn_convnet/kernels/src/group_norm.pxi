@@ -104,7 +104,7 @@ cdef void group_maps(const void* work, Py_ssize_t sample, real* scratch) noexcep
     group_statistics(q, sample, <double*> scratch, affine)
     group_affine(q, q.mean + place, q.variance + place, affine)
     use_affine(&norm, affine, IDENTITY, 0)
-    normalize_rows(&norm, norm.X, q.n_positions, q.Y + (norm.X - q.X))
+    normalize_rows(&norm, norm.X, norm.n_channels, q.n_positions, q.Y + (norm.X - q.X))
 
 
 cdef void sum_gradient_of_maps(

@@ -187,6 +187,44 @@ cdef int norm_shapes(Norm* q, X, const real[::1] weight, const real[::1] scale) 
     return 0
 
 
+cdef extern from *:
+    """
+    /* The affine map of statistics that are known, and what filters and biases make of it. Arrays
+       do not overlap, so that the roots and quotients are those of vectors. */
+    static void known_norm(
+        Py_ssize_t n, const double *restrict mean, const double *restrict variance,
+        const skcn_real *restrict scale, const skcn_real *restrict offset, double epsilon,
+        skcn_real *restrict affine)
+    {
+        for (Py_ssize_t c = 0; c < n; c++) {
+            affine[c] = (skcn_real) mean[c];
+            affine[n + c] = (skcn_real) (scale[c] / sqrt(variance[c] + epsilon));
+            affine[2 * n + c] = offset[c];
+        }
+    }
+
+    static void folded_norm(
+        Py_ssize_t n, const double *restrict mean, const double *restrict variance,
+        const skcn_real *restrict scale, const skcn_real *restrict offset,
+        const skcn_real *restrict b, double epsilon,
+        skcn_real *restrict factor, skcn_real *restrict shift)
+    {
+        for (Py_ssize_t c = 0; c < n; c++) {
+            double f = scale[c] / sqrt(variance[c] + epsilon);
+            double start = offset[c] - mean[c] * f;
+            factor[c] = (skcn_real) f;
+            shift[c] = (skcn_real) (b ? start + b[c] * f : start);
+        }
+    }
+    """
+    void known_norm(
+        Py_ssize_t n, const double* mean, const double* variance, const real* scale,
+        const real* offset, double epsilon, real* affine) noexcept nogil
+    void folded_norm(
+        Py_ssize_t n, const double* mean, const double* variance, const real* scale,
+        const real* offset, const real* b, double epsilon, real* factor, real* shift) noexcept nogil
+
+
 def batchnorm_running(
     const double[::1] mean,      # IN  (channels,)
     const double[::1] variance,  # IN  (channels,)
@@ -198,15 +236,13 @@ def batchnorm_running(
     """The affine map of statistics that are known."""
     checked(n_threads, mean is None or variance is None or scale is None or offset is None
             or affine is None, "mean, variance, scale, offset, affine")
-    cdef Py_ssize_t n = mean.shape[0], c
+    cdef Py_ssize_t n = mean.shape[0]
     same_length(n, variance.shape[0], "variance")
     same_length(n, scale.shape[0], "scale")
     same_length(n, offset.shape[0], "offset")
     same_shape((3, n), shape_of(affine.shape, 2), "affine")
-    for c in range(n):
-        affine[0, c] = <real> mean[c]
-        affine[1, c] = <real> (scale[c] / sqrt(variance[c] + epsilon))
-        affine[2, c] = offset[c]
+    if n > 0:
+        known_norm(n, &mean[0], &variance[0], &scale[0], &offset[0], epsilon, &affine[0, 0])
 
 
 def batchnorm_fold(
@@ -222,17 +258,17 @@ def batchnorm_fold(
     """The batch norm of Z + b, at a prediction, as factor Z + shift."""
     checked(n_threads, mean is None or variance is None or scale is None or offset is None
             or factor is None or shift is None, "mean, variance, scale, offset, factor, shift")
-    cdef Py_ssize_t n = mean.shape[0], c
-    cdef double f, start
-    for array, name in ((variance, "variance"), (scale, "scale"), (offset, "offset"), (b, "b"),
-                        (factor, "factor"), (shift, "shift")):
-        if array is not None:
-            same_length(n, array.shape[0], name)
-    for c in range(n):
-        f = scale[c] / sqrt(variance[c] + epsilon)
-        start = offset[c] - mean[c] * f
-        factor[c] = <real> f
-        shift[c] = <real> (start if b is None else start + b[c] * f)
+    cdef Py_ssize_t n = mean.shape[0]
+    same_length(n, variance.shape[0], "variance")
+    same_length(n, scale.shape[0], "scale")
+    same_length(n, offset.shape[0], "offset")
+    if b is not None:
+        same_length(n, b.shape[0], "b")
+    same_length(n, factor.shape[0], "factor")
+    same_length(n, shift.shape[0], "shift")
+    if n > 0:
+        folded_norm(n, &mean[0], &variance[0], &scale[0], &offset[0],
+                    NULL if b is None else &b[0], epsilon, &factor[0], &shift[0])
 
 
 def batchnorm_statistics(
@@ -290,35 +326,36 @@ def batchnorm_statistics(
             affine[2, c] = <real> (offset[c] - (mean[c] - affine[0, c]) * affine[1, c])
 
 
-cdef void normalize_block(
-    const Norm* q, Py_ssize_t block, const real* addend, real* y
+cdef void normalize_few(
+    const Norm* q, Py_ssize_t few, Py_ssize_t x_row, const real* addend, real* y
 ) noexcept nogil:
-    cdef Py_ssize_t i, n = q.n_channels, end = block_end(q, block), first, count
-    for i in range(NORM_ROWS // FEW_NORM_ROWS):
-        first = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
-        count = smaller(FEW_NORM_ROWS, end - first)
-        normalize_rows(q, q.X + first * n, count, y + first * n)
-        if addend is not NULL:
-            add_chunk_to(y + first * n, addend + first * n, count * n)
-        activate(q.code, q.alpha, y + first * n, count * n)
+    """FEW_NORM_ROWS rows, or what is left of them."""
+    cdef Py_ssize_t n = q.n_channels, first = few * FEW_NORM_ROWS
+    cdef Py_ssize_t count = smaller(FEW_NORM_ROWS, q.n_rows - first)
+    normalize_rows(q, q.X + first * x_row, x_row, count, y + first * n)
+    if addend is not NULL:
+        add_chunk_to(y + first * n, addend + first * n, count * n)
+    activate(q.code, q.alpha, y + first * n, count * n)
 
 
 def batchnorm_forward(
-    const real[:, ::1] X,       # IN  (m, channels)
+    const real[:, ::1] X,       # IN  (m, at least so many channels): the first are normalised
     const real[:, ::1] affine,  # IN  (3, channels), of batchnorm_statistics
-    real[:, ::1] Y,             # OUT like X
-    const real[:, ::1] addend,  # IN  like X, or None
+    real[:, ::1] Y,             # OUT (m, channels)
+    const real[:, ::1] addend,  # IN  like Y, or None
     str activation, double alpha, int n_threads,
 ):
     """Y = f((X - affine[0]) affine[1] + affine[2] + addend)."""
     n_threads = checked(n_threads, X is None or affine is None or Y is None, "X, affine, Y")
     cdef Norm q
-    cdef Py_ssize_t m = X.shape[0], n = X.shape[1], block
+    cdef Py_ssize_t m = Y.shape[0], n = Y.shape[1], few
     cdef const real* added = NULL
     same_shape((3, n), shape_of(affine.shape, 2), "affine")
-    same_sizes(X.shape, Y.shape, 2, "Y")
+    same_length(m, X.shape[0], "X")
+    if X.shape[1] < n:
+        raise ValueError(f"X has {X.shape[1]} channels, expected at least {n}")
     if addend is not None:
-        same_sizes(X.shape, addend.shape, 2, "addend")
+        same_sizes(Y.shape, addend.shape, 2, "addend")
     q.code = activation_code(activation, True)
     if m * n == 0:
         return
@@ -326,9 +363,9 @@ def batchnorm_forward(
         added = &addend[0, 0]
     q.n_rows, q.n_channels, q.X = m, n, &X[0, 0]
     use_affine(&q, &affine[0, 0], q.code, alpha)
-    for block in prange(ceil_div(m, NORM_ROWS), nogil=True,
-                        num_threads=threads_for(m * n, n_threads)):
-        normalize_block(&q, block, added, &Y[0, 0])
+    for few in prange(ceil_div(m, FEW_NORM_ROWS), nogil=True,
+                      num_threads=threads_for(m * n, n_threads)):
+        normalize_few(&q, few, X.shape[1], added, &Y[0, 0])
 
 
 cdef void norm_input_block(

@@ -46,7 +46,7 @@ cdef void fill_strip(
             if q.index_in is not NULL:
                 unpool_row(q, image, h, to + n_left, behind)
             elif q.norm is not NULL:
-                normalize_rows(q.norm, q.X + start, q.size[1], to + n_left)
+                normalize_rows(q.norm, q.X + start, q.n_channels, q.size[1], to + n_left)
                 activate(q.norm.code, q.norm.alpha, to + n_left, width)
             else:
                 memcpy(to + n_left, q.X + start, width * sizeof(real))

@@ -137,8 +137,9 @@ cdef void moments_of_rows(
 
 
 cdef void normalize_rows(
-    const Norm* q, const real* x, Py_ssize_t n_rows, real* z
+    const Norm* q, const real* x, Py_ssize_t x_row, Py_ssize_t n_rows, real* z
 ) noexcept nogil:
+    """z of rows of X, which are x_row apart."""
     cdef Py_ssize_t row, v, c, n = q.n_channels
     for row in range(n_rows):
         for v in range(n // LANES):
@@ -146,7 +147,7 @@ cdef void normalize_rows(
                 * at(q.factor + v * LANES) + at(q.shift + v * LANES))
         for c in range(n // LANES * LANES, n):
             z[c] = (x[c] - q.centre[c]) * q.factor[c] + q.shift[c]
-        x += n
+        x += x_row
         z += n
 
 
@@ -163,7 +164,7 @@ cdef void times_slope(
     if q.centre is NULL:
         multiply_derivative(q.code, q.alpha, x, dz, n_rows * q.n_channels)
     else:
-        normalize_rows(q, x, n_rows, y)
+        normalize_rows(q, x, q.n_channels, n_rows, y)
         activate(q.code, q.alpha, y, n_rows * q.n_channels)
         multiply_derivative(q.code, q.alpha, y, dz, n_rows * q.n_channels)
 
