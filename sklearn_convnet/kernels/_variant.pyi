@@ -121,6 +121,24 @@ def depthwise_forward(
     alpha: float,
     n_threads: int,
 ) -> None: ...
+def pointwise_depthwise_forward(
+    X: _Array,
+    W1: _Array,
+    scale1: _Array | None,
+    b1: _Array | None,
+    W2: _Array,
+    scale2: _Array | None,
+    b2: _Array | None,
+    Y: _Array,
+    stride: _Sizes,
+    padding: _Borders,
+    dilation: _Sizes,
+    activation1: str,
+    alpha1: float,
+    activation2: str,
+    alpha2: float,
+    n_threads: int,
+) -> None: ...
 def depthwise_backward(
     X: _Array,
     W: _Array,

@@ -162,6 +162,13 @@ class ConvNode(Node):
     def is_dilated(self):
         return max(self.geometry[2]) > 1
 
+    @property
+    def is_pointwise(self):
+        """True if it does nothing but to make each pixel of one."""
+        stride, pads, _, groups = self.geometry
+        plain = max(stride) == 1 and max(map(max, pads)) == 0 and groups == 1
+        return plain and prod(self.weight_3d[:3]) == 1 and not self.pools
+
     def take_pool(self, node):
         """Takes over a max pool of its output if it can; says whether."""
         *_, groups = self.geometry

@@ -14,6 +14,9 @@ from .activation import ActivationNode
 from .node import Node, Weight, build_nodes, executes
 from .norm import scale_and_bias
 
+#: Bytes of a map that is better not in memory as a whole: beside what else is, it leaves the cache.
+LARGE_MAP = 2**19
+
 
 @executes(DepthwiseConv1D, DepthwiseConv2D, DepthwiseConv3D)
 class DepthwiseNode(Node):
@@ -48,9 +51,20 @@ class DepthwiseNode(Node):
         self.multiply_adds = layer.multiply_adds(input_shape)
         self.activation, self.alpha = "identity", 0.0
         self.folded = None  # the moments of a batch norm in its weights
+        self.pointwise = None  # the convolution of pixels whose maps it makes as it reads them
+
+    def take_pointwise(self, node):
+        """Takes over a convolution before it, at a prediction, if it is worth it; says whether."""
+        if not node.is_pointwise or prod(node.maps_out) * self.dtype.itemsize < LARGE_MAP:
+            return False
+        self.pointwise = node
+        self.multiply_adds += node.multiply_adds
+        return True
 
     def forward(self, X, run):
         n = len(X)
+        if self.pointwise is not None:
+            return self._forward_of_pixels(X, run)
         X = X.reshape(n, *self.maps_in)
         Y = run.empty((n, *self.maps_out), X.dtype)
         run.kernels.depthwise_forward(
@@ -64,6 +78,21 @@ class DepthwiseNode(Node):
             run.n_threads,
         )
         run.save(self, X, Y)
+        return Y.reshape(n, *self.output_shape)
+
+    def _forward_of_pixels(self, X, run):
+        before, n = self.pointwise, len(X)
+        Y = run.empty((n, *self.maps_out), X.dtype)
+        filters = (
+            array
+            for node in (before, self)
+            for array in (node.params["weight"].reshape(node.weight_3d), *scale_and_bias(node, run))
+        )
+        activations = (before.activation, before.alpha, self.activation, self.alpha)
+        run.kernels.pointwise_depthwise_forward(
+            X.reshape(n, *before.maps_in), *filters, Y, *self.geometry, *activations,
+            run.n_threads,
+        )  # fmt: skip
         return Y.reshape(n, *self.output_shape)
 
     def backward(self, dY, need_input, run):

@@ -90,6 +90,18 @@ def _can_fold(node):
     return fits and node.activation == "identity" and not getattr(node, "pools", False)
 
 
+def fuse_pointwise(nodes, training):
+    """At a prediction, a depth-wise convolution makes large maps itself that one of single pixels
+    would have made for it, row by row while they are in cache."""
+    left = []
+    for node in nodes:
+        fits = left and isinstance(node, DepthwiseNode) and isinstance(left[-1], ConvNode)
+        if not training and fits and node.take_pointwise(left[-1]):
+            left.pop()
+        left.append(node)
+    return left
+
+
 def use_winograd(nodes, training):
     """Convolutions take Winograd's form where it is faster, in float32."""
     for node in nodes:
@@ -158,6 +170,7 @@ PASSES = (
     drop_identities,
     fold_batch_norms,
     fuse_activations,
+    fuse_pointwise,
     use_winograd,
     fuse_pools,
     fuse_moments,

@@ -127,6 +127,23 @@ BAD_CALLS = [
         )
     ),
     *(
+        ("pointwise_depthwise_forward", *bad)
+        for bad in (
+            ("output too low", named(OH=4)),
+            ("filter larger than the padded map", named(KH=8, OH=1)),
+            ("negative padding", named(padding=((1, 1), (1, 0), (2, -1)))),
+            ("windows of more than a pixel", named(W1=IN("one KH one B C"))),
+            ("output maps that are no multiple", named(F=7)),
+            ("no input maps", named(B=0)),
+            ("no maps between", named(C=0)),
+            ("no filters", named(F=0)),
+            ("first activation that needs its input", named(activation1="gelu")),
+            ("unknown first activation", named(activation1="swish")),
+            ("second activation that needs its input", named(activation2="gelu")),
+            ("unknown second activation", named(activation2="swish")),
+        )
+    ),
+    *(
         (kernel, "filters over two maps", named(one=2))
         for kernel in ("depthwise_forward", "depthwise_backward")
     ),

@@ -259,6 +259,16 @@ GOOD_CALLS = {
         ),
         optional=("scale", "b"),
     ),
+    "pointwise_depthwise_forward": Call(
+        _DEPTHWISE_SIZES | named(B=3),
+        named(
+            X=IN("n D H W B"), W1=IN("one one one B C"), scale1=IN("C"), b1=IN("C"),
+            W2=IN("KD KH KW one F"), scale2=IN("F"), b2=IN("F"), Y=OUT("n OD OH OW F"),
+            **{k: _CONV_OPTIONS[k] for k in ("stride", "padding", "dilation")},
+            activation1="tanh", alpha1=0.0, activation2="relu", alpha2=0.0, n_threads=2,
+        ),
+        optional=("scale1", "b1", "scale2", "b2"),
+    ),
     "depthwise_backward": Call(
         _DEPTHWISE_SIZES,
         named(

@@ -43,9 +43,7 @@ def gradient_shapes(X, W):
 def one_after_the_other(kernels, case, X, W, b):
     """Y and index of the convolution and the pool that are kernels of their own."""
     maps = cases.output((len(X), *case.maps_shape[1:]), X.dtype)
-    kernels.conv_forward(
-        X, W, None, b, maps, None, None, *replace(case, pool_size=ONES).options, 1
-    )
+    kernels.conv_forward(X, W, None, b, maps, None, None, *replace(case, pool_size=ONES).options, 1)
     return pooled(kernels, case, maps)
 
 

@@ -208,6 +208,67 @@ def test_maps_do_not_mix(kernels, dtype):
 
 
 # ---------------------------------------------------------------------------
+# After a convolution of single pixels
+# ---------------------------------------------------------------------------
+
+BEFORE = ("leaky_relu", 0.25)
+
+
+def pixel_arrays(case, dtype, seed=0):
+    """X, and filters, scale and bias of both convolutions."""
+    _, W2, b2, _ = case.arrays(dtype, seed)
+    rng = np.random.default_rng(seed)
+    X = cases.random_input(rng, (*case.input_shape[:-1], 5), dtype)
+    W1 = cases.random_input(rng, (1, 1, 1, 5, case.channels), dtype)
+    scale1, b1 = (cases.random_input(rng, (case.channels,), dtype, 0.5, 1.5) for _ in range(2))
+    scale2 = cases.random_input(rng, (case.filters,), dtype, 0.5, 1.5)
+    return X, W1, scale1, b1, W2, scale2, b2
+
+
+def after_pixels(kernels, case, X, *filters, n_threads=1):
+    Y = cases.output((len(X), *case.output_shape[1:]), X.dtype)
+    *geometry, activation, alpha = case.options
+    kernels.pointwise_depthwise_forward(
+        X, *filters, Y, *geometry, *BEFORE, activation, alpha, n_threads
+    )
+    return Y
+
+
+def one_after_the_other(kernels, case, X, W1, scale1, b1, W2, scale2, b2):
+    maps = cases.output((*X.shape[:-1], case.channels), X.dtype)
+    pixels = (cases.ONES, cases.NO_PADDING, cases.ONES, 1, *BEFORE, cases.ONES)
+    kernels.conv_forward(X, W1, scale1, b1, maps, None, None, *pixels, 1)
+    return forward(kernels, case, maps, W2, b2, scale=scale2)
+
+
+@cases.every_compiled
+@cases.quick
+@given(case=cases.depthwise_cases(), seed=cases.seeds, n_threads=cases.thread_counts)
+def test_after_pixels_like_reference(kernels, dtype, case, seed, n_threads):
+    arrays = pixel_arrays(case, dtype, seed)
+    actual = after_pixels(kernels, case, *arrays, n_threads=n_threads)
+
+    cases.assert_close(actual, after_pixels(reference, case, *arrays), floor=1.0)
+    cases.assert_same_bits(actual, one_after_the_other(kernels, case, *arrays))
+
+
+@cases.every_compiled
+@every_case
+def test_after_pixels_threads_and_batch_do_not_matter(kernels, dtype, case):
+    case = cases.DEPTHWISE_CASES[case]
+    X, *filters = pixel_arrays(case, dtype)
+
+    cases.assert_threads_do_not_matter(
+        lambda n_threads: [after_pixels(kernels, case, X, *filters, n_threads=n_threads)]
+    )
+    cases.assert_batch_does_not_matter(
+        lambda X: after_pixels(kernels, case, X, *filters, n_threads=2), X
+    )
+    expected = one_after_the_other(kernels, case, X, *filters)
+    cases.assert_same_bits(after_pixels(kernels, case, X, *filters), expected)
+
+
+# ---------------------------------------------------------------------------
 # The twin, against its definition
 # ---------------------------------------------------------------------------
 

@@ -431,6 +431,26 @@ def test_a_dense_block_copies_nothing_for_a_norm_at_a_prediction():
     cases.assert_close(fused.forward(X), plain.forward(X), 1e-6)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_pixels_before_a_depthwise_convolution(n):
+    norm = [BatchNorm(), Activation("relu6")]
+    depthwise = DepthwiseConv2D(3, stride=2, padding=1, activation=None)
+    layers = [Conv2D(40, 1, activation=None), *norm, depthwise, *norm, Conv2D(8, 1)]
+    X = np.random.RandomState(0).normal(size=(n, 80, 90, 5)).astype(np.float32)
+    fused, plain = (
+        compile_network(layers, X.shape[1:], random_state=0, passes=passes)
+        for passes in (PASSES, ())
+    )
+    training_pass(fused, X)
+    plain.go_on_from(fused)
+    assert [node.path for node in fused.fused()] == ["depthwiseconv2d1", "conv2d2"]
+    assert "conv2d1" in [node.path for node in fused.fused(True)]
+    total = sum(row[4] or 0 for row in plain.plan(n).rows)
+    assert sum(row[4] or 0 for row in fused.plan(n).rows) == total
+    cases.assert_close(fused.forward(X), plain.forward(X), 1e-5)
+    cases.assert_same_bits(fused.forward(X), fused.forward(X, n_threads=1))
+
+
 @pytest.mark.parametrize("shortcut", ["auto", Conv2D(16, 1)])
 def test_sums_in_batch_norm_and_gradient_are_the_same(shortcut, monkeypatch):
     monkeypatch.setenv("SKLEARN_CONVNET_WINOGRAD", "4")

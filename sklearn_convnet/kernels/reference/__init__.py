@@ -44,7 +44,7 @@ from .augmentation import (
 from .blocks import add, copy_channels, exchange_maps
 from .conv import conv_backward, conv_forward
 from .dense import dense_backward, dense_forward
-from .depthwise import depthwise_backward, depthwise_forward
+from .depthwise import depthwise_backward, depthwise_forward, pointwise_depthwise_forward
 from .dropout import dropout, dropout_mask
 from .forms import FORM_NAMES, conv_form, force_form
 from .gate import gate_backward, gate_forward

@@ -6,7 +6,8 @@
 import numpy as np
 
 from .activation import _ACTIVATIONS, FUSED_ACTIVATIONS
-from .checks import _double, _kernel, check_activation, check_depthwise
+from .checks import _double, _kernel, _match, check_activation, check_depthwise
+from .conv import conv_forward
 from .taps import _crop, _pad, _taps
 
 
@@ -45,6 +46,45 @@ def depthwise_forward(X, W, scale, b, Y, stride, padding, dilation, activation, 
 
     # Y = f(z)
     Y[:] = f(Z, alpha)
+
+
+@_kernel("scale1", "b1", "scale2", "b2")
+def pointwise_depthwise_forward(X, W1, scale1, b1, W2, scale2, b2, Y, stride, padding, dilation,
+                                activation1, alpha1, activation2, alpha2, n_threads):  # fmt: skip
+    """Convolution of single pixels, and a depth-wise one of its maps.
+
+    Parameters
+    ----------
+    X : array of shape (n, D, H, W, B)  # IN
+    W1 : array of shape (1, 1, 1, B, C)  # IN
+    scale1, b1 : array of shape (C,) or None  # IN
+    W2 : array of shape (KD, KH, KW, 1, C * multiplier)  # IN
+    scale2, b2 : array of shape (C * multiplier,) or None  # IN
+    Y : array of shape (n, OD, OH, OW, C * multiplier)  # OUT
+    stride, padding, dilation
+        Of the second.
+    activation1, alpha1, activation2, alpha2
+        Behind each of them.
+    n_threads : int
+    """
+    _match(
+        X=(X, "n D H W B"), W1=(W1, "1 1 1 B C"), scale1=(scale1, "C"), b1=(b1, "C"),
+        W2=(W2, "KD KH KW 1 F"), Y=(Y, "n OD OH OW F"),
+    )  # fmt: skip
+    maps = np.empty((*X.shape[:-1], W1.shape[-1]), X.dtype)
+    check_depthwise(maps, W2, b2, Y, stride, padding, dilation, scale=(scale2, "F"))
+    maps = np.zeros(maps.shape)
+    first = (None if a is None else _double(a) for a in (X, W1, scale1, b1))
+    ones, none = (1, 1, 1), ((0, 0),) * 3
+    conv_forward(
+        *first, maps, None, None, ones, none, ones, 1, activation1, alpha1, ones, n_threads
+    )
+    second = (None if a is None else _double(a) for a in (W2, scale2, b2))
+    result = np.empty(Y.shape)
+    depthwise_forward(
+        maps, *second, result, stride, padding, dilation, activation2, alpha2, n_threads
+    )
+    Y[:] = result
 
 
 @_kernel("dX", "dW", "db")

@@ -20,7 +20,6 @@ def depthwise_forward(
     n_threads = checked(n_threads, X is None or W is None or Y is None, "X, W, Y")
     cdef Depthwise q
     cdef Conv* g = &q.conv
-    cdef Py_ssize_t* tables = NULL
     depthwise_geometry(&q, X.shape, W.shape, Y.shape, stride, padding, dilation)
     if scale is not None:
         same_length(g.n_filters, scale.shape[0], "scale")
@@ -31,26 +30,92 @@ def depthwise_forward(
     if g.n_images == 0:
         return
     g.X = &X[0, 0, 0, 0, 0]
+    g.W = &W[0, 0, 0, 0, 0]
     g.scale = NULL if scale is None else &scale[0]
+    g.b = NULL if b is None else &b[0]
     g.Y = &Y[0, 0, 0, 0, 0]
+    correlate_channels(&q, threads_for_products(LOADS * n_products(g), n_threads))
+
+
+cdef int correlate_channels(Depthwise* q, int n_threads) except -1:
+    """Y, strip by strip."""
+    cdef Conv* g = &q.conv
+    cdef Py_ssize_t* tables = NULL
     q.filters = NULL
-    n_threads = threads_for_products(LOADS * n_products(g), n_threads)
-    forward_geometry(&q, n_threads)
+    forward_geometry(q, n_threads)
     try:
-        tables = seen_taps(&q)
+        tables = seen_taps(q)
         q.filters = <real*> allocate((g.n_taps + 1) * q.n_lanes * sizeof(real))
         q.bias = q.filters + g.n_taps * q.n_lanes
         with nogil:
-            pack_panel(&W[0, 0, 0, 0, 0], g.n_filters, 1, g.scale, g.n_taps, g.n_filters,
-                       q.n_lanes, q.filters)
+            pack_panel(g.W, g.n_filters, 1, g.scale, g.n_taps, g.n_filters, q.n_lanes, q.filters)
             memset(q.bias, 0, q.n_lanes * sizeof(real))
-            if b is not None:
-                memcpy(q.bias, &b[0], g.n_filters * sizeof(real))
+            if g.b is not NULL:
+                memcpy(q.bias, g.b, g.n_filters * sizeof(real))
             n_threads = <int> smaller(n_threads, g.n_images * q.n_strips)
-            run_tasks(depthwise_strip, &q, g.n_images * q.n_strips, n_threads,
-                      lanes_scratch(&q) + block_scratch(&q))
+            run_tasks(depthwise_strip, q, g.n_images * q.n_strips, n_threads,
+                      lanes_scratch(q) + block_scratch(q) + map_scratch(q))
     finally:
         free(q.filters)
+        free(tables)
+    return 0
+
+
+def pointwise_depthwise_forward(
+    const real[:, :, :, :, ::1] X,   # IN  (n, depth, height, width, fewer)
+    const real[:, :, :, :, ::1] W1,  # IN  (1, 1, 1, fewer, channels)
+    const real[::1] scale1,          # IN  (channels,) or None: times these filters
+    const real[::1] b1,              # IN  (channels,) or None
+    const real[:, :, :, :, ::1] W2,  # IN  (*kernel, 1, channels * multiplier)
+    const real[::1] scale2,          # IN  (channels * multiplier,) or None
+    const real[::1] b2,              # IN  (channels * multiplier,) or None
+    real[:, :, :, :, ::1] Y,         # OUT (n, *out, channels * multiplier)
+    stride, padding, dilation, str activation1, double alpha1, str activation2, double alpha2,
+    int n_threads,
+):
+    """depthwise_forward of conv_forward, whose windows are pixels, without the map between them."""
+    n_threads = checked(n_threads, X is None or W1 is None or W2 is None or Y is None,
+                        "X, W1, W2, Y")
+    cdef Depthwise q
+    cdef Conv pointwise
+    cdef Conv* g = &q.conv
+    cdef Conv* e = &pointwise
+    cdef Py_ssize_t maps[5]
+    cdef Py_ssize_t* tables = NULL
+    cdef real* packed = NULL
+    if W1.shape[0] != 1 or W1.shape[1] != 1 or W1.shape[2] != 1:
+        raise ValueError(f"W1 has shape {shape_of(W1.shape, 5)}, expected filters of single pixels")
+    maps[:] = [X.shape[0], X.shape[1], X.shape[2], X.shape[3], W1.shape[4]]
+    conv_geometry(e, X.shape, W1.shape, maps, (1, 1, 1), ((0, 0), (0, 0), (0, 0)), (1, 1, 1), 1)
+    depthwise_geometry(&q, maps, W2.shape, Y.shape, stride, padding, dilation)
+    e.code, g.code = activation_code(activation1, True), activation_code(activation2, True)
+    e.alpha, g.alpha = alpha1, alpha2
+    if scale1 is not None:
+        same_length(e.n_filters, scale1.shape[0], "scale1")
+    if b1 is not None:
+        same_length(e.n_filters, b1.shape[0], "b1")
+    if scale2 is not None:
+        same_length(g.n_filters, scale2.shape[0], "scale2")
+    if b2 is not None:
+        same_length(g.n_filters, b2.shape[0], "b2")
+    if g.n_images == 0:
+        return
+    e.X, g.X = &X[0, 0, 0, 0, 0], NULL
+    e.W, g.W = &W1[0, 0, 0, 0, 0], &W2[0, 0, 0, 0, 0]
+    e.scale = NULL if scale1 is None else &scale1[0]
+    e.b = NULL if b1 is None else &b1[0]
+    g.scale = NULL if scale2 is None else &scale2[0]
+    g.b = NULL if b2 is None else &b2[0]
+    g.Y = &Y[0, 0, 0, 0, 0]
+    q.pointwise = e
+    n_threads = threads_for_products(n_products(e) + LOADS * n_products(g), n_threads)
+    tables = conv_tables(e)
+    try:
+        with nogil:
+            packed = packed_filters(e, e, n_threads)
+        correlate_channels(&q, n_threads)
+    finally:
+        free(packed)
         free(tables)
 
 

@@ -9,6 +9,7 @@
 #   copied as they are needed, with as many lanes as there are whole vectors of channels, repeated
 #   `multiplier` times; then with their padding, so that whole rows are tiles.
 # * Rows of the output are shared among threads, those of one image too.
+# * The map may be that of a convolution of single pixels, row by row: see pointwise.pxi.
 # * Of maps that stay in the L2 cache so many channels are taken at a time that the rows that one of
 #   the output sees stay in the L1 cache until the next one sees them. Larger ones are read as they
 #   lie, which the processor foresees.
@@ -18,6 +19,7 @@ cdef enum:
     RUN_BYTES = 256        # of a pixel, at least: shorter runs are not foreseen
     MAPS_BYTES = 1 << 20   # of maps that stay in the L2 cache: others are best read as they lie
     FEW_TAPS = 9           # that see a number, at most: to align it first would take longer
+    POINTWISE_BYTES = 1 << 18  # of the map that is made row by row, for a block of output
     BLOCK_ROWS = 8         # of output, at least: positions at the edges are taken down them
     LOADS = 8              # multiply-adds of a convolution that take as long as one here, at least
 
@@ -36,6 +38,8 @@ cdef struct Depthwise:
     Py_ssize_t n_chunks       # of a row of output
     Py_ssize_t block_rows     # worked on together
     Py_ssize_t n_strips       # of rows, or chunks of rows, of an image
+    const Conv* pointwise     # which makes the map, or NULL
+    Py_ssize_t pointwise_rows  # of it that are in memory at a time
     bint clamps               # whether the activation is done in registers
     real bounds[2]            # within which it does
     # Backward.
@@ -57,6 +61,7 @@ cdef int depthwise_geometry(
     q.multiplier = g.group_filters
     q.n_lanes = vectors_for(g.n_filters) * LANES
     q.plain = q.multiplier == 1 and q.n_lanes == q.n_channels
+    q.pointwise = NULL
     return 0
 
 
@@ -107,6 +112,13 @@ cdef void forward_geometry(Depthwise* q, int n_threads) noexcept nogil:
     q.n_chunks = ceil_div(g.out[2], MC)
     q.block_rows = 1 if q.n_chunks > 1 else larger(BLOCK_ROWS, rows_together(g.out[2]))
     q.n_strips = smaller(n_rows * q.n_chunks, chunks_of(g.n_images, n_threads))
+    if q.pointwise is not NULL:
+        q.block_rows = smaller(q.block_rows, larger(1, POINTWISE_BYTES // (
+            g.stride[1] * g.size[2] * q.n_channels * <Py_ssize_t> sizeof(real))))
+        q.pointwise_rows = smaller(g.size[0] * g.size[1], (q.block_rows - 1) * g.stride[1]
+                                   + (g.kernel[1] - 1) * g.dilation[1] + 1)
+        if g.size[0] > 1 or g.out[0] > 1:
+            q.pointwise_rows = g.size[0] * g.size[1]
     q.clamps = g.code == RELU or g.code == RELU6
     q.bounds[0] = 0
     q.bounds[1] = 6 if g.code == RELU6 else INFINITY
@@ -261,6 +273,11 @@ cdef inline Py_ssize_t lanes_scratch(const Depthwise* q) noexcept nogil:
     return 0 if q.in_place else q.conv.size[0] * q.conv.size[1] * q.width * q.n_lanes
 
 
+cdef inline Py_ssize_t map_scratch(const Depthwise* q) noexcept nogil:
+    """The map, as far as it is made here."""
+    return 0 if q.pointwise is NULL else pixel_rows_scratch(q.pointwise, q.pointwise_rows)
+
+
 cdef inline Py_ssize_t block_scratch(const Depthwise* q) noexcept nogil:
     """A block of output, where lanes are no channels of it."""
     if q.n_lanes == q.conv.n_filters:
@@ -269,8 +286,8 @@ cdef inline Py_ssize_t block_scratch(const Depthwise* q) noexcept nogil:
 
 
 cdef void depthwise_strip(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
-    """Some rows of Y, or chunks of them. Scratch: `lanes_scratch` and
-    `block_scratch`."""
+    """Some rows of Y, or chunks of them. Scratch: `lanes_scratch`, `block_scratch` and
+    `map_scratch`."""
     cdef const Depthwise* q = <const Depthwise*> work
     cdef const Conv* g = &q.conv
     cdef Py_ssize_t image = task // q.n_strips, strip = task % q.n_strips
@@ -279,12 +296,17 @@ cdef void depthwise_strip(const void* work, Py_ssize_t task, real* scratch) noex
     cdef Py_ssize_t end = part(n_units, strip + 1, q.n_strips)
     cdef Py_ssize_t seen = first_seen(q, unit // q.n_chunks)
     cdef real* block = scratch + lanes_scratch(q)
+    cdef PixelRows rows = PixelRows(
+        q.pointwise, q.pointwise_rows, seen, seen, block + block_scratch(q))
     cdef const real* x = g.X + image * g.image_size
     while unit < end:
         row = unit // q.n_chunks
         column = unit % q.n_chunks * MC
         n = smaller(q.block_rows, end - unit)
+        if q.pointwise is not NULL:
+            x = with_pixel_rows(&rows, image, first_seen(q, row), rows_seen(q, row + n))
         if not q.in_place:
+            seen = larger(seen, first_seen(q, row))
             while seen < rows_seen(q, row + n):
                 copy_row_with_lanes(q, x + seen * g.size[2] * q.n_channels,
                                     scratch + seen * q.width * q.n_lanes)
