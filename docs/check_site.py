@@ -1,5 +1,7 @@
 """Opens pages of the site in Chromium: pictures are there, nothing fails, the search finds things.
 
+Every public name must have its page in the reference.
+
 Screenshots, as wide as a screen and as a telephone, are left in a folder.
 """
 
@@ -10,10 +12,13 @@ import argparse
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
 from browser import COUNT, Browser, pictures
+
+import sklearn_convnet
 
 PAGES = (
     "index",
@@ -62,6 +67,19 @@ def check_page(browser, site, address, name, folder):
     return f"{name}: {errors[0]}" if errors else None
 
 
+def check_reference(site):
+    """Words for each public class and function without a page, and each module without one."""
+    for path in sorted((site / "api").glob("*.html")):
+        module = path.stem.removeprefix("sklearn_convnet.")
+        if "." in module or module in sklearn_convnet.__all__:
+            continue
+        content = import_module(path.stem)
+        for name in content.__all__:
+            page = path.with_name(f"{path.stem}.{name}.html")
+            if callable(getattr(content, name)) and not page.exists():
+                yield f"{module}.{name} has no page"
+
+
 def check_search(browser, address, words, expected):
     """Words for what is wrong with a search, or None."""
     document, errors = browser.open(f"{address}/search.html?q={words}", "--dump-dom")
@@ -80,7 +98,7 @@ def main():
     with served(site) as address:
         problems = [check_page(browser, site, address, name, options.folder) for name in PAGES]
         problems += [check_search(browser, address, *search) for search in SEARCHES.items()]
-    problems = [problem for problem in problems if problem]
+    problems = [*check_reference(site), *filter(None, problems)]
     if problems:
         raise SystemExit("\n".join(problems))
     print(f"{len(PAGES)} pages and {len(SEARCHES)} searches: look at {options.folder}/*.png")
