@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.utils._param_validation import Interval
 
 from .parameters import Parametrized
@@ -26,6 +26,7 @@ __all__ = [
     "AbsoluteError",
     "CrossEntropy",
     "Focal",
+    "FunctionLoss",
     "Huber",
     "Loss",
     "Poisson",
@@ -545,23 +546,22 @@ class Poisson(_Pointwise):
 
 
 class FunctionLoss(Loss):
-    """A function of the user's.
+    """A loss of one's own, given as a function.
 
     Parameters
     ----------
     function : callable
         ``function(y_true, y_pred)`` returns the loss of each sample, of shape (n,), and its
-        gradient with respect to `y_pred`, of the shape of `y_pred`. That is the output of
-        the network before any link function, of shape (n, n_outputs), or (n, *map_size,
-        n_outputs) for maps; for values in the units of y. `y_true` is alike, with NaN where
-        a value is missing, or class codes (n,) or (n, *map_size), which are positions in
-        ``classes_``, and -1 for a pixel that is ignored. Weights and the mean over samples
-        are not its business. With ``normalize_y=True`` it is divided by the variance of y, the
-        mean of its outputs'.
+        gradient with respect to `y_pred`, of the shape of `y_pred`. That is the output of the
+        network before any link function, of shape (n, n_outputs), or (n, *map_size, n_outputs) for
+        maps; for values in the units of y. `y_true` is alike, with NaN where a value is missing, or
+        class codes (n,) or (n, *map_size), which are positions in ``classes_``, and -1 for a pixel
+        that is ignored. Weights of samples and the mean over them are applied afterwards. With
+        ``normalize_y=True`` the loss is divided by the mean variance of the outputs in y.
 
     Examples
     --------
-    What the estimators make of a function that is given as `loss`:
+    Estimators make one of a function that is given as `loss`:
 
     >>> import numpy as np
     >>> from sklearn_convnet import ConvNetRegressor
@@ -574,12 +574,19 @@ class FunctionLoss(Loss):
     (1,)
     """
 
-    def __init__(self, function):
+    def __init__(
+        self, function: Callable[[NDArray[Any], NDArray[Any]], tuple[ArrayLike, ArrayLike]]
+    ) -> None:
         self.function = function
 
-    def of_normalized(self, mean, deviation, dtype_of_y):
-        """It is divided by the mean variance, which changes no minimum: what is a square in the
-        units of y is one of normalised values again."""
+    def of_normalized(
+        self,
+        mean: NDArray[Any],
+        deviation: NDArray[Any],
+        dtype_of_y: Callable[[DTypeLike], DTypeLike],
+    ) -> Loss:
+        # Divided by the mean variance, which changes no minimum: what is a square in the units of y
+        # is one of normalised values again.
         variance = np.mean(deviation**2)
 
         def function(y_true, y_pred):
@@ -602,7 +609,15 @@ class FunctionLoss(Loss):
             )
         return [np.asarray(array) for array in result]
 
-    def value_and_gradient(self, Z, target, weight, dZ, kernels, n_threads):
+    def value_and_gradient(
+        self,
+        Z: NDArray[Any],
+        target: NDArray[Any],
+        weight: NDArray[Any],
+        dZ: NDArray[Any] | None,
+        kernels: ModuleType,
+        n_threads: int,
+    ) -> float:
         if weight.ndim > 1:
             raise ValueError(
                 "sample_weight weighs pixels, but the function given as loss returns one loss a "
