@@ -605,7 +605,10 @@ BAD = {
     "infinity": (lambda T: with_bad(T, np.inf), "Input features contains infinity"),
     "one axis": (lambda T: T[:, 0], r"must have the shape .* have \(60,\)"),
     "three axes": (lambda T: T[..., np.newaxis], "dim 3"),
-    "text": (lambda T: np.full(T.shape, "a"), "features must be numbers"),
+    "text": (
+        lambda T: np.full(T.shape, "a"),
+        r"features must be numbers, but .* of bytes/strings: encode",
+    ),
     "none": (lambda T: None, "fitted with 3 features beside each sample.* give features="),
 }
 

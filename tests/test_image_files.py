@@ -369,6 +369,8 @@ def test_bad_parameters(folder, params, match):
 def test_bad_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="none: no such folder"):
         load_image_folder(tmp_path / "none")
+    with pytest.raises(NotADirectoryError, match=r"a\.png: a file, but path must be the folder"):
+        load_image_folder(saved(tmp_path, COLORS, "a.png"))
     with pytest.raises(FileNotFoundError, match="no subfolders there, one for each class"):
         load_image_folder(tmp_path)
     (tmp_path / "cats").mkdir()

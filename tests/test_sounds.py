@@ -269,6 +269,8 @@ def test_bad_parameters(params, match):
     ("X", "match"),
     [
         ([], "X holds no signals"),
+        (["a.wav"], r"X\[0\] is 'a\.wav', but must be numbers: read files first"),
+        (np.array(["a.wav", "b.wav"]), r"but must be numbers: read files first"),
         ([tone(300), tone(300, 50)], r"X\[1\] has 50 values, fewer than the window of 100: pad it"),
         ([np.ones((200, 1, 1))], r"X\[0\] has shape \(200, 1, 1\): expected"),
         ([tone(300), np.full(200, np.nan)], r"Input X\[1\] contains NaN"),

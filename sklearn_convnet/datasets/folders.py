@@ -29,8 +29,12 @@ def files_by_class(path, endings, what, random_state):
     ------
     FileNotFoundError
         If there is no such folder, or it has no subfolders, or no such file is in them.
+    NotADirectoryError
+        If it is a file.
     """
     path = Path(path)
+    if path.is_file():
+        raise NotADirectoryError(f"{path}: a file, but path must be the folder of all classes")
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder")
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and is_shown(entry.name))

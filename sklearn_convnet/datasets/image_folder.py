@@ -105,6 +105,8 @@ def load_image_folder(
         If Pillow is not installed.
     FileNotFoundError
         If there is no such folder, or it has no subfolders, or there is no image in them.
+    NotADirectoryError
+        If `path` is a file.
     ValueError
         If files cannot be read, or with `memmap` and no `size` the images differ in size. Nothing
         has been written then.

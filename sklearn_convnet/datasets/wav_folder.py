@@ -81,6 +81,8 @@ def load_wav_folder(
     ------
     FileNotFoundError
         If there is no such folder, or it has no subfolders, or there is no ``.wav`` file in them.
+    NotADirectoryError
+        If `path` is a file.
     ValueError
         If files cannot be read, or differ in their rate and `sampling_rate` is None, or in their
         number of channels and `mono` is False.

@@ -79,8 +79,9 @@ def checked_features(features):
     except ValueError as error:
         if not any(words in str(error) for words in ("could not convert", "bytes/strings")):
             raise
+        reason = str(error).partition("Convert")[0].rstrip(". ")
         raise ValueError(
-            f"features must be numbers, but {error}: encode categories, such as by scikit-learn's "
+            f"features must be numbers, but {reason}: encode categories, such as by scikit-learn's "
             "OneHotEncoder"
         ) from None
 

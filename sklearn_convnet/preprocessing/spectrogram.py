@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -254,9 +255,16 @@ class Spectrogram(TransformerMixin, Parametrized):
             If there is none, or one is shorter than the window, or has other axes or values that
             are no finite numbers.
         """
-        if hasattr(X, "ndim") and getattr(X, "dtype", None) != np.dtype(object):
+        is_list = getattr(getattr(X, "dtype", None), "kind", None) in ("O", "U", "S")
+        if hasattr(X, "ndim") and not is_list:
             how = dict(dtype=np.float64, allow_nd=True, ensure_min_features=shortest)
             X = check_array(X, **how, estimator=self, input_name="X")
+        for i, one in enumerate(X):
+            if isinstance(one, (str, bytes, os.PathLike)):
+                raise ValueError(
+                    f"X[{i}] is {one!r}, but must be numbers: read files first, such as by "
+                    "load_wav_folder of sklearn_convnet.datasets"
+                )
         signals = [np.asarray(one, dtype=np.float64) for one in X]
         if not signals:
             raise ValueError("X holds no signals: at least one is needed")
