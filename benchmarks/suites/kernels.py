@@ -61,7 +61,8 @@ def dense(case):
 def batchnorm(case):
     m, channels, n, activation = case
     weight = named(weight=None) if n is None else named(n=n)
-    return named(m=m, C=channels, activation=activation, moments=None, sums=None) | weight
+    sizes = named(m=m, A=channels, C=channels)
+    return sizes | named(activation=activation, moments=None, sums=None) | weight
 
 
 def response_norm(case):
