@@ -304,7 +304,7 @@ cdef void phases_task(const void* work, Py_ssize_t task, real* scratch) noexcept
     cdef Py_ssize_t image = block_start(&all.dz, block), i, t, rows, first, last, n_rows
     cdef Py_ssize_t n_images = block_start(&all.dz, block + 1) - image
     cdef Py_ssize_t n_panels = panels_for(all.dz.filter_lanes // LANES)
-    cdef const real* x = rows_of_dz(all, block, chunk, scratch + panel_scratch())
+    cdef const real* x = rows_of_dz(all, block, chunk, scratch + panel_scratch(&all.dz))
     cdef real* dx = all.given.dX + image * all.given.image_size
     cdef const Phase* p
     for i in range(all.n):
@@ -362,13 +362,14 @@ cdef int set_phases(Phases* all) except -1:
 cdef int phased_input_gradient(const Conv* q, int n_threads) except -1:
     """dX phase by phase."""
     cdef Phases all
-    cdef Py_ssize_t i, scratch_size = panel_scratch()
+    cdef Py_ssize_t i, scratch_size
     all.given = q
     all.joined = best_joined(q)
     all.n = n_phases(q, all.joined)
     all.dz = gradient_in_padding(q, all.joined)
     all.packed = NULL
     cut_phases(&all, n_threads)
+    scratch_size = panel_scratch(&all.dz)
     if copies_input(&all.dz):
         scratch_size += whole_vectors(all.dz.block_images * all.dz.padded_size)
     all.phase = <Phase*> allocate(all.n * sizeof(Phase))
