@@ -52,6 +52,25 @@ cdef inline Py_ssize_t panel_scratch(const Conv* q) noexcept nogil:
     return (q.panel_rows + 1) * NR
 
 
+cdef inline void tile_of_windows(
+    const Conv* q, Py_ssize_t V, const real* x, Py_ssize_t first, const real** a, Py_ssize_t k,
+    Py_ssize_t n_k, const real* b, const real* init, Py_ssize_t step, real** c
+) noexcept nogil:
+    """A step of the sums of a tile whose rows are windows of x, from the first on: n_k taps from k
+    on."""
+    cdef Py_ssize_t last = q.block_images * q.n_windows - 1, MR = mr_of(V), r
+    cdef const real* next[MAX_MR]
+    cdef int sums = FROM_INIT if step == 0 else FROM_C if q.is_running else ADD_C
+    if step > 0:
+        init = ZEROS
+    if reads_pixels(q):
+        for r in range(MR):
+            next[r] = x + q.window[smaller(first + MR + r, last)]
+        tile_asking(V, a, q.tap + k, n_k, b, V * LANES, init, sums, c, next)
+    else:
+        tile(V, a, q.tap + k, n_k, b, V * LANES, init, sums, c)
+
+
 cdef void conv_panel(
     const Conv* q, const real* x, Py_ssize_t first, Py_ssize_t n_rows,
     Py_ssize_t group, Py_ssize_t panel, real* y, real* scratch,
@@ -68,7 +87,6 @@ cdef void conv_panel(
     cdef const real* init = q.packed_b + group * q.filter_lanes + v * LANES
     cdef Py_ssize_t n_steps = ceil_div(q.n_taps, KC), step, k, k_end
     cdef Py_ssize_t n_direct = 0, MR = mr_of(V), t, row, r
-    cdef bint asks = panel == 0 and reads_pixels(q)
     cdef const real* a[MAX_MR]
     cdef real* c[MAX_MR]
     x = x + group * q.group_channels
@@ -96,12 +114,7 @@ cdef void conv_panel(
             for r in range(n_rows - row, MR):
                 a[r] = a[0]
                 c[r] = scratch + q.panel_rows * n_lanes
-            if asks:
-                for r in range(row + MR, smaller(row + 2 * MR, n_rows)):
-                    fetch(x + q.window[first + r] + q.tap[k], k_end - k)
-            tile(V, a, q.tap + k, k_end - k, b, n_lanes,
-                 init if step == 0 else ZEROS,
-                 FROM_INIT if step == 0 else FROM_C if q.is_running else ADD_C, c)
+            tile_of_windows(q, V, x, first + row, a, k, k_end - k, b, init, step, c)
     copy_columns(scratch + n_direct * n_lanes, n_lanes, y + n_direct * q.n_filters,
                  q.n_filters, n_rows - n_direct, width)
 

@@ -14,12 +14,16 @@
 # * With pointers, a tile at an edge is a full tile whose surplus rows repeat another one and are
 #   written to a spare row. Every row sees the same operations, so its bits do not depend on where
 #   in a tile it lies, nor on what else is in the tile.
+# * Rows that are read from memory where they lie are asked for a tile ahead, line by line. All of
+#   them at once would be more than a core can ask for, and the tile would wait.
 # * `b` is packed in panels of V vectors, padded with zeros, by the caller.
 # * Where rows are equally far apart, as in matrices, a tile needs no pointers, and smaller tiles
 #   do the rest of the rows: for short sums and few rows, that is twice as fast.
 
 cdef extern from *:
     """
+    #define PER_LINE (CACHE_LINE / (Py_ssize_t) sizeof(skcn_real))  /* numbers */
+
     /* How sums begin and end: */
     #define FROM_INIT 0
     #define ADD_C 1      /* from init, and c is added at the end */
@@ -36,7 +40,8 @@ cdef extern from *:
         Py_ssize_t b_row,
         const skcn_real *init,       /* IN  V vectors */
         int sums,
-        skcn_real **c)               /* OUT, INOUT unless FROM_INIT: MR pointers to V vectors */
+        skcn_real **c,               /* OUT, INOUT unless FROM_INIT: MR pointers to V vectors */
+        const int ASKS, const skcn_real *const *next)
     {
         const Py_ssize_t *end = k_offset + n_k;
         const skcn_real *row[MAX_MR];
@@ -46,14 +51,23 @@ cdef extern from *:
             UNROLL for (int v = 0; v < V; v++)
                 acc[r * V + v] = *(const vec *) ((sums == FROM_C ? c[r] : init) + v * LANES);
         }
-        for (; k_offset < end; k_offset++, b += b_row) {
-            Py_ssize_t offset = *k_offset;
-            UNROLL for (int v = 0; v < V; v++)
-                b_vec[v] = *(const vec *) (b + v * LANES);
-            UNROLL for (int r = 0; r < MR; r++) {
-                skcn_real a_k = row[r][offset];
+        while (k_offset < end) {
+            const Py_ssize_t *stop = end;
+            if (ASKS) {
+                UNROLL for (int r = 0; r < MR; r++)
+                    __builtin_prefetch(next[r] + *k_offset);
+                if (end - k_offset > PER_LINE)
+                    stop = k_offset + PER_LINE;
+            }
+            for (; k_offset < stop; k_offset++, b += b_row) {
+                Py_ssize_t offset = *k_offset;
                 UNROLL for (int v = 0; v < V; v++)
-                    acc[r * V + v] += a_k * b_vec[v];
+                    b_vec[v] = *(const vec *) (b + v * LANES);
+                UNROLL for (int r = 0; r < MR; r++) {
+                    skcn_real a_k = row[r][offset];
+                    UNROLL for (int v = 0; v < V; v++)
+                        acc[r * V + v] += a_k * b_vec[v];
+                }
             }
         }
         /* Rows may overlap (the input gradient scatters): each is done before the next. */
@@ -64,6 +78,31 @@ cdef extern from *:
                     acc[r * V + v] += *to;
                 *to = acc[r * V + v];
             }
+        }
+    }
+
+    /* The same, while it asks for the lines of the next tile's rows, as it goes along its own. */
+    static void tile_asking(
+        Py_ssize_t V,
+        const skcn_real *const *a, const Py_ssize_t *k_offset, Py_ssize_t n_k,
+        const skcn_real *b, Py_ssize_t b_row, const skcn_real *init, int sums, skcn_real **c,
+        const skcn_real *const *next)
+    {
+        switch (V) {
+        case 1:
+            tile_loop(MR_1, 1, a, k_offset, n_k, b, b_row, init, sums, c, 1, next);
+            break;
+        case 2:
+            tile_loop(MR_2, 2, a, k_offset, n_k, b, b_row, init, sums, c, 1, next);
+            break;
+    #ifdef WIDE_REGISTERS
+        case 3:
+            tile_loop(MR_3, 3, a, k_offset, n_k, b, b_row, init, sums, c, 1, next);
+            break;
+        case 4:
+            tile_loop(MR_4, 4, a, k_offset, n_k, b, b_row, init, sums, c, 1, next);
+            break;
+    #endif
         }
     }
 
@@ -153,35 +192,39 @@ cdef extern from *:
         Py_ssize_t c_row) noexcept nogil
     void tile_loop(
         int MR, int V, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k,
-        const real* b, Py_ssize_t b_row, const real* init, int sums, real** c) noexcept nogil
+        const real* b, Py_ssize_t b_row, const real* init, int sums, real** c, int ASKS,
+        const real** next) noexcept nogil
+    void tile_asking(
+        Py_ssize_t V, const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
+        Py_ssize_t b_row, const real* init, int sums, real** c, const real** next) noexcept nogil
 
 
 cdef void tile_1(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
     Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(MR_1, 1, a, k_offset, n_k, b, b_row, init, sums, c)
+    tile_loop(MR_1, 1, a, k_offset, n_k, b, b_row, init, sums, c, 0, NULL)
 
 
 cdef void tile_2(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
     Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(MR_2, 2, a, k_offset, n_k, b, b_row, init, sums, c)
+    tile_loop(MR_2, 2, a, k_offset, n_k, b, b_row, init, sums, c, 0, NULL)
 
 
 cdef void tile_3(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
     Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(MR_3, 3, a, k_offset, n_k, b, b_row, init, sums, c)
+    tile_loop(MR_3, 3, a, k_offset, n_k, b, b_row, init, sums, c, 0, NULL)
 
 
 cdef void tile_4(
     const real** a, const Py_ssize_t* k_offset, Py_ssize_t n_k, const real* b,
     Py_ssize_t b_row, const real* init, int sums, real** c,
 ) noexcept nogil:
-    tile_loop(MR_4, 4, a, k_offset, n_k, b, b_row, init, sums, c)
+    tile_loop(MR_4, 4, a, k_offset, n_k, b, b_row, init, sums, c, 0, NULL)
 
 
 cdef inline int mr_of(Py_ssize_t n_vec) noexcept nogil:
