@@ -20,7 +20,16 @@ from sklearn_convnet.estimators.defaults import (
     default_n_epochs,
 )
 from sklearn_convnet.inspection import activations
-from sklearn_convnet.layers import Conv1D, Conv2D, Conv3D, Dense, Sequential, Standardize
+from sklearn_convnet.layers import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Dense,
+    Dropout,
+    MaxPool1D,
+    Sequential,
+    Standardize,
+)
 from sklearn_convnet.optimizers import Adam
 from sklearn_convnet.schedules import CosineDecay, LinearWarmup
 
@@ -102,6 +111,60 @@ def test_networks_of_kinds(shape, kind, conv, outputs):
     assert inside & {Conv1D, Conv2D, Conv3D} == ({conv} if conv else set())
     with_channel = shape if conv is None or len(shape) > 1 + (conv is not Conv1D) else (*shape, 1)
     assert Sequential(layers).output_shape(with_channel) == outputs
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 24, 63, 64, 127, 128, 500, 2000])
+def test_dilations_of_long_signals_take_the_place_of_pools(length, monkeypatch):
+    layers = default_layers((length, 1), "signal")
+    convs = [layer for layer in layers if isinstance(layer, Conv1D)]
+    pools = [layer for layer in layers if isinstance(layer, MaxPool1D)]
+    monkeypatch.setattr(defaults, "MOST_POOLS", np.inf)
+    of_pools = default_layers((length, 1), "signal")
+    before = [layer for layer in of_pools if isinstance(layer, Conv1D)]
+    assert [conv.filters for conv in convs] == [conv.filters for conv in before]
+    n_halvings = sum(isinstance(layer, MaxPool1D) for layer in of_pools)
+    assert len(pools) == min(4, n_halvings)
+    dilations = [2 ** max(0, i - 4) for i in range(len(convs))]
+    assert [conv.dilation for conv in convs] == dilations
+    if length < 64:
+        assert repr(layers) == repr(of_pools)
+    else:
+        end = Sequential(layers).output_shape((length, 1))
+        assert end == Sequential(of_pools).output_shape((length, 1))
+
+
+def pulses(n, seed):
+    """Waves whose class is the shape of a period, of any length and phase, which drift in noise."""
+    rng, fixed, length = np.random.RandomState(seed), np.random.RandomState(0), 480
+    y, multiples = np.arange(n) % 10, np.arange(1, 7)
+    heights = fixed.uniform(0.2, 1, size=(10, 6)) / multiples
+    phases = fixed.uniform(0, 2 * np.pi, size=(10, 6))
+    drifts = rng.normal(scale=0.04, size=(n, length)).cumsum(axis=1)
+    X = drifts - drifts.mean(axis=1, keepdims=True) + rng.normal(scale=0.3, size=(n, length))
+    for x, label in zip(X, y, strict=True):
+        slow = 1 + 0.15 * np.sin(2 * np.pi * (rng.uniform() + np.arange(length) / 150))
+        angles = 2 * np.pi * (rng.uniform() + (slow / rng.uniform(50, 80)).cumsum())
+        x += (heights[label] * np.sin(np.outer(angles, multiples) + phases[label])).sum(axis=1)
+    return X[..., np.newaxis].astype(np.float32), y
+
+
+def test_dilations_learn_more_than_pools_from_long_signals(monkeypatch):
+    X, y = pulses(60, seed=1)
+    X_new, y_new = pulses(200, seed=2)
+    scores = []
+    for most_pools in (defaults.MOST_POOLS, np.inf):
+        monkeypatch.setattr(defaults, "MOST_POOLS", most_pools)
+        clf = ConvNetClassifier(input_kind="signal", random_state=0).fit(X, y)
+        scores.append(clf.score(X_new, y_new))
+    assert scores[0] > 0.9 > scores[1]
+
+
+@pytest.mark.parametrize("shape", [(500, 500, 1), (100, 100, 100, 1)])
+def test_pools_of_large_images_and_volumes_go_on(shape):
+    layers = default_layers(shape)
+    assert all(getattr(layer, "dilation", 1) == 1 for layer in layers)
+    ends = layers.index(next(layer for layer in layers if isinstance(layer, Dropout)))
+    assert max(Sequential(layers[:ends]).output_shape(shape)[:-1]) < 4
 
 
 def test_flat_samples_are_rows_of_a_table():

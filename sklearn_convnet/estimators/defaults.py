@@ -9,6 +9,9 @@
 #   however small the gradient; where thousands of values reach a unit, as from flattened maps of
 #   volumes, a few whole steps would carry it to where it is zero for all samples, and stays. Few
 #   values reach a unit from a table, whose rate is full at once.
+# * Pools make a long series short: of nine there are a few positions left, and their mean tells
+#   where a pattern is, not how often. After some pools of signals, dilation takes their place. It
+#   widens what a unit sees as fast, and the positions stay.
 """
 
 from ..layers import (
@@ -35,6 +38,9 @@ LEAST_EPOCHS, MOST_EPOCHS = 20, 200
 #: The largest learning rate, and the share of the steps in which it rises to that.
 LEARNING_RATE, WARM_UP = 2e-3, 0.1
 
+#: Pools of a signal, before convolutions are dilated in their place.
+MOST_POOLS = 4
+
 #: Kinds whose network is that of a table.
 TABLES = ("table", "flat")
 
@@ -48,8 +54,9 @@ def default_layers(sample_shape, kind=None, smallest=()):
     Of a table, which flat samples are taken for, columns are standardised one by one, and a dense
     layer follows. Otherwise channels are, and convolutions follow, over 3 (signals: 5) neighbours,
     that keep the size, each with a max pool by 2 while the maps are at least 4 long; 32 filters,
-    then 64, then 128. A dense layer sees the maps, or the means of those of signals, with dropout
-    before it and after it.
+    then 64, then 128. After four pools of signals, the convolutions that follow are dilated by 2,
+    4, ... in the place of pools, and are as many as with these. A dense layer sees the maps, or the
+    means of those of signals, with dropout before it and after it.
 
     Parameters
     ----------
@@ -71,12 +78,16 @@ def default_layers(sample_shape, kind=None, smallest=()):
     layers = [Standardize()]
     size, filters = min(sample_shape[:n_axes]), 32
     of_smallest = min((smallest or sample_shape)[:n_axes])
+    n_pools, dilation = 0, 1
     while True:
-        layers.append(conv(filters, kernel_size, padding="same"))
+        layers.append(conv(filters, kernel_size, padding="same", dilation=dilation))
         if size < 4:
             break
-        if of_smallest >= 4:
+        if kind == "signal" and n_pools == MOST_POOLS:
+            dilation *= 2
+        elif of_smallest >= 4:
             layers.append(pool(2))
+            n_pools += 1
         size, of_smallest = size // 2, of_smallest // 2
         if size < 4:
             break
