@@ -203,7 +203,7 @@ def test_damaged_files_of_a_batch_are_named(folder, names, y, tmp_path):
     (tmp_path / "empty.png").touch()
     paths = [*(folder / name for name in names[:-2]), tmp_path / "no.png", tmp_path / "empty.png"]
     files = ImageFiles(paths, size=8)
-    named = r"2 of {} files cannot be read: .*no\.png: No such file.*; .*empty\.png: no image"
+    named = r"2 of {} files cannot be read: .*no\.png: No such file.*; .*empty\.png: an empty file"
     with pytest.raises(ValueError, match=named.format(60)):
         np.asarray(files)
     clf = quick(shuffle=False)
