@@ -340,10 +340,15 @@ def test_times_of_a_busy_machine_are_not_told(module, results):
     assert found["digits", "skorch"].score == 0.95
 
 
-def test_scores_of_the_first_look_are_beside_those_of_now(module, results):
-    results["first_look"] = fits(("iris", "sklearn_convnet", 0, 0.25, 1.0))
+def test_scores_of_earlier_looks_are_beside_those_of_now(module, results):
+    first = fits(
+        ("iris", "sklearn_convnet", 0, 0.25, 1.0), ("digits", "sklearn_convnet", 0, 0.5, 1.0)
+    )
+    second = fits(("iris", "sklearn_convnet", 0, 0.375, 1.0))
+    results["looks"] = [{"name": "first", "fits": first}, {"name": "second", "fits": second}]
     text = module("report").half_text("verify", results)
-    assert "|  | first look | now |\n|---|---|---|\n| `iris` | 0.250 | 0.600 |\n\n" in text
+    table = text.partition("|  | first | second | now |\n|---|---|---|---|\n")[2]
+    assert table.startswith("| `iris` | 0.250 | 0.375 | 0.600 |\n| `digits` | 0.500 |  | ")
 
 
 def test_mean_ranks_by_group(module, results):

@@ -164,13 +164,15 @@ def typical_time(found, sets, contender):
     return f"{typical:.0f}" if typical >= 10 else f"{typical:.2g}"
 
 
-def looks_table(first, found):
-    """Scores of our defaults as they were when a half was looked at first, and as they are now."""
-    rows = [
-        [f"`{name}`", f"{then.score:.3f}", f"{found[name, OURS].score:.3f}"]
-        for (name, _), then in first.items()
-    ]
-    return markdown(["", "first look", "now"], rows)
+def looks_table(looks, found):
+    """Scores of our defaults as they were when a half was looked at, and as they are now; no score
+    of a set that was not looked at again."""
+    columns = [*(summarise(look["fits"]) for look in looks), found]
+    rows = []
+    for name, _ in columns[0]:
+        scores = (f"{own[name, OURS].score:.3f}" if (name, OURS) in own else "" for own in columns)
+        rows.append([f"`{name}`", *scores])
+    return markdown(["", *(look["name"] for look in looks), "now"], rows)
 
 
 def missed(found):
@@ -235,9 +237,9 @@ def half_text(half, kept):
     for group, title in GROUPS.items():
         if of_groups(found, {group})[0]:
             lines += [f"### {title}", "", group_table(found, group), ""]
-    if "first_look" in kept:
-        table = looks_table(summarise(kept["first_look"]), found)
-        lines += [f"### {OURS} at the first look, and now", "", table, ""]
+    if "looks" in kept:
+        table = looks_table(kept["looks"], found)
+        lines += [f"### {OURS} at each look, and now", "", table, ""]
     lines += [f"![Mean ranks, and which differ](figures/{picture_name(half)})", ""]
     lines += [
         *(f"* {sentence}" for sentence in (*missed(found), *absences(found), *warned(found))),
