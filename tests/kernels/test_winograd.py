@@ -217,6 +217,32 @@ def test_a_block_over_several_images_mixes_nothing(kernels, dtype, m, n):
 
 @cases.every_compiled
 @every_tile
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_maps_from_memory_are_like_those_in_a_cache(kernels, dtype, m, dilation):
+    """Rows of large batches are prefetched."""
+    case = cases.WINOGRAD_CASES["deep"]
+    case = replace(case, n=7, size=(1, 90, 90), channels=17, filters=18)
+    case = replace(case, activation="relu", dilation=(1, dilation, dilation))
+    X, W, b, dY = arrays(case, dtype)
+    assert X.nbytes + dY.nbytes > 6 << 20
+
+    def run(X, dY):
+        Y = forward(kernels, case, m, X, W, b, n_threads=2)
+        return Y, backward(kernels, case, m, X, W, Y, dY, n_threads=2)
+
+    Y, (dX, dW, db) = run(X, dY)
+    alone = [run(X[i : i + 1], dY[i : i + 1]) for i in range(len(X))]
+
+    cases.assert_same_bits(Y, np.concatenate([Y for Y, _ in alone]))
+    cases.assert_same_bits(dX, np.concatenate([gradients[0] for _, gradients in alone]))
+    rtol = 1e-3 if dtype == np.float32 else 1e-10
+    for total, i in ((dW, 1), (db, 2)):
+        expected = sum(gradients[i].astype(np.float64) for _, gradients in alone)
+        np.testing.assert_allclose(total, expected, rtol=rtol, atol=rtol * np.abs(total).max())
+
+
+@cases.every_compiled
+@every_tile
 @every_case
 def test_input_gradient_does_not_see_its_batch(kernels, dtype, m, case):
     case = replace(cases.WINOGRAD_CASES[case], activation="identity")

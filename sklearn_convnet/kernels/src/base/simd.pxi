@@ -151,14 +151,25 @@ cdef extern from *:
 
 cdef extern from *:
     """
-    /* Asks for n numbers, which will be read soon. */
+    /* Asks for n numbers, which will be read soon. GCC drops a call of a function that only asks,
+       as it has no effect that counts: the empty statement has one. */
     static inline void fetch(const skcn_real *x, Py_ssize_t n)
     {
         for (Py_ssize_t i = 0; i < n; i += CACHE_LINE / (Py_ssize_t) sizeof(skcn_real))
             __builtin_prefetch(x + i);
+        __asm__ volatile("");
+    }
+
+    /* Asks for n numbers, which will be written soon. */
+    static inline void fetch_to_write(const skcn_real *x, Py_ssize_t n)
+    {
+        for (Py_ssize_t i = 0; i < n; i += CACHE_LINE / (Py_ssize_t) sizeof(skcn_real))
+            __builtin_prefetch(x + i, 1);
+        __asm__ volatile("");
     }
     """
     void fetch(const real* x, Py_ssize_t n) noexcept nogil
+    void fetch_to_write(const real* x, Py_ssize_t n) noexcept nogil
 
 
 cdef inline Py_ssize_t smaller(Py_ssize_t a, Py_ssize_t b) noexcept nogil:

@@ -20,6 +20,8 @@
 # * A block of strips, perhaps of several images, is worked on together: enough tiles to use
 #   each transformed filter often, few enough for V and M to stay in the L2 cache. A tile does
 #   not know of the others, so neither the block nor the batch changes a bit.
+# * Of maps that lie in memory, a tile's transform asks for its share of what the next strip reads, or
+#   writes. All of a strip at once would be more than a core can ask for, and the tile would wait.
 # * The weight gradient is cut into pieces of the strips, whose sums are added in order, and into
 #   groups of the filters. A thread works on one of each alone: cores that read what others have
 #   just written take up to twice as long. V is made anew for each group.
@@ -44,6 +46,7 @@ cdef enum:
     GRADIENT_TASKS = 8          # groups at most, and pieces times groups if sums are large
     MIN_TILES = 16              # of a block
     PIECE_TILES = 64            # of a piece of the weight gradient, at least
+    NEAR_BYTES = 6 << 20        # of input and output that caches hold for whom comes next
 
 
 cdef struct Winograd:
@@ -57,6 +60,7 @@ cdef struct Winograd:
     Py_ssize_t tiles[2]         # of an image, down and across
     Py_ssize_t strip_width      # positions
     Py_ssize_t n_strips         # of all images
+    bint fetches                # rows of the next strip from memory, before they are needed
     Py_ssize_t block_strips     # of a block, at most
     Py_ssize_t n_blocks
     Py_ssize_t n_pieces, n_groups  # of the weight gradient
@@ -163,6 +167,9 @@ cdef void winograd_sizes(Winograd* q) noexcept nogil:
     q.n_strips = q.n_images * q.tiles[0]
     q.channel_lanes = whole_vectors(q.n_channels)
     q.filter_lanes = whole_vectors(q.n_filters)
+    q.fetches = q.n_images * (
+        q.size[0] * q.size[1] * q.n_channels + q.out[0] * q.out[1] * q.n_filters
+    ) > NEAR_BYTES // <Py_ssize_t> sizeof(real)
 
 
 cdef Winograd input_gradient_of(const Winograd* q) noexcept nogil:

@@ -56,6 +56,65 @@ cdef void fill_strip(
         to = to + row
 
 
+cdef inline Py_ssize_t rows_read(const Winograd* q, Py_ssize_t strip) noexcept nogil:
+    """How many rows of all images strips up to this one read, itself included."""
+    cdef Py_ssize_t image = strip // q.tiles[0]
+    cdef Py_ssize_t last = tile_start(q, 0, strip % q.tiles[0]) + (q.n - 1) * q.dilation[0]
+    return image * q.size[0] + smaller(larger(0, last + 1 - q.before[0]), q.size[0])
+
+
+cdef inline Py_ssize_t rows_made(const Winograd* q, Py_ssize_t strip) noexcept nogil:
+    """How many rows of the output of all images lie before a strip."""
+    cdef Py_ssize_t top = tile_start(q, 0, strip % q.tiles[0])
+    return strip // q.tiles[0] * q.out[0] + smaller(top, q.out[0])
+
+
+cdef struct Ahead:  # rows that are needed soon, and asked for bit by bit
+    const real* X
+    const real* S     # like X, or NULL
+    Py_ssize_t left   # numbers
+    Py_ssize_t step
+
+
+cdef inline Ahead input_ahead(
+    const Winograd* q, Py_ssize_t first, Py_ssize_t end, Py_ssize_t n_steps
+) noexcept nogil:
+    """Rows of the input of all images."""
+    cdef Ahead ahead
+    cdef Py_ssize_t row = q.size[1] * q.n_channels
+    ahead.X, ahead.S = q.X + first * row, NULL if q.S is NULL else q.S + first * row
+    ahead.left = (end - first) * row if q.fetches and q.index_in is NULL else 0
+    ahead.step = ceil_div(ahead.left, n_steps)
+    return ahead
+
+
+cdef inline Ahead output_ahead(
+    const Winograd* q, Py_ssize_t strip, Py_ssize_t n_steps
+) noexcept nogil:
+    """Rows of a strip of the output."""
+    cdef Ahead ahead
+    cdef Py_ssize_t row = q.out[1] * q.n_filters, first = rows_made(q, strip)
+    ahead.X, ahead.S, ahead.left = q.Y + first * row, NULL, 0
+    if q.fetches and not q.pools and strip < q.n_strips:
+        ahead.left = (rows_made(q, strip + 1) - first) * row
+    ahead.step = ceil_div(ahead.left, n_steps)
+    return ahead
+
+
+cdef inline void fetch_next(Ahead* ahead, bint to_write) noexcept nogil:
+    cdef Py_ssize_t n = smaller(ahead.left, ahead.step)
+    if n == 0:
+        return
+    if to_write:
+        fetch_to_write(ahead.X, n)
+    else:
+        fetch(ahead.X, n)
+    if ahead.S is not NULL:
+        fetch(ahead.S, n)
+        ahead.S = ahead.S + n
+    ahead.X, ahead.left = ahead.X + n, ahead.left - n
+
+
 cdef inline Py_ssize_t strip_numbers(const Winograd* q) noexcept nogil:
     """Numbers in a strip, and some that a vector over its end may read."""
     return whole_vectors(q.n * q.strip_width * q.n_channels) + LANES
@@ -89,12 +148,17 @@ cdef void strip_to_points(
 ) noexcept nogil:
     """V of the tiles of a strip, which begin at row `tile_row` of each point's matrix."""
     cdef Py_ssize_t row = q.strip_width * q.n_channels, t, v
+    cdef Py_ssize_t n_vec = q.channel_lanes // LANES
+    cdef Py_ssize_t next_strip = smaller(strip + 1, q.n_strips - 1)
     cdef const real* x
+    cdef Ahead ahead
     cdef Py_ssize_t top = tile_start(q, 0, strip % q.tiles[0])
     fill_strip(q, strip, top - q.before[0], q.before[1], q.n, scratch)
+    ahead = input_ahead(q, rows_read(q, strip), rows_read(q, next_strip), q.tiles[1] * n_vec)
     for t in range(q.tiles[1]):
         x = scratch + tile_start(q, 1, t) * q.n_channels
-        for v in range(q.channel_lanes // LANES):
+        for v in range(n_vec):
+            fetch_next(&ahead, False)
             transform_input(
                 q.n, x + v * LANES, row, q.dilation[1] * q.n_channels,
                 V + (tile_row + t) * q.channel_lanes + v * LANES, q.n * q.v_point, q.v_point)
@@ -108,11 +172,16 @@ cdef void gradient_to_points(
     over the strip is added to db where there is one. The input of `dz` is dz, in the tiles
     of q."""
     cdef Py_ssize_t row = q.strip_width * q.n_filters, t, v
+    cdef Py_ssize_t next_strip = smaller(strip + 1, q.n_strips - 1)
     cdef const real* d
+    cdef Ahead ahead
     fill_strip(dz, strip, tile_start(q, 0, strip % q.tiles[0]), 0, q.m, scratch)
+    ahead = input_ahead(
+        dz, rows_made(q, next_strip), rows_made(q, next_strip + 1), q.tiles[1] * n_vec)
     for t in range(q.tiles[1]):
         d = scratch + tile_start(q, 1, t) * q.n_filters + first * LANES
         for v in range(n_vec):
+            fetch_next(&ahead, False)
             transform_gradient(
                 q.m, q.r, d + v * LANES, row, q.dilation[1] * q.n_filters,
                 D + ((tile_row + t) * n_vec + v) * LANES, q.n * q.m_point, q.m_point)
@@ -142,13 +211,17 @@ cdef void points_to_output(
     cdef Py_ssize_t row = q.out[1] * q.n_filters, t, v, i, j, width, left
     cdef Py_ssize_t n_rows = tile_positions(q, 0, top), n_columns
     cdef Py_ssize_t next_row = q.dilation[0] * row, next_column = q.dilation[1] * q.n_filters
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES
     cdef real* first = scratch if q.pools else q.Y + (image * q.out[0] + top) * row
-    for v in range(q.filter_lanes // LANES):
+    cdef Ahead ahead
+    ahead = output_ahead(q, strip + 1, n_vec * q.tiles[1])
+    for v in range(n_vec):
         width = smaller(LANES, q.n_filters - v * LANES)
         memset(bias, 0, LANES * sizeof(real))
         if q.b is not NULL:
             memcpy(bias, q.b + v * LANES, width * sizeof(real))
         for t in range(q.tiles[1]):
+            fetch_next(&ahead, True)
             left = tile_start(q, 1, t)
             n_columns = tile_positions(q, 1, left)
             transform_output(
