@@ -12,7 +12,7 @@ from ..beside import WithFeatures
 from ..tables import Table
 from ..threads import effective_n_threads
 from .plan import plan_table, profile_table
-from .program import Arena, result_array
+from .program import Arena
 
 
 class CostsMixin:
@@ -138,9 +138,10 @@ class CostsMixin:
             self._make_gradients()
         program = self._program(len(X), X.dtype, training, False)
         given = {"X": X, "weight": None, "features": features}
-        given["Y"] = result_array(program.forward.result, given)
+        arena = Arena()
+        given["Y"] = arena.result(program.forward.result, given)
         given["dY"] = np.ones_like(given["Y"])
-        bound = Arena().bind(program, self.kernels)
+        bound = arena.bind(program, self.kernels)
         threads = effective_n_threads(n_threads)
         table = profile_table(self, program, bound, given, threads, n_rounds)
         for path, value in before.items():

@@ -493,7 +493,7 @@ class Network(CostsMixin, DrawsMixin, ResizableMixin, StatisticsMixin):
         if not training:
             return self._predict(program, given, n_threads, seed)
         bound = run_forward(program, self._arena, self.kernels, given, "Y", n_threads, seed)
-        self._arena.pending = self, Pending(bound, given, seed)
+        self._arena.pending = self, Pending(self._arena, bound, given, seed)
         return given["Y"]
 
     def _predict(self, program, given, n_threads, seed):

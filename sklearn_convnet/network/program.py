@@ -9,11 +9,13 @@
 #   run is a loop over calls. What comes from outside (X, Y, dY, weights and features of samples,
 #   the number of threads, the seed of the masks) are slots, filled before and emptied after.
 # * A step is a kernel, or a plain function of arrays that a node wrote in numpy.
-# * What the caller gets is never in an arena.
+# * What the caller gets is never in an arena. If it is large, its memory goes back to the arena
+#   when the caller has dropped it (`Lease`), for the next result.
 """
 
+from collections import defaultdict, deque
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from threading import Lock
 from time import perf_counter
@@ -21,7 +23,8 @@ from time import perf_counter
 import numpy as np
 
 ALIGNMENT = 64  # bytes
-#: Arenas up to this size are kept between two calls of an estimator.
+#: Arenas up to this size are kept between two calls of an estimator; results up to this size are
+#: left to malloc, which keeps their pages.
 SMALL_BYTES = 2**20
 #: So many programs are kept, those asked for last; more if they have fewer steps than this in all.
 MAX_PROGRAMS = 16
@@ -520,6 +523,35 @@ class Recent(dict):
             return list(self.values())
 
 
+class Lease:
+    """The owner of an array on memory. When no array refers to it, the memory is `dropped`."""
+
+    def __init__(self, memory, dropped):
+        self._memory, self._dropped = memory, dropped
+        self.__array_interface__ = memory.__array_interface__
+
+    def __del__(self):
+        self._dropped.append(self._memory)
+
+
+def leased(dropped, size):
+    """`size` bytes: those of the last result that was dropped, if they fit, or new ones. The system
+    takes longer to give new pages than a kernel to fill them."""
+    try:
+        memory = dropped.pop()
+    except IndexError:
+        memory = b""
+    if not size <= len(memory) <= 2 * size:
+        del memory  # before there is another
+        memory = aligned_bytes(size)
+    return np.asarray(Lease(memory, dropped))[:size]
+
+
+def dropped_results():
+    """The memory of the last result that was dropped, by slot."""
+    return defaultdict(partial(deque, maxlen=1))
+
+
 class Arena:
     """Memory for one pass at a time, and the programs that are bound to it.
 
@@ -533,13 +565,25 @@ class Arena:
         self.pending = None
         self._bytes = None
         self._bound = Recent()
+        self._dropped = dropped_results()
+
+    def result(self, handle, given):
+        """The array that the caller gets: a new array, or a view of what came from outside.
+
+        A new one is aligned: no vector that is written to it lies across two cache lines.
+        """
+        slot, nbytes = handle.buffer.slot, handle.size * handle.dtype.itemsize
+        if slot in given:
+            return given[slot].reshape(handle.shape)
+        make = aligned_bytes if nbytes <= SMALL_BYTES else partial(leased, self._dropped[slot])
+        return make(nbytes).view(handle.dtype).reshape(handle.shape)
 
     def bind(self, program, kernels):
         """A program with this memory."""
         bound = self._bound.find(program)
         if bound is None:
             if self._bytes is None or len(self._bytes) < program.size:
-                self.release(0)
+                self._bytes, self._bound = None, Recent()
                 self._bytes = aligned_bytes(program.size)
             bound = Bound(program, self._bytes, kernels)
             self._bound.add(program, bound, program.n_kept)
@@ -547,7 +591,9 @@ class Arena:
         return bound
 
     def release(self, largest=SMALL_BYTES):
-        """Give the bytes back if they are more than `largest`. A pass under way keeps its own."""
+        """Give the bytes back if they are more than `largest`, and those of results, also of those
+        that callers still have. A pass under way keeps its own."""
+        self._dropped = dropped_results()
         if self._bytes is not None and len(self._bytes) > largest:
             self._bytes, self._bound = None, Recent()
 
@@ -570,21 +616,10 @@ class IdleArenas(list):
         self += borrowed
 
 
-def result_array(handle, given):
-    """The array that the caller gets: a new array, or a view of what came from outside.
-
-    A new one is aligned: no vector that is written to it lies across two cache lines.
-    """
-    if handle.buffer.slot in given:
-        return given[handle.buffer.slot].reshape(handle.shape)
-    nbytes = handle.size * handle.dtype.itemsize
-    return aligned_bytes(nbytes).view(handle.dtype).reshape(handle.shape)
-
-
 def run_forward(program, arena, kernels, given, slot, n_threads, seed):
     """Run the forward of a program in an arena; its result is then in a slot of `given`."""
     try:
-        given[slot] = result_array(program.forward.result, given)
+        given[slot] = arena.result(program.forward.result, given)
         bound = arena.bind(program, kernels)
     except MemoryError as error:
         raise LayerMemoryError(program.path_of_largest(), error) from error
@@ -596,6 +631,7 @@ def run_forward(program, arena, kernels, given, slot, n_threads, seed):
 class Pending:
     """A training forward that waits for its backward."""
 
+    arena: Arena
     bound: object  # its program, with the arrays that it has left
     given: dict  # the arrays from outside
     seed: int
@@ -609,7 +645,7 @@ class Pending:
         self.given["dY"] = dY
         dX = None
         if need_input:
-            dX = self.given["dX"] = result_array(calls.result, self.given)
+            dX = self.given["dX"] = self.arena.result(calls.result, self.given)
         calls.run(self.given, n_threads, self.seed)
         return dX
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sklearn_convnet import architectures
 from sklearn_convnet.kernels import reference
 from sklearn_convnet.layers import (
+    Activation,
     BatchNorm,
     Conv2D,
     Dense,
@@ -412,6 +413,55 @@ def test_memory_may_be_released_between_forward_and_backward(need_input):
             dX = network.backward(np.cos(Y), need_input=need_input)
             results.append([Y, dX, network.grads.copy()])
         assert_same(*results)
+
+
+MAP = (80, 80, 4)  # 60 and 29 of them in float32 are large results
+
+
+def forward_and_back(network, X):
+    Y = network.forward(X, training=True)
+    return Y, network.backward(X)
+
+
+def test_memory_of_results_is_used_again():
+    network = new_network([Activation("tanh")], MAP, dtype="float32")
+    X, other = batch(60, 0, MAP).astype("f"), batch(60, 1, MAP).astype("f")
+    results = forward_and_back(network, X)
+    kept, expected = results[0][3:], [result.copy() for result in results]
+    places = {result.ctypes.data for result in results}
+    del results
+    seen = forward_and_back(network, other)
+    # What a view was left of is not written to, and the other is.
+    assert [result.ctypes.data in places for result in seen] == [False, True]
+    assert_same(kept, expected[0][3:])
+    del seen, kept
+    seen = forward_and_back(network, X[:40])
+    assert {result.ctypes.data for result in seen} <= places
+    assert_same(list(seen), [result[:40] for result in expected])
+
+
+@pytest.mark.parametrize(("n", "again"), [(31, True), (29, False), (61, False)])
+def test_memory_that_fits_is_used_again(n, again):
+    """A result takes at most twice its bytes."""
+    network = new_network([Activation("tanh")], MAP, dtype="float32")
+    network.forward(batch(60, 0, MAP))
+    [arena] = network._idle
+    [memory] = arena._dropped["Y"]
+    network.forward(batch(n, 2, MAP))
+    assert (arena._dropped["Y"][0] is memory) == again
+
+
+def test_memory_of_results_is_released():
+    network = new_network([Activation("tanh")], MAP, dtype="float32")
+    Y = network.forward(batch(60, 0, MAP))
+    [arena] = network._idle
+    network.release_memory()
+    del Y
+    assert not arena._dropped
+    network.forward(batch(60, 0, MAP))
+    assert arena._dropped["Y"]
+    network.release_memory()
+    assert not arena._dropped
 
 
 def test_small_arenas_are_kept():
