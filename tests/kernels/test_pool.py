@@ -494,7 +494,7 @@ def test_global_gradients_are_central_differences():
 # Lp pooling
 # ---------------------------------------------------------------------------
 
-exponents = st.sampled_from([1.0, 1.5, 2.0, 3.0, 4.7, 10.0])
+exponents = st.sampled_from([1.0, 1.5, 2.0, 3.0, 4.0, 4.7, 5.0, 10.0])
 every_exponent = pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])
 
 
@@ -556,6 +556,30 @@ def test_lppool_of_a_high_power(kernels, dtype, size):
     np.testing.assert_allclose(Y.ravel(), norm * size, rtol=1e-5)
     slopes = np.array([3.0, 4.0, 1.0, 0.0]) ** (p - 1) / norm ** (p - 1) * [1, -1, 1, 0]
     np.testing.assert_allclose(dX.ravel(), slopes, rtol=1e-4, atol=1e-12)
+
+
+@cases.every_compiled
+@pytest.mark.parametrize("p", [1.0, 2.0, 2.5, 3.0, 4.0, 80.0])
+def test_lppool_rounding(kernels, dtype, p):
+    """Of windows of many pixels: sums are made in double, and a power rounds a few times."""
+    case = PoolCase(2, (1, 40, 40), 70, (1, 20, 20), (1, 20, 20))
+    X = make_input(case.input_shape, dtype)
+    Y = lppool(kernels, case, X, p)
+    norms = lppool(reference, case, X.astype(float64), p)
+    np.testing.assert_allclose(Y, norms, rtol=4 * np.finfo(dtype).eps)
+
+
+@cases.every_variant
+@pytest.mark.parametrize("p", [1.0, 2.0, 2.5, 3.0])
+def test_lppool_of_nan_and_infinity(kernels, dtype, p):
+    """They stay in their windows, and an infinity is larger than what overflows beside it."""
+    nan, inf, most = np.nan, np.inf, np.finfo(dtype).max
+    case = PoolCase(1, (1, 2, 8), 1, (1, 2, 2), (1, 2, 2))
+    X = np.array([[1, nan, most, 3, -inf, nan, 0, 0], [2, 4, -inf, 5, 0, 1, most, 0]], dtype)
+    X = X.reshape(case.input_shape)
+    with np.errstate(over="ignore"):
+        Y = lppool(kernels, case, X, p)
+    np.testing.assert_array_equal(Y.ravel(), [nan, inf, nan, most])
 
 
 @cases.every_compiled

@@ -121,10 +121,19 @@ cdef inline real expm1_negative(real x) noexcept nogil:
     return scale * rest + (scale - <real> 1)
 
 
-# log(1 + u) = 2 artanh(u / (2 + u)) = 2 sum_i s^(2i+1) / (2i+1), s <= 1/3 for 0 <= u <= 1.
+# log(1 + u) = 2 artanh(u / (2 + u)) = 2 sum_i s^(2i+1) / (2i+1), s <= 1/3 for 0 <= u <= 1. Of any
+# x = 2^m (1 + u) with sqrt(1/2) <= 1 + u < sqrt(2), the logarithm is m ln2 more.
 
 cdef extern from *:
     """
+    #ifdef SINGLE
+    typedef uint32_t skcn_pattern;
+    #define ROOT_OF_HALF ((skcn_pattern) 0x3f3504f3)
+    #else
+    typedef uint64_t skcn_pattern;
+    #define ROOT_OF_HALF ((skcn_pattern) 0x3fe6a09e667f3bcd)
+    #endif
+
     /* A loop that GCC would not unroll, and so not turn into vectors. */
     static inline skcn_real artanh_series(skcn_real square)
     {
@@ -133,8 +142,27 @@ cdef extern from *:
             series = series * square + (skcn_real) 2 / (2 * i + 1);
         return series;
     }
+
+    /* Of a normal number. Its bits, and those of ROUND_MAGIC + m, are patterns of whole numbers. */
+    static inline skcn_real log_positive(skcn_real x)
+    {
+        skcn_pattern pattern, magic, m;
+        skcn_real near_one, shifted = ROUND_MAGIC;
+        memcpy(&pattern, &x, sizeof(x));
+        memcpy(&magic, &shifted, sizeof(x));
+        m = (pattern - ROOT_OF_HALF + ((skcn_pattern) EXPONENT_BIAS << MANTISSA_BITS))
+            >> MANTISSA_BITS;
+        pattern -= (m - EXPONENT_BIAS) << MANTISSA_BITS;
+        magic += m - EXPONENT_BIAS;
+        memcpy(&near_one, &pattern, sizeof(x));
+        memcpy(&shifted, &magic, sizeof(x));
+        shifted -= ROUND_MAGIC;
+        skcn_real s = (near_one - 1) / (near_one + 1);
+        return shifted * LN2_HIGH + (shifted * LN2_LOW + artanh_series(s * s) * s);
+    }
     """
     real artanh_series(real square) noexcept nogil
+    real log_positive(real x) noexcept nogil
 
 
 cdef inline real log1p_unit(real u) noexcept nogil:
