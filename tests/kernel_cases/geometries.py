@@ -177,6 +177,7 @@ class PoolCase:
 
 POOL_CASES = {
     "halve": PoolCase(19, (1, 14, 14), 16, (1, 2, 2), (1, 2, 2)),
+    "halve with a rest": PoolCase(3, (1, 7, 9), 32, (1, 2, 2), (1, 2, 2)),
     "overlapping": PoolCase(3, (1, 17, 17), 70, (1, 3, 3), (1, 2, 2)),
     "same": PoolCase(
         5, (1, 9, 10), 67, (1, 3, 3), (1, 1, 1), ((0, 0), (1, 1), (1, 1))

@@ -104,13 +104,33 @@ def maxpool_backward(
         wrong_index(n_in)
 
 
+cdef void mean_of_fours(
+    const Pool* q, const real* x, Py_ssize_t first, real* y
+) noexcept nogil:
+    """A row of outputs of two by two pixels, whose channels are whole vectors: the same sums."""
+    cdef Py_ssize_t n = q.n_channels, width = q.size[2] * n, o, v
+    cdef const real* pixel
+    cdef vec left, right
+    for o in range(q.out[2]):
+        for v in range(n // LANES):
+            pixel = x + (first + o * q.stride[2]) * n + v * LANES
+            left = at(pixel) + at(pixel + width)
+            right = at(pixel + n) + at(pixel + n + width)
+            put(y + o * n + v * LANES, (left + right) * <real> 0.25)
+
+
 cdef void avgpool_row(
     const Pool* q, const real* x, Py_ssize_t number, real* y, Row row
 ) noexcept nogil:
     """One row of outputs, as maxpool_row."""
     cdef Window w = row_window(q, number)
     cdef Py_ssize_t width = q.size[2] * q.n_channels, v, i, d, h, c, o
+    cdef bint direct = q.n_channels % LANES == 0
+    cdef real* to = y if direct else row.y
     cdef vec total
+    if direct and has_four(q, &w):
+        mean_of_fours(q, x, (w.start[0] * q.size[1] + w.start[1]) * q.size[2], y)
+        return
     for v in range(vectors_for(width)):
         i = v * LANES
         total = (<const vec*> ZEROS)[0]
@@ -126,8 +146,9 @@ cdef void avgpool_row(
             for i in range(w.start[2], w.end[2]):
                 total = total + (<vec*> (row.sums + i * q.n_channels + c))[0]
             total = total * (<real> 1 / window_count(&w))
-            (<vec*> (row.y + o * q.n_channels + c))[0] = total
-    memcpy(y, row.y, q.out[2] * q.n_channels * sizeof(real))
+            put(to + o * q.n_channels + c, total)
+    if not direct:
+        memcpy(y, row.y, q.out[2] * q.n_channels * sizeof(real))
 
 
 cdef inline void sum_pixels(
@@ -197,15 +218,26 @@ def avgpool_forward(
     free(memory)
 
 
+cdef bint is_tiled(const Pool* q) noexcept nogil:
+    """True if each pixel is in one window."""
+    cdef int axis
+    for axis in range(3):
+        if q.stride[axis] != q.window[axis] or q.out[axis] * q.stride[axis] != q.size[axis]:
+            return False
+    return q.before[0] + q.before[1] + q.before[2] == 0
+
+
 cdef void avgpool_backward_image(
     const Pool* q, const real* dy, real* dx, Row row
 ) noexcept nogil:
     """A row of outputs goes to the columns of their windows, and these to the rows."""
+    cdef bint tiled = is_tiled(q)
     cdef Py_ssize_t width = q.size[2] * q.n_channels, n = q.n_channels
     cdef Py_ssize_t number, d, h, i, o, first, last, c
     cdef Window w
     cdef real share
-    memset(dx, 0, q.n_in * n * sizeof(real))
+    if not tiled:
+        memset(dx, 0, q.n_in * n * sizeof(real))
     for number in range(q.n_out // q.out[2]):
         w = row_window(q, number)
         for o in range(q.out[2]):
@@ -230,7 +262,10 @@ cdef void avgpool_backward_image(
                     add_chunk_to(row.sums + (o * q.stride[2] + c) * n, row.y + o * n, n)
         for d in range(w.start[0], w.end[0]):
             for h in range(w.start[1], w.end[1]):
-                add_chunk_to(dx + (d * q.size[1] + h) * width, row.sums, width)
+                if tiled:
+                    memcpy(dx + (d * q.size[1] + h) * width, row.sums, width * sizeof(real))
+                else:
+                    add_chunk_to(dx + (d * q.size[1] + h) * width, row.sums, width)
 
 
 def avgpool_backward(
