@@ -55,6 +55,18 @@ cdef inline void add_multiple(
         y[i] += weight * x[i]
 
 
+cdef inline void mix(
+    Py_ssize_t n, real u, const real* a, real v, const real* b, real* y
+) noexcept nogil:
+    """y = u a + v b"""
+    cdef Py_ssize_t i, c
+    for i in range(n // LANES):
+        c = i * LANES
+        put(y + c, at(a + c) * u + at(b + c) * v)
+    for c in range(n // LANES * LANES, n):
+        y[c] = u * a[c] + v * b[c]
+
+
 cdef void upsample_row(
     const Upsample* q, const real* x, Py_ssize_t row, real* y, real* mixed
 ) noexcept nogil:
@@ -68,8 +80,9 @@ cdef void upsample_row(
     if rows.n == 1:
         begin = x + rows.at[0] * width
     else:
-        memset(mixed, 0, width * sizeof(real))
-        for r in range(rows.n):
+        mix(width, rows.weight[0], x + rows.at[0] * width, rows.weight[1],
+            x + rows.at[1] * width, mixed)
+        for r in range(2, rows.n):
             add_multiple(width, rows.weight[r], x + rows.at[r] * width, mixed)
     for w in range(q.large[2]):
         left = begin + q.source[2][w] * n_channels
@@ -78,8 +91,7 @@ cdef void upsample_row(
             for c in range(n_channels):
                 y[c] = left[c]
         else:
-            for c in range(n_channels):
-                y[c] = (1 - u) * left[c] + u * left[n_channels + c]
+            mix(n_channels, 1 - u, left, u, left + n_channels, y)
         y = y + n_channels
 
 
