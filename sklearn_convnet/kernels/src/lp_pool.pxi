@@ -38,14 +38,14 @@ cdef inline Py_ssize_t n_stretches(const Pool* q) noexcept nogil:
 
 
 cdef Stretch stretch_at(const Pool* q, Py_ssize_t i, char* memory) noexcept nogil:
-    """Number i of a row, with zeros for its numbers."""
+    """Number i of a row. What is behind its numbers in the last block is zeros."""
     cdef Stretch s
-    memset(memory, 0, stretch_bytes(q))
     s.first = i * stretch_outputs(q)
     s.end = smaller(s.first + stretch_outputs(q), q.out[2])
     s.total = <double*> memory
     s.unit = <real*> (s.total + stretch_length(q))
     s.part = s.unit + stretch_length(q)
+    memset(s.part, 0, stretch_length(q) * sizeof(real))
     return s
 
 
@@ -133,6 +133,8 @@ cdef void lppool_stretch(
     const Pool* q, const Window* w, const real* x, double p, const Stretch* s, real* y
 ) noexcept nogil:
     cdef Py_ssize_t length = stretch_length(q), width = q.size[2] * q.n_channels, d, h, i, k
+    memset(s.unit, 0, length * sizeof(real))
+    memset(s.total, 0, length * sizeof(double))
     for d in range(w.start[0], w.end[0]):
         for h in range(w.start[1], w.end[1]):
             for i in range(lp_first(q), lp_end(q)):
