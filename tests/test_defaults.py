@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_diabetes, make_moons
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import ShuffleSplit, cross_val_score
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.estimators import defaults
@@ -18,6 +20,7 @@ from sklearn_convnet.estimators.defaults import (
     default_batch_size,
     default_layers,
     default_n_epochs,
+    default_optimizer,
 )
 from sklearn_convnet.inspection import activations
 from sklearn_convnet.layers import (
@@ -30,7 +33,7 @@ from sklearn_convnet.layers import (
     Sequential,
     Standardize,
 )
-from sklearn_convnet.optimizers import Adam
+from sklearn_convnet.optimizers import Adam, AdamW
 from sklearn_convnet.schedules import CosineDecay, LinearWarmup
 
 LIMIT = "ignore:Stochastic Optimizer"
@@ -204,6 +207,43 @@ def test_length_of_a_training(n_samples, batch_size, n_epochs):
     assert default_n_epochs(n_samples, batch_size) == n_epochs
 
 
+@pytest.mark.parametrize("kind", ["table", "flat"])
+def test_tables_take_longer(kind):
+    assert default_n_epochs(320, 32, kind) == default_n_epochs(2000, 200, kind) == 90
+    assert default_n_epochs(96, 32, kind) == 200
+    assert default_n_epochs(60_000, 200, kind) == 20
+
+
+@pytest.mark.parametrize("kind", ["table", "flat"])
+@pytest.mark.parametrize(
+    ("n_samples", "decay"), [(1, 9.375), (32, 9.375), (100, 3.0), (60_000, 0.005)]
+)
+def test_weights_of_tables_decay(kind, n_samples, decay):
+    optimizer = default_optimizer(20, n_samples, 32, kind)
+    assert isinstance(optimizer, AdamW)
+    assert optimizer.weight_decay == decay
+    assert default_optimizer(20, n_samples, 32, "signal").weight_decay == 0
+
+
+def mean_score(estimator, X, y):
+    model = estimator(input_kind="table", n_threads=1, random_state=0)
+    return cross_val_score(model, X, y, cv=ShuffleSplit(4, random_state=0)).mean()
+
+
+def test_curved_borders_in_tables_are_learnt(monkeypatch):
+    moons = make_moons(300, noise=0.2, random_state=0)
+    score = mean_score(ConvNetClassifier, *moons)
+    monkeypatch.setattr(defaults, "MANY_STEPS", defaults.N_STEPS)
+    assert score > mean_score(ConvNetClassifier, *moons) + 0.02
+
+
+def test_noise_of_small_tables_is_not_learnt(monkeypatch):
+    X, y = (array[:150] for array in load_diabetes(return_X_y=True))
+    score = mean_score(ConvNetRegressor, X, y)
+    monkeypatch.setattr(defaults, "DECAY", 0)
+    assert score > mean_score(ConvNetRegressor, X, y) + 0.02
+
+
 def test_places_take_longer():
     X, y = samples(8, 8, n=150)
     corners = np.random.RandomState(0).uniform(size=(150, 8))
@@ -225,9 +265,10 @@ def test_the_rate_falls_to_zero_and_training_ends(estimator, kind, shape):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = estimator(input_kind=kind, random_state=0).fit(X, y)
-    assert model.n_iter_ == default_n_epochs(700, 70) == 30
     rises = kind != "table"
-    assert model.history_["learning_rate"] == rates(30, n_batches=10, rises=rises)
+    n_epochs = 30 if rises else 90
+    assert model.n_iter_ == default_n_epochs(700, 70, kind) == n_epochs
+    assert model.history_["learning_rate"] == rates(n_epochs, n_batches=10, rises=rises)
     assert np.argmax(model.history_["learning_rate"]) == (2 if rises else 0)
 
 
@@ -241,18 +282,18 @@ def test_fewer_epochs_are_a_shorter_way_to_zero():
 def test_the_length_goes_by_the_samples_that_are_trained_on():
     X, y = samples(3, n=400)
     options = dict(tol=0, n_iter_no_change=np.inf, random_state=0)
-    held_out = ConvNetClassifier(early_stopping=True, validation_fraction=0.75, **options)
-    assert held_out.fit(X, y).n_iter_ == default_n_epochs(100, 32) == 75
-    left_out = ConvNetClassifier(**options).fit(X, y, sample_weight=np.arange(400) < 100)
-    assert left_out.n_iter_ == 75
+    held_out = ConvNetClassifier(early_stopping=True, validation_fraction=0.5, **options)
+    assert held_out.fit(X, y).n_iter_ == default_n_epochs(200, 32, "flat") == 129
+    left_out = ConvNetClassifier(**options).fit(X, y, sample_weight=np.arange(400) < 200)
+    assert left_out.n_iter_ == 129
     batches = ConvNetClassifier(batch_size=10, **options).fit(X, y)
-    assert batches.n_iter_ == default_n_epochs(400, 10) == 20
+    assert batches.n_iter_ == default_n_epochs(400, 10, "flat") == 23
 
 
 def test_patience_counts_with_early_stopping_alone():
     X, y = samples(3, n=400)
     options = dict(tol=1e9, n_iter_no_change=3, random_state=0)
-    assert ConvNetClassifier(**options).fit(X, y).n_iter_ == default_n_epochs(400, 40)
+    assert ConvNetClassifier(**options).fit(X, y).n_iter_ == default_n_epochs(400, 40, "flat")
     assert ConvNetClassifier(early_stopping=True, **options).fit(X, y).n_iter_ == 4
 
 

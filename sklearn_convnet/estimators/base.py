@@ -388,15 +388,16 @@ class BaseConvNet(
         if self.layers is not None or self.optimizer != "auto":
             return np.inf
         batch_size = self._batch_size_for(n_samples)
-        return default_n_epochs(n_samples, batch_size, self._target.tells_places)
+        return default_n_epochs(n_samples, batch_size, self._inputs.kind, self._target.tells_places)
 
     def _optimizer_for(self, n_samples, partial):
         """The optimiser of a fit; that of a single pass, which may be one of many, has no plan."""
         n_epochs = self._planned_epochs(n_samples)
         if partial or n_epochs == np.inf:
             return self._resolved(self.optimizer, OPTIMIZERS)
-        n_batches = -(-n_samples // self._batch_size_for(n_samples))
-        return default_optimizer(min(self.max_iter, n_epochs), n_batches, self._inputs.kind)
+        batch_size = self._batch_size_for(n_samples)
+        n_epochs = min(self.max_iter, n_epochs)
+        return default_optimizer(n_epochs, n_samples, batch_size, self._inputs.kind)
 
     def _trainer_class(self):
         """A function that makes the trainer."""
