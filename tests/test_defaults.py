@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, cross_val_score
 
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
+from sklearn_convnet.augmentation import RandomBrightness
 from sklearn_convnet.estimators import defaults
 from sklearn_convnet.estimators.defaults import (
     WARM_UP,
@@ -180,6 +181,23 @@ def test_flat_samples_are_rows_of_a_table():
 
 
 @pytest.mark.filterwarnings(LIMIT)
+def test_no_dropout_among_the_units_that_tell_places():
+    X, y = samples(8, 8, n=40)
+    corners = np.random.RandomState(0).uniform(size=(40, 8))
+    options = dict(input_kind="image", max_iter=1, random_state=0)
+    boxes = ConvNetClassifier(warm_start=True, **options).fit(X, y, boxes=corners)
+    in_y = ConvNetClassifier(box_weight=1, **options).fit(X, np.column_stack([y, corners]))
+    points = ConvNetRegressor(target="points", **options).fit(X, corners)
+    labels, numbers = ConvNetClassifier(**options).fit(X, y), ConvNetRegressor(**options).fit(X, y)
+    # The network is compiled anew where it goes on with another augmentation.
+    boxes.set_params(augmentation=RandomBrightness()).fit(X, y, boxes=corners)
+    for model, n_dropouts in [(boxes, 1), (in_y, 1), (points, 1), (labels, 2), (numbers, 2)]:
+        kinds = [type(layer) for _, layer in model.layers_]
+        assert kinds.count(Dropout) == n_dropouts
+        assert kinds[kinds.index(Dense) - 1] is Dropout
+
+
+@pytest.mark.filterwarnings(LIMIT)
 @pytest.mark.parametrize("shape", [(9,), (40, 2), (9, 9, 1), (5, 6, 7, 1)])
 def test_threads_change_no_bit(shape):
     X, y = samples(*shape, n=70)
@@ -253,7 +271,20 @@ def test_places_take_longer():
     numbers = ConvNetRegressor(**options).fit(X, corners)
     assert boxes.n_iter_ == points.n_iter_ == default_n_epochs(150, 32, tells_places=True) == 180
     assert numbers.n_iter_ == default_n_epochs(150, 32) == 60
-    assert default_n_epochs(3000, 200, tells_places=True) == 60
+    assert default_n_epochs(3000, 100, tells_places=True) == 30
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "batch_size"), [(20, 20), (600, 32), (1000, 50), (3000, 100), (60_000, 100)]
+)
+def test_steps_that_learn_places_have_fewer_samples(n_samples, batch_size):
+    assert default_batch_size(n_samples, tells_places=True) == batch_size
+    X, y = np.zeros((n_samples, 1), np.float32), np.zeros(n_samples)
+    model = ConvNetRegressor(target="points", input_kind="table", max_iter=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, np.column_stack([y, y]))
+    assert model._batch_size_for(n_samples) == batch_size
 
 
 @every_estimator

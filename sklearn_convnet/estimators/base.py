@@ -117,6 +117,10 @@ class BaseConvNet(
         """y, with the boxes beside it, in the form that a target is made of and encodes."""
         raise NotImplementedError(type(self))
 
+    def _tells_places(self, y):
+        """Whether checked y tells where something lies: boxes, points."""
+        raise NotImplementedError(type(self))
+
     def _absent(self, y):
         """Which samples of checked y have nothing to learn from."""
         raise NotImplementedError(type(self))
@@ -381,7 +385,7 @@ class BaseConvNet(
             return self.batch_size
         if self.layers is not None:
             return min(200, n_samples)
-        return max(self.n_shards, default_batch_size(n_samples))
+        return max(self.n_shards, default_batch_size(n_samples, self._target.tells_places))
 
     def _planned_epochs(self, n_samples):
         """Length of a fit with a training of our own choosing; inf if it is the user's."""

@@ -86,8 +86,9 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
         weights of the last step.
     batch_size : int or "auto", default="auto"
         Number of samples in a step; "auto" is ``min(200, n_samples)`` where `layers` are given,
-        and otherwise a tenth of the samples, but from 32 to 200. The samples of an epoch are cut
-        into batches of nearly equal size, none larger than this.
+        and otherwise a tenth of the samples, but from 32 to 200; for boxes a twentieth, from 32 to
+        100. The samples of an epoch are cut into batches of nearly equal size, none larger than
+        this.
     n_shards : int, default=1
         Number of parts into which each batch is cut. Gradients are computed part by part, which
         takes the memory of one part, and are summed for one step of the optimiser (gradient
@@ -326,6 +327,9 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
         if boxes is None and not self._boxes_in_y:
             return check_labels(y)
         return check_labels_and_boxes(y, boxes, self.missing_box)
+
+    def _tells_places(self, y):
+        return y.dtype.names is not None
 
     def _absent(self, y):
         if self.ignore_label is None or y.ndim < 2:

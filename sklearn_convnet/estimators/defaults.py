@@ -12,6 +12,8 @@
 # * Pools make a long series short: of nine there are a few positions left, and their mean tells
 #   where a pattern is, not how often. After some pools of signals, dilation takes their place. It
 #   widens what a unit sees as fast, and the positions stay.
+# * A place is a number that hangs on many units. Dropout among these blurs it, and more steps of
+#   more samples make good for that; dropout before the dense layer does no such harm.
 # * Curved borders between the classes of a table are learnt late, and the noise of a small table
 #   soon after. So its training is long, with weight decay that fades where there are many rows.
 #   Dropout helps small tables as much, but does harm to large ones.
@@ -33,7 +35,7 @@ from ..optimizers import Adam, AdamW
 from ..schedules import CosineDecay, LinearWarmup
 from .inputs import KINDS, likely_kind
 
-#: Samples of a step: a tenth of them all, but within these.
+#: Samples of a step: a tenth of them all, but within these; half as many where places are learnt.
 SMALLEST_BATCH, LARGEST_BATCH = 32, 200
 #: Length of a training: so many steps, but a number of epochs within these. Places and tables,
 #: whose steps are cheap, have more.
@@ -55,7 +57,7 @@ DROPOUT = 0.3
 DECAY = 300
 
 
-def default_layers(sample_shape, kind=None, smallest=()):
+def default_layers(sample_shape, kind=None, smallest=(), tells_places=False):
     """A network that does well without tuning, for samples of this shape.
 
     Of a table, which flat samples are taken for, columns are standardised one by one, and a dense
@@ -63,7 +65,8 @@ def default_layers(sample_shape, kind=None, smallest=()):
     that keep the size, each with a max pool by 2 while the maps are at least 4 long; 32 filters,
     then 64, then 128. After four pools of signals, the convolutions that follow are dilated by 2,
     4, ... in the place of pools, and are as many as with these. A dense layer sees the maps, or the
-    means of those of signals, with dropout before it and after it.
+    means of those of signals, with dropout before it, and after it unless boxes or points are
+    learnt.
 
     Parameters
     ----------
@@ -74,6 +77,8 @@ def default_layers(sample_shape, kind=None, smallest=()):
     smallest : tuple of int, default=()
         Where samples differ in size: the smallest length of each axis, while which is at least 4
         there are pools. The dense layer then sees the means of the maps.
+    tells_places : bool, default=False
+        Whether boxes or points are learnt.
     """
     kind = kind or likely_kind(sample_shape)
     if kind in TABLES:
@@ -100,12 +105,16 @@ def default_layers(sample_shape, kind=None, smallest=()):
             break
         filters = min(2 * filters, 128)
     means = [GlobalAvgPool()] if smallest or kind == "signal" else []
-    return [*layers, *means, Dropout(DROPOUT), Dense(128), Dropout(DROPOUT)]
+    after = [] if tells_places else [Dropout(DROPOUT)]
+    return [*layers, *means, Dropout(DROPOUT), Dense(128), *after]
 
 
-def default_batch_size(n_samples):
-    """How many samples a step has, of so many."""
-    return min(n_samples, max(SMALLEST_BATCH, min(LARGEST_BATCH, n_samples // 10)))
+def default_batch_size(n_samples, tells_places=False):
+    """How many samples a step has, of so many; of boxes and points, which `tells_places`, half as
+    many do."""
+    share = 2 if tells_places else 1
+    most = min(LARGEST_BATCH, n_samples // 10) // share
+    return min(n_samples, max(SMALLEST_BATCH, most))
 
 
 def default_n_epochs(n_samples, batch_size, kind=None, tells_places=False):

@@ -136,7 +136,8 @@ class NetworkMixin:
             seed = self._random_state.randint(2**31 - 1)
             self._random_state = np.random.RandomState(seed)
         self._fitted = self._kept()
-        pairs, shape, last_shape = self._own_layers(checked.X)
+        tells_places = self._tells_places(checked.y)
+        pairs, shape, last_shape = self._own_layers(tells_places, checked.X)
         self._target = self._make_target(checked.y, last_shape, classes)
         weight = self._target.weight_of_loss(checked.weight)
         warn_if_turned(self._inputs, self.layers is None and self.input_kind == "auto")
@@ -172,7 +173,8 @@ class NetworkMixin:
             )
         else:
             self._random_state, self._training_state = deepcopy((self._random_state, state))
-            self.network_ = self._compile(*self._own_layers(), last.dtype, np.random.RandomState(0))
+            own = self._own_layers(self._target.tells_places)
+            self.network_ = self._compile(*own, last.dtype, np.random.RandomState(0))
             before = {name: self._fitted[name] for name in NETWORK_PARAMS}
             now = {name: getattr(self, name) for name in NETWORK_PARAMS}
             carry_over(self.network_, last, before, now)
@@ -188,7 +190,7 @@ class NetworkMixin:
         if news:
             self._fitted = self._kept()
 
-    def _own_layers(self, X=None):
+    def _own_layers(self, tells_places, X=None):
         """Pairs of the user's layers, the shape of what they are given, and that of what they end
         in; checked X is looked at where its samples differ in size."""
         layers, shape = self.layers, self._inputs.network_shape
@@ -199,7 +201,7 @@ class NetworkMixin:
                 shape = self.multi_crop.output_shape(shape)
         if layers is None:
             smallest = replace(self._inputs, shape=self._inputs.smallest).sample_shape
-            layers = default_layers(shape, self._inputs.kind, smallest)
+            layers = default_layers(shape, self._inputs.kind, smallest, tells_places)
             layers = before_dense(layers) if n_features else layers
         pairs = check_layers(layers, reserved=("output", "box", *self._get_param_names()))
         pairs = complete_features(pairs, n_features)

@@ -83,8 +83,9 @@ callable, default="auto"
         weights of the last step.
     batch_size : int or "auto", default="auto"
         Number of samples in a step; "auto" is ``min(200, n_samples)`` where `layers` are given,
-        and otherwise a tenth of the samples, but from 32 to 200. The samples of an epoch are cut
-        into batches of nearly equal size, none larger than this.
+        and otherwise a tenth of the samples, but from 32 to 200; for points a twentieth, from 32 to
+        100. The samples of an epoch are cut into batches of nearly equal size, none larger than
+        this.
     n_shards : int, default=1
         Number of parts into which each batch is cut. Gradients are computed part by part, which
         takes the memory of one part, and are summed for one step of the optimiser (gradient
@@ -284,6 +285,9 @@ loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, hist
                 "coordinates alone give them to the regressor as y, with target='points'"
             )
         return check_values(y, self.target, self._point_axes())
+
+    def _tells_places(self, y):
+        return self.target == "points"
 
     def _absent(self, y):
         return is_absent(y)
