@@ -614,9 +614,10 @@ def check_predictions_write_nothing(subject):
     """A prediction changes neither weights nor statistics nor anything else of the network."""
     network = subject.network()
     network.forward(subject.batch())
-    before, attributes = pickle.dumps(network), dict(vars(network))
+    # Before its bytes are taken: the pickle of an array may tell whether one can write to it.
     for array in (network.params, *network.parameters().values(), *network.buffers().values()):
         array.flags.writeable = False
+    before, attributes = pickle.dumps(network), dict(vars(network))
     network.forward(subject.batch())
     require(pickle.dumps(network) == before, "a prediction changes the network")
     changed = [k for k, value in vars(network).items() if attributes.get(k) is not value]

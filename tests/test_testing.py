@@ -3,6 +3,7 @@
 # Author: the sklearn_convnet developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import functools
 import pickle
 import re
 
@@ -37,6 +38,12 @@ SHAPE = (4, 3, 2)
 @pytest.mark.parametrize("shape", [SHAPE, (5,), (1,), (6, 2)])
 def test_own_layers_pass(layer, shape):
     check_layer(layer, shape)
+
+
+def test_own_layers_pass_with_newer_pickles(monkeypatch):
+    """CPython 3.14 writes protocol 5 by default, in which a read-only array has other bytes."""
+    monkeypatch.setattr(pickle, "dumps", functools.partial(pickle.dumps, protocol=5))
+    check_layer(ChannelScale(), (5,))
 
 
 @pytest.mark.parametrize(
