@@ -20,9 +20,6 @@ ENVIRONMENT = "SKLEARN_CONVNET_WINOGRAD"
 # direct form: so many for each channel and filter, and so many for each channel and each filter.
 # Fitted to times of all three passes, 3 to 256 channels and maps of 2 x 2 to 32 x 32.
 _TILE_COSTS = {3: {2: (19, 80), 4: (43, 300)}, 5: {2: (43, 330), 4: (96, 1700)}}
-#: The most bytes of transformed filters. For more, the system gives fresh memory in each call: one
-#: image of 7 x 7 with 448 channels takes 8 ms, with 480 it took 26.
-_FILTER_BYTES = 28 * 2**20
 #: Time of a multiply-add of the direct form's gradients that leave out the zeros between maxima.
 _SPARSE_COST = 1.75
 
@@ -40,8 +37,6 @@ def winograd_tile(out, taps, channels, filters, dilation=(1, 1), direct_cost=1.0
     is the direct form, whose multiply-adds take `direct_cost` each."""
     times = {0: direct_cost * taps**2 * prod(out) * channels * filters}
     for m, (product, transform) in _TILE_COSTS[taps].items():
-        if 4 * (m + taps - 1) ** 2 * channels * filters > _FILTER_BYTES:
-            continue
         tile = product * channels * filters + transform * (channels + filters)
         counts = (d * ceil(size / (m * d)) for size, d in zip(out, dilation, strict=True))
         times[m] = prod(counts) * tile

@@ -205,6 +205,20 @@ def test_batch_does_not_matter(kernels, dtype, m, case):
 
 
 @cases.every_compiled
+def test_filters_too_large_to_be_kept(kernels, dtype):
+    """They go by for a group of strips after the other: here there are two or more."""
+    case = cases.ConvCase(9, (1, 14, 14), 344, 341, (1, 3, 3), padding=cases.pad_image(1))
+    X, W, b, dY = arrays(case, dtype)
+    assert_like_reference(kernels, case, 4, dtype, n_threads=2)
+
+    Y = forward(kernels, case, 4, X, W, b)
+    cases.assert_same_bits(forward(kernels, case, 4, X[-1:], W, b, n_threads=2), Y[-1:])
+    threads = [backward(kernels, case, 4, X, W, Y, dY, n_threads) for n_threads in (1, 3)]
+    for one, other in zip(*threads, strict=True):
+        cases.assert_same_bits(one, other)
+
+
+@cases.every_compiled
 @every_tile
 @pytest.mark.parametrize("n", [1, 2, 7, 128])
 def test_a_block_over_several_images_mixes_nothing(kernels, dtype, m, n):

@@ -40,7 +40,8 @@
 
 cdef enum:
     BLOCK_BYTES = 1 << 20       # of V and M of a block
-    SMALL_MAPS_BYTES = 12 << 20  # of V and M of all strips, where panels are the tasks
+    STRIPS_BYTES = 12 << 20     # of V and M of a group of strips, where panels are the tasks
+    FILTER_BYTES = 16 << 20     # of U: more is not written to memory
     GRADIENT_BYTES = 1 << 19    # of V and D of a block of the weight gradient, at least
     GROUP_BYTES = 5 << 18       # of the sums of a group of filters
     GRADIENT_TASKS = 8          # groups at most, and pieces times groups if sums are large
@@ -86,8 +87,11 @@ cdef struct Winograd:
     int code
     real alpha
     real* packed                # (points, panels of filters) of U
-    real* V                     # of all strips, where panels are the tasks
-    real* M
+    # Where panels are the tasks:
+    Py_ssize_t n_panels
+    Py_ssize_t first_strip, group_strips  # of a group of strips
+    real* V                     # of the group
+    real* M                     # or D
 
 
 cdef int winograd_geometry(
@@ -220,3 +224,29 @@ cdef void place_points(Winograd* q, Py_ssize_t filter_lanes) noexcept nogil:
     # A cache line more, so that the points of a tile do not all lie in one set of the cache.
     q.v_point = q.block_strips * q.tiles[1] * q.channel_lanes + CACHE_LINE // sizeof(real)
     q.m_point = q.block_strips * q.tiles[1] * filter_lanes + CACHE_LINE // sizeof(real)
+
+
+# --- panels and groups of strips --------------------------------------------------------
+
+cdef inline bint takes_panels(const Winograd* q) noexcept nogil:
+    """Whether filters go by in panels, and the points of a group of strips wait in a cache that
+    cores share: they are smaller than U, which is a lot or they are all there are."""
+    cdef Py_ssize_t maps = q.n_strips * q.tiles[1] * (q.channel_lanes + q.filter_lanes)
+    cdef Py_ssize_t filters = q.n_channels * q.filter_lanes
+    cdef Py_ssize_t point_bytes = q.n * q.n * sizeof(real)
+    return filters * point_bytes > FILTER_BYTES or (
+        maps <= filters and maps * point_bytes <= STRIPS_BYTES)
+
+
+cdef Py_ssize_t cut_groups(Winograd* q) noexcept nogil:
+    """How many groups of strips there are. A block is the largest of them."""
+    cdef Py_ssize_t size = q.n * q.n * q.tiles[1] * (q.channel_lanes + q.filter_lanes)
+    cdef Py_ssize_t n_groups = ceil_div(q.n_strips * size * sizeof(real), STRIPS_BYTES)
+    n_groups = smaller(n_groups, q.n_strips)
+    q.block_strips = ceil_div(q.n_strips, n_groups)
+    return n_groups
+
+
+cdef inline void take_group(Winograd* q, Py_ssize_t group, Py_ssize_t n_groups) noexcept nogil:
+    q.first_strip = part(q.n_strips, group, n_groups)
+    q.group_strips = part(q.n_strips, group + 1, n_groups) - q.first_strip

@@ -1,4 +1,9 @@
 # The weight gradient in Winograd's form.
+#
+# Design:
+# * Where there are many tiles, its sums are cut into pieces of the strips and groups of filters.
+# * Of few tiles, or many channels and filters, the sums are larger than all points of the maps. So
+#   a task is a block of the sums, which never leaves the cache: as in winograd_pass.pxi.
 
 cdef void add_products(
     const Winograd* q, Py_ssize_t first, Py_ssize_t n_vec, Py_ssize_t n_tiles,
@@ -49,10 +54,11 @@ cdef inline Py_ssize_t gradient_scratch(const Winograd* q, const Winograd* dz) n
 
 
 cdef struct WinogradGradient:
-    const Winograd* conv
+    Winograd* conv
     const Winograd* dz        # the pass whose input is dz, in the tiles of conv
+    real* dW                  # or NULL
     real* dU                  # (n_pieces, points, sum_point)
-    real* db                  # (n_pieces, filter_lanes), or NULL
+    real* db                  # of each piece or strip, (filter_lanes), or NULL
 
 
 cdef void weight_gradient_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
@@ -83,49 +89,139 @@ cdef void weight_gradient_task(const void* work, Py_ssize_t task, real* scratch)
         strip += n
 
 
-cdef void put_weight_gradient(
-    const Winograd* q, Py_ssize_t channel, const real* dU, real* dW
+cdef void fold_channel(
+    const Winograd* q, Py_ssize_t channel, Py_ssize_t first, Py_ssize_t n_vec, const real* dU,
+    Py_ssize_t distance, bint accumulate, real* dW
 ) noexcept nogil:
-    """dW = G' dU G for one channel."""
+    """dW (+)= G' dU G for a channel and n_vec vectors of filters, from `first` on, whose points
+    are so far apart."""
     cdef real w[MAX_TAPS * MAX_LANES]
     cdef Py_ssize_t v, t, width, i
-    for v in range(q.filter_lanes // LANES):
-        width = smaller(LANES, q.n_filters - v * LANES)
-        fold_points(q.m, q.r, dU + channel * q.filter_lanes + v * LANES, q.n * sum_point(q),
-                    sum_point(q), w, q.r * LANES, LANES)
+    cdef real* to
+    for v in range(n_vec):
+        width = smaller(LANES, q.n_filters - (first + v) * LANES)
+        fold_points(q.m, q.r, dU + v * LANES, q.n * distance, distance, w, q.r * LANES, LANES)
         for t in range(q.r * q.r):
+            to = dW + (t * q.n_channels + channel) * q.n_filters + (first + v) * LANES
             for i in range(width):
-                dW[(t * q.n_channels + channel) * q.n_filters + v * LANES + i] = w[t * LANES + i]
+                to[i] = w[t * LANES + i] + to[i] if accumulate else w[t * LANES + i]
 
 
-cdef int winograd_weight_gradient(
-    Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
-) except -1:
-    """dW and db, each unless NULL. `back` is the pass whose input is dz."""
+# --- many channels and filters: block by block of the sums -------------------------------
+
+cdef enum:
+    BLOCK_CHANNELS = 64  # of dU of a panel of filters, which stays in the L2 cache
+
+
+cdef inline Py_ssize_t channel_blocks(const Winograd* q) noexcept nogil:
+    return ceil_div(q.n_channels, BLOCK_CHANNELS)
+
+
+cdef void points_task(const void* work, Py_ssize_t i, real* scratch) noexcept nogil:
+    """V and D of a strip, and its part of db."""
+    cdef const WinogradGradient* given = <const WinogradGradient*> work
+    cdef const Winograd* q = given.conv
+    cdef Py_ssize_t strip = q.first_strip + i, row = i * q.tiles[1]
+    cdef real* db = NULL
+    if given.db is not NULL:
+        db = given.db + strip * q.filter_lanes
+        memset(db, 0, q.filter_lanes * sizeof(real))
+    strip_to_points(q, strip, row, q.V, scratch)
+    gradient_to_points(q, given.dz, strip, row, 0, q.filter_lanes // LANES, q.M, db, scratch)
+
+
+cdef void sums_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
+    """dW of a block of channels and a panel of filters, summed over a group of strips. Where its
+    points lie in memory, all tiles of one would fall into a few sets of the cache."""
+    cdef const WinogradGradient* given = <const WinogradGradient*> work
+    cdef const Winograd* q = given.conv
+    cdef Py_ssize_t n_all = q.filter_lanes // LANES, n_blocks = channel_blocks(q)
+    cdef Py_ssize_t panel = task // n_blocks, block = task % n_blocks
+    cdef Py_ssize_t v = panel_start(n_all, panel), W = panel_start(n_all, panel + 1) - v
+    cdef Py_ssize_t c = part(q.n_channels, block, n_blocks)
+    cdef Py_ssize_t n_c = part(q.n_channels, block + 1, n_blocks) - c
+    cdef Py_ssize_t n_tiles = q.group_strips * q.tiles[1], point, i
+    cdef Py_ssize_t distance = block_point(q)
+    cdef real* V = scratch + q.n * q.n * distance
+    cdef real* D = V + n_tiles * BLOCK_CHANNELS
+    for point in range(q.n * q.n):
+        copy_columns(q.V + point * q.v_point + c, q.channel_lanes, V, BLOCK_CHANNELS, n_tiles, n_c)
+        copy_columns(q.M + point * q.m_point + v * LANES, q.filter_lanes, D, W * LANES, n_tiles,
+                     W * LANES)
+        matrix_rows(W, V, 1, BLOCK_CHANNELS, n_c, n_tiles, D, W * LANES, ZEROS, False,
+                    scratch + point * distance, W * LANES)
+    for i in range(n_c):
+        fold_channel(q, c + i, v, W, scratch + i * W * LANES, distance, q.first_strip > 0,
+                     given.dW)
+
+
+cdef inline Py_ssize_t block_point(const Winograd* q) noexcept nogil:
+    """Distance of two points in a block of dU: as in V, a cache line more."""
+    return BLOCK_CHANNELS * NR + CACHE_LINE // sizeof(real)
+
+
+cdef int gradient_by_panels(WinogradGradient* work, real* db, int n_threads) except -1:
+    cdef Winograd* q = work.conv
+    cdef Py_ssize_t n_groups = cut_groups(q), group, n_db, n_sums
+    place_points(q, q.filter_lanes)
+    n_db = 0 if db is NULL else q.n_strips * q.filter_lanes
+    q.V = <real*> allocate((points_size(q) + n_db) * sizeof(real))
+    q.M = q.V + q.n * q.n * q.v_point
+    work.db = NULL if db is NULL else q.V + points_size(q)
+    n_sums = q.n * q.n * block_point(q) + q.block_strips * q.tiles[1] * (BLOCK_CHANNELS + NR)
+    try:
+        with nogil:
+            for group in range(n_groups):
+                take_group(q, group, n_groups)
+                run_tasks(points_task, work, q.group_strips, n_threads,
+                          larger(strip_size(q), strip_size(work.dz)))
+                if work.dW is not NULL:
+                    run_tasks(sums_task, work,
+                              channel_blocks(q) * panels_for(q.filter_lanes // LANES),
+                              n_threads, n_sums)
+            if db is not NULL:
+                add_pieces(work.db, q.n_strips, 1, 1, q.n_filters, q.filter_lanes, db, 1)
+    finally:
+        free(q.V)
+    return 0
+
+
+cdef int gradient_by_pieces(WinogradGradient* work, real* db, int n_threads) except -1:
+    cdef Winograd* q = work.conv
     cdef Py_ssize_t n_points = q.n * q.n, n_dU = n_points * sum_point(q), i, piece
-    cdef Winograd dz = back[0]
-    cdef WinogradGradient work
-    n_threads = threads_for_products(
-        q.n_strips * q.tiles[1] * n_points * q.n_channels * q.n_filters, n_threads)
     cut_gradient(q)
-    dz.tiles, dz.strip_width = q.tiles, q.strip_width
-    work.conv, work.dz = q, &dz
     work.dU = <real*> allocate(q.n_pieces * (n_dU + q.filter_lanes) * sizeof(real))
     work.db = NULL if db is NULL else work.dU + q.n_pieces * n_dU
     try:
         with nogil:
-            run_tasks(weight_gradient_task, &work, q.n_pieces * q.n_groups, n_threads,
-                      gradient_scratch(q, &dz))
+            run_tasks(weight_gradient_task, work, q.n_pieces * q.n_groups, n_threads,
+                      gradient_scratch(q, work.dz))
             if db is not NULL:
                 add_pieces(work.db, q.n_pieces, 1, 1, q.n_filters, q.filter_lanes, db, 1)
-            if dW is not NULL:
+            if work.dW is not NULL:
                 for i in prange(n_points, num_threads=n_threads):
                     for piece in range(1, q.n_pieces):
                         add_chunk_to(work.dU + i * sum_point(q),
                                      work.dU + piece * n_dU + i * sum_point(q),
                                      q.n_channels * q.filter_lanes)
                 for i in prange(q.n_channels, num_threads=n_threads):
-                    put_weight_gradient(q, i, work.dU, dW)
+                    fold_channel(q, i, 0, q.filter_lanes // LANES, work.dU + i * q.filter_lanes,
+                                 sum_point(q), False, work.dW)
     finally:
         free(work.dU)
     return 0
+
+
+cdef int winograd_weight_gradient(
+    Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
+) except -1:
+    """dW and db, each unless NULL. `back` is the pass whose input is dz."""
+    cdef Winograd dz = back[0]
+    cdef WinogradGradient work
+    n_threads = threads_for_products(
+        q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
+    dz.tiles, dz.strip_width = q.tiles, q.strip_width
+    work.conv, work.dz, work.dW = q, &dz, dW
+    if takes_panels(q):
+        return gradient_by_panels(&work, db, n_threads)
+    return gradient_by_pieces(&work, db, n_threads)

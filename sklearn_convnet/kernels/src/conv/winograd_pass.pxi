@@ -5,52 +5,25 @@
 #   block of strips, from its input to its output.
 # * Of few tiles, such as those of a single image, the transformed filters are larger than all
 #   points of the maps: to write them to memory and read them again takes longer than to multiply.
-#   So a task is a panel, and a few channels of it at a time are transformed and multiplied in the
-#   L2 cache. The sums are the same, in the same order.
+#   So a task is a panel, and a few channels of it at a time are transformed and multiplied while
+#   they are in the cache. The sums are the same, in the same order. Filters that are large anyway
+#   are done so for a group of strips after the other.
+# * Filters are copied before they are transformed: the taps of one lie so far apart in memory that
+#   all may fall into one set of the cache.
 
 cdef inline Py_ssize_t panel_taps(const Winograd* q, Py_ssize_t n_k) noexcept nogil:
     return q.r * q.r * n_k * NR
 
 
-cdef enum:
-    CHANNELS_AHEAD = 8  # whose filters are asked for while as many are transformed
-
-
-cdef inline void transform_scaled(
-    const Winograd* q, const real* w, const real* scale, real* U, Py_ssize_t distance
-) noexcept nogil:
-    """U of a vector of filters and a channel."""
-    cdef real scaled[MAX_TAPS * MAX_LANES]
-    cdef Py_ssize_t t
-    for t in range(q.r * q.r):
-        fetch(w + t * q.w_tap + CHANNELS_AHEAD * q.w_row, LANES)
-    if scale is NULL:
-        transform_filter(
-            q.m, q.r, w, q.r * q.w_tap, q.w_tap, U, q.n * distance, distance)
-        return
-    for t in range(q.r * q.r):
-        put(scaled + t * LANES, at(w + t * q.w_tap) * at(scale))
-    transform_filter(q.m, q.r, scaled, q.r * LANES, LANES, U, q.n * distance, distance)
-
-
 cdef void transform_panel(
-    const Winograd* q, Py_ssize_t panel, Py_ssize_t k, Py_ssize_t n_k, real* U,
+    const Winograd* q, Py_ssize_t v, Py_ssize_t n_vec, Py_ssize_t k, Py_ssize_t n_k, real* U,
     Py_ssize_t distance, real* taps
 ) noexcept nogil:
-    """U of channels k to k + n_k of a panel, its points so far apart. Scratch: taps, for these
-    channels of the filters as given."""
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
-    cdef Py_ssize_t n_lanes = (panel_start(n_vec, panel + 1) - v) * LANES, first = v * LANES
+    """U of channels k to k + n_k of n_vec vectors of filters, from v on; its points so far apart.
+    Scratch: taps, for these channels of the filters as given."""
+    cdef Py_ssize_t n_lanes = n_vec * LANES, first = v * LANES
     cdef Py_ssize_t width = smaller(n_lanes, q.n_filters - first), t, i, tap_size = n_k * n_lanes
-    cdef const real* W = q.W + k * q.w_row + first
     cdef const real* scale = NULL if q.scale is NULL else q.scale + first
-    if q.w_column == 1 and width == n_lanes:
-        for i in range(n_k):
-            for t in range(n_lanes // LANES):
-                transform_scaled(q, W + i * q.w_row + t * LANES,
-                                 NULL if scale is NULL else scale + t * LANES,
-                                 U + i * n_lanes + t * LANES, distance)
-        return
     for t in range(q.r * q.r):
         pack_panel(q.W + t * q.w_tap + k * q.w_row + first * q.w_column, q.w_row, q.w_column,
                    scale, n_k, width, n_lanes, taps + t * tap_size)
@@ -67,8 +40,9 @@ cdef inline Py_ssize_t u_point(const Winograd* q) noexcept nogil:
 cdef void pack_points(const void* work, Py_ssize_t panel, real* taps) noexcept nogil:
     """All of a panel of U."""
     cdef const Winograd* q = <const Winograd*> work
-    cdef Py_ssize_t v = panel_start(q.filter_lanes // LANES, panel), n_k = q.n_channels
-    transform_panel(q, panel, 0, n_k, q.packed + v * LANES * n_k, u_point(q), taps)
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_k = q.n_channels
+    cdef Py_ssize_t v = panel_start(n_vec, panel), n = panel_start(n_vec, panel + 1) - v
+    transform_panel(q, v, n, 0, n_k, q.packed + v * LANES * n_k, u_point(q), taps)
 
 
 # --- forward, and the input gradient ---------------------------------------------------
@@ -132,61 +106,62 @@ cdef int pass_by_blocks(Winograd* q, Py_ssize_t rows, int n_threads) except -1:
     return 0
 
 
-cdef void input_task(const void* work, Py_ssize_t strip, real* scratch) noexcept nogil:
+cdef void input_task(const void* work, Py_ssize_t i, real* scratch) noexcept nogil:
     cdef const Winograd* q = <const Winograd*> work
-    strip_to_points(q, strip, strip * q.tiles[1], q.V, scratch)
+    strip_to_points(q, q.first_strip + i, i * q.tiles[1], q.V, scratch)
+
+
+cdef inline Py_ssize_t start_of_panel(const Winograd* q, Py_ssize_t panel) noexcept nogil:
+    """The first vector of a panel of filters; of the panel past the last, the end."""
+    return part(q.filter_lanes // LANES, panel, q.n_panels)
 
 
 cdef void panel_task(const void* work, Py_ssize_t panel, real* scratch) noexcept nogil:
-    """A panel of M, of all strips."""
+    """A panel of M, of a group of strips."""
     cdef const Winograd* q = <const Winograd*> work
     cdef Py_ssize_t n_steps = ceil_div(q.n_channels, KC), step, k, n_k, point, distance
-    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, v = panel_start(n_vec, panel)
-    cdef Py_ssize_t W = panel_start(n_vec, panel + 1) - v
+    cdef Py_ssize_t v = start_of_panel(q, panel), W = start_of_panel(q, panel + 1) - v
     cdef real* U = scratch + panel_taps(q, KC)
     for step in range(n_steps):
         k = part(q.n_channels, step, n_steps)
         n_k = part(q.n_channels, step + 1, n_steps) - k
         distance = n_k * W * LANES + CACHE_LINE // sizeof(real)
-        transform_panel(q, panel, k, n_k, U, distance, scratch)
+        transform_panel(q, v, W, k, n_k, U, distance, scratch)
         for point in range(q.n * q.n):
             matrix_rows(
-                W, q.V + point * q.v_point + k, q.channel_lanes, 1, q.n_strips * q.tiles[1], n_k,
-                U + point * distance, W * LANES, ZEROS, step > 0,
+                W, q.V + point * q.v_point + k, q.channel_lanes, 1, q.group_strips * q.tiles[1],
+                n_k, U + point * distance, W * LANES, ZEROS, step > 0,
                 q.M + point * q.m_point + v * LANES, q.filter_lanes)
 
 
 cdef inline Py_ssize_t panel_task_scratch(const Winograd* q) noexcept nogil:
     """A part of a panel as given, and its U."""
-    return panel_taps(q, KC) + q.n * q.n * (KC * NR + CACHE_LINE // sizeof(real))
+    return panel_taps(q, KC) + q.n * q.n * (
+        KC * NR + CACHE_LINE // sizeof(real))
 
 
-cdef void output_task(const void* work, Py_ssize_t strip, real* scratch) noexcept nogil:
+cdef void output_task(const void* work, Py_ssize_t i, real* scratch) noexcept nogil:
     cdef const Winograd* q = <const Winograd*> work
-    points_to_output(q, strip, strip * q.tiles[1], q.M, scratch)
+    points_to_output(q, q.first_strip + i, i * q.tiles[1], q.M, scratch)
 
 
 cdef int pass_by_panels(Winograd* q, int n_threads) except -1:
-    cdef Py_ssize_t n_panels = panels_for(q.filter_lanes // LANES)
-    q.block_strips = q.n_strips
+    """The panels, as many as threads share evenly, of one group of strips after the other."""
+    cdef Py_ssize_t n_vec = q.filter_lanes // LANES, n_groups = cut_groups(q), group
+    q.n_panels = smaller(n_vec, ceil_div(panels_for(n_vec), n_threads) * n_threads)
     place_points(q, q.filter_lanes)
     q.V = <real*> allocate(points_size(q) * sizeof(real))
     q.M = q.V + q.n * q.n * q.v_point
     try:
         with nogil:
-            run_tasks(input_task, q, q.n_strips, n_threads, strip_scratch(q))
-            run_tasks(panel_task, q, n_panels, n_threads, panel_task_scratch(q))
-            run_tasks(output_task, q, q.n_strips, n_threads, strip_scratch(q))
+            for group in range(n_groups):
+                take_group(q, group, n_groups)
+                run_tasks(input_task, q, q.group_strips, n_threads, strip_scratch(q))
+                run_tasks(panel_task, q, q.n_panels, n_threads, panel_task_scratch(q))
+                run_tasks(output_task, q, q.group_strips, n_threads, strip_scratch(q))
     finally:
         free(q.V)
     return 0
-
-
-cdef inline bint maps_are_small(const Winograd* q) noexcept nogil:
-    """Whether V and M of all strips are smaller than U, and stay in a cache that cores share."""
-    cdef Py_ssize_t size = q.n_strips * q.tiles[1] * (q.channel_lanes + q.filter_lanes)
-    return size <= q.n_channels * q.filter_lanes and (
-        size * q.n * q.n <= SMALL_MAPS_BYTES // <Py_ssize_t> sizeof(real))
 
 
 cdef int winograd_pass(Winograd* q, int n_threads) except -1:
@@ -194,7 +169,7 @@ cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, rows = mr_of(panel_start(n_vec, 1))
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
-    if panels_for(n_vec) >= n_threads and maps_are_small(q):
+    if n_vec >= n_threads and takes_panels(q):
         return pass_by_panels(q, n_threads)
     winograd_block(q, q.filter_lanes, BLOCK_BYTES, rows)
     return pass_by_blocks(q, rows, n_threads)
