@@ -6,6 +6,7 @@
 # * Filters are packed before all that, but for a few windows, such as those of one small image:
 #   there each panel is used by one task, which packs as much of it as it then multiplies, and what
 #   is read is not written to memory again. Panels are then as many as threads share out evenly.
+# * A tile asks for its rows of the output as it begins: there is time until it writes them.
 # * The epilogue, a sum and an activation, is done for MC positions at a time, while they are in
 #   cache.
 
@@ -53,17 +54,20 @@ cdef inline Py_ssize_t panel_scratch(const Conv* q) noexcept nogil:
 
 
 cdef inline void tile_of_windows(
-    const Conv* q, Py_ssize_t V, const real* x, Py_ssize_t first, const real** a, Py_ssize_t k,
-    Py_ssize_t n_k, const real* b, const real* init, Py_ssize_t step, real** c
+    const Conv* q, Py_ssize_t panel, Py_ssize_t V, const real* x, Py_ssize_t first, const real** a,
+    Py_ssize_t k, Py_ssize_t n_k, const real* b, const real* init, Py_ssize_t step, real** c
 ) noexcept nogil:
     """A step of the sums of a tile whose rows are windows of x, from the first on: n_k taps from k
-    on."""
+    on. The first panel asks for the rows of the next tile, which others find in the cache."""
     cdef Py_ssize_t last = q.block_images * q.n_windows - 1, MR = mr_of(V), r
     cdef const real* next[MAX_MR]
     cdef int sums = FROM_INIT if step == 0 else FROM_C if q.is_running else ADD_C
     if step > 0:
         init = ZEROS
-    if reads_pixels(q):
+    elif V > 1:  # rows of one vector lie as close together as the processor foresees
+        for r in range(MR):
+            fetch_to_write(c[r], V * LANES)
+    if panel == 0 and reads_pixels(q):
         for r in range(MR):
             next[r] = x + q.window[smaller(first + MR + r, last)]
         tile_asking(V, a, q.tap + k, n_k, b, V * LANES, init, sums, c, next)
@@ -114,7 +118,7 @@ cdef void conv_panel(
             for r in range(n_rows - row, MR):
                 a[r] = a[0]
                 c[r] = scratch + q.panel_rows * n_lanes
-            tile_of_windows(q, V, x, first + row, a, k, k_end - k, b, init, step, c)
+            tile_of_windows(q, panel, V, x, first + row, a, k, k_end - k, b, init, step, c)
     copy_columns(scratch + n_direct * n_lanes, n_lanes, y + n_direct * q.n_filters,
                  q.n_filters, n_rows - n_direct, width)
 

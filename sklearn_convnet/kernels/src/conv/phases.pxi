@@ -257,8 +257,8 @@ cdef void phase_panel(
             for r in range(n_rows - row, MR):
                 a[r] = a[0]
                 c[r] = scratch + MC * n_lanes
-            tile_of_windows(q, V, x, first + row, a, k, k_end - k, b + k * n_lanes, init, step,
-                            c)
+            tile_of_windows(q, panel, V, x, first + row, a, k, k_end - k, b + k * n_lanes, init,
+                            step, c)
     for row in range(n_rows):
         if not is_whole(&place[row], left, right):
             begin = larger(place[row].left, left) - left

@@ -136,8 +136,7 @@ cdef void panel_task(const void* work, Py_ssize_t panel, real* scratch) noexcept
 
 cdef inline Py_ssize_t panel_task_scratch(const Winograd* q) noexcept nogil:
     """A part of a panel as given, and its U."""
-    return panel_taps(q, KC) + q.n * q.n * (
-        KC * NR + CACHE_LINE // sizeof(real))
+    return panel_taps(q, KC) + q.n * q.n * (KC * NR + CACHE_LINE // sizeof(real))
 
 
 cdef void output_task(const void* work, Py_ssize_t i, real* scratch) noexcept nogil:
