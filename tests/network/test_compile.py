@@ -854,7 +854,7 @@ def test_winograd_where_it_is_faster(size, channels, tile):
 
 @pytest.mark.parametrize(
     ("size", "channels", "tile"),
-    [(28, 64, 4), (28, 16, 4), (28, 8, 0), (6, 64, 2), (7, 64, 4), (14, 800, 4)],
+    [(28, 64, 4), (28, 16, 4), (28, 8, 0), (6, 64, 2), (7, 64, 4), (14, 400, 4), (14, 800, 4)],
 )
 def test_winograd_of_larger_filters(size, channels, tile):
     assert tile_of(Conv2D(channels, 5, padding="same"), (size, size, channels)) == tile

@@ -20,8 +20,8 @@
 # * A block of strips, perhaps of several images, is worked on together: enough tiles to use
 #   each transformed filter often, few enough for V and M to stay in the L2 cache. A tile does
 #   not know of the others, so neither the block nor the batch changes a bit.
-# * Of maps that lie in memory, a tile's transform asks for its share of what the next strip reads, or
-#   writes. All of a strip at once would be more than a core can ask for, and the tile would wait.
+# * Of maps that lie in memory, a tile's transform asks for its share of what the next strip reads,
+#   or writes. All of a strip at once would be more than a core can ask for, and would wait.
 # * The weight gradient is cut into pieces of the strips, whose sums are added in order, and into
 #   groups of the filters. A thread works on one of each alone: cores that read what others have
 #   just written take up to twice as long. V is made anew for each group.
