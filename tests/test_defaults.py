@@ -262,6 +262,30 @@ def test_noise_of_small_tables_is_not_learnt(monkeypatch):
     assert score > mean_score(ConvNetRegressor, X, y) + 0.02
 
 
+def test_long_signals_take_longer():
+    assert default_n_epochs(600, 60, "signal", length=999) == 30
+    assert default_n_epochs(600, 60, "signal", length=1000) == 90
+    assert default_n_epochs(66, 32, "signal", length=1000) == 200
+    assert default_n_epochs(600, 60, "image", length=1000) == 30
+
+
+@every_estimator
+@pytest.mark.filterwarnings(LIMIT)
+@pytest.mark.parametrize("form", ["flat", "channels_last", "channels_first", "unequal"])
+def test_the_longest_signal_tells_how_long_training_is(estimator, form):
+    for length, n_epochs in [(999, 30), (1000, 90)]:
+        X, y = samples(length, 2, n=4)
+        X = {
+            "flat": X[..., 0],
+            "channels_last": X,
+            "channels_first": X.transpose(0, 2, 1),
+            "unequal": [X[0], *X[1:, :900]],
+        }[form]
+        options = {"data_format": form} if form.startswith("channels") else {}
+        model = estimator(input_kind="signal", max_iter=1, random_state=0, **options).fit(X, y)
+        assert model._planned_epochs(600) == n_epochs
+
+
 def test_places_take_longer():
     X, y = samples(8, 8, n=150)
     corners = np.random.RandomState(0).uniform(size=(150, 8))

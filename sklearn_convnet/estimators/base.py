@@ -391,8 +391,10 @@ class BaseConvNet(
         """Length of a fit with a training of our own choosing; inf if it is the user's."""
         if self.layers is not None or self.optimizer != "auto":
             return np.inf
-        batch_size = self._batch_size_for(n_samples)
-        return default_n_epochs(n_samples, batch_size, self._inputs.kind, self._target.tells_places)
+        batch_size, inputs = self._batch_size_for(n_samples), self._inputs
+        length = inputs.network_shape[0]
+        tells_places = self._target.tells_places
+        return default_n_epochs(n_samples, batch_size, inputs.kind, tells_places, length)
 
     def _optimizer_for(self, n_samples, partial):
         """The optimiser of a fit; that of a single pass, which may be one of many, has no plan."""

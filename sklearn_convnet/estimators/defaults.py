@@ -11,7 +11,7 @@
 #   values reach a unit from a table, whose rate is full at once.
 # * Pools make a long series short: of nine there are a few positions left, and their mean tells
 #   where a pattern is, not how often. After some pools of signals, dilation takes their place. It
-#   widens what a unit sees as fast, and the positions stay.
+#   widens what a unit sees as fast, and the positions stay. Long series are learnt late.
 # * A place is a number that hangs on many units. Dropout among these blurs it, and more steps of
 #   more samples make good for that; dropout before the dense layer does no such harm.
 # * Curved borders between the classes of a table are learnt late, and the noise of a small table
@@ -37,8 +37,8 @@ from .inputs import KINDS, likely_kind
 
 #: Samples of a step: a tenth of them all, but within these; half as many where places are learnt.
 SMALLEST_BATCH, LARGEST_BATCH = 32, 200
-#: Length of a training: so many steps, but a number of epochs within these. Places and tables,
-#: whose steps are cheap, have more.
+#: Length of a training: so many steps, but a number of epochs within these. Places, long signals,
+#: and tables, whose steps are cheap, have more.
 N_STEPS, MANY_STEPS = 300, 900
 LEAST_EPOCHS, MOST_EPOCHS = 20, 200
 #: The largest learning rate, and the share of the steps in which it rises to that.
@@ -46,6 +46,9 @@ LEARNING_RATE, WARM_UP = 2e-3, 0.1
 
 #: Pools of a signal, before convolutions are dilated in their place.
 MOST_POOLS = 4
+
+#: A signal of this length and more is long.
+LONG = 1000
 
 #: Kinds whose network is that of a table.
 TABLES = ("table", "flat")
@@ -117,11 +120,12 @@ def default_batch_size(n_samples, tells_places=False):
     return min(n_samples, max(SMALLEST_BATCH, most))
 
 
-def default_n_epochs(n_samples, batch_size, kind=None, tells_places=False):
-    """The length of a training, in epochs; that of tables, and of boxes and points, which
-    `tells_places`, is longer."""
+def default_n_epochs(n_samples, batch_size, kind=None, tells_places=False, length=0):
+    """How many epochs a training has; more for tables, for boxes and points, which `tells_places`,
+    and for signals of a long `length`."""
     n_batches = -(-n_samples // batch_size)
-    n_steps = MANY_STEPS if tells_places or kind in TABLES else N_STEPS
+    longer = tells_places or kind in TABLES or (kind == "signal" and length >= LONG)
+    n_steps = MANY_STEPS if longer else N_STEPS
     return min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-n_steps // n_batches)))
 
 

@@ -71,10 +71,11 @@ callable, default="auto"
         A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set and
         searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
         "auto" is "adam" if `layers` are given. If they are None, training takes about 300 steps
-        (900 for tables and points), but between 20 and 200 epochs, and at most `max_iter`. The
-        learning rate of Adam rises to 0.002 in the first tenth of the steps, and falls to zero
-        along half a cosine wave. For tables it is 0.002 at once, and the weights decay, as those of
-        ``AdamW(weight_decay=300 / n_samples)``. `partial_fit` uses "adam".
+        (900 for tables, points and signals of a length of 1,000 and more), but between 20 and 200
+        epochs, and at most `max_iter`. The learning rate of Adam rises to 0.002 in the first tenth
+        of the steps, and falls to zero along half a cosine wave. For tables it is 0.002 at once,
+        and the weights decay, as those of ``AdamW(weight_decay=300 / n_samples)``. `partial_fit`
+        uses "adam".
     average_weights : float or None, default=None
         Decay, such as 0.99 or 0.999, of an exponential moving average of the weights and of the
         running statistics of batch norms. Predictions, validation, early stopping and
