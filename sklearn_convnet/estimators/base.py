@@ -118,7 +118,7 @@ class BaseConvNet(
         raise NotImplementedError(type(self))
 
     def _tells_places(self, y):
-        """Whether checked y tells where something lies: boxes, points."""
+        """If checked y tells where something lies: boxes, points."""
         raise NotImplementedError(type(self))
 
     def _absent(self, y):
