@@ -23,11 +23,12 @@ FORMS = {
 }
 POOL_FORMS = {
     "forward": {"direct", "widened", "narrow", "interleaved"},
-    "input_gradient": {"sparse"},
-    "weight_gradient": {"sparse"},
+    "input_gradient": {"sparse", "unpooled"},
+    "weight_gradient": {"sparse", "unpooled"},
 }
 
 every_form = pytest.mark.parametrize("form", FORM_NAMES)
+every_pool_form = pytest.mark.parametrize("form", sorted(set.union(*POOL_FORMS.values())))
 every_pass = pytest.mark.parametrize("step", PASSES)
 
 
@@ -129,7 +130,7 @@ def test_like_reference(kernels, dtype, form, case, seed, n_threads):
 
 
 @cases.every_compiled
-@pytest.mark.parametrize("form", sorted(POOL_FORMS["forward"]))
+@every_pool_form
 @settings(cases.quick, max_examples=15)
 @given(case=cases.conv_pool_cases(), seed=cases.seeds, n_threads=cases.thread_counts)
 def test_pools_like_reference(kernels, dtype, form, case, seed, n_threads):
@@ -148,11 +149,12 @@ def test_larger_like_reference(kernels, dtype, form, case):
 
 
 @cases.every_compiled
-@pytest.mark.parametrize("form", sorted(POOL_FORMS["forward"]))
+@every_pool_form
 @pytest.mark.parametrize("case", cases.CONV_POOL_CASES)
 def test_larger_pools_like_reference(kernels, dtype, form, case):
     case = cases.CONV_POOL_CASES[case]
-    if applies(kernels, form, "forward", case):
+    steps = [step for step in POOL_FORMS if form in POOL_FORMS[step]]
+    if any(applies(kernels, form, step, case) for step in steps):
         with forced(kernels, form):
             assert_like_reference(kernels, case, dtype, n_threads=2)
 
@@ -226,6 +228,18 @@ def test_each_form_is_chosen_for_what_it_is_for(kernels, dtype):
 
 
 @cases.every_compiled
+def test_windows_of_few_positions_are_unpooled(kernels, dtype):
+    """Half of the numbers of dz are zero with windows of two positions, seven eighths of eight."""
+    signal = cases.ConvPoolCase(32, (1, 1, 62), 64, 128, (1, 1, 5), pool_size=(1, 1, 2))
+    volume = replace(signal, size=(8, 8, 8), kernel=(3, 3, 3), pool_size=(2, 2, 2))
+    for step in ("input_gradient", "weight_gradient"):
+        assert chosen(kernels, step, signal)[0] == "unpooled"
+        assert chosen(kernels, step, volume)[0] == "sparse"
+    long = replace(signal, size=(1, 1, 2**18 // 128 + 5))
+    assert dict(chosen(kernels, "input_gradient", long)[1])["unpooled"] == "dz of an image is large"
+
+
+@cases.every_compiled
 def test_few_filters_before_a_pool_are_narrow(kernels, dtype):
     case = cases.ConvPoolCase(1, (1, 28, 28), 1, 5, (1, 5, 5), padding=((0, 0), (2, 2), (2, 2)))
     assert chosen(kernels, "forward", case)[0] == "narrow"
@@ -247,6 +261,14 @@ def test_the_number_of_images_does_not_choose(kernels, dtype, case):
 
 
 @cases.every_compiled
+@cases.quick
+@given(case=cases.conv_pool_cases())
+def test_the_number_of_images_does_not_choose_behind_a_pool(kernels, dtype, case):
+    names = {chosen(kernels, "input_gradient", case, n)[0] for n in (1, 2, 17, 64)}
+    assert len(names) == 1
+
+
+@cases.every_compiled
 def test_a_forced_form_computes_in_another_order(kernels, dtype):
     case = cases.ConvCase(64, (1, 9, 9), 3, 5, (1, 3, 3), padding=((0, 0), (1, 1), (1, 1)))
     found = {}
@@ -263,6 +285,17 @@ def test_a_forced_form_computes_in_another_order(kernels, dtype):
 @pytest.mark.parametrize("case", ["lenet1", "vgg", "few", "signal"])
 def test_threads_do_not_matter(kernels, dtype, form, case):
     case = replace(cases.CONV_CASES[case], n=18)
+    with forced(kernels, form):
+        cases.assert_threads_do_not_matter(
+            lambda n_threads: results(kernels, case, dtype, n_threads)
+        )
+
+
+@cases.every_compiled
+@every_pool_form
+@pytest.mark.parametrize("case", cases.CONV_POOL_CASES)
+def test_threads_do_not_matter_to_pools(kernels, dtype, form, case):
+    case = replace(cases.CONV_POOL_CASES[case], n=18)
     with forced(kernels, form):
         cases.assert_threads_do_not_matter(
             lambda n_threads: results(kernels, case, dtype, n_threads)

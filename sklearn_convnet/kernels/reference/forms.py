@@ -5,7 +5,7 @@
 
 FORM_NAMES = (
     "direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "phases", "turned",
-    "sparse",
+    "sparse", "unpooled",
 )  # fmt: skip
 PASSES = ("forward", "input_gradient", "weight_gradient")
 

@@ -125,6 +125,6 @@ def conv_backward(
     if p.pools:
         p.index_in = &index[0, 0, 0, 0, 0]
         check_index(&p.pool, p.index_in, n_threads)
-        sparse_gradients(&p, to_dW, to_db, n_threads)
+        gradients_behind_pool(&p, to_dW, to_db, n_threads)
     else:
         gradients(q, to_dW, to_db, n_threads)

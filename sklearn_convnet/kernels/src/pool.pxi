@@ -52,24 +52,6 @@ def maxpool_forward(
     free(memory)
 
 
-cdef bint scatter_image(
-    const real* dy, const int32_t* index, real* dx, Py_ssize_t n_out, Py_ssize_t n_in,
-    Py_ssize_t n_channels
-) noexcept nogil:
-    """Says whether all places are in the map; at the first that is not, it ends."""
-    cdef Py_ssize_t o, c, place
-    memset(dx, 0, n_in * n_channels * sizeof(real))
-    for o in range(n_out):
-        for c in range(n_channels):
-            place = <uint32_t> index[c]  # a negative one is a large one
-            if place >= n_in:
-                return False
-            dx[place * n_channels + c] += dy[c]
-        index = index + n_channels
-        dy = dy + n_channels
-    return True
-
-
 def maxpool_backward(
     const real[:, :, :, :, ::1] dY,        # IN  (n, *out, channels)
     const int32_t[:, :, :, :, ::1] index,  # IN  like dY

@@ -1,12 +1,20 @@
 # Cost models: the time that a form takes, by which it is chosen. The unit is a multiply-add of a
 # vector in the widest tile. Costs of a forward pass are those of an output position, costs of an
 # input gradient those of an image: shapes of one image decide, so that its bits do not depend on
-# how many there are. Costs of a weight gradient, which is a sum over the batch, are those of it.
+# how many there are. Costs of a weight gradient, which is a sum over the batch, are those of it, of
+# one position of each image where there is no pool.
 
 cdef enum:
     ADDING = 8       # multiply-adds that take as long as to add a vector to memory
     SETTING_UP = 8   # and as to begin a position in the direct form
+    FINDING_WINDOW = 4   # and as to find the window of an entry of dz that is not zero
+    FINDING_SLOT = 16    # and as to put it into a slot of its window
+    NEXT_PART = 2        # and as to begin with other taps of its window
+    UNPOOLING = 5        # and as to put it into dz
+    WRITING = 8          # and as to write a vector of dz, and to read it
 
+# Time of a multiply-add at an entry, where each has a load of its own.
+cdef double GATHER_WAIT = 2.1, SPREAD_WAIT = 1.7
 cdef double NARROW_SHARE = 0.99  # of the time of the direct form: no model, but that it is less
 
 
@@ -115,6 +123,23 @@ cdef double turned_cost(const Conv* q, const Pool* pool) noexcept nogil:
     return cost * back.n_windows
 
 
+cdef double entries_cost(
+    const Conv* q, const Pool* pool, double n_vec, double wait, double finding
+) noexcept nogil:
+    """Time of the entries of dz in an image: behind a max pool, one for each pooled number."""
+    cdef double of_entry = wait * n_vec * q.n_runs + NEXT_PART * n_tap_parts(q) + finding
+    return pool.n_out * q.n_filters * of_entry
+
+
+cdef double unpooling_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    """Time to make dz of an image."""
+    return UNPOOLING * pool.n_out * q.n_filters + WRITING * q.out_size / LANES
+
+
+cdef double spread_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return entries_cost(q, pool, vectors_for(q.run_width), SPREAD_WAIT, FINDING_SLOT)
+
+
 # --- weight gradient ---------------------------------------------------------------------
 
 cdef double direct_gradient_cost(const Conv* q, const Pool* pool) noexcept nogil:
@@ -133,3 +158,10 @@ cdef double interleaved_gradient_cost(const Conv* q, const Pool* pool) noexcept 
         GRADIENT_WAIT * q.n_taps * q.n_filters / LANES
         + 2 * q.n_filters + numbers_seen(q, &s))
     return cost * n_lanes
+
+
+cdef double gather_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    cdef double n_vec = vectors_for(q.run_width)
+    if q.run_width <= LANES // 2:
+        n_vec = 0.5
+    return entries_cost(q, pool, n_vec, GATHER_WAIT, FINDING_WINDOW) * q.n_images

@@ -13,17 +13,19 @@ cdef enum Pass:
     POOL_FORWARD, POOL_INPUT_GRADIENT, POOL_WEIGHT_GRADIENT  # the same with a max pool
 
 cdef enum FormCode:
-    DIRECT, WIDENED, NARROW, INTERLEAVED, SCATTER, POINTWISE, PHASES, TURNED, SPARSE
+    DIRECT, WIDENED, NARROW, INTERLEAVED, SCATTER, POINTWISE, PHASES, TURNED, SPARSE,
+    UNPOOLED
 
 cdef enum:
     N_PASSES = 6
     MAX_FORMS = 4  # of a pass
     FREE = -1      # no form is forced
+    LARGEST_DZ = 1 << 18  # numbers of an image, where all of dz is made
 
 PASSES = ("forward", "input_gradient", "weight_gradient")
 FORM_NAMES = (
     "direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "phases", "turned",
-    "sparse")
+    "sparse", "unpooled")
 
 ctypedef const char* (*WhyNot)(const Conv* q, const Pool* pool) noexcept nogil
 ctypedef double (*Cost)(const Conv* q, const Pool* pool) noexcept nogil
@@ -123,8 +125,19 @@ cdef const char* not_interleaved_gradient(const Conv* q, const Pool* pool) noexc
     return NULL
 
 
-cdef double no_cost(const Conv* q, const Pool* pool) noexcept nogil:
-    return 0
+cdef const char* not_unpooled(const Conv* q, const Pool* pool) noexcept nogil:
+    if q.out_size > LARGEST_DZ:
+        return b"dz of an image is large"
+    return NULL
+
+
+cdef double unpooled_input_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    return unpooling_cost(q, pool) + least_cost(INPUT_GRADIENT, q, NULL)
+
+
+cdef double unpooled_weight_cost(const Conv* q, const Pool* pool) noexcept nogil:
+    cdef double of_positions = least_cost(WEIGHT_GRADIENT, q, NULL) * q.n_windows
+    return unpooling_cost(q, pool) * q.n_images + of_positions
 
 
 # --- the lists -----------------------------------------------------------------------------
@@ -157,8 +170,10 @@ add_form(WEIGHT_GRADIENT, DIRECT, always, direct_gradient_cost)
 add_form(WEIGHT_GRADIENT, WIDENED, not_widened, widened_gradient_cost)
 add_form(WEIGHT_GRADIENT, INTERLEAVED, not_interleaved_gradient, interleaved_gradient_cost)
 
-add_form(POOL_INPUT_GRADIENT, SPARSE, always, no_cost)
-add_form(POOL_WEIGHT_GRADIENT, SPARSE, always, no_cost)
+add_form(POOL_INPUT_GRADIENT, SPARSE, always, spread_cost)
+add_form(POOL_INPUT_GRADIENT, UNPOOLED, not_unpooled, unpooled_input_cost)
+add_form(POOL_WEIGHT_GRADIENT, SPARSE, always, gather_cost)
+add_form(POOL_WEIGHT_GRADIENT, UNPOOLED, not_unpooled, unpooled_weight_cost)
 
 
 # --- the choice ----------------------------------------------------------------------------
@@ -181,21 +196,31 @@ cdef extern from *:
     int exchange_forced(int code) noexcept nogil
 
 
-cdef FormCode choose_form(Pass step, const Conv* q, const Pool* pool) noexcept nogil:
-    """The form that a pass takes."""
+cdef const Form* chosen(Pass step, const Conv* q, const Pool* pool) noexcept nogil:
+    """The form that is forced, if it applies, or the one that costs least."""
     cdef const FormList* forms = &FORMS[<int> step]
-    cdef FormCode best = forms.form[0].code
+    cdef const Form* best = &forms.form[0]
     cdef double least = INFINITY, cost
     cdef int i, forced = form_forced()
     for i in range(forms.n):
         if forms.form[i].why_not(q, pool) is not NULL:
             continue
         if forms.form[i].code == forced:
-            return forms.form[i].code
+            return &forms.form[i]
         cost = forms.form[i].cost(q, pool)
         if cost < least:
-            best, least = forms.form[i].code, cost
+            best, least = &forms.form[i], cost
     return best
+
+
+cdef FormCode choose_form(Pass step, const Conv* q, const Pool* pool) noexcept nogil:
+    """The form that a pass takes."""
+    return chosen(step, q, pool).code
+
+
+cdef double least_cost(Pass step, const Conv* q, const Pool* pool) noexcept nogil:
+    """The time of the form that a pass takes."""
+    return chosen(step, q, pool).cost(q, pool)
 
 
 cdef Py_ssize_t width_of(FormCode code, const Conv* q) noexcept nogil:
@@ -212,7 +237,7 @@ def force_form(name):
     Parameters
     ----------
     name : {"direct", "widened", "narrow", "interleaved", "scatter", "pointwise", "phases", \
-"turned", "sparse"} or None
+"turned", "sparse", "unpooled"} or None
 
     Returns
     -------

@@ -48,6 +48,40 @@ cdef int gradients(Conv* given, real* dW, real* db, int n_threads) except -1:
     return 0
 
 
+cdef int unpooled_gradients(const ConvPool* p, real* dW, real* db, int n_threads) except -1:
+    """The gradients whose arrays are there, as those of a convolution without a pool."""
+    cdef Conv q = p.conv
+    cdef real* dz = unpooled(p, n_threads)
+    q.dY = q.Y_in = dz
+    q.code, q.alpha = IDENTITY, 0
+    try:
+        gradients(&q, dW, db, n_threads)
+    finally:
+        free(dz)
+    return 0
+
+
+cdef int gradients_behind_pool(ConvPool* given, real* dW, real* db, int n_threads) except -1:
+    """The gradients whose arrays are there, those of the input and of filters each in its form."""
+    cdef ConvPool p = given[0]
+    cdef real* dX = p.conv.dX
+    cdef bint unpools_input = (
+        dX is not NULL and choose_form(POOL_INPUT_GRADIENT, &p.conv, &p.pool) == UNPOOLED)
+    cdef bint unpools_filters = (
+        (dW is not NULL or db is not NULL)
+        and choose_form(POOL_WEIGHT_GRADIENT, &p.conv, &p.pool) == UNPOOLED)
+    if unpools_input or unpools_filters:
+        p.conv.dX = dX if unpools_input else NULL
+        unpooled_gradients(
+            &p, dW if unpools_filters else NULL, db if unpools_filters else NULL, n_threads)
+        if unpools_filters:
+            dW = db = NULL
+        p.conv.dX = NULL if unpools_input else dX
+    if p.conv.dX is not NULL or dW is not NULL or db is not NULL:
+        sparse_gradients(&p, dW, db, n_threads)
+    return 0
+
+
 cdef int convolve_and_pool(ConvPool* p, int n_threads) except -1:
     """Y and the index: the same with a max pool."""
     cdef FormCode form = choose_form(POOL_FORWARD, &p.conv, &p.pool)

@@ -4,13 +4,13 @@
 #   d(o, f) = dY(o, f) f'(z(index(o, f), f))     dz(index(o, f), f) = d(o, f), elsewhere 0
 #
 # Design:
-# * z and dz, as many times larger than Y as the windows are, never are in memory as a whole. They
-#   are made and used for a unit at a time: the windows of as many rows of Y as make a full block of
-#   rows; where maps are small, all of a block of images.
+# * z and dz are as many times larger than Y as the windows are. They are made and used for a unit
+#   at a time: the windows of as many rows of Y as make a full block of rows; where maps are small,
+#   all of a block of images. All of dz is in memory only where windows are small: unpooled.pxi.
 # * Where images fill the vectors better, whole vectors of images go forward interleaved
 #   (interleaved.pxi), to the same bits.
 # * f' follows from the output, so that of the maximum is known from Y.
-# * Of dz all but one number of a window is zero. The gradients skip the zeros: a filter's
+# * Of dz all but one number of a window is zero. Sparse gradients skip the zeros: a filter's
 #   gradient is the sum of the windows of X in which it found a maximum, times d; a position's
 #   gradient is the sum of the filters that found one there. With 2 x 2 windows that is a quarter
 #   of the multiplications of direct_gradient.pxi, in vectors along the taps. As there, a vector
