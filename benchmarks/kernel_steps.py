@@ -112,7 +112,7 @@ def winograd(net, batch, threads):
         kernels.winograd_forward(X, None, W, None, b, Y, None, None, None, *options)
 
     def backward(X, W, Y, dY, dX, *rest):
-        kernels.winograd_backward(X, None, W, Y, None, dY, None, None, None, dX, None, *rest)
+        kernels.winograd_backward(X, None, W, Y, None, dY, *4 * (None,), dX, None, *rest)
 
     step, filled = one_pass(what, forward, backward, X, W, Y, options)
     return step, {name: array.reshape(-1) for name, array in filled.items()}

@@ -65,6 +65,10 @@ def batchnorm(case):
     return sizes | named(activation=activation, moments=None, sums=None) | weight
 
 
+def batchnorm_map(case):
+    return batchnorm(case) | named(weight=None)
+
+
 def response_norm(case):
     return axes("m C size alpha beta bias", case)
 
@@ -99,6 +103,7 @@ TABLES = {
     "conv": (cases.CONV_CASES, convolution),
     "conv, pool": (cases.CONV_POOL_CASES, convolution),
     "winograd": (cases.WINOGRAD_CASES, winograd),
+    "winograd, norm": (cases.WINOGRAD_CASES, winograd),
     "winograd, pool": (cases.WINOGRAD_POOL_CASES, winograd),
     "depthwise": (cases.DEPTHWISE_CASES, convolution),
     "dense": (cases.DENSE_CASES, dense),
@@ -107,6 +112,7 @@ TABLES = {
     "lppool": (cases.POOL_CASES, pool),
     "group_maxpool": (cases.GROUP_POOL_CASES, group_pool),
     "batchnorm": (cases.BATCHNORM_CASES, batchnorm),
+    "batchnorm, map": (cases.BATCHNORM_CASES, batchnorm_map),
     "response_norm": (cases.RESPONSE_NORM_CASES, response_norm),
     "groupnorm": (cases.GROUPNORM_CASES, group_norm),
     "upsample": (cases.UPSAMPLE_CASES, upsample),
@@ -157,6 +163,8 @@ def make_arguments(kernels, of_call, changes):
         if value.dtype.kind == "f" and array.is_read:
             arguments[name] = rng.random(value.shape).astype(value.dtype)
     forward = of_call.replace("_backward", "_forward")
+    if forward not in cases.GOOD_CALLS:
+        forward = cases.kernel_name(forward)
     if forward != of_call:
         saved = make_arguments(kernels, forward, changes)
         cases.kernel_of(kernels, forward)(**saved)

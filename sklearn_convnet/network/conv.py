@@ -251,9 +251,10 @@ class ConvNode(Node):
     def backward(self, dY, need_input, run, addend=None):
         """The gradients; `addend`, which only Winograd's form takes, is added to that at the
         input."""
+        norm_back = None
         if self.moments is not None:
             with run.within(self.moments):
-                dY = self.moments.backward(dY, True, run)
+                dY, norm_back = self.moments.hand_back(dY, run)
         activation = (self.activation, self.alpha)
         if isinstance(dY, Gradient):
             activation, dY = (dY.activation, dY.alpha), dY.maps
@@ -261,21 +262,23 @@ class ConvNode(Node):
         dX = run.empty(X.shape, X.dtype) if need_input else None
         arrays = (X, Y, index, dY, dX, self.gradient("weight"), self.gradient("bias"))
         if self.gradient_tile:
-            return self._tiled_backward(source, *arrays, addend, activation, run)
+            return self._tiled_backward(source, *arrays, norm_back, addend, activation, run)
         self._direct_backward(*arrays, activation, run)
         return dX
 
-    def _tiled_backward(self, source, X, Y, index, dY, dX, dW, db, addend, activation, run):
+    def _tiled_backward(
+        self, source, X, Y, index, dY, dX, dW, db, norm_back, addend, activation, run
+    ):
         _, pads, dilation, _ = self.geometry
         normed, sums = (None, None), None
         if source.normed is not None and dX is not None and not self.is_dilated:
             normed = (source.normed.maps, source.normed.affine[0])
             sums = of_strips(dX, self.gradient_tile, 2 * dX.shape[-1], run)
         weight = self.params["weight"]
-        arrays = (X, source.affine, weight, Y, index, dY, addend, *normed, dX, sums, dW, db)
+        given = (X, source.affine, weight, Y, index, dY, norm_back, addend, *normed)
         activations = (source.activation, source.alpha, *activation)
         run.kernels.winograd_backward(
-            *arrays, pads[1:], dilation[1:], self.gradient_tile, *activations,
+            *given, dX, sums, dW, db, pads[1:], dilation[1:], self.gradient_tile, *activations,
             self.pool_size[1:], run.n_threads,
         )  # fmt: skip
         return dX if source is PLAIN or dX is None else Gradient(dX, sums=sums)

@@ -8,7 +8,7 @@ from ..kernels import loader
 from ..layers.norm import BatchNorm, LocalResponseNorm, Rescale, Standardize
 from ..moments import RunningMoments
 from .activation import times_derivative
-from .maps import Gradient, Measured
+from .maps import Activated, Gradient, Measured
 from .node import Node, ViewNode, Weight, executes
 
 
@@ -233,20 +233,38 @@ class MomentsNode(Node):
         run.kernels.batchnorm_running(*arrays, self.epsilon, run.n_threads)
 
     def backward(self, gradient, need_input, run):
-        X, affine, *moments = run.recall(self)
+        saved = run.recall(self)
         if not (need_input or self.trains):
             return None
-        dX = run.empty(X.shape, X.dtype)
-        backward = self._batch_backward if moments else self._running_backward
-        backward(X, affine, *moments, gradient, dX, run)
+        dX = self._input_gradient(saved, gradient, run)
         return dX if need_input else None
+
+    def hand_back(self, gradient, run):
+        """The gradient at the output and the map that takes it to the input, for a reader that
+        applies it; that at the input and None where it has to be made."""
+        X, affine, *moments = saved = run.recall(self)
+        known = gradient.sums is not None or gradient.activation == "identity"
+        if not (moments and known and run.weight is None):
+            return self._input_gradient(saved, gradient, run), None
+        back = run.empty((4, X.shape[-1]), X.dtype)
+        self._batch_backward(X, affine, *moments, gradient, None, back, run)
+        return gradient.maps, back
+
+    def _input_gradient(self, saved, gradient, run):
+        X, affine, *moments = saved
+        dX = run.empty(X.shape, X.dtype)
+        if moments:
+            self._batch_backward(X, affine, *moments, gradient, dX, None, run)
+        else:
+            self._running_backward(X, affine, gradient, dX, run)
+        return dX
 
     @property
     def trains(self):
         """True if scale and offset are trained."""
         return not self.frozen
 
-    def _batch_backward(self, X, affine, mean, variance, gradient, dX, run):
+    def _batch_backward(self, X, affine, mean, variance, gradient, dX, back, run):
         run.kernels.batchnorm_backward(
             as_rows(X),
             run.weight,
@@ -256,7 +274,8 @@ class MomentsNode(Node):
             affine,
             as_rows(gradient.maps),
             gradient.sums,
-            as_rows(dX),
+            None if dX is None else as_rows(dX),
+            back,
             self.gradient("scale"),
             self.gradient("offset"),
             self.epsilon,
@@ -304,7 +323,10 @@ class ScaleNode(Node):
         """The output; of a residual sum, `addend` is the other part and `after` the activation."""
         end = after or (self.activation, self.alpha)
         Y = normalized(measured.maps, measured.affine, run, *end, addend)
-        return Y.reshape(len(Y), *self.output_shape)
+        Y = Y.reshape(len(Y), *self.output_shape)
+        if not (run.training and self.keeps_shape) or addend is not None:
+            return Y
+        return Activated(Y, *end, measured if measured.of_batch else None)
 
     def backward(self, dY, need_input, run):
         """Nothing yet: the derivative is taken where the gradient is summed."""

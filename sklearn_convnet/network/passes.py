@@ -158,9 +158,9 @@ def fuse_sums(nodes, training):
 
 def fuse_derivatives(nodes, training):
     """A convolution in Winograd's form takes its input gradient through the activation before it,
-    and sums it for the batch norm at the end of a residual block."""
+    and sums it for the batch norm before that or at the end of a residual block."""
     for before, node in pairwise(nodes):
-        hands_on = training and isinstance(before, (ConvNode, ResidualNode))
+        hands_on = training and isinstance(before, (ConvNode, ResidualNode, ScaleNode))
         if hands_on and getattr(node, "takes_gradient", False):
             node.take_derivative()
     return nodes

@@ -11,7 +11,7 @@ from .program import Handle
 #: Kernels whose multiply-adds are those of their layer, in the direct form.
 LAYER_PRODUCTS = ("conv", "winograd", "depthwise", "pointwise")
 #: Where dX and dW are among the arguments of a backward.
-GRADIENTS = {"conv_backward": (6, 7), "winograd_backward": (9, 11), "depthwise_backward": (4, 5)}
+GRADIENTS = {"conv_backward": (6, 7), "winograd_backward": (10, 12), "depthwise_backward": (4, 5)}
 MIB = 2**20
 
 

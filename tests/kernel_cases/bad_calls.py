@@ -63,6 +63,7 @@ BAD_CALLS = [
         named(dilation=(2, 1), OH=4, moments=OUT("n*((OH+3)//4) 1+2*F", "float64")),
     ),
     ("winograd_backward", "sums behind dilated filters", named(dilation=(2, 1), OH=4)),
+    ("winograd_backward, pool", "a norm of pooled maps", named(norm_back=IN("4 F"))),
     *(
         (kernel, *bad)
         for kernel in ("winograd_forward", "winograd_backward")
@@ -247,6 +248,8 @@ BAD_CALLS = [
     ("batchnorm_statistics", "parts of half a sample", named(n=8)),
     ("batchnorm_statistics", "no parts", named(moments=IN("parts 1+2*C", "float64"), parts=0)),
     ("batchnorm_backward", "no parts", named(parts=0)),
+    ("batchnorm_backward", "no place for dz", named(sums=None, dX=None)),
+    ("batchnorm_backward, map", "a map of rows with weights", named(weight=IN("2"))),
     ("batchnorm_forward", "fewer maps than are normalised", named(A=4)),
     *(
         (kernel, *bad)

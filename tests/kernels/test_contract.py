@@ -156,9 +156,11 @@ NONE_MEANS_ANOTHER_CALL = {
     "winograd_forward": {"affine"},
     "winograd_forward, pool": {"affine"},
     "winograd_backward": {"affine", "normed", "centre", "dX", "sums"},
+    "winograd_backward, norm": {"affine", "norm_back", "normed", "centre", "dX", "sums"},
     "winograd_backward, pool": {"affine", "normed", "centre", "dX", "sums"},
     "batchnorm_statistics": {"moments"},
     "batchnorm_backward": {"sums"},
+    "batchnorm_backward, map": {"sums"},
     "rmsprop_step": {"mean"},
 }
 

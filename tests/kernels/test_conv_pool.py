@@ -83,7 +83,7 @@ def winograd_backward(
     affine, *f = before
     options = (case.padding[1:], (1, 1), m, *f, case.activation, case.alpha, case.pool_size[1:])
     kernels.winograd_backward(
-        X[:, 0], affine, W[0], Y[:, 0], index[:, 0], dY[:, 0], None, None, None,
+        X[:, 0], affine, W[0], Y[:, 0], index[:, 0], dY[:, 0], *4 * (None,),
         None if dX is None else dX[:, 0], None, None if dW is None else dW[0], db, *options,
         n_threads,
     )  # fmt: skip
@@ -213,7 +213,7 @@ def check_winograd(kernels, case, m, dtype, seed=0, n_threads=1, skip=()):
         for name, shape in gradient_shapes(X[:, 0], W[0])
     ]
     dX, dW, db = expected
-    arrays = (X[:, 0], None, W[0], maps[:, 0], None, d_maps[:, 0], None, None, None)
+    arrays = (X[:, 0], None, W[0], maps[:, 0], None, d_maps[:, 0], *4 * (None,))
     kernels.winograd_backward(*arrays, dX, None, dW, db, *options, 1)
     actual = winograd_backward(kernels, case, m, X, W, Y, index, dY, n_threads, skip)
     for a, e in zip(actual, expected, strict=True):

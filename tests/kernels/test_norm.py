@@ -196,17 +196,18 @@ def batchnorm(kernels, case, X, weight, scale, offset, n_threads=1, epsilon=1e-2
 
 
 def batchnorm_backward(
-    kernels, case, X, weight, scale, forward, dY, n_threads=1, epsilon=1e-2, skip=(), sums=None
-):
+    kernels, case, X, weight, scale, forward, dY, n_threads=1, epsilon=1e-2, skip=(), sums=None,
+    back=None,
+):  # fmt: skip
     """dX, dscale and doffset, those in `skip` as None."""
-    dX = cases.output(X.shape, X.dtype)
+    dX = None if "dX" in skip else cases.output(X.shape, X.dtype)
     dscale, doffset = (
         None if name in skip else cases.output(scale.shape, X.dtype)
         for name in ("dscale", "doffset")
     )
     kernels.batchnorm_backward(
-        X, weight, scale, *forward[:3], dY, sums, dX, dscale, doffset, epsilon, case[-1], ALPHA,
-        n_threads,
+        X, weight, scale, *forward[:3], dY, sums, dX, back, dscale, doffset, epsilon, case[-1],
+        ALPHA, n_threads,
     )  # fmt: skip
     return dX, dscale, doffset
 
@@ -375,6 +376,30 @@ def test_batchnorm_backward_of_known_sums(kernels, dtype, weighted):
     both = np.hstack([wide, wide * (X.astype(np.float64) - forward[2][0])])
     sums = both.reshape(24, 40, 38).sum(axis=1)
     actual = batchnorm_backward(kernels, case, X, weight, scale, forward, dZ, 2, sums=sums)
+    for one, other in zip(actual, expected, strict=True):
+        cases.assert_close(one, other, floor=1.0)
+
+
+@cases.every_variant
+@pytest.mark.parametrize("known", [True, False])
+def test_batchnorm_backward_as_one_map(kernels, dtype, known):
+    """For somebody who makes dX, from sums that are known or of a gradient that is dz."""
+    case = (960, 19, None, "identity")
+    X, _, scale, offset, dY = batchnorm_arrays(case, dtype)
+    forward = batchnorm(kernels, case, X, None, scale, offset)
+    dX, *expected = batchnorm_backward(kernels, case, X, None, scale, forward, dY)
+    sums = None
+    if known:
+        wide = dY.astype(np.float64)
+        both = np.hstack([wide, wide * (X.astype(np.float64) - forward[2][0])])
+        sums = both.reshape(24, 40, 38).sum(axis=1)
+    back = cases.output((4, 19), dtype)
+    nothing, *actual = batchnorm_backward(
+        kernels, case, X, None, scale, forward, dY, 2, skip=("dX",), sums=sums, back=back
+    )
+    assert nothing is None
+    factor, level, slope, centre = back
+    cases.assert_close(factor * dY - (level + slope * (X - centre)), dX, floor=1.0)
     for one, other in zip(actual, expected, strict=True):
         cases.assert_close(one, other, floor=1.0)
 

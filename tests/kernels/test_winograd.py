@@ -48,7 +48,7 @@ def forward(
 
 def backward(
     kernels, case, m, X, W, Y, dY, n_threads=1, skip=(), addend=None, before=NO_NORM,
-    normed=None, centre=None, sums=None,
+    norm_back=None, normed=None, centre=None, sums=None,
 ):  # fmt: skip
     """dX, dW and db, those in `skip` as None."""
     shapes = {"dX": X.shape, "dW": W.shape, "db": W.shape[-1:]}
@@ -58,8 +58,9 @@ def backward(
     affine, *f = before
     options = (case.padding[1:], case.dilation[1:], m, *f, case.activation, case.alpha, (1, 1))
     kernels.winograd_backward(
-        X, affine, W, Y, None, dY, addend, normed, centre, dX, sums, dW, db, *options, n_threads
-    )
+        X, affine, W, Y, None, dY, norm_back, addend, normed, centre, dX, sums, dW, db, *options,
+        n_threads,
+    )  # fmt: skip
     return dX, dW, db
 
 
@@ -407,3 +408,54 @@ def test_threads_do_not_matter_to_norms(kernels, dtype, m, case):
         return [Y, moments, *gradients, sums]
 
     cases.assert_threads_do_not_matter(run)
+
+
+@cases.every_variant
+@every_tile
+@every_case
+def test_gradient_behind_a_norm(kernels, dtype, m, case):
+    """As if that had been taken through the norm before."""
+    case = cases.WINOGRAD_CASES[case]
+    X, W, b, dY = arrays(case, dtype)
+    Y = forward(kernels, case, m, X, W, b)
+    back = cases.random_input(np.random.default_rng(1), (4, W.shape[-1]), dtype, 0.5, 1.5)
+    times, level, slope, centre = back
+    dZ = (times * dY - (level + slope * (Y - centre))).astype(dtype)
+    expected = backward(kernels, case, m, X, W, Y, dZ)
+
+    actual = backward(kernels, case, m, X, W, Y, dY, n_threads=2, norm_back=back)
+
+    for one, other in zip(actual, expected, strict=True):
+        cases.assert_close(one, other, floor=1.0, factor=2 * factor(case, m))
+
+
+@cases.every_compiled
+@every_tile
+@pytest.mark.parametrize(("channels", "filters"), [(16, 16), (5, 19)])
+def test_both_gradients_at_once_have_the_bits_of_each(kernels, dtype, m, channels, filters):
+    """Of a batch with pieces for all threads, strips of dz are made for both together."""
+    case = cases.ConvCase(17, (1, 32, 30), channels, filters, (1, 3, 3), padding=cases.pad_image(1))
+    X, W, b, dY = arrays(case, dtype)
+    affine, normed = norm_before(X)
+    back, _ = norm_before(dY)
+    back = np.vstack([back, back[:1]])
+    Y = forward(kernels, case, m, X, W, b, before=(affine, "relu", 0.0))
+
+    def run(n_threads, skip=()):
+        n_strips, channels = strips(X, m)
+        sums = cases.output((n_strips, 2 * channels), np.float64)
+        options = {"normed": normed, "centre": affine[0], "sums": sums}
+        gradients = backward(
+            kernels, case, m, X, W, Y, dY, n_threads, skip, X + 1, (affine, "relu", 0.0), back,
+            **(options if "dX" not in skip else {}),
+        )  # fmt: skip
+        return [*gradients, sums]
+
+    together = run(2)
+    for others in (run(1), run(16)):
+        for one, other in zip(together, others, strict=True):
+            cases.assert_same_bits(one, other)
+    dX, *_ = run(2, skip=("dW", "db"))
+    _, dW, db, _ = run(2, skip=("dX",))
+    for one, other in zip(together, (dX, dW, db), strict=False):
+        cases.assert_same_bits(one, other)

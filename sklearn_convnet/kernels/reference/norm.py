@@ -228,9 +228,9 @@ def batchnorm_forward(X, affine, Y, addend, activation, alpha, n_threads):
     Y[:] = f(Z if addend is None else Z + _double(addend), alpha)
 
 
-@_kernel("weight", "sums", "dscale", "doffset")
-def batchnorm_backward(X, weight, scale, mean, variance, affine, dY, sums, dX, dscale, doffset,
-                       epsilon, activation, alpha, n_threads):  # fmt: skip
+@_kernel("weight", "sums", "dX", "back", "dscale", "doffset")
+def batchnorm_backward(X, weight, scale, mean, variance, affine, dY, sums, dX, back, dscale,
+                       doffset, epsilon, activation, alpha, n_threads):  # fmt: skip
     """Take the gradient at the output of a batch normalisation to its arguments.
 
     Parameters
@@ -245,7 +245,10 @@ def batchnorm_backward(X, weight, scale, mean, variance, affine, dY, sums, dX, d
         The gradient at the activated output; where there are sums, at that before it.
     sums : float64 array of shape (parts, 2 C) or None  # IN
         If somebody has them: sums over parts of X of dz, and of dz (X - affine[0]).
-    dX : array of shape (m, C)  # OUT
+    dX : array of shape (m, C) or None  # OUT
+    back : array of shape (4, C) or None  # OUT
+        For somebody who makes dX: it is back[0] dz - (back[1] + back[2] (X - back[3])); None
+        with weights. Where dX is None, dY is dz.
     dscale, doffset : array of shape (C,) or None  # OUT
     epsilon, activation, alpha, n_threads
         As in `batchnorm_statistics` and `batchnorm_forward`.
@@ -259,10 +262,15 @@ def batchnorm_backward(X, weight, scale, mean, variance, affine, dY, sums, dX, d
         affine=(affine, "3 C"),
         dY=(dY, "m C"),
         dX=(dX, "m C"),
+        back=(back, "4 C"),
         dscale=(dscale, "C"),
         doffset=(doffset, "C"),
     )
     check_activation(activation, FUSED_ACTIVATIONS)
+    if back is not None and weight is not None:
+        raise ValueError("one map for all rows is that of rows without weights")
+    if dX is None and sums is None and activation != "identity":
+        raise ValueError("the gradient before an activation needs sums or dX")
     f, slope = _ACTIVATIONS[activation]
     deviation = np.sqrt(variance + epsilon)
     normalized = (_double(X) - mean) / deviation
@@ -288,8 +296,13 @@ def batchnorm_backward(X, weight, scale, mean, variance, affine, dY, sums, dX, d
 
     # dX(i,c) = scale(c) / sqrt(variance(c) + ε)
     #           (dz(i,c) - w(i) / Σ w (doffset(c) + x̂(i,c) dscale(c)))
-    through_statistics = w / np.sum(w) * (offset_sum + normalized * scale_sum)
-    dX[:] = _double(scale) / deviation * (dZ - through_statistics)
+    factor = _double(scale) / deviation
+    if dX is not None:
+        through_statistics = w / np.sum(w) * (offset_sum + normalized * scale_sum)
+        dX[:] = factor * (dZ - through_statistics)
+    if back is not None:
+        share = factor / len(X)
+        back[:] = factor, share * offset_sum, share * scale_sum / deviation, mean
 
 
 def check_response_norm(size, **arrays):

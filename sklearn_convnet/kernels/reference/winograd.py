@@ -128,10 +128,10 @@ def winograd_forward(X, affine, W, scale, b, Y, index, moments, addend, padding,
             row[:] = len(y), *y.mean(axis=0), *((y - y.mean(axis=0)) ** 2).sum(axis=0)
 
 
-@_kernel("affine", "index", "addend", "normed", "centre", "dX", "sums", "dW", "db")
-def winograd_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, sums, dW, db,
-                      padding, dilation, m, input_activation, input_alpha, activation, alpha,
-                      pool_size, n_threads):  # fmt: skip
+@_kernel("affine", "index", "norm_back", "addend", "normed", "centre", "dX", "sums", "dW", "db")
+def winograd_backward(X, affine, W, Y, index, dY, norm_back, addend, normed, centre, dX, sums,
+                      dW, db, padding, dilation, m, input_activation, input_alpha, activation,
+                      alpha, pool_size, n_threads):  # fmt: skip
     """Take the gradient at the output of a convolution, or its pool, to input, weights and bias.
 
     Parameters
@@ -139,6 +139,9 @@ def winograd_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, su
     X, affine, W, Y, index, padding, dilation, m, activation, alpha, pool_size, n_threads
         As in `winograd_forward`.
     dY : array like Y  # IN
+    norm_back : array of shape (4, F) or None  # IN
+        Of `batchnorm_backward`, if dY is the gradient behind a batch norm of Y; None with a
+        pool.
     addend : array like X or None  # IN
         Added to the gradient at the input, A = f(z).
     normed : array like X or None  # IN
@@ -162,18 +165,24 @@ def winograd_backward(X, affine, W, Y, index, dY, addend, normed, centre, dX, su
         raise ValueError("sums need dX")
     _match(
         X=(X, "n H W C"), W=(W, "r r C F"), Y=(Y, "n OH OW F"), dY=(dY, "n OH OW F"),
-        addend=(addend, "n H W C"), normed=(normed, "n H W C"), centre=(centre, "C"),
-        dX=(dX, "n H W C"), dW=(dW, "r r C F"), db=(db, "F"),
+        norm_back=(norm_back, "4 F"), addend=(addend, "n H W C"), normed=(normed, "n H W C"),
+        centre=(centre, "C"), dX=(dX, "n H W C"), dW=(dW, "r r C F"), db=(db, "F"),
     )  # fmt: skip
     _check_winograd(W, padding, dilation, m, pool_size)
     if sums is not None and max(dilation) > 1:
         raise ValueError("sums are those of filters that are not dilated")
     if (index is not None) != (max(pool_size) > 1):
         raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
+    dZ = _double(dY)
+    if norm_back is not None:
+        if max(pool_size) > 1:
+            raise ValueError("a norm is that of maps that are not pooled")
+        factor, level, slope, middle = _double(norm_back)
+        dZ = factor * dZ - (level + slope * (_double(Y) - middle))
     A = _after_norm(X, affine, input_activation, input_alpha)
     dA, dW64, db64 = (None if a is None else np.empty(a.shape) for a in (dX, dW, db))
     filters, d_filters = _with_depth(0, _double(W), dW64)
-    maps = _with_depth(1, A, _double(Y), index, _double(dY), dA)
+    maps = _with_depth(1, A, _double(Y), index, dZ, dA)
     A_3d, Y_3d, index, dY_3d, dA_3d = maps
     conv_backward(
         A_3d, filters, Y_3d, index, dY_3d, None, dA_3d, d_filters, db64, (1, 1, 1),

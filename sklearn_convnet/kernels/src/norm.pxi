@@ -371,28 +371,16 @@ def batchnorm_forward(
 cdef void norm_input_block(
     const Norm* q, Py_ssize_t block, const real* level, const real* slope, const real* dz, real* dx
 ) noexcept nogil:
-    """dx = factor dz - w (level + slope (x - centre)); dz may be dx."""
-    cdef Py_ssize_t i, row, v, c, n = q.n_channels, end = block_end(q, block), first, last
+    """The input gradient from dz, which may be dx, of the rows of a block."""
+    cdef Py_ssize_t i, row, n = q.n_channels, end = block_end(q, block), first, last
     cdef real w[FEW_NORM_ROWS]
-    cdef real* to
-    cdef const real* d
-    cdef const real* x
     for i in range(NORM_ROWS // FEW_NORM_ROWS):
         first = smaller(block * NORM_ROWS + i * FEW_NORM_ROWS, end)
         last = smaller(first + FEW_NORM_ROWS, end)
         few_weights(q, first, last, w)
         for row in range(first, last):
-            d = dz + row * n
-            x = q.X + row * n
-            to = dx + row * n
-            for v in range(n // LANES):
-                put(to + v * LANES,
-                    at(q.factor + v * LANES) * at(d + v * LANES) - w[row - first] * (
-                        at(level + v * LANES) + at(slope + v * LANES)
-                        * (at(x + v * LANES) - at(q.centre + v * LANES))))
-            for c in range(n // LANES * LANES, n):
-                to[c] = q.factor[c] * d[c] - w[row - first] * (
-                    level[c] + slope[c] * (x[c] - q.centre[c]))
+            norm_input_row(n, q.factor, level, slope, q.centre, w[row - first], dz + row * n,
+                           q.X + row * n, dx + row * n)
 
 
 def batchnorm_backward(
@@ -404,16 +392,17 @@ def batchnorm_backward(
     const real[:, ::1] affine,    # IN  (3, channels)
     const real[:, ::1] dY,        # IN  like X; dz where there are sums
     const double[:, ::1] sums,    # IN  (parts, 2 channels) of dz and dz (X - affine[0]), or None
-    real[:, ::1] dX,              # OUT like X
+    real[:, ::1] dX,              # OUT like X, or None
+    real[:, ::1] back,            # OUT (4, channels) or None
     real[::1] dscale,             # OUT (channels,) or None
     real[::1] doffset,            # OUT (channels,) or None
     double epsilon, str activation, double alpha, int n_threads,
 ):
-    """The gradients of batchnorm_forward and, through them, of batchnorm_statistics."""
+    """The gradients of batchnorm_forward and, through them, of batchnorm_statistics. Without
+    weights, dX = back[0] dz - (back[1] + back[2] (X - back[3])); where dX is None, dY is dz."""
     n_threads = checked(
         n_threads, X is None or scale is None or mean is None or variance is None
-        or affine is None or dY is None or dX is None,
-        "X, scale, mean, variance, affine, dY, dX")
+        or affine is None or dY is None, "X, scale, mean, variance, affine, dY")
     cdef Norm q
     cdef Py_ssize_t m = X.shape[0], n = X.shape[1], n_blocks = ceil_div(m, NORM_ROWS)
     cdef Py_ssize_t block, row, c, width = whole_vectors(n), n_parts = n_blocks, n_scratch
@@ -423,18 +412,28 @@ def batchnorm_backward(
     cdef real* slope
     cdef real* scratch
     cdef const real* dz
+    cdef real* dx = NULL
     norm_shapes(&q, X, weight, scale)
     same_shape((3, n), shape_of(affine.shape, 2), "affine")
-    for array, name in ((dY, "dY"), (dX, "dX")):
-        same_shape(shape_of(X.shape, 2), array.shape, name)
+    same_shape(shape_of(X.shape, 2), shape_of(dY.shape, 2), "dY")
+    if dX is not None:
+        same_shape(shape_of(X.shape, 2), shape_of(dX.shape, 2), "dX")
     for array, name in ((mean, "mean"), (variance, "variance"), (dscale, "dscale"),
                         (doffset, "doffset")):
         if array is not None:
             same_length(n, array.shape[0], name)
+    if back is not None:
+        same_shape((4, n), shape_of(back.shape, 2), "back")
+        if weight is not None:
+            raise ValueError("one map for all rows is that of rows without weights")
     if sums is not None:
         n_parts = sums.shape[0]
         same_shape((larger(1, n_parts), 2 * n), shape_of(sums.shape, 2), "sums")
     use_affine(&q, &affine[0, 0], activation_code(activation, True), alpha)
+    if dX is not None:
+        dx = &dX[0, 0]
+    elif sums is None and q.code != IDENTITY:
+        raise ValueError("the gradient before an activation needs sums or dX")
     q.normed, q.normed_centre = q.X, q.centre
     n_threads = threads_for(m * n, n_threads)
     n_scratch = gradient_rows_scratch(n)
@@ -449,9 +448,9 @@ def batchnorm_backward(
         dz = &dY[0, 0]
         if sums is None:
             if q.code != IDENTITY:
-                dz = &dX[0, 0]
+                dz = dx
             for block in prange(n_blocks, num_threads=n_threads):
-                gradient_rows(&q, block * NORM_ROWS, block_end(&q, block), &dY[0, 0], &dX[0, 0],
+                gradient_rows(&q, block * NORM_ROWS, block_end(&q, block), &dY[0, 0], dx,
                               totals + 2 * block * n, scratch + threadid() * n_scratch)
         else:
             memcpy(totals, &sums[0, 0], 2 * n_parts * n * sizeof(double))
@@ -463,8 +462,13 @@ def batchnorm_backward(
             totals[n + c] = (totals[n + c] - left * totals[c]) * inverse
             slope[c] = <real> (scale[c] * inverse * inverse * totals[n + c] / total)
             level[c] = <real> (scale[c] * inverse * totals[c] / total - left * slope[c])
-        for block in prange(n_blocks, num_threads=n_threads):
-            norm_input_block(&q, block, level, slope, dz, &dX[0, 0])
+        if back is not None:
+            for c in range(n):
+                back[0, c], back[1, c], back[2, c] = q.factor[c], level[c], slope[c]
+                back[3, c] = q.centre[c]
+        if dx is not NULL:
+            for block in prange(n_blocks, num_threads=n_threads):
+                norm_input_block(&q, block, level, slope, dz, dx)
         if doffset is not None:
             for c in range(n):
                 doffset[c] = <real> totals[c]

@@ -59,7 +59,7 @@ def winograd_forward(
         return
     q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
     q.norm = NULL if affine is None else &norm
-    q.through = NULL
+    q.norm_back, q.through = NULL, NULL
     q.moments = NULL if moments is None else &moments[0, 0]
     q.W = &W[0, 0, 0, 0]
     q.w_tap, q.w_row, q.w_column = q.n_channels * q.n_filters, q.n_filters, 1
@@ -78,6 +78,7 @@ def winograd_backward(
     const real[:, :, :, ::1] Y,         # IN  (n, *out, filters), activated and pooled
     const int32_t[:, :, :, ::1] index,  # IN  like Y; None where there is no pool
     const real[:, :, :, ::1] dY,        # IN  like Y
+    const real[:, ::1] norm_back,       # IN  (4, filters) of batchnorm_backward, or None
     const real[:, :, :, ::1] addend,    # IN  like X, or None: another part of dX
     const real[:, :, :, ::1] normed,    # IN  like X, or None: what a norm made the input of
     const real[::1] centre,             # IN  (channels,) of that norm, or None
@@ -88,7 +89,8 @@ def winograd_backward(
     padding, dilation, Py_ssize_t m, str input_activation, double input_alpha, str activation,
     double alpha, pool_size, int n_threads,
 ):
-    """The gradients of winograd_forward, each computed where its array is given; addend is
+    """The gradients of winograd_forward, each computed where its array is given. With norm_back,
+    dY is that behind a batch norm of Y, which is taken through that norm as it is read. addend is
     added to dX. That is taken to the gradient at z, where the input is f(z): X itself or, where
     there is an affine map, made of it. The sums are those of batchnorm_backward for the norm that
     made z, or a part of it, of `normed`: of dX and of dX (normed - centre), for strips."""
@@ -102,6 +104,10 @@ def winograd_backward(
         raise ValueError("an index is needed for windows larger than 1 x 1, and for them alone")
     if q.pools:
         same_sizes(Y.shape, index.shape, 4, "index")
+    if norm_back is not None:
+        same_shape((4, q.n_filters), shape_of(norm_back.shape, 2), "norm_back")
+        if q.pools:
+            raise ValueError("a norm is that of maps that are not pooled")
     if dX is not None:
         same_sizes(X.shape, dX.shape, 4, "dX")
     if addend is not None:
@@ -131,19 +137,17 @@ def winograd_backward(
         return
     back.derivative_alpha = alpha
     back.X = &dY[0, 0, 0, 0]
-    back.S = NULL if back.derivative == IDENTITY else &Y[0, 0, 0, 0]
+    back.norm_back = NULL if norm_back is None else &norm_back[0, 0]
+    back.S = NULL
+    if back.derivative != IDENTITY or norm_back is not None:
+        back.S = &Y[0, 0, 0, 0]
     back.index_in = &index[0, 0, 0, 0] if q.pools else NULL
     if q.pools:
         check_index(&q.pool, back.index_in, n_threads)
     back.norm = back.through = NULL
     back.scale = NULL
     back.moments = NULL
-    if dW is not None or db is not None:
-        q.X, q.S, q.index_in = &X[0, 0, 0, 0], NULL, NULL
-        q.norm = NULL if affine is None else &norm
-        winograd_weight_gradient(
-            &q, &back, NULL if dW is None else &dW[0, 0, 0, 0],
-            NULL if db is None else &db[0], n_threads)
+    back.Y = NULL
     if dX is not None:
         # The filters are turned around: tap 0 is the last one of W.
         back.W = &W[q.r - 1, q.r - 1, 0, 0]
@@ -158,4 +162,12 @@ def winograd_backward(
             back.sums = &sums[0, 0]
             norm.normed, norm.normed_centre = &normed[0, 0, 0, 0], &centre[0]
         back.Y = &dX[0, 0, 0, 0]
+    if dW is not None or db is not None:
+        q.X, q.S, q.index_in, q.norm_back = &X[0, 0, 0, 0], NULL, NULL, NULL
+        q.norm = NULL if affine is None else &norm
+        if winograd_gradients(
+                &q, &back, NULL if dW is None else &dW[0, 0, 0, 0],
+                NULL if db is None else &db[0], n_threads):
+            return
+    if dX is not None:
         winograd_pass(&back, n_threads)

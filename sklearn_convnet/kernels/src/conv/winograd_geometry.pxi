@@ -28,6 +28,7 @@
 # * What a batch norm before or after needs is done with a strip while that is in cache: the input
 #   is normalised and activated as it is copied, moments of the output are summed, and those of
 #   the input gradient, which is taken through the activation before. See norm.pxi.
+#   Where a norm is behind the output, its input gradient is made as dY is read, for both gradients.
 # * A max pool whose windows lie side by side, and within tiles, is done with a strip of the output
 #   while that is in scratch; backward, a strip of dz is made from the pooled gradient there.
 # * A filter dilated by d sees every d-th position: a tile is m x m of these, and there are d x d
@@ -44,6 +45,7 @@ cdef enum:
     FILTER_BYTES = 16 << 20     # of U: more is not written to memory
     GRADIENT_BYTES = 1 << 19    # of V and D of a block of the weight gradient, at least
     GROUP_BYTES = 5 << 18       # of the sums of a group of filters
+    BOTH_BYTES = 1 << 20        # of the sums, if both gradients are made strip by strip
     GRADIENT_TASKS = 8          # groups at most, and pieces times groups if sums are large
     MIN_TILES = 16              # of a block
     PIECE_TILES = 64            # of a piece of the weight gradient, at least
@@ -67,10 +69,11 @@ cdef struct Winograd:
     Py_ssize_t n_pieces, n_groups  # of the weight gradient
     Py_ssize_t v_point, m_point  # distance of two points in V and in M
     const real* X
-    const real* S               # activated, if X is to be multiplied by f'
+    const real* S               # activated, if X is to be multiplied by f' or is behind a norm
     const int32_t* index_in     # if X is pooled: where in the maps its numbers belong
     int derivative
     real derivative_alpha
+    const real* norm_back       # of batchnorm_backward, if X is the gradient behind a norm, or NULL
     const Norm* norm            # normalises and activates X as it is read, or NULL
     const real* W
     Py_ssize_t w_tap, w_row, w_column   # element (tap, channel, filter) of W

@@ -2,6 +2,8 @@
 #
 # Design:
 # * Where there are many tiles, its sums are cut into pieces of the strips and groups of filters.
+# * Where tiles of dX lie over those of dz, a strip of dz is made once for both: memory is read
+#   once, and what a norm behind or an activation takes is done once.
 # * Of few tiles, or many channels and filters, the sums are larger than all points of the maps. So
 #   a task is a block of the sums, which never leaves the cache: as in winograd_pass.pxi.
 
@@ -59,6 +61,7 @@ cdef struct WinogradGradient:
     real* dW                  # or NULL
     real* dU                  # (n_pieces, points, sum_point)
     real* db                  # of each piece or strip, (filter_lanes), or NULL
+    const Winograd* back      # the pass from dz to dX, if that is made on the way, or NULL
 
 
 cdef void weight_gradient_task(const void* work, Py_ssize_t task, real* scratch) noexcept nogil:
@@ -83,10 +86,61 @@ cdef void weight_gradient_task(const void* work, Py_ssize_t task, real* scratch)
     while strip < end:
         n = smaller(q.block_strips, end - strip)
         for i in range(n):
-            strip_to_points(q, strip + i, i * q.tiles[1], V, scratch)
+            strip_to_points(q, strip + i, i * q.tiles[1], V, False, scratch)
             gradient_to_points(q, dz, strip + i, i * q.tiles[1], first, n_vec, D, db, scratch)
         add_products(q, first, n_vec, n * q.tiles[1], V, D, strip > start, dU)
         strip += n
+
+
+cdef inline Py_ssize_t both_scratch(const Winograd* q, const Winograd* back) noexcept nogil:
+    cdef Py_ssize_t strip = larger(strip_size(q), larger(strip_size(back), output_size(back)))
+    return strip + q.n * q.n * (q.v_point + 2 * q.m_point) + NR
+
+
+cdef void gradients_task(const void* work, Py_ssize_t piece, real* scratch) noexcept nogil:
+    """The same for all filters, and dX of the strips: a strip of dz is made once for both."""
+    cdef const WinogradGradient* given = <const WinogradGradient*> work
+    cdef const Winograd* q = given.conv
+    cdef const Winograd* back = given.back
+    cdef Py_ssize_t n_points = q.n * q.n, n_vec = q.filter_lanes // LANES, strip, n, i
+    cdef Py_ssize_t start = part(q.n_strips, piece, q.n_pieces)
+    cdef Py_ssize_t end = part(q.n_strips, piece + 1, q.n_pieces)
+    cdef real* V = scratch + both_scratch(q, back) - NR - n_points * (q.v_point + 2 * q.m_point)
+    cdef real* D = V + n_points * q.v_point
+    cdef real* points = D + n_points * q.m_point
+    cdef real* dU = given.dU + piece * n_points * sum_point(q)
+    cdef real* db = NULL
+    cdef const real* dz
+    cdef Ahead nothing
+    nothing.left = 0
+    # dz without what the tiles of dX see beyond those of dz.
+    dz = scratch + (back.before[0] * q.strip_width + back.before[1]) * q.n_filters
+    if given.db is not NULL:
+        db = given.db + piece * q.filter_lanes
+        memset(db, 0, q.filter_lanes * sizeof(real))
+    strip = start
+    while strip < end:
+        n = smaller(q.block_strips, end - strip)
+        for i in range(n):
+            strip_to_points(q, strip + i, i * q.tiles[1], V, i > 0, scratch)
+        for i in range(n):
+            strip_to_points(back, strip + i, i * q.tiles[1], points, i > 0, scratch)
+            spread_strip(q, dz, i * q.tiles[1], 0, n_vec, &nothing, D, db)
+        add_products(q, 0, n_vec, n * q.tiles[1], V, D, strip > start, dU)
+        multiply_points(back, n * q.tiles[1], points, V)
+        for i in range(n):
+            points_to_output(back, strip + i, i * q.tiles[1], V, scratch)
+        strip += n
+
+
+cdef inline bint makes_both(const Winograd* q, const Winograd* back, int n_threads) noexcept nogil:
+    """Whether tiles of dX lie over those of dz, sums and filters leave the cache to the maps, and
+    pieces are enough for all threads."""
+    cdef Py_ssize_t sums = q.n * q.n * q.n_channels * q.filter_lanes * sizeof(real)
+    return (
+        q.size[0] == q.out[0] and q.size[1] == q.out[1] and not is_dilated(q)
+        and back.index_in is NULL and q.n_groups == 1 and sums <= BOTH_BYTES
+        and q.n_pieces >= 2 * n_threads and not takes_panels(back))
 
 
 cdef void fold_channel(
@@ -126,7 +180,7 @@ cdef void points_task(const void* work, Py_ssize_t i, real* scratch) noexcept no
     if given.db is not NULL:
         db = given.db + strip * q.filter_lanes
         memset(db, 0, q.filter_lanes * sizeof(real))
-    strip_to_points(q, strip, row, q.V, scratch)
+    strip_to_points(q, strip, row, q.V, False, scratch)
     gradient_to_points(q, given.dz, strip, row, 0, q.filter_lanes // LANES, q.M, db, scratch)
 
 
@@ -186,16 +240,29 @@ cdef int gradient_by_panels(WinogradGradient* work, real* db, int n_threads) exc
     return 0
 
 
-cdef int gradient_by_pieces(WinogradGradient* work, real* db, int n_threads) except -1:
+cdef int gradient_by_pieces(
+    WinogradGradient* work, Winograd* back, real* db, int n_threads
+) except -1:
+    """And dX, if `back` is given and that is faster; says whether."""
     cdef Winograd* q = work.conv
-    cdef Py_ssize_t n_points = q.n * q.n, n_dU = n_points * sum_point(q), i, piece
+    cdef Py_ssize_t n_points = q.n * q.n, n_dU = n_points * sum_point(q), n_U = 0, i, piece
     cut_gradient(q)
-    work.dU = <real*> allocate(q.n_pieces * (n_dU + q.filter_lanes) * sizeof(real))
+    if back is not NULL and makes_both(q, back, n_threads):
+        work.back = back
+        back.v_point, back.m_point = q.m_point, q.v_point
+        n_U = n_points * u_point(back)
+    work.dU = <real*> allocate((q.n_pieces * (n_dU + q.filter_lanes) + n_U) * sizeof(real))
     work.db = NULL if db is NULL else work.dU + q.n_pieces * n_dU
     try:
         with nogil:
-            run_tasks(weight_gradient_task, work, q.n_pieces * q.n_groups, n_threads,
-                      gradient_scratch(q, work.dz))
+            if work.back is not NULL:
+                back.packed = work.dU + q.n_pieces * (n_dU + q.filter_lanes)
+                run_tasks(pack_points, back, panels_for(back.filter_lanes // LANES), n_threads,
+                          panel_taps(back, back.n_channels))
+                run_tasks(gradients_task, work, q.n_pieces, n_threads, both_scratch(q, back))
+            else:
+                run_tasks(weight_gradient_task, work, q.n_pieces * q.n_groups, n_threads,
+                          gradient_scratch(q, work.dz))
             if db is not NULL:
                 add_pieces(work.db, q.n_pieces, 1, 1, q.n_filters, q.filter_lanes, db, 1)
             if work.dW is not NULL:
@@ -209,19 +276,20 @@ cdef int gradient_by_pieces(WinogradGradient* work, real* db, int n_threads) exc
                                  sum_point(q), False, work.dW)
     finally:
         free(work.dU)
-    return 0
+    return work.back is not NULL
 
 
-cdef int winograd_weight_gradient(
-    Winograd* q, const Winograd* back, real* dW, real* db, int n_threads
+cdef int winograd_gradients(
+    Winograd* q, Winograd* back, real* dW, real* db, int n_threads
 ) except -1:
-    """dW and db, each unless NULL. `back` is the pass whose input is dz."""
+    """dW and db, each unless NULL; dX too, the output of `back` unless that is NULL, if that is
+    faster: says whether. The input of `back` is dz."""
     cdef Winograd dz = back[0]
     cdef WinogradGradient work
     n_threads = threads_for_products(
         q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
     dz.tiles, dz.strip_width = q.tiles, q.strip_width
-    work.conv, work.dz, work.dW = q, &dz, dW
+    work.conv, work.dz, work.dW, work.back = q, &dz, dW, NULL
     if takes_panels(q):
         return gradient_by_panels(&work, db, n_threads)
-    return gradient_by_pieces(&work, db, n_threads)
+    return gradient_by_pieces(&work, NULL if back.Y is NULL else back, db, n_threads)

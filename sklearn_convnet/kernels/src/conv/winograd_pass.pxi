@@ -86,7 +86,7 @@ cdef void winograd_task(const void* work, Py_ssize_t block, real* scratch) noexc
     cdef real* V = strip + strip_scratch(q)
     cdef real* M = V + q.n * q.n * q.v_point
     for i in range(n_strips):
-        strip_to_points(q, first + i, i * q.tiles[1], V, strip)
+        strip_to_points(q, first + i, i * q.tiles[1], V, i > 0, strip)
     multiply_points(q, n_strips * q.tiles[1], V, M)
     for i in range(n_strips):
         points_to_output(q, first + i, i * q.tiles[1], M, strip)
@@ -108,7 +108,7 @@ cdef int pass_by_blocks(Winograd* q, Py_ssize_t rows, int n_threads) except -1:
 
 cdef void input_task(const void* work, Py_ssize_t i, real* scratch) noexcept nogil:
     cdef const Winograd* q = <const Winograd*> work
-    strip_to_points(q, q.first_strip + i, i * q.tiles[1], q.V, scratch)
+    strip_to_points(q, q.first_strip + i, i * q.tiles[1], q.V, False, scratch)
 
 
 cdef inline Py_ssize_t start_of_panel(const Winograd* q, Py_ssize_t panel) noexcept nogil:

@@ -26,12 +26,23 @@ cdef void unpool_row(
     memset(column, 0, (to + q.size[1] * n_channels - column) * sizeof(real))
 
 
+cdef void through_norm(
+    const real* back, Py_ssize_t n, Py_ssize_t n_pixels, const real* dz, const real* x, real* dx
+) noexcept nogil:
+    """The gradient before a norm, by the map `back` of batchnorm_backward."""
+    cdef Py_ssize_t i
+    for i in range(n_pixels):
+        norm_input_row(n, back, back + n, back + 2 * n, back + 3 * n, 1, dz + i * n, x + i * n,
+                       dx + i * n)
+
+
 cdef void fill_strip(
     const Winograd* q, Py_ssize_t strip, Py_ssize_t first, Py_ssize_t left, Py_ssize_t n_rows,
     real* to
 ) noexcept nogil:
     """n_rows rows of the input, as far apart as filters are dilated, from row `first` of its
-    strip's image and column -left on, zero outside; multiplied by f' where there is S."""
+    strip's image and column -left on, zero outside; where there are such, taken
+    back through a norm and multiplied by f'."""
     cdef Py_ssize_t image = strip // q.tiles[0], row = q.strip_width * q.n_channels, i, h
     cdef Py_ssize_t n_left = left * q.n_channels, width = q.size[1] * q.n_channels, start
     cdef real* behind = to + strip_numbers(q)
@@ -45,6 +56,11 @@ cdef void fill_strip(
             memset(to + n_left + width, 0, (row - n_left - width) * sizeof(real))
             if q.index_in is not NULL:
                 unpool_row(q, image, h, to + n_left, behind)
+            elif q.norm_back is not NULL:
+                through_norm(q.norm_back, q.n_channels, q.size[1], q.X + start, q.S + start,
+                             to + n_left)
+                multiply_derivative(
+                    q.derivative, q.derivative_alpha, q.S + start, to + n_left, width)
             elif q.norm is not NULL:
                 normalize_rows(q.norm, q.X + start, q.n_channels, q.size[1], to + n_left)
                 activate(q.norm.code, q.norm.alpha, to + n_left, width)
@@ -144,16 +160,20 @@ cdef inline Py_ssize_t output_size(const Winograd* q) noexcept nogil:
 
 
 cdef void strip_to_points(
-    const Winograd* q, Py_ssize_t strip, Py_ssize_t tile_row, real* V, real* scratch
+    const Winograd* q, Py_ssize_t strip, Py_ssize_t tile_row, real* V, bint follows, real* scratch
 ) noexcept nogil:
-    """V of the tiles of a strip, which begin at row `tile_row` of each point's matrix."""
+    """V of the tiles of a strip, which begin at row `tile_row` of each point's matrix. If it
+    follows on the last one, the rows that both see are still in scratch."""
     cdef Py_ssize_t row = q.strip_width * q.n_channels, t, v
     cdef Py_ssize_t n_vec = q.channel_lanes // LANES
     cdef Py_ssize_t next_strip = smaller(strip + 1, q.n_strips - 1)
     cdef const real* x
     cdef Ahead ahead
-    cdef Py_ssize_t top = tile_start(q, 0, strip % q.tiles[0])
-    fill_strip(q, strip, top - q.before[0], q.before[1], q.n, scratch)
+    cdef Py_ssize_t top = tile_start(q, 0, strip % q.tiles[0]), kept = 0
+    if follows and strip % q.tiles[0] > 0 and q.dilation[0] == 1 and q.index_in is NULL:
+        kept = q.n - q.m
+        memmove(scratch, scratch + q.m * row, kept * row * sizeof(real))
+    fill_strip(q, strip, top - q.before[0] + kept, q.before[1], q.n - kept, scratch + kept * row)
     ahead = input_ahead(q, rows_read(q, strip), rows_read(q, next_strip), q.tiles[1] * n_vec)
     for t in range(q.tiles[1]):
         x = scratch + tile_start(q, 1, t) * q.n_channels
@@ -171,22 +191,30 @@ cdef void gradient_to_points(
     """D of the tiles of a strip for n_vec vectors of filters, from `first` on; the sum of dz
     over the strip is added to db where there is one. The input of `dz` is dz, in the tiles
     of q."""
-    cdef Py_ssize_t row = q.strip_width * q.n_filters, t, v
     cdef Py_ssize_t next_strip = smaller(strip + 1, q.n_strips - 1)
-    cdef const real* d
     cdef Ahead ahead
     fill_strip(dz, strip, tile_start(q, 0, strip % q.tiles[0]), 0, q.m, scratch)
     ahead = input_ahead(
         dz, rows_made(q, next_strip), rows_made(q, next_strip + 1), q.tiles[1] * n_vec)
+    spread_strip(q, scratch, tile_row, first, n_vec, &ahead, D, db)
+
+
+cdef void spread_strip(
+    const Winograd* q, const real* dz, Py_ssize_t tile_row, Py_ssize_t first, Py_ssize_t n_vec,
+    Ahead* ahead, real* D, real* db
+) noexcept nogil:
+    """The same of a strip of dz that is there."""
+    cdef Py_ssize_t row = q.strip_width * q.n_filters, t, v
+    cdef const real* d
     for t in range(q.tiles[1]):
-        d = scratch + tile_start(q, 1, t) * q.n_filters + first * LANES
+        d = dz + tile_start(q, 1, t) * q.n_filters + first * LANES
         for v in range(n_vec):
-            fetch_next(&ahead, False)
+            fetch_next(ahead, False)
             transform_gradient(
                 q.m, q.r, d + v * LANES, row, q.dilation[1] * q.n_filters,
                 D + ((tile_row + t) * n_vec + v) * LANES, q.n * q.m_point, q.m_point)
     if db is not NULL:
-        add_rows(scratch + first * LANES, q.n_filters, q.m * q.strip_width, n_vec * LANES, db)
+        add_rows(dz + first * LANES, q.n_filters, q.m * q.strip_width, n_vec * LANES, db)
 
 
 cdef inline void put_sum(
@@ -212,6 +240,9 @@ cdef void points_to_output(
     cdef Py_ssize_t n_rows = tile_positions(q, 0, top), n_columns
     cdef Py_ssize_t next_row = q.dilation[0] * row, next_column = q.dilation[1] * q.n_filters
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES
+    cdef const real* points
+    cdef real* to
+    cdef bint whole
     cdef real* first = scratch if q.pools else q.Y + (image * q.out[0] + top) * row
     cdef Ahead ahead
     ahead = output_ahead(q, strip + 1, n_vec * q.tiles[1])
@@ -224,14 +255,18 @@ cdef void points_to_output(
             fetch_next(&ahead, True)
             left = tile_start(q, 1, t)
             n_columns = tile_positions(q, 1, left)
-            transform_output(
-                q.m, q.r, M + (tile_row + t) * q.filter_lanes + v * LANES, q.n * q.m_point,
-                q.m_point, y, q.m * LANES, LANES)
+            points = M + (tile_row + t) * q.filter_lanes + v * LANES
+            to = first + left * q.n_filters + v * LANES
+            whole = width == LANES and n_rows == q.m and n_columns == q.m
+            if whole and q.b is NULL:
+                transform_output(q.m, q.r, points, q.n * q.m_point, q.m_point, to, next_row,
+                                 next_column)
+                continue
+            transform_output(q.m, q.r, points, q.n * q.m_point, q.m_point, y, q.m * LANES, LANES)
             for i in range(n_rows):
                 for j in range(n_columns):
-                    put_sum(y + (i * q.m + j) * LANES, bias,
-                            first + i * next_row + left * q.n_filters + j * next_column
-                            + v * LANES, width)
+                    put_sum(y + (i * q.m + j) * LANES, bias, to + i * next_row + j * next_column,
+                            width)
     if q.dilation[0] == 1:
         finish_rows(q, first, image * q.out[0] + top, n_rows, strip, scratch)
     else:

@@ -141,14 +141,33 @@ cdef void normalize_rows(
 ) noexcept nogil:
     """z of rows of X, which are x_row apart."""
     cdef Py_ssize_t row, v, c, n = q.n_channels
+    # Of their own, so that the compiler knows that z is none of them.
+    cdef const real* centre = q.centre
+    cdef const real* factor = q.factor
+    cdef const real* shift = q.shift
     for row in range(n_rows):
         for v in range(n // LANES):
-            put(z + v * LANES, (at(x + v * LANES) - at(q.centre + v * LANES))
-                * at(q.factor + v * LANES) + at(q.shift + v * LANES))
+            put(z + v * LANES, (at(x + v * LANES) - at(centre + v * LANES))
+                * at(factor + v * LANES) + at(shift + v * LANES))
         for c in range(n // LANES * LANES, n):
-            z[c] = (x[c] - q.centre[c]) * q.factor[c] + q.shift[c]
+            z[c] = (x[c] - centre[c]) * factor[c] + shift[c]
         x += x_row
         z += n
+
+
+cdef inline void norm_input_row(
+    Py_ssize_t n, const real* factor, const real* level, const real* slope, const real* centre,
+    real w, const real* dz, const real* x, real* dx
+) noexcept nogil:
+    """dx = factor dz - w (level + slope (x - centre)); dz may be dx."""
+    cdef Py_ssize_t v, c
+    for v in range(n // LANES):
+        put(dx + v * LANES,
+            at(factor + v * LANES) * at(dz + v * LANES) - w * (
+                at(level + v * LANES) + at(slope + v * LANES)
+                * (at(x + v * LANES) - at(centre + v * LANES))))
+    for c in range(n // LANES * LANES, n):
+        dx[c] = factor[c] * dz[c] - w * (level[c] + slope[c] * (x[c] - centre[c]))
 
 
 cdef inline Py_ssize_t gradient_rows_scratch(Py_ssize_t n_channels) noexcept nogil:
