@@ -98,6 +98,24 @@ def test_batch_does_not_matter(kernels, dtype, case):
 
 
 @cases.every_compiled
+@pytest.mark.parametrize("stride", [1, 2])
+def test_rows_of_large_maps_are_fetched_without_a_trace(kernels, dtype, stride):
+    """Together these maps are larger than a cache; alone they are not."""
+    case = DepthwiseCase.of(
+        20, (1, 45, 44), 40, 1, (1, 3, 3), stride=(1, stride, stride),
+        padding=((0, 0), (1, 1), (1, 1)), activation="relu6",
+    )  # fmt: skip
+    X, W, b, _ = case.arrays(dtype)
+
+    whole = forward(kernels, case, X, W, b, n_threads=2)
+
+    assert X.nbytes > 6 << 20
+    cases.assert_close(whole, forward(reference, case, X, W, b), floor=1.0)
+    for i in range(len(X)):
+        cases.assert_same_bits(forward(kernels, case, X[i : i + 1], W, b), whole[i : i + 1])
+
+
+@cases.every_compiled
 @every_case
 def test_rows_of_one_image_are_shared_among_threads(kernels, dtype, case):
     case = replace(cases.DEPTHWISE_CASES[case], n=1)

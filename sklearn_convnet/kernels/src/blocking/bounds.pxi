@@ -7,3 +7,4 @@ cdef enum:
     MIN_PIECES = 4
     PIECE_BYTES = 1 << 22     # all pieces together, beyond MIN_PIECES
     WANTED_TASKS = 16
+    NEAR_BYTES = 6 << 20      # of input and output that caches hold for whom comes next

@@ -12,12 +12,13 @@
 # * The map may be that of a convolution of single pixels, row by row: see pointwise.pxi.
 # * Of maps that stay in the L2 cache so many channels are taken at a time that the rows that one of
 #   the output sees stay in the L1 cache until the next one sees them. Larger ones are read as they
-#   lie, which the processor foresees.
+#   lie. Tiles read more runs of memory than the processor foresees, so those of a row of maps that
+#   no cache holds ask for what the next one reads and writes.
 
 cdef enum:
     ROWS_BYTES = 24576     # of the rows that one of the output sees: half of an L1 cache
     RUN_BYTES = 256        # of a pixel, at least: shorter runs are not foreseen
-    MAPS_BYTES = 1 << 20   # of maps that stay in the L2 cache: others are best read as they lie
+    MAPS_BYTES = 1 << 20   # of maps that stay in the L2 cache: others are read as they lie
     FEW_TAPS = 9           # that see a number, at most: to align it first would take longer
     POINTWISE_BYTES = 1 << 18  # of the map that is made row by row, for a block of output
     BLOCK_ROWS = 8         # of output, at least: positions at the edges are taken down them
@@ -38,6 +39,7 @@ cdef struct Depthwise:
     Py_ssize_t n_chunks       # of a row of output
     Py_ssize_t block_rows     # worked on together
     Py_ssize_t n_strips       # of rows, or chunks of rows, of an image
+    bint fetches              # whether whole rows are asked for before they are needed
     const Conv* pointwise     # which makes the map, or NULL
     Py_ssize_t pointwise_rows  # of it that are in memory at a time
     bint clamps               # whether the activation is done in registers
@@ -112,6 +114,8 @@ cdef void forward_geometry(Depthwise* q, int n_threads) noexcept nogil:
     q.n_chunks = ceil_div(g.out[2], MC)
     q.block_rows = 1 if q.n_chunks > 1 else larger(BLOCK_ROWS, rows_together(g.out[2]))
     q.n_strips = smaller(n_rows * q.n_chunks, chunks_of(g.n_images, n_threads))
+    q.fetches = q.n_chunks == 1 and g.n_images * (
+        g.image_size + g.out_size) * <Py_ssize_t> sizeof(real) > NEAR_BYTES
     if q.pointwise is not NULL:
         q.block_rows = smaller(q.block_rows, larger(1, POINTWISE_BYTES // (
             g.stride[1] * g.size[2] * q.n_channels * <Py_ssize_t> sizeof(real))))
@@ -160,7 +164,7 @@ cdef Py_ssize_t* seen_taps(Depthwise* q) except NULL:
 
 cdef void correlate(
     const Depthwise* q, const real* x, Py_ssize_t row, Py_ssize_t column, int axis, Py_ssize_t n,
-    Py_ssize_t lane, Py_ssize_t n_lanes, real* y, Py_ssize_t y_step
+    Py_ssize_t lane, Py_ssize_t n_lanes, real* y, Py_ssize_t y_step, ChannelsAhead* next
 ) noexcept nogil:
     """Some lanes of n positions along an axis that see the same taps: y, y_step apart, from x
     (depth, height, width, lanes)."""
@@ -183,7 +187,7 @@ cdef void correlate(
         w = w + tap * taps.b[i]
     step = g.stride[axis] * x_step[axis]
     channel_row(n, n_lanes, x, step, w, &taps, q.bias + lane, q.bounds if q.clamps else NULL,
-                y + lane, y_step)
+                y + lane, y_step, next)
 
 
 cdef void correlate_columns(
@@ -199,26 +203,62 @@ cdef void correlate_columns(
             n = 1
             if q.inner[1][0] <= height < q.inner[1][1]:
                 n = smaller(n_rows - i, q.inner[1][1] - height)
-            correlate(q, x, row + i, column, 1, n, lane, n_lanes, y + i * y_row, y_row)
+            correlate(q, x, row + i, column, 1, n, lane, n_lanes, y + i * y_row, y_row, NULL)
             i += n
         y = y + q.n_lanes
 
 
+cdef Py_ssize_t rows_seen(const Depthwise* q, Py_ssize_t end) noexcept nogil:
+    """Rows of an image that rows of its output before `end` see; all, where there are planes."""
+    cdef const Conv* g = &q.conv
+    cdef Py_ssize_t n = g.size[0] * g.size[1]
+    if g.size[0] > 1 or g.out[0] > 1:
+        return n
+    return larger(0, smaller(n, (end - 1) * g.stride[1] - g.before[1]
+                             + (g.kernel[1] - 1) * g.dilation[1] + 1))
+
+
+cdef ChannelsAhead rows_ahead(
+    const Depthwise* q, Py_ssize_t image, const real* x, Py_ssize_t row, const real* y
+) noexcept nogil:
+    """What the row of all images after y, the output's row `row` of this one, reads and writes."""
+    cdef const Conv* g = &q.conv
+    cdef ChannelsAhead ahead
+    cdef Py_ssize_t n = g.out[0] * g.out[1], size = g.size[2] * q.n_lanes
+    cdef Py_ssize_t first = rows_seen(q, row + 1), end = rows_seen(q, row + 2)
+    memset(&ahead, 0, sizeof(ahead))
+    if row + 1 == n:
+        if image + 1 == g.n_images:
+            return ahead
+        first = g.size[0] * g.size[1]
+        end = first + rows_seen(q, 1)
+    if q.in_place and q.pointwise is NULL:
+        ahead.x, ahead.n_x = x + first * size, (end - first) * size
+    if q.n_lanes == g.n_filters:
+        ahead.n_y = g.out[2] * q.n_lanes
+        ahead.y = y + ahead.n_y
+    return ahead
+
+
 cdef void correlate_block(
-    const Depthwise* q, const real* x, Py_ssize_t row, Py_ssize_t n_rows, Py_ssize_t column,
-    Py_ssize_t end, real* y
+    const Depthwise* q, Py_ssize_t image, const real* x, Py_ssize_t row, Py_ssize_t n_rows,
+    Py_ssize_t column, Py_ssize_t end, real* y
 ) noexcept nogil:
     """y (rows, columns, lanes), some lanes at a time."""
     cdef Py_ssize_t left = smaller(end, larger(column, q.inner[2][0]))
     cdef Py_ssize_t right = larger(left, smaller(end, q.inner[2][1]))
     cdef Py_ssize_t y_row = (end - column) * q.n_lanes, lane = 0, n, i
+    cdef ChannelsAhead ahead
     while lane < q.n_lanes:
         n = smaller(q.block_lanes, q.n_lanes - lane)
         if q.n_lanes - lane - n < LANES:  # less than a vector would be left
             n = q.n_lanes - lane
         for i in range(n_rows if left < right else 0):
+            if q.fetches:
+                ahead = rows_ahead(q, image, x, row + i, y + i * y_row)
             correlate(q, x, row + i, left, 2, right - left, lane, n,
-                      y + i * y_row + (left - column) * q.n_lanes, q.n_lanes)
+                      y + i * y_row + (left - column) * q.n_lanes, q.n_lanes,
+                      &ahead if q.fetches else NULL)
         correlate_columns(q, x, row, n_rows, column, left, lane, n, y, y_row)
         correlate_columns(q, x, row, n_rows, right, end, lane, n,
                           y + (right - column) * q.n_lanes, y_row)
@@ -234,21 +274,11 @@ cdef void depthwise_block(
     cdef Py_ssize_t n = n_rows * (end - column)
     cdef real* y = g.Y + image * g.out_size + (row * g.out[2] + column) * g.n_filters
     cdef bint direct = q.n_lanes == g.n_filters
-    correlate_block(q, x, row, n_rows, column, end, y if direct else scratch)
+    correlate_block(q, image, x, row, n_rows, column, end, y if direct else scratch)
     if not direct:
         copy_columns(scratch, q.n_lanes, y, g.n_filters, n, g.n_filters)
     if not q.clamps:
         activate(g.code, g.alpha, y, n * g.n_filters)
-
-
-cdef Py_ssize_t rows_seen(const Depthwise* q, Py_ssize_t end) noexcept nogil:
-    """Rows of an image that rows of its output before `end` see; all, where there are planes."""
-    cdef const Conv* g = &q.conv
-    cdef Py_ssize_t n = g.size[0] * g.size[1]
-    if g.size[0] > 1 or g.out[0] > 1:
-        return n
-    return larger(0, smaller(n, (end - 1) * g.stride[1] - g.before[1]
-                             + (g.kernel[1] - 1) * g.dilation[1] + 1))
 
 
 cdef Py_ssize_t first_seen(const Depthwise* q, Py_ssize_t row) noexcept nogil:

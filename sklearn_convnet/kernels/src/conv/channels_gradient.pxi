@@ -164,7 +164,7 @@ cdef void gather_row(
             ceil_div(n_columns - i, stride), n_lanes, dz + n_lanes * place_in_dz(q, d, h, w),
             n_lanes,
             q.filters + ((tap[0] * g.kernel[1] + tap[1]) * g.kernel[2] + tap[2]) * n_lanes,
-            &taps, NULL, NULL, dx + i * n_lanes, stride * n_lanes)
+            &taps, NULL, NULL, dx + i * n_lanes, stride * n_lanes, NULL)
 
 
 cdef void gather_input_gradient(

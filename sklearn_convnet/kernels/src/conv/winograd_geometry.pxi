@@ -49,7 +49,6 @@ cdef enum:
     GRADIENT_TASKS = 8          # groups at most, and pieces times groups if sums are large
     MIN_TILES = 16              # of a block
     PIECE_TILES = 64            # of a piece of the weight gradient, at least
-    NEAR_BYTES = 6 << 20        # of input and output that caches hold for whom comes next
 
 
 cdef struct Winograd:
