@@ -216,13 +216,28 @@ def test_threads_change_no_bit(shape):
 @pytest.mark.parametrize(
     ("n_samples", "batch_size", "n_epochs"),
     [
-        (1, 1, 200), (32, 32, 200), (33, 32, 150), (96, 32, 100), (320, 32, 30), (1000, 100, 30),
-        (2000, 200, 30), (3000, 200, 20), (60_000, 200, 20),
+        (1, 1, 200), (16, 16, 200), (17, 16, 150), (96, 16, 50), (320, 16, 20), (1000, 50, 20),
+        (2000, 100, 20), (4000, 200, 20), (60_000, 200, 20),
     ],
 )  # fmt: skip
 def test_length_of_a_training(n_samples, batch_size, n_epochs):
-    assert default_batch_size(n_samples) == batch_size
-    assert default_n_epochs(n_samples, batch_size) == n_epochs
+    assert default_batch_size(n_samples, "image") == batch_size
+    assert default_n_epochs(n_samples, batch_size, "image") == n_epochs
+
+
+@pytest.mark.parametrize("kind", ["table", "flat"])
+@pytest.mark.parametrize(
+    ("n_samples", "batch_size"), [(20, 20), (300, 32), (1000, 100), (2000, 200), (60_000, 200)]
+)
+def test_steps_of_tables_have_more_samples(kind, n_samples, batch_size):
+    assert default_batch_size(n_samples, kind) == batch_size
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "batch_size"), [(20, 20), (300, 32), (1000, 50), (4000, 200), (60_000, 200)]
+)
+def test_steps_of_volumes_have_not_too_few_samples(n_samples, batch_size):
+    assert default_batch_size(n_samples, "volume") == batch_size
 
 
 @pytest.mark.parametrize("kind", ["table", "flat"])
@@ -262,24 +277,27 @@ def test_noise_of_small_tables_is_not_learnt(monkeypatch):
     assert score > mean_score(ConvNetRegressor, X, y) + 0.02
 
 
-def test_long_signals_take_longer():
-    assert default_n_epochs(600, 60, "signal", length=999) == 30
-    assert default_n_epochs(600, 60, "signal", length=1000) == 90
-    assert default_n_epochs(66, 32, "signal", length=1000) == 200
-    assert default_n_epochs(600, 60, "image", length=1000) == 30
+@pytest.mark.parametrize(
+    ("length", "n_epochs"), [(0, 30), (240, 30), (480, 60), (1000, 125), (1200, 150), (9000, 150)]
+)
+def test_long_signals_take_longer(length, n_epochs):
+    assert default_n_epochs(160, 16, "signal", length=length) == n_epochs
+    assert default_n_epochs(160, 16, "image", length=length) == 30
+    assert default_n_epochs(160, 16, "signal", True, length) == max(90, n_epochs)
+    assert default_n_epochs(32, 16, "signal", length=length) == min(200, 5 * n_epochs)
 
 
 @every_estimator
 @pytest.mark.filterwarnings(LIMIT)
 @pytest.mark.parametrize("form", ["flat", "channels_last", "channels_first", "unequal"])
 def test_the_longest_signal_tells_how_long_training_is(estimator, form):
-    for length, n_epochs in [(999, 30), (1000, 90)]:
+    for length, n_epochs in [(240, 20), (960, 60)]:
         X, y = samples(length, 2, n=4)
         X = {
             "flat": X[..., 0],
             "channels_last": X,
             "channels_first": X.transpose(0, 2, 1),
-            "unequal": [X[0], *X[1:, :900]],
+            "unequal": [X[0], *X[1:, :200]],
         }[form]
         options = {"data_format": form} if form.startswith("channels") else {}
         model = estimator(input_kind="signal", max_iter=1, random_state=0, **options).fit(X, y)
@@ -294,7 +312,7 @@ def test_places_take_longer():
     points = ConvNetRegressor(target="points", **options).fit(X, corners)
     numbers = ConvNetRegressor(**options).fit(X, corners)
     assert boxes.n_iter_ == points.n_iter_ == default_n_epochs(150, 32, tells_places=True) == 180
-    assert numbers.n_iter_ == default_n_epochs(150, 32) == 60
+    assert numbers.n_iter_ == default_n_epochs(150, 16) == 30
     assert default_n_epochs(3000, 100, tells_places=True) == 30
 
 
@@ -302,7 +320,7 @@ def test_places_take_longer():
     ("n_samples", "batch_size"), [(20, 20), (600, 32), (1000, 50), (3000, 100), (60_000, 100)]
 )
 def test_steps_that_learn_places_have_fewer_samples(n_samples, batch_size):
-    assert default_batch_size(n_samples, tells_places=True) == batch_size
+    assert default_batch_size(n_samples, "image", tells_places=True) == batch_size
     X, y = np.zeros((n_samples, 1), np.float32), np.zeros(n_samples)
     model = ConvNetRegressor(target="points", input_kind="table", max_iter=1, random_state=0)
     with warnings.catch_warnings():
@@ -321,10 +339,11 @@ def test_the_rate_falls_to_zero_and_training_ends(estimator, kind, shape):
         warnings.simplefilter("error")
         model = estimator(input_kind=kind, random_state=0).fit(X, y)
     rises = kind != "table"
-    n_epochs = 30 if rises else 90
-    assert model.n_iter_ == default_n_epochs(700, 70, kind) == n_epochs
-    assert model.history_["learning_rate"] == rates(n_epochs, n_batches=10, rises=rises)
-    assert np.argmax(model.history_["learning_rate"]) == (2 if rises else 0)
+    n_epochs = 20 if rises else 90
+    batch_size, n_batches = (35, 20) if rises else (70, 10)
+    assert model.n_iter_ == default_n_epochs(700, batch_size, kind) == n_epochs
+    assert model.history_["learning_rate"] == rates(n_epochs, n_batches, rises=rises)
+    assert np.argmax(model.history_["learning_rate"]) == (1 if rises else 0)
 
 
 def test_fewer_epochs_are_a_shorter_way_to_zero():

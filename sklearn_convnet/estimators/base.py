@@ -385,7 +385,8 @@ class BaseConvNet(
             return self.batch_size
         if self.layers is not None:
             return min(200, n_samples)
-        return max(self.n_shards, default_batch_size(n_samples, self._target.tells_places))
+        tells_places = self._target.tells_places
+        return max(self.n_shards, default_batch_size(n_samples, self._inputs.kind, tells_places))
 
     def _planned_epochs(self, n_samples):
         """Length of a fit with a training of our own choosing; inf if it is the user's."""

@@ -74,11 +74,11 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
         A name, or an instance such as ``Adam(learning_rate=1e-3)``. Its parameters can be set and
         searched either way, as ``optimizer__learning_rate``; a name then becomes an instance.
         "auto" is "adam" if `layers` are given. If they are None, training takes about 300 steps
-        (900 for tables, boxes and signals of a length of 1,000 and more), but between 20 and 200
-        epochs, and at most `max_iter`. The learning rate of Adam rises to 0.002 in the first tenth
-        of the steps, and falls to zero along half a cosine wave. For tables it is 0.002 at once,
-        and the weights decay, as those of ``AdamW(weight_decay=300 / n_samples)``. `partial_fit`
-        uses "adam".
+        (900 for tables and boxes; 1.25 for each position of a long signal, at most 1,500), but
+        between 20 and 200 epochs, and at most `max_iter`. The learning rate of Adam rises to 0.002
+        in the first tenth of the steps, and falls to zero along half a cosine wave. For tables it
+        is 0.002 at once, and weights decay, as those of ``AdamW(weight_decay=300 / n_samples)``.
+        `partial_fit` uses "adam".
     average_weights : float or None, default=None
         Decay, such as 0.99 or 0.999, of an exponential moving average of the weights and of the
         running statistics of batch norms. Predictions, validation, early stopping and
@@ -87,9 +87,9 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
         weights of the last step.
     batch_size : int or "auto", default="auto"
         Number of samples in a step; "auto" is ``min(200, n_samples)`` where `layers` are given,
-        and otherwise a tenth of the samples, but from 32 to 200; for boxes a twentieth, from 32 to
-        100. The samples of an epoch are cut into batches of nearly equal size, none larger than
-        this.
+        and otherwise a twentieth of the samples, but from 16 to 200; for volumes from 32 to 200,
+        for boxes from 32 to 100; for tables a tenth, from 32 to 200. The samples of an epoch are
+        cut into batches of nearly equal size, none larger than this.
     n_shards : int, default=1
         Number of parts into which each batch is cut. Gradients are computed part by part, which
         takes the memory of one part, and are summed for one step of the optimiser (gradient

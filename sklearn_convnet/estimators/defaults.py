@@ -11,7 +11,10 @@
 #   values reach a unit from a table, whose rate is full at once.
 # * Pools make a long series short: of nine there are a few positions left, and their mean tells
 #   where a pattern is, not how often. After some pools of signals, dilation takes their place. It
-#   widens what a unit sees as fast, and the positions stay. Long series are learnt late.
+#   widens what a unit sees as fast, and the positions stay. Long series are learnt late: the
+#   number of steps goes by their length.
+# * More steps of fewer samples learn more in the same time. What is learnt in a few hundred steps
+#   is learnt as well from half of the samples in each. But too few silence units of volumes.
 # * A place is a number that hangs on many units. Dropout among these blurs it, and more steps of
 #   more samples make good for that; dropout before the dense layer does no such harm.
 # * Curved borders between the classes of a table are learnt late, and the noise of a small table
@@ -35,20 +38,27 @@ from ..optimizers import Adam, AdamW
 from ..schedules import CosineDecay, LinearWarmup
 from .inputs import KINDS, likely_kind
 
-#: Samples of a step: a tenth of them all, but within these; half as many where places are learnt.
-SMALLEST_BATCH, LARGEST_BATCH = 32, 200
-#: Length of a training: so many steps, but a number of epochs within these. Places, long signals,
-#: and tables, whose steps are cheap, have more.
+#: Samples of a step, by what a sample is, or where boxes or points are learnt: one of so many of
+#: them all, but within these.
+BATCHES = {
+    "table": (10, 32, 200),
+    "flat": (10, 32, 200),
+    "signal": (20, 16, 200),
+    "image": (20, 16, 200),
+    "volume": (20, 32, 200),
+    "places": (20, 32, 100),
+}
+#: Length of a training: so many steps, but a number of epochs within these. Places, and tables,
+#: whose steps are cheap, have more.
 N_STEPS, MANY_STEPS = 300, 900
 LEAST_EPOCHS, MOST_EPOCHS = 20, 200
+#: Steps of signals, for each position, and the most of them.
+STEPS_OF_POSITION, MOST_STEPS = 1.25, 1500
 #: The largest learning rate, and the share of the steps in which it rises to that.
 LEARNING_RATE, WARM_UP = 2e-3, 0.1
 
 #: Pools of a signal, before convolutions are dilated in their place.
 MOST_POOLS = 4
-
-#: A signal of this length and more is long.
-LONG = 1000
 
 #: Kinds whose network is that of a table.
 TABLES = ("table", "flat")
@@ -56,8 +66,8 @@ TABLES = ("table", "flat")
 #: Share of the values that are dropped before a dense layer and after it.
 DROPOUT = 0.3
 
-#: Weight decay of tables, times the number of samples.
-DECAY = 300
+#: Weight decay of tables, times the number of samples, of which it is at least so many.
+DECAY, FEWEST = 300, 32
 
 
 def default_layers(sample_shape, kind=None, smallest=(), tells_places=False):
@@ -112,20 +122,19 @@ def default_layers(sample_shape, kind=None, smallest=(), tells_places=False):
     return [*layers, *means, Dropout(DROPOUT), Dense(128), *after]
 
 
-def default_batch_size(n_samples, tells_places=False):
-    """How many samples a step has, of so many; of boxes and points, which `tells_places`, half as
-    many do."""
-    share = 2 if tells_places else 1
-    most = min(LARGEST_BATCH, n_samples // 10) // share
-    return min(n_samples, max(SMALLEST_BATCH, most))
+def default_batch_size(n_samples, kind, tells_places=False):
+    """How many samples a step has, of so many; where `tells_places`, boxes or points are learnt."""
+    share, smallest, largest = BATCHES["places" if tells_places else kind]
+    return min(n_samples, max(smallest, min(largest, n_samples // share)))
 
 
 def default_n_epochs(n_samples, batch_size, kind=None, tells_places=False, length=0):
     """How many epochs a training has; more for tables, for boxes and points, which `tells_places`,
     and for signals of a long `length`."""
     n_batches = -(-n_samples // batch_size)
-    longer = tells_places or kind in TABLES or (kind == "signal" and length >= LONG)
-    n_steps = MANY_STEPS if longer else N_STEPS
+    n_steps = MANY_STEPS if tells_places or kind in TABLES else N_STEPS
+    if kind == "signal":
+        n_steps = max(n_steps, min(MOST_STEPS, round(STEPS_OF_POSITION * length)))
     return min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-n_steps // n_batches)))
 
 
@@ -134,6 +143,6 @@ def default_optimizer(n_epochs, n_samples, batch_size, kind):
     of the steps; that of tables does not, but their weights decay."""
     rate = CosineDecay(LEARNING_RATE, period=n_epochs)
     if kind in TABLES:
-        return AdamW(rate, weight_decay=DECAY / max(n_samples, SMALLEST_BATCH))
+        return AdamW(rate, weight_decay=DECAY / max(n_samples, FEWEST))
     n_batches = -(-n_samples // batch_size)
     return Adam(LinearWarmup(rate, length=max(1, round(WARM_UP * n_epochs * n_batches))))
