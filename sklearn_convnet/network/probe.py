@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..threads import effective_n_threads
 from .blocks import OutputsNode
+from .maps import plain
 from .node import Run, chain_backward, chain_forward, walk
 from .twin import check_gradient
 
@@ -52,7 +53,7 @@ class ProbeRun(Run):
     def forward(self, node, X):
         Y = node.forward(X, self)
         if node in self.watched and not self.recompute:
-            self.seen[node] = Y
+            self.seen[node] = plain(Y)
         return Y
 
     def backward(self, node, dY, need_input):
