@@ -6,6 +6,8 @@
 # * Filters are packed before all that, but for a few windows, such as those of one small image:
 #   there each panel is used by one task, which packs as much of it as it then multiplies, and what
 #   is read is not written to memory again. Panels are then as many as threads share out evenly.
+# * Windows of a signal are equally far apart, and so are its taps: where the sums are short, a tile
+#   that needs no pointers is faster.
 # * A tile asks for its rows of the output as it begins: there is time until it writes them.
 # * The epilogue, a sum and an activation, is done for MC positions at a time, while they are in
 #   cache.
@@ -75,6 +77,12 @@ cdef inline void tile_of_windows(
         tile(V, a, q.tap + k, n_k, b, V * LANES, init, sums, c)
 
 
+cdef inline bint are_rows(const Conv* q) noexcept nogil:
+    """Whether the windows of a block are rows of a matrix, whose sums are made in one step."""
+    return (q.out[0] == q.out[1] == q.kernel[0] == q.kernel[1] == q.n_groups == q.dilation[2] == 1
+            and q.block_images == 1 and q.n_taps <= KC and not q.packs_in_task)
+
+
 cdef void conv_panel(
     const Conv* q, const real* x, Py_ssize_t first, Py_ssize_t n_rows,
     Py_ssize_t group, Py_ssize_t panel, real* y, real* scratch,
@@ -101,6 +109,11 @@ cdef void conv_panel(
         n_direct = n_rows
     elif width == q.n_filters and n_steps == 1:
         n_direct = larger(0, n_rows - ceil_div(n_lanes - width, width))
+    if n_direct == n_rows and are_rows(q):
+        b = q.packed + v * LANES * q.n_taps
+        matrix_rows(V, x + q.window[first], q.stride[2] * q.n_channels, 1, n_rows, q.n_taps, b,
+                    n_lanes, init, False, y, q.n_filters)
+        return
     for step in range(n_steps):
         k = part(q.n_taps, step, n_steps)
         k_end = part(q.n_taps, step + 1, n_steps)
