@@ -85,12 +85,11 @@ cdef void exponentials(
         top[row] = row_max(x + start, n)
         for c in range(n):
             y[start + c] = x[start + c] - top[row]
-    for c in range(n_all // BLOCK):
-        exp_block(y + c * BLOCK)
+    exp_blocks(y, n_all // BLOCK)
     if n_rest:
         memset(rest, 0, BLOCK * sizeof(real))
         memcpy(rest, y + n_all - n_rest, n_rest * sizeof(real))
-        exp_block(rest)
+        exp_blocks(rest, 1)
         memcpy(y + n_all - n_rest, rest, n_rest * sizeof(real))
 
 
