@@ -313,11 +313,11 @@ def test_places_take_longer():
     numbers = ConvNetRegressor(**options).fit(X, corners)
     assert boxes.n_iter_ == points.n_iter_ == default_n_epochs(150, 32, tells_places=True) == 180
     assert numbers.n_iter_ == default_n_epochs(150, 16) == 30
-    assert default_n_epochs(3000, 100, tells_places=True) == 30
+    assert default_n_epochs(2048, 64, tells_places=True) == 29
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "batch_size"), [(20, 20), (600, 32), (1000, 50), (3000, 100), (60_000, 100)]
+    ("n_samples", "batch_size"), [(20, 20), (600, 32), (1000, 50), (1280, 64), (60_000, 64)]
 )
 def test_steps_that_learn_places_have_fewer_samples(n_samples, batch_size):
     assert default_batch_size(n_samples, "image", tells_places=True) == batch_size

@@ -88,7 +88,7 @@ class ConvNetClassifier(ClassifierMixin, BoxesMixin, BaseConvNet):
     batch_size : int or "auto", default="auto"
         Number of samples in a step; "auto" is ``min(200, n_samples)`` where `layers` are given,
         and otherwise a twentieth of the samples, but from 16 to 200; for volumes from 32 to 200,
-        for boxes from 32 to 100; for tables a tenth, from 32 to 200. The samples of an epoch are
+        for boxes from 32 to 64; for tables a tenth, from 32 to 200. The samples of an epoch are
         cut into batches of nearly equal size, none larger than this.
     n_shards : int, default=1
         Number of parts into which each batch is cut. Gradients are computed part by part, which

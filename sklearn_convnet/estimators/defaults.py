@@ -16,7 +16,8 @@
 # * More steps of fewer samples learn more in the same time. What is learnt in a few hundred steps
 #   is learnt as well from half of the samples in each. But too few silence units of volumes.
 # * A place is a number that hangs on many units. Dropout among these blurs it, and more steps of
-#   more samples make good for that; dropout before the dense layer does no such harm.
+#   more samples make good for that; dropout before the dense layer does no such harm. Fewer steps
+#   cost more than fewer samples in each, down to about fifty.
 # * Curved borders between the classes of a table are learnt late, and the noise of a small table
 #   soon after. So its training is long, with weight decay that fades where there are many rows.
 #   Dropout helps small tables as much, but does harm to large ones.
@@ -46,7 +47,7 @@ BATCHES = {
     "signal": (20, 16, 200),
     "image": (20, 16, 200),
     "volume": (20, 32, 200),
-    "places": (20, 32, 100),
+    "places": (20, 32, 64),
 }
 #: Length of a training: so many steps, but a number of epochs within these. Places, and tables,
 #: whose steps are cheap, have more.
