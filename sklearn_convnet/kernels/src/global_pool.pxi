@@ -1,8 +1,5 @@
 # --- global pooling: X (n, pixels, channels), Y (n, channels) -----------------------------
 
-cdef enum:
-    PIXELS_TOGETHER = 8   # summed in the arrays' own precision, and then in double: less to convert
-
 cdef int global_shapes(shape_X, shape_Y) except -1:
     if shape_X[1] < 1:
         raise ValueError("global pooling needs at least one pixel, got 0")
@@ -75,38 +72,22 @@ def globalmax_backward(
         wrong_index(dX.shape[1])
 
 
-cdef inline void add_few_rows(
-    const real* x, Py_ssize_t n_rows, Py_ssize_t row, Py_ssize_t width, double* total
-) noexcept nogil:
-    """Adds the sums of a few rows of numbers, which are of the arrays' own precision."""
-    cdef real few[BLOCK]
-    cdef Py_ssize_t i, c
-    memcpy(few, x, width * sizeof(real))
-    for i in range(1, n_rows):
-        for c in range(width):
-            few[c] += x[i * row + c]
-    for c in range(width):
-        total[c] += few[c]
-
-
 cdef void globalavg_image(
     const real* x, Py_ssize_t n_pixels, Py_ssize_t n_channels, real* y
 ) noexcept nogil:
     cdef Py_ssize_t block, first, i, c
     # So many pixels of few channels fill a block.
     cdef Py_ssize_t n = smaller(larger(1, BLOCK // n_channels), n_pixels), width
-    cdef Py_ssize_t row = n * n_channels, n_rows = n_pixels // n, few
     cdef double[BLOCK] total
     for block in range(ceil_div(n_channels, BLOCK)):
         first = block * BLOCK
         width = smaller(BLOCK, n_channels - first) * n
         memset(total, 0, sizeof(total))
-        for few in range(ceil_div(n_rows, PIXELS_TOGETHER)):
-            i = few * PIXELS_TOGETHER
-            add_few_rows(x + i * row + first, smaller(PIXELS_TOGETHER, n_rows - i), row, width,
-                         total)
+        for i in range(n_pixels // n):
+            for c in range(width):
+                total[c] += x[i * n * n_channels + first + c]
         for c in range(n_pixels % n * n_channels):
-            total[c] += x[n_rows * row + c]
+            total[c] += x[n_pixels // n * n * n_channels + c]
         width = width // n
         for i in range(1, n):
             for c in range(width):

@@ -11,9 +11,8 @@
 # * Windows, and rows of the max pool, are those of epilogue/pooling.pxi.
 # * The mean is taken in two steps: down the rows of the windows, for all pixels and channels of
 #   the row at once, as they lie in memory; then along what that left.
-# * Sums over more than FEW_PIXELS, and those of global pools but for a few pixels at a time, are
-#   made in double: running sums in float32 lose a digit for every hundred pixels, of which what
-#   tells maps apart may be the last.
+# * Sums over more than FEW_PIXELS, and those of global pools, are made in double: running sums in
+#   float32 lose a digit for every hundred pixels, of which what tells maps apart may be the last.
 
 cdef enum:
     FEW_CHANNELS = 8
