@@ -123,6 +123,14 @@ CONV_CASES = {
         18, (1, 1, 50), 40, 70, (1, 1, 9), stride=(1, 1, 3),
         padding=((0, 0), (0, 0), (8, 0)), activation="leaky_relu",
     ),
+    # Windows are rows of a matrix; those of short signals, several of which are a block, are not.
+    "long signal": ConvCase(
+        5, (1, 1, 301), 3, 32, (1, 1, 5), stride=(1, 1, 2), padding=((0, 0), (0, 0), (2, 1)),
+        activation="relu",
+    ),
+    "short signal": ConvCase(
+        18, (1, 1, 40), 1, 48, (1, 1, 7), padding=((0, 0), (0, 0), (3, 3)), activation="tanh"
+    ),
     "volume": ConvCase(
         3, (5, 6, 7), 8, 20, (3, 3, 3), padding=((1, 1), (1, 1), (1, 1))
     ),
