@@ -27,8 +27,11 @@ def spelled(flags):
     return [f"/clang:{flag}" for flag in flags] if IS_WINDOWS else flags
 
 
+# GCC looks for memory to free when it holds so many kilobytes. With less it looks again and again,
+# for nothing: all of a module takes 470 MB, and 330 MB with GCC's own bound, in a sixth more time.
+NO_COLLECTION = "--param=ggc-min-heapsize=524288"
 COMMON = spelled(
-    ["-O3", "-g0", "-fno-strict-aliasing", "-fno-math-errno", "-fno-trapping-math"],
+    ["-O3", "-g0", "-fno-strict-aliasing", "-fno-math-errno", "-fno-trapping-math", NO_COLLECTION],
 )
 
 # The kernels, which are translated to C once. Each extension module compiles that C with its flags
@@ -153,6 +156,21 @@ def named_source(extension):
     return str(path)
 
 
+def set_wrappers_aside(path):
+    """Of each kernel Cython makes two functions: one that takes the arguments from Python, and one
+    that is the body. The former are compiled for size, as they run once in a call and would be
+    half of the code; the latter stay apart from them, since they hold loops."""
+    text = path.read_text()
+    marked = text
+    for function, attribute in (("__pyx_pw_", "cold"), ("__pyx_pf_", "noinline")):
+        marked = marked.replace(
+            f"static PyObject *{function}",
+            f"static __attribute__(({attribute})) PyObject *{function}",
+        )
+    if marked != text:
+        path.write_text(marked)
+
+
 def call_clang_cl(compiler):
     """Has setuptools call clang-cl where it would call the compiler of Visual Studio."""
     if not compiler.initialized:
@@ -176,6 +194,7 @@ class ParallelBuild(build_ext):
             compiler_directives=DIRECTIVES,
             shared_utility_qualified_name=SHARED,
         )
+        set_wrappers_aside(SOURCE.with_suffix(".c"))
         for extension in self.extensions:
             extension.sources = [named_source(extension)]
         super().run()
