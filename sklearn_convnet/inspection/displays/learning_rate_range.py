@@ -42,8 +42,8 @@ class LearningRateRangeDisplay:
     Attributes
     ----------
     suggestion_ : float
-        The rate at which the smoothed loss falls most steeply, before it is smallest; NaN if it
-        does not fall.
+        The rate at which the smoothed loss falls most steeply, in the last three quarters of its
+        way from the largest to the smallest; NaN if it does not fall.
     smoothed_ : ndarray of shape (n_steps,)
         The smoothed losses.
     ax_ : matplotlib Axes
@@ -243,14 +243,18 @@ def smoothed(losses, deviation):
     """Losses smoothed by a Gaussian of this standard deviation."""
     check_smoothing(deviation)
     losses = np.asarray(losses, dtype=np.float64)
-    return gaussian_filter1d(losses, deviation, mode="nearest") if deviation else losses.copy()
+    return gaussian_filter1d(losses, deviation, mode="reflect") if deviation else losses.copy()
 
 
 def steepest(rates, losses):
     """The rate where the loss falls most steeply over the logarithm of the rate, up to its
-    minimum; NaN where it does not fall."""
+    minimum; NaN where it does not fall. At small rates steps differ by their samples alone, so
+    the first quarter of the fall, down to where the loss does not come back to, is left out."""
     stop = int(np.argmin(losses)) + 1
     if stop < 2:
         return np.nan
-    slopes = np.gradient(losses[:stop], np.log(rates[:stop]))
-    return float(rates[np.argmin(slopes)])
+    losses, rates = losses[:stop], rates[:stop]
+    high = 0.75 * losses.max() + 0.25 * losses[-1]
+    begin = min(np.flatnonzero(losses >= high)[-1], stop - 2)
+    slopes = np.gradient(losses, np.log(rates))
+    return float(rates[begin + np.argmin(slopes[begin:])])

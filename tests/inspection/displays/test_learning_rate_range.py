@@ -106,6 +106,18 @@ def test_steepest_fall_before_the_minimum():
     assert display.ax_.get_ylim()[1] < noisy.max()  # what explodes is cut off
 
 
+def test_noise_at_small_rates_is_no_fall():
+    rates = np.geomspace(1e-6, 1, 100)
+    z = np.log10(rates)
+    losses = 2.3 - 0.5 * (1 + np.tanh(2 * (z + 3))) + np.exp(4 * (z + 0.6))
+    suggestions = []
+    for seed in range(20):
+        noise = np.random.RandomState(seed).normal(scale=0.4, size=100)
+        display = LearningRateRangeDisplay(rates, losses + noise).plot()
+        suggestions.append(np.log10(display.suggestion_))
+    assert np.abs(np.array(suggestions) + 3).max() < 2
+
+
 def test_a_loss_that_never_falls_has_no_suggestion():
     display = LearningRateRangeDisplay([0.1, 0.2, 0.3], [1.0, 2.0, 3.0], smoothing=0).plot()
     assert np.isnan(display.suggestion_)
