@@ -167,32 +167,48 @@ def test_kernels_that_do_not_load_say_why(run_python, tmp_path):
     assert extension.name in error.splitlines()[-1]
 
 
-def test_without_a_compiler_setup_says_what_is_needed(run_python):
-    script = f"""
+def running_setup(setup, then=""):
+    """A script that runs setup.py, with this function in the place of setuptools' own."""
+    return f"""
         import runpy
         import sys
+        from pathlib import Path
         from unittest.mock import MagicMock
         for name in ("Cython", "Cython.Build", "setuptools", "setuptools.command.build_ext"):
             sys.modules[name] = MagicMock(build_ext=object)
-        sys.modules["setuptools"].setup = lambda ext_modules, **_: print(len(ext_modules))
-        runpy.run_path({str(ROOT / "setup.py")!r})
+        sys.modules["setuptools"].setup = {setup}
+        names = runpy.run_path({str(ROOT / "setup.py")!r})
+        {then}
     """
+
+
+def test_without_a_compiler_setup_says_what_is_needed(run_python):
+    script = running_setup("lambda ext_modules, **_: print(len(ext_modules))")
     assert int(run_python(script)) > 1
     error = run_python(script, check=False, CC="no-such-compiler").splitlines()
     assert len(error) == 1
     assert "needs a C compiler, and 'no-such-compiler' is none that works" in error[0]
 
 
+def test_what_takes_arguments_is_compiled_for_size(run_python, tmp_path):
+    source = tmp_path / "kernels.c"
+    source.write_text(
+        "static PyObject *__pyx_pw_add(PyObject *self);\n"
+        "static PyObject *__pyx_pf_add(int n);\n"
+        "static int __pyx_f_add(int n);\n"
+    )
+    call = f"names['set_wrappers_aside'](Path({str(source)!r}))"
+    for _ in range(2):  # what is marked stays as it is
+        run_python(running_setup("lambda **_: None", call))
+        assert source.read_text().splitlines() == [
+            "static __attribute__((cold)) PyObject *__pyx_pw_add(PyObject *self);",
+            "static __attribute__((noinline)) PyObject *__pyx_pf_add(int n);",
+            "static int __pyx_f_add(int n);",
+        ]
+
+
 def test_the_text_on_pypi_has_no_link_into_the_repository(run_python):
-    text = run_python(f"""
-        import runpy
-        import sys
-        from unittest.mock import MagicMock
-        for name in ("Cython", "Cython.Build", "setuptools", "setuptools.command.build_ext"):
-            sys.modules[name] = MagicMock(build_ext=object)
-        sys.modules["setuptools"].setup = lambda long_description, **_: print(long_description)
-        runpy.run_path({str(ROOT / "setup.py")!r})
-    """)
+    text = run_python(running_setup("lambda long_description, **_: print(long_description)"))
     readme = (ROOT / "README.md").read_text()
     assert re.search(r"\]\((?!https?:)", readme)
     assert not re.search(r"\]\((?!https?:)", text)
