@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain, count, islice
+from math import ceil
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
@@ -122,7 +123,8 @@ class LearningRateRangeDisplay:
             See the class.
         stop_factor : float, default=1.0
             The test ends when the smoothed loss exceeds its minimum by more than this many times
-            the first loss, or when it is no longer finite. With ``np.inf`` only the latter ends it.
+            the median of the first losses, as many as are smoothed together, or when a loss is not
+            finite. With ``np.inf`` only the latter ends it.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a new figure.
         line_kw : dict, default=None
@@ -217,13 +219,13 @@ class Rates(Schedule):
 def range_test(trainer, samples, n_steps, smoothing, stop_factor):
     """The loss of each step, until there is no more, or it explodes."""
     steps = chain.from_iterable(trainer.steps(samples) for _ in count())
-    losses = []
+    losses, n_first = [], 1 + 2 * ceil(smoothing)
     for loss, weight in islice(steps, n_steps):
         if not np.isfinite(loss):
             break
         losses.append(loss / weight)
         curve = smoothed(losses, smoothing)
-        begin = float(max(abs(losses[0]), abs(curve.min())))
+        begin = float(max(abs(np.median(losses[:n_first])), abs(curve.min())))
         if curve[-1] - curve.min() > float(stop_factor) * begin:
             break
     if len(losses) < 2:

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn_convnet import ConvNetClassifier, ConvNetRegressor
 from sklearn_convnet.augmentation import GaussianNoise
 from sklearn_convnet.inspection import LearningRateRangeDisplay
+from sklearn_convnet.inspection.displays.learning_rate_range import range_test
 from sklearn_convnet.layers import BatchNorm, Conv2D, Dense, Dropout, Rescale, Standardize
 from sklearn_convnet.optimizers import OPTIMIZERS, SGD, Adam
 from sklearn_convnet.schedules import Schedule
@@ -104,6 +105,16 @@ def test_steepest_fall_before_the_minimum():
     np.testing.assert_array_equal(y, display.smoothed_)
     assert display.ax_.get_xscale() == "log"
     assert display.ax_.get_ylim()[1] < noisy.max()  # what explodes is cut off
+
+
+def test_a_low_loss_at_the_beginning_ends_no_test():
+    class Trainer:
+        def steps(self, samples):
+            return [(2 * loss, 2) for loss in losses]
+
+    losses = [0.1, 1.0, 1.0, 1.0, 1.0, 1.0]
+    seen = range_test(Trainer(), None, n_steps=6, smoothing=1.0, stop_factor=1.0)
+    np.testing.assert_array_equal(seen, losses)
 
 
 def test_noise_at_small_rates_is_no_fall():
