@@ -10,6 +10,12 @@
 #   are done so for a group of strips after the other.
 # * Filters are copied before they are transformed: the taps of one lie so far apart in memory that
 #   all may fall into one set of the cache.
+# * With few channels the transforms take longer than the products, so both count when a pass is
+#   shared among threads: a single image of 32 x 32 x 16 is worth two of them.
+
+cdef enum:
+    TRANSFORM = 16  # multiply-adds that take as long as a number's transform
+
 
 cdef inline Py_ssize_t panel_taps(const Winograd* q, Py_ssize_t n_k) noexcept nogil:
     return q.r * q.r * n_k * NR
@@ -163,11 +169,17 @@ cdef int pass_by_panels(Winograd* q, int n_threads) except -1:
     return 0
 
 
+cdef inline Py_ssize_t multiply_adds(const Winograd* q) noexcept nogil:
+    """Those at each point, and what all transforms take beside them."""
+    cdef Py_ssize_t n_tiles = q.n_strips * q.tiles[1], n_taps = q.n_channels * q.n_filters
+    cdef Py_ssize_t transformed = n_tiles * (q.n_channels + q.n_filters) + n_taps
+    return q.n * q.n * (n_tiles * n_taps + TRANSFORM * transformed)
+
+
 cdef int winograd_pass(Winograd* q, int n_threads) except -1:
     """The output of q from its input and filters, both given."""
     cdef Py_ssize_t n_vec = q.filter_lanes // LANES, rows = mr_of(panel_start(n_vec, 1))
-    n_threads = threads_for_products(
-        q.n_strips * q.tiles[1] * q.n * q.n * q.n_channels * q.n_filters, n_threads)
+    n_threads = threads_for_products(multiply_adds(q), n_threads)
     if n_vec >= n_threads and takes_panels(q):
         return pass_by_panels(q, n_threads)
     winograd_block(q, q.filter_lanes, BLOCK_BYTES, rows)
